@@ -1,0 +1,90 @@
+"""What happens beside the training steps: previews, the file for inference, and a guard."""
+
+import datetime
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torchvision
+from torch import Tensor
+
+import faststyle
+from faststyle.checkpoint import save_model
+from faststyle.errors import InputError
+from faststyle.images import replacing, save_image, to_image
+from faststyle.module import StyleTransfer
+
+
+class Previews(pl.Callback):
+    """A grid of held-out photos over what the network makes of them, as PNG and in TensorBoard.
+
+    Args:
+        every_n_steps: how often.
+        photos: how many photos, side by side.
+    """
+
+    def __init__(self, every_n_steps: int = 100, photos: int = 4):
+        self.every_n_steps, self.photos = every_n_steps, photos
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if trainer.is_global_zero and (step % self.every_n_steps == 0 or step == trainer.max_steps):
+            self.draw(trainer, module)
+
+    def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
+        count = min(self.photos, len(held_out))
+        photos = torch.stack([held_out[i][0] for i in range(count)]).to(module.device) / 255
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            stylized = module(photos).float().clamp(0, 1)
+        grid = torchvision.utils.make_grid(torch.cat([photos, stylized]), nrow=count, padding=4, pad_value=1)
+        folder = Path(trainer.default_root_dir) / "previews"
+        save_image(to_image(grid), folder / f"step_{trainer.global_step:06d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, pl.loggers.TensorBoardLogger):
+                logger.experiment.add_image("preview", grid, trainer.global_step)
+
+
+class InferenceFile(pl.Callback):
+    """Writes the small file for inference, whenever a checkpoint is saved.
+
+    Args:
+        path: where to.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Any) -> None:
+        assert isinstance(module, StyleTransfer)
+        if not trainer.is_global_zero:
+            return
+        card = {
+            "name": self.path.stem,
+            **module.card(),
+            "date": datetime.date.today().isoformat(),
+            "versions": {
+                "faststyle": faststyle.__version__,
+                "torch": torch.__version__,
+                "pytorch_lightning": pl.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        with replacing(self.path) as temporary:
+            save_model(temporary, module.network, card)
+
+
+class NotANumberGuard(pl.Callback):
+    """Ends the training before a loss that is not a number reaches the weights."""
+
+    def on_before_backward(self, trainer: pl.Trainer, module: pl.LightningModule, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"the loss was not a number at step {trainer.global_step}: lower --model.learning_rate or "
+                "--model.style_weight, or take --trainer.precision 32, then --resume; the last good "
+                f"state is in {trainer.default_root_dir}"
+            )

@@ -1,0 +1,189 @@
+"""``python train.py``: train a network for a style, in a folder of its own."""
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from faststyle.callbacks import InferenceFile, NotANumberGuard, Previews
+from faststyle.cli import one_line_errors
+from faststyle.data import ContentPhotos
+from faststyle.device import has_fast_bfloat16
+from faststyle.errors import InputError
+from faststyle.images import save_image
+from faststyle.module import StyleTransfer
+from faststyle.stylizer import Stylizer
+
+# Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
+TRAINER_DEFAULTS = {
+    "max_steps": 10_000,
+    "log_every_n_steps": 10,
+    "val_check_interval": 100,
+    "check_val_every_n_epoch": None,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+}
+CHECKPOINT_STEPS = 100
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's bar without its epochs, of which a run has one."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description("training")
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI with the short flags, and a folder for the run."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--style", type=str, nargs="+", default=["mosaic"], help="the style picture, or several"
+        )
+        parser.add_argument(
+            "--content",
+            type=str,
+            default="samples",
+            help="a folder of photos, parquet files, owner/name on the Hub",
+        )
+        parser.add_argument(
+            "--name", type=str | None, help="of the run and its model; the style's name without it"
+        )
+        parser.add_argument("--output", type=str | None, help="folder of the run; runs/NAME without it")
+        parser.add_argument("--init", type=str | None, help="a trained model to start from")
+        parser.add_argument("--resume", action="store_true", help="go on from the run's last state")
+        parser.add_lightning_class_args(Previews, "previews")
+        parser.link_arguments("style", "model.style")
+        parser.link_arguments("content", "data.content")
+        parser.link_arguments("init", "model.init")
+
+    def before_instantiate_classes(self) -> None:
+        self.name, self.run = run_folder(vars(self.config))
+        self.last = self.run / "last.ckpt"
+        if self.config.resume and not self.last.exists():
+            raise InputError(f"there is nothing to resume in {self.run}: leave out --resume to start")
+        if not self.config.resume and self.last.exists():
+            raise InputError(
+                f"{self.run} holds a run already: --resume goes on with it, --name NAME starts another"
+            )
+        if self.config.trainer.max_steps < 1:
+            raise InputError("--trainer.max_steps must be 1 or more: training is counted in steps")
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config = self.config_init.trainer
+        if config.precision is None and has_fast_bfloat16(training_device(config.accelerator)):
+            kwargs["precision"] = "bf16-mixed"
+        callbacks = [
+            *(config.callbacks or []),
+            ProgressBar(),
+            NotANumberGuard(),
+            LearningRateMonitor(),
+            InferenceFile(self.run / f"{self.name}.safetensors"),
+            ModelCheckpoint(
+                self.run,
+                "last",
+                every_n_train_steps=CHECKPOINT_STEPS,
+                save_on_exception=True,
+                enable_version_counter=False,
+            ),
+        ]
+        # A folder for each start, since a CSV log is written anew.
+        start = f"start_{len(list(self.run.glob('logs/start_*')))}"
+        loggers = [TensorBoardLogger(self.run, "logs", start), CSVLogger(self.run, "logs", start)]
+        return super().instantiate_trainer(
+            default_root_dir=str(self.run), callbacks=callbacks, logger=loggers, **kwargs
+        )
+
+
+def run_folder(config: dict[str, Any]) -> tuple[str, Path]:
+    """The run's name and folder, from the flags."""
+    name = config["name"] or Path(config["output"] or config["style"][0]).stem
+    if Path(name).name != name:
+        raise InputError(f"--name {name} must be a plain name, without a path: --output gives the folder")
+    return name, Path(config["output"] or Path("runs") / name)
+
+
+def training_device(accelerator: str) -> torch.device:
+    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")
+
+
+def resumed_config(argv: list[str]) -> list[str]:
+    """For --resume without --config, put the run's own config before the other flags."""
+    if "--resume" not in argv or "--config" in argv:
+        return argv
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    flags.add_argument("--name")
+    flags.add_argument("--output")
+    flags.add_argument("--style", nargs="+", default=["mosaic"])
+    known, _ = flags.parse_known_args(argv)
+    config = run_folder(vars(known))[1] / "config.yaml"
+    return ["--config", str(config), *argv] if config.exists() else argv
+
+
+def parse(argv: list[str]) -> TrainCLI:
+    try:
+        return TrainCLI(
+            StyleTransfer,
+            ContentPhotos,
+            save_config_callback=None,
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            run=False,
+            auto_configure_optimizers=False,
+            args=resumed_config(argv),
+            parser_kwargs={"prog": "train.py", "exit_on_error": False, "description": __doc__},
+        )
+    except jsonargparse.ArgumentError as error:
+        raise InputError(str(error)) from None
+
+
+def quiet() -> None:
+    """Leave of Lightning's talk what a person can act on."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for module in ("pytorch_lightning", "lightning_fabric"):
+        warnings.filterwarnings("ignore", module=module)
+
+
+def main(argv: list[str] | None = None) -> None:
+    quiet()
+    with one_line_errors():
+        cli = parse(sys.argv[1:] if argv is None else argv)
+        cli.datamodule.setup("fit")
+        cli.run.mkdir(parents=True, exist_ok=True)
+        cli.config.resume = False
+        cli.parser.save(cli.config, cli.run / "config.yaml", overwrite=True, skip_none=False)
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last if cli.last.exists() else None)
+        finish(cli)
+
+
+def finish(cli: TrainCLI) -> None:
+    """Save, judge and show the trained model, and say what to type next."""
+    cli.trainer.save_checkpoint(cli.last)  # which writes the file for inference too
+    model, sample = cli.run / f"{cli.name}.safetensors", cli.run / "sample.jpg"
+    (figures,) = cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
+    save_image(Stylizer.load(model, str(cli.model.device))(cli.datamodule.held_out.photos[0]), sample)
+    print(
+        f"\ntrained {cli.name}: {cli.trainer.global_step} steps, "
+        f"held-out loss {figures['validation/total']:.3f} "
+        f"(content {figures['validation/content']:.3f}, style {figures['validation/style']:.3f})\n"
+        f"model:   {model}\n"
+        f"sample:  {sample}\n"
+        f"next:    python infer.py PHOTO.jpg --checkpoint {model}"
+    )

@@ -1,0 +1,362 @@
+"""Content photos for training, as a LightningDataModule on Hugging Face datasets."""
+
+import io
+import logging
+import random
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import datasets
+import pytorch_lightning as pl
+import skimage
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, Sampler, get_worker_info
+from torch.utils.data import Dataset as TorchDataset
+
+from faststyle.errors import InputError
+from faststyle.images import find_images, to_rgb
+
+log = logging.getLogger(__name__)
+
+# Photos that come inside scikit-image's wheel; the cat is held out.
+SAMPLES = {
+    "train": [
+        "astronaut.png",
+        "brick.png",
+        "camera.png",
+        "coffee.png",
+        "coins.png",
+        "grass.png",
+        "gravel.png",
+        "hubble_deep_field.jpg",
+        "motorcycle_left.png",
+        "rocket.jpg",
+    ],
+    "validation": ["chelsea.png"],
+}
+
+HELD_OUT = 16  # photos taken for validation, at most a tenth, where none are set apart
+ATTEMPTS = 100  # bad pictures in a row before the folder is given up
+
+
+class Batch(NamedTuple):
+    """Photos, and what had to be skipped on the way to them."""
+
+    photos: Tensor  # (B,3,size,size) uint8
+    skipped: list[str]
+
+
+Row = dict[str, Any]  # a datasets row whose one picture is {"bytes": …, "path": …}, not decoded
+
+
+def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
+    """Find content photos.
+
+    Args:
+        content: samples (scikit-image's photos); a folder of pictures, in subfolders too, where
+            train/ and validation/ are kept apart if both are there; a parquet file or a folder of
+            them; or a data set's name on the Hugging Face Hub, owner/name.
+        streaming: read a hub or parquet set as it is needed, without downloading it first.
+
+    Returns:
+        Training and validation rows: datasets with one column, image, not decoded.
+
+    Raises:
+        InputError: nothing there, or no pictures in it.
+    """
+    if content == "samples":
+        folder = Path(skimage.__file__).parent / "data"
+        return tuple(picture_files([folder / name for name in SAMPLES[split]]) for split in SAMPLES)
+    path = Path(content)
+    if path.is_dir() and not any(path.rglob("*.parquet")):
+        return load_folder(path)
+    if path.exists():
+        files = [str(file) for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
+        if not files[0].endswith(".parquet"):
+            raise InputError(f"--content {content} is a file: give the folder that it is in")
+        return split_rows(datasets.load_dataset("parquet", data_files=files, streaming=streaming))
+    if content.count("/") != 1 or content.startswith((".", "/", "~")) or content.endswith("/"):
+        raise InputError(f"there is no folder {content}: give --content a folder of photos")
+    try:
+        return split_rows(datasets.load_dataset(content, streaming=streaming))
+    # The hub answers a wrong name or no network with exceptions of a dozen kinds.
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"there is no folder {content}, nor could it be had as a data set of the Hub ({reason})"
+        ) from None
+
+
+def picture_files(paths: list[Path]) -> datasets.Dataset:
+    rows = datasets.Dataset.from_dict({"image": [str(path) for path in paths]})
+    return rows.cast_column("image", datasets.Image(decode=False))
+
+
+def load_folder(folder: Path) -> tuple[Any, Any]:
+    parts = folder / "train", folder / "validation"
+    if all(part.is_dir() for part in parts):
+        found = [find_images(part) for part in parts]
+        if all(found):
+            return picture_files(found[0]), picture_files(found[1])
+    paths = find_images(folder)
+    if not paths:
+        raise InputError(f"there are no pictures in {folder}: give --content a folder of photos")
+    return hold_out(picture_files(paths))
+
+
+def hold_out(rows: Any) -> tuple[Any, Any]:
+    """Set every n-th row apart for validation; a single photo must serve for both."""
+    if len(rows) < 2:
+        return rows, rows
+    apart = range(0, len(rows), max(10, len(rows) // HELD_OUT))
+    return rows.select(sorted(set(range(len(rows))) - set(apart))), rows.select(apart)
+
+
+def split_rows(splits: Any) -> tuple[Any, Any]:
+    """Take the splits of a loaded set, with its one picture column as image, not decoded."""
+    name = "train" if "train" in splits else next(iter(splits))
+    held = next((other for other in ("validation", "test") if other in splits and other != name), None)
+    train = picture_column(splits[name])
+    if held is not None:
+        return train, picture_column(splits[held])
+    if isinstance(train, datasets.IterableDataset):
+        return train.skip(HELD_OUT), train.take(HELD_OUT)
+    return hold_out(train)
+
+
+def picture_column(rows: Any) -> Any:
+    features = rows.features or {}
+    names = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    column = next(iter(names), "image")
+    if column not in features:
+        raise InputError(f"no column of pictures among {', '.join(features)}: expected one named image")
+    if column != "image":
+        rows = rows.rename_column(column, "image")
+    return rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+
+
+def read_photo(row: Row, size: int) -> Image.Image:
+    """Decode a row's picture; a JPEG much larger than needed at a fraction of its size.
+
+    Raises:
+        InputError: damaged, or its shorter side has less than half of ``size`` pixels.
+    """
+    stored = row["image"]
+    name = stored.get("path") or "a picture of the data set"
+    source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else stored["path"]
+    try:
+        with Image.open(source) as image:
+            image.draft("RGB", (2 * size, 2 * size))
+            image.load()
+            photo = to_rgb(image).convert("RGB")
+    # Pillow's decoders raise whatever a damaged file makes them stumble over.
+    except Exception as error:
+        raise InputError(f"{name} cannot be read ({error})") from None
+    if min(photo.size) * 2 < size:
+        raise InputError(f"{name} is too small ({photo.width}x{photo.height})")
+    return photo
+
+
+def random_crop(photo: Image.Image, size: int, chance: random.Random) -> Image.Image:
+    """A random square of at least two fifths of the shorter side, resized, perhaps mirrored."""
+    shorter = min(photo.size)
+    side = chance.randint(min(shorter, max(size, shorter * 2 // 5)), shorter)
+    left, top = chance.randint(0, photo.width - side), chance.randint(0, photo.height - side)
+    box = (left, top, left + side, top + side)
+    photo = photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+    return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
+
+
+def center_crop(photo: Image.Image, size: int) -> Image.Image:
+    """The largest square in the middle, resized."""
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+
+
+def to_bytes(photo: Image.Image) -> Tensor:
+    """(3,H,W) uint8: a quarter of what floats would weigh on the way to the GPU."""
+    return (
+        torch.frombuffer(bytearray(photo.tobytes()), dtype=torch.uint8)
+        .view(photo.height, photo.width, 3)
+        .permute(2, 0, 1)
+    )
+
+
+def collate(items: list[tuple[Tensor, list[str]]]) -> Batch:
+    return Batch(torch.stack([photo for photo, _ in items]), [name for _, names in items for name in names])
+
+
+class Draws(Sampler[tuple[int, int]]):
+    """Photos in random order, shuffled anew at each pass: (index, number of the draw).
+
+    The whole order follows from the seed, so a run that resumes at draw ``first`` goes on with
+    the very photos, crops and flips that it would have had.
+    """
+
+    def __init__(self, photos: Sized, first: int, last: int, seed: int):
+        self.photos, self.first, self.last, self.seed = photos, first, last, seed
+
+    def __len__(self) -> int:
+        return max(0, self.last - self.first)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        count, order = len(self.photos), None
+        for number in range(self.first, self.last):
+            turn, place = divmod(number, count)
+            if order is None or place == 0:
+                order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed + turn))
+            yield int(order[place]), number
+
+
+class Photos(TorchDataset):
+    """Random crops of a set that is held whole; a bad picture is replaced by another."""
+
+    def __init__(self, rows: Any, size: int, seed: int):
+        self.rows, self.size, self.seed = rows, size, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, draw: tuple[int, int]) -> tuple[Tensor, list[str]]:
+        index, number = draw
+        chance = random.Random(f"{self.seed} {number}")
+        skipped: list[str] = []
+        for _ in range(ATTEMPTS):
+            try:
+                photo = read_photo(self.rows[index], self.size)
+            except InputError as error:
+                skipped.append(str(error))
+                index = chance.randrange(len(self.rows))
+                continue
+            return to_bytes(random_crop(photo, self.size, chance)), skipped
+        raise InputError(f"{ATTEMPTS} pictures in a row could not be used; the last: {skipped[-1]}")
+
+
+class StreamedPhotos(IterableDataset):
+    """Random crops of a set that is read as it comes, shuffled within a buffer, without end."""
+
+    def __init__(self, rows: Any, size: int, seed: int, buffer: int = 1000):
+        self.rows, self.size, self.seed, self.buffer = rows, size, seed, buffer
+
+    def __iter__(self) -> Iterator[tuple[Tensor, list[str]]]:
+        worker = get_worker_info()
+        chance = random.Random(f"{self.seed} {worker.id if worker else 0}")
+        skipped: list[str] = []
+        for turn in range(1_000_000_000):
+            used = 0
+            for row in self.rows.shuffle(seed=self.seed + turn, buffer_size=self.buffer):
+                try:
+                    photo = read_photo(row, self.size)
+                except InputError as error:
+                    skipped.append(str(error))
+                    continue
+                used += 1
+                yield to_bytes(random_crop(photo, self.size, chance)), skipped
+                skipped = []
+            if used == 0:
+                return  # this worker has no share of the set
+
+
+class HeldOutPhotos(TorchDataset):
+    """The middle of the first validation photos that can be read, always the same."""
+
+    def __init__(self, rows: Any, size: int):
+        self.size = size
+        self.photos: list[Image.Image] = []
+        self.skipped: list[str] = []
+        for row in rows:
+            try:
+                self.photos.append(read_photo(row, size))
+            except InputError as error:
+                self.skipped.append(str(error))
+            if len(self.photos) == HELD_OUT or (not self.photos and len(self.skipped) == ATTEMPTS):
+                break
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[str]]:
+        return to_bytes(center_crop(self.photos[index], self.size)), []
+
+
+class ContentPhotos(pl.LightningDataModule):
+    """Random crops of content photos for training, and held-out photos for validation.
+
+    Args:
+        content: samples (photos that come with scikit-image), a folder of pictures, parquet files,
+            or a data set's name on the Hugging Face Hub (owner/name).
+        size: width and height of the crops in pixels.
+        batch_size: crops in a batch.
+        workers: processes that decode photos beside the training; one per core but one, and at
+            most eight, without it.
+        streaming: read a hub or parquet set as it is needed, without downloading it first.
+        seed: of the order, the crops and the flips.
+    """
+
+    def __init__(
+        self,
+        content: str = "samples",
+        size: int = 256,
+        batch_size: int = 4,
+        workers: int | None = None,
+        streaming: bool = False,
+        seed: int = 0,
+    ):
+        super().__init__()
+        for name, value, least in (("size", size, 32), ("batch_size", batch_size, 1)):
+            if value < least:
+                raise InputError(f"--data.{name} must be at least {least}, not {value}")
+        self.content, self.size, self.batch_size = content, size, batch_size
+        self.workers, self.streaming, self.seed = workers, streaming, seed
+        self.skipped: set[str] = set()
+
+    def setup(self, stage: str) -> None:
+        """Find the photos and read those held out, so that a bad folder ends before training starts."""
+        if hasattr(self, "held_out"):
+            return
+        self.rows, validation = load_content(self.content, self.streaming)
+        self.held_out = HeldOutPhotos(validation, self.size)
+        self.report(self.held_out.skipped)
+        if not self.held_out.photos:
+            raise InputError(
+                f"none of the first pictures of {self.content} could be used: {self.held_out.skipped[-1]}"
+            )
+
+    def report(self, skipped: list[str]) -> None:
+        """Name each picture that cannot be used, once, and count it."""
+        for line in skipped:
+            if line not in self.skipped:
+                self.skipped.add(line)
+                log.warning("skipped: %s", line)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Tensor:
+        """Batch of bytes to (B,3,size,size) float32 in [0,1], on the device."""
+        self.report(batch.skipped)
+        return batch.photos.float() / 255
+
+    def train_dataloader(self) -> DataLoader:
+        trainer = cast(pl.Trainer, self.trainer)
+        workers = self.workers
+        if workers is None:
+            workers = min(8, max(1, torch.get_num_threads() - 1))
+        options: dict[str, Any] = {
+            "batch_size": self.batch_size,
+            "num_workers": workers,
+            "collate_fn": collate,
+            "pin_memory": trainer.strategy.root_device.type == "cuda",
+            "drop_last": True,
+        }
+        if isinstance(self.rows, datasets.IterableDataset):
+            return DataLoader(StreamedPhotos(self.rows, self.size, self.seed), **options)
+        # One epoch is the whole run: its length in draws, less what a resumed run has had.
+        step = self.batch_size * trainer.accumulate_grad_batches
+        draws = Draws(self.rows, trainer.global_step * step, trainer.max_steps * step, self.seed)
+        return DataLoader(Photos(self.rows, self.size, self.seed), sampler=draws, **options)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.held_out, batch_size=self.batch_size, collate_fn=collate)

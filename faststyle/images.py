@@ -1,0 +1,167 @@
+"""Picture files to tensors and back: orientation, colour profile, alpha, bit depth, safe writing."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+
+from faststyle.errors import InputError
+
+# What may be written, by the file name's suffix.
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+READABLE = {*FORMATS, ".bmp", ".gif", ".jfif", ".ppm"}
+
+
+def open_image(source: str | Path | IO[bytes]) -> Image.Image:
+    """Read a picture, upright and in sRGB.
+
+    Args:
+        source: a file's path, or an open binary file.
+
+    Returns:
+        RGB, or RGBA where the picture has transparency, 8 bits a channel.
+
+    Raises:
+        InputError: the file is missing, no picture, or damaged.
+    """
+    name = source if isinstance(source, str | Path) else "the picture"
+    try:
+        with Image.open(source) as image:
+            image.load()
+            return to_rgb(image)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {name}") from None
+    except IsADirectoryError:
+        raise InputError(f"{name} is a folder, not a picture") from None
+    except Image.UnidentifiedImageError:
+        raise InputError(f"{name} is not a picture that can be read") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} is too large: {error}") from None
+    # Pillow's decoders raise whatever a damaged file makes them stumble over.
+    except Exception as error:
+        raise InputError(f"{name} is damaged or cannot be read ({error})") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring any picture to upright sRGB: mode RGB, or RGBA where it has transparency."""
+    image = ImageOps.exif_transpose(image)
+    profile = image.info.get("icc_profile")
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    if image.mode.startswith("I") or image.mode == "F":
+        image = to_8_bit(image)
+    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
+        image = to_srgb(image, profile)
+    image = image.convert("RGB")
+    image.info.clear()  # it no longer has the file's orientation or profile
+    if alpha is not None:
+        image.putalpha(alpha)
+    return image
+
+
+def to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit integers, or floats in [0,1], to 8-bit grey."""
+    values = np.asarray(image, dtype=np.float32)
+    scale = 255.0 if image.mode == "F" else 255 / 65535
+    return Image.fromarray((values * scale).clip(0, 255).round().astype(np.uint8))
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert from an embedded ICC profile; a broken one is passed over, as browsers do."""
+    if image.mode == "RGBA":
+        image = image.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return converted or image
+
+
+def scale_to(image: Image.Image, longer: int) -> Image.Image:
+    """Resize a picture, so that its longer side has ``longer`` pixels."""
+    share = longer / max(image.size)
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def fit(image: Image.Image, max_size: int | None) -> Image.Image:
+    """Shrink a picture whose longer side has more than ``max_size`` pixels; never enlarge."""
+    return image if max_size is None or max(image.size) <= max_size else scale_to(image, max_size)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """8-bit picture to (C,H,W) float32 in [0,1]."""
+    # A copy, since torch cannot hold memory that is read-only.
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def to_image(tensor: Tensor) -> Image.Image:
+    """(C,H,W) in [0,1], clamped, to an 8-bit picture: RGB, or RGBA with four channels."""
+    pixels = tensor.detach().float().clamp(0, 1).mul(255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` to write to, and rename it when all went well.
+
+    So a crash leaves the old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path) -> str:
+    """Name Pillow's format for a file to be written, by its suffix.
+
+    Raises:
+        InputError: no format has this suffix.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"cannot write {path}: its name must end in one of {', '.join(FORMATS)}")
+    return FORMATS[path.suffix.lower()]
+
+
+def save_image(image: Image.Image, path: str | Path, quality: int = 92) -> None:
+    """Write a picture, making its folder; the format follows the name's suffix.
+
+    Args:
+        image: RGB or RGBA; JPEG, which has no transparency, gets it laid on white.
+        path: where to.
+        quality: of JPEG and WebP, 1…100.
+
+    Raises:
+        InputError: the suffix is not one of ``FORMATS``.
+    """
+    path = Path(path)
+    kind = check_output(path)
+    if kind == "JPEG" and image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    options = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
+    if kind == "JPEG" and quality >= 90:
+        options["subsampling"] = 0  # brush strokes have sharp colour edges
+    with replacing(path) as temporary:
+        image.save(temporary, format=kind, **options)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every picture file under ``folder``, by its suffix, sorted; hidden files are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in READABLE
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )

@@ -1,0 +1,141 @@
+"""The LightningModule: a transformer network trained with the perceptual loss of a frozen VGG."""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from faststyle.checkpoint import Card, load_model
+from faststyle.errors import InputError
+from faststyle.images import open_image, scale_to, to_tensor
+from faststyle.mosaic import draw_mosaic
+from faststyle.objective import Objective
+from faststyle.transformer import TransformerNetwork
+from faststyle.vgg import VGG
+
+MOSAIC = "mosaic"  # the style that needs no file
+
+
+def load_style(style: str, size: int) -> Tensor:
+    """Read a style picture, its longer side brought to ``size`` pixels, to (1,3,H,W) in [0,1].
+
+    Raises:
+        InputError: no such picture.
+    """
+    picture = draw_mosaic() if style == MOSAIC else open_image(style).convert("RGB")
+    return to_tensor(scale_to(picture, size))[None]
+
+
+class StyleTransfer(pl.LightningModule):
+    """Trains a network that gives photos the style of a painting.
+
+    Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
+
+    Args:
+        style: the style picture's file, or several; mosaic is one that the package draws.
+        style_size: longer side of the style picture in pixels: smaller gives larger strokes, which
+            come out as large in pictures of any size.
+        style_blend: a weight for each of several style pictures; equal shares without it.
+        size: network size: half, or full with twice the channels.
+        blocks: number of residual blocks.
+        init: a trained model to start from, of the same size: a new style needs fewer steps so.
+        vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
+        pooling: max, or avg for smoother gradients.
+        learning_rate: Adam's, at its highest.
+        warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
+        channels_last: memory layout of the network and its photos.
+        compile: torch.compile the network and VGG: worth its wait on a GPU.
+        **objective: what Objective takes.
+    """
+
+    def __init__(
+        self,
+        style: list[str],
+        style_size: int = 512,
+        style_blend: list[float] | None = None,
+        size: str = "half",
+        blocks: int = 5,
+        init: str | None = None,
+        vgg: str = "vgg19-caffe",
+        pooling: str = "max",
+        learning_rate: float = 1e-3,
+        warmup: int = 20,
+        channels_last: bool = False,
+        compile: bool = False,
+        **objective: Any,
+    ):
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = TransformerNetwork(size, blocks)
+        self.objective = Objective(**objective)
+        if init is not None:
+            start, _ = load_model(init)
+            if start.config != self.network.config:
+                raise InputError(
+                    f"--init {init} is a network of {start.config}, and this run's is of "
+                    f"{self.network.config}: set --model.size and --model.blocks to the same"
+                )
+            self.network.load_state_dict(start.state_dict())
+
+    def setup(self, stage: str) -> None:
+        """Load VGG and measure the style; neither is part of a checkpoint."""
+        if hasattr(self, "vgg"):
+            return
+        h = self.hparams
+        styles = [load_style(style, h["style_size"]) for style in h["style"]]
+        self.vgg = VGG(h["vgg"], h["pooling"], layers=self.objective.layers)
+        with torch.no_grad():
+            features = [self.vgg(style, self.objective.style_layers) for style in styles]
+        self.objective.set_style(features, h["style_blend"])
+        if h["channels_last"]:
+            self.network.to(memory_format=torch.channels_last)
+        if h["compile"]:
+            self.network.compile()
+            self.vgg.compile()
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Stylize (B,3,H,W), RGB in [0,1]; the result's values may leave [0,1] a little."""
+        return self.network(photos)
+
+    def losses(self, photos: Tensor) -> dict[str, Tensor]:
+        """The objective's terms of what the network makes of (B,3,H,W) photos."""
+        if self.hparams["channels_last"]:
+            photos = photos.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            content = self.vgg(photos, self.objective.content_layers)
+        images = self(photos)
+        return self.objective(images, self.vgg(images, self.objective.layers), content)
+
+    def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
+        terms = self.losses(photos)
+        self.log("loss", terms["total"], prog_bar=True, logger=False)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
+        return terms["total"]
+
+    def validation_step(self, photos: Tensor, batch_idx: int) -> None:
+        terms = self.losses(photos)
+        self.log("held_out", terms["total"], prog_bar=True, logger=False)
+        self.log_dict({f"validation/{name}": value for name, value in terms.items()})
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.network.parameters(), self.hparams["learning_rate"])
+        warmup, steps = self.hparams["warmup"], self.trainer.max_steps
+
+        def share(step: int) -> float:
+            return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def card(self) -> Card:
+        """What the model was trained with, for the header of its file."""
+        styles = []
+        for style in self.hparams["style"]:
+            path = Path(style)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+            styles.append({"name": path.stem, "sha256": digest})
+        return {"style": styles, "steps": self.global_step, "training": dict(self.hparams)}

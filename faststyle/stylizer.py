@@ -1,0 +1,130 @@
+"""Load a model and stylize pictures with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from faststyle.checkpoint import Card, load_model
+from faststyle.device import has_fast_bfloat16, pick_device
+from faststyle.errors import InputError, choose
+from faststyle.images import fit, to_image, to_rgb, to_tensor
+from faststyle.transformer import TransformerNetwork
+
+PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# ITU-R BT.601, as in Y'CbCr.
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def luminance(images: Tensor) -> Tensor:
+    """(…,3,H,W) RGB to (…,1,H,W)."""
+    weights = torch.tensor(LUMINANCE, device=images.device, dtype=images.dtype)
+    return (images * weights.view(3, 1, 1)).sum(-3, keepdim=True)
+
+
+def keep_color(stylized: Tensor, photos: Tensor) -> Tensor:
+    """The stylized pictures' luminance with the photos' colours (Gatys et al. 2017, §4).
+
+    Adding one difference to all three channels changes Y and leaves Cb and Cr alone.
+    """
+    return photos + luminance(stylized) - luminance(photos)
+
+
+class Stylizer:
+    """Stylizes pictures with one trained network.
+
+    Args:
+        network: the trained network.
+        card: what it was trained with.
+        device: auto, cpu, cuda, cuda:1, mps, …
+        precision: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
+    """
+
+    def __init__(
+        self, network: TransformerNetwork, card: Card, device: str = "auto", precision: str = "auto"
+    ):
+        self.card = card
+        self.device = pick_device(device)
+        dtype = choose("precision", precision, PRECISIONS)
+        if dtype is None:
+            dtype = torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32
+        self.dtype = dtype
+        self.network = network.to(self.device).eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto") -> "Stylizer":
+        """Read a model file; see ``faststyle.checkpoint.load_model`` for what can be read.
+
+        Raises:
+            InputError: no such file, not a model, or no such device or precision.
+        """
+        return cls(*load_model(checkpoint), device=device, precision=precision)
+
+    @overload
+    def __call__(
+        self,
+        picture: Image.Image,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+    ) -> Image.Image: ...
+
+    @overload
+    def __call__(
+        self,
+        picture: Tensor,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self,
+        picture: Sequence[Image.Image],
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+    ) -> list[Image.Image]: ...
+
+    def __call__(self, picture, strength=1.0, preserve_color=False, max_size=None):
+        """Stylize a picture, a batch, or a list, and return what was given.
+
+        Args:
+            picture: a PIL picture of any mode (alpha is carried through, the result is RGB or
+                RGBA), a list of them in any sizes, or a tensor (3,H,W) or (B,3,H,W), RGB in [0,1].
+            strength: 0 gives the photo, 1 the stylization, between them a blend.
+            preserve_color: keep the photo's colours, and take only light and dark from the style.
+            max_size: shrink a PIL picture first, so that its longer side has at most so many pixels.
+
+        Raises:
+            InputError: strength outside 0…1, or a tensor of another shape.
+        """
+        if not 0 <= strength <= 1:
+            raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")
+        if isinstance(picture, Tensor):
+            return self._stylize_tensor(picture, strength, preserve_color)
+        if isinstance(picture, Sequence):
+            return [self(one, strength, preserve_color, max_size) for one in picture]
+        picture = fit(to_rgb(picture), max_size)
+        photo = to_tensor(picture.convert("RGB"))
+        result = to_image(self._stylize_tensor(photo, strength, preserve_color))
+        if picture.mode == "RGBA":
+            result.putalpha(picture.getchannel("A"))
+        return result
+
+    def _stylize_tensor(self, photos: Tensor, strength: float, preserve_color: bool) -> Tensor:
+        if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
+            raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
+        x = photos.to(self.device, torch.float32)
+        with torch.no_grad(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+            y = self.network(x if x.ndim == 4 else x[None]).float().clamp(0, 1)
+            y = y if x.ndim == 4 else y[0]
+            if preserve_color:
+                y = keep_color(y, x).clamp(0, 1)
+            y = torch.lerp(x, y, strength)
+        return y.to(photos.device, photos.dtype)
