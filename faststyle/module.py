@@ -47,7 +47,6 @@ class StyleTransfer(pl.LightningModule):
         pooling: max, or avg for smoother gradients.
         learning_rate: Adam's, at its highest.
         warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
-        channels_last: memory layout of the network and its photos.
         compile: torch.compile the network and VGG: worth its wait on a GPU.
         **objective: what Objective takes.
     """
@@ -64,7 +63,6 @@ class StyleTransfer(pl.LightningModule):
         pooling: str = "max",
         learning_rate: float = 1e-3,
         warmup: int = 20,
-        channels_last: bool = False,
         compile: bool = False,
         **objective: Any,
     ):
@@ -91,8 +89,6 @@ class StyleTransfer(pl.LightningModule):
         with torch.no_grad():
             features = [self.vgg(style, self.objective.style_layers) for style in styles]
         self.objective.set_style(features, h["style_blend"])
-        if h["channels_last"]:
-            self.network.to(memory_format=torch.channels_last)
         if h["compile"]:
             self.network.compile()
             self.vgg.compile()
@@ -103,8 +99,6 @@ class StyleTransfer(pl.LightningModule):
 
     def losses(self, photos: Tensor) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos."""
-        if self.hparams["channels_last"]:
-            photos = photos.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             content = self.vgg(photos, self.objective.content_layers)
         images = self(photos)

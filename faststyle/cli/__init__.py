@@ -21,7 +21,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except InputError as error:
         # From a worker process the message comes with that process's traceback before it.
-        fail(str(error).strip().splitlines()[-1].removeprefix("faststyle.errors.InputError: "))
+        fail(str(error).rpartition("faststyle.errors.InputError: ")[2])
     except OSError as error:
         fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     except KeyboardInterrupt:

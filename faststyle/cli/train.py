@@ -147,10 +147,15 @@ def parse(argv: list[str]) -> TrainCLI:
             run=False,
             auto_configure_optimizers=False,
             args=resumed_config(argv),
-            parser_kwargs={"prog": "train.py", "exit_on_error": False, "description": __doc__},
+            parser_kwargs={
+                "prog": "train.py",
+                "exit_on_error": False,
+                "allow_abbrev": False,
+                "description": __doc__,
+            },
         )
     except jsonargparse.ArgumentError as error:
-        raise InputError(str(error)) from None
+        raise InputError(f"{error} (python train.py --help lists every flag)") from None
 
 
 def quiet() -> None:
