@@ -302,7 +302,7 @@ class ContentPhotos(pl.LightningDataModule):
         self,
         content: str = "samples",
         size: int = 256,
-        batch_size: int = 4,
+        batch_size: int = 1,
         workers: int | None = None,
         streaming: bool = False,
         seed: int = 0,

@@ -1,0 +1,79 @@
+"""Seconds a training step: ours beside pytorch/examples' own loop, in turn, in one run.
+
+The same VGG, network width (32/64/128), photos, 256 pixels, batches of 4.
+
+    python -m benchmarks.training_speed --peer-path examples/fast_neural_style/neural_style \
+        --photos photos/ --style painting.jpg
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from benchmarks import peer
+from faststyle.cli.train import has_fast_bfloat16, quiet, training_device
+from faststyle.data import ContentPhotos
+from faststyle.module import StyleTransfer
+
+
+class StepTimes(pl.Callback):
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+
+    def on_train_batch_start(self, *_: object) -> None:
+        self.starts.append(time.perf_counter())
+
+
+def ours(photos: Path, style: Path, style_size: int, steps: int, size: str) -> list[float]:
+    """Seconds of each step of a training as train.py runs it."""
+    times = StepTimes()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pl.Trainer(
+            max_steps=steps + 1,
+            precision="bf16-mixed" if has_fast_bfloat16(training_device("auto")) else "32-true",
+            callbacks=[times],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            default_root_dir=folder,
+        )
+        model = StyleTransfer([str(style)], style_size, size=size)
+        trainer.fit(model, ContentPhotos(str(photos), batch_size=4))
+    return [after - before for before, after in zip(times.starts, times.starts[1:], strict=False)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peer-path", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--style", type=Path, required=True)
+    parser.add_argument("--style-size", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=8, help="of each, in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    quiet()
+
+    given = (arguments.photos, arguments.style, arguments.style_size)
+    rows: dict[str, list[float]] = {"pytorch/examples": [], "faststyle full": [], "faststyle half": []}
+    for _ in range(arguments.rounds):
+        # The first steps of each warm caches up and do not count.
+        rows["pytorch/examples"] += peer.train(arguments.peer_path, *given, steps=arguments.steps)[1][2:]
+        rows["faststyle full"] += ours(*given, arguments.steps, "full")[2:]
+        rows["faststyle half"] += ours(*given, arguments.steps, "half")[2:]
+    base = statistics.median(rows["pytorch/examples"])
+    print(f"{'':20}{'s/step':>8}{'min':>8}{'max':>8}{'times as fast':>16}")
+    for name, seconds in rows.items():
+        median = statistics.median(seconds)
+        print(f"{name:20}{median:8.2f}{min(seconds):8.2f}{max(seconds):8.2f}{base / median:16.2f}")
+
+
+if __name__ == "__main__":
+    main()

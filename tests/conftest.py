@@ -1,0 +1,83 @@
+"""Small pictures, networks and models that the tests share; everything is made here, nothing downloaded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from faststyle import vgg
+from faststyle.checkpoint import save_model
+from faststyle.transformer import TransformerNetwork
+from faststyle.vgg import VGG19_BLOCKS, Network, Weights
+
+CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
+
+
+def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A colour gradient with some ellipses on it: smooth areas and edges, as photos have them."""
+    random = np.random.default_rng(seed)
+    corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
+    picture = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(6):
+        x, y = random.integers(0, width), random.integers(0, height)
+        r = random.integers(4, max(5, min(width, height) // 3))
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(random.integers(0, 256, 3).tolist()))
+    return picture
+
+
+def random_weights() -> Weights:
+    """Weights of a VGG-19 with few channels, of a size that keeps the features' size."""
+    generator = torch.Generator().manual_seed(0)
+    weights, inputs = [], 3
+    for outputs, convolutions in zip(CHANNELS, VGG19_BLOCKS, strict=True):
+        for _ in range(convolutions):
+            scale = (2 / (9 * inputs)) ** 0.5
+            weight = scale * torch.randn(outputs, inputs, 3, 3, generator=generator)
+            weights.append((weight, torch.zeros(outputs)))
+            inputs = outputs
+    return weights
+
+
+@pytest.fixture
+def random_vgg(monkeypatch) -> str:
+    """The name of a VGG for tests of plumbing, where nobody looks at the picture."""
+    network = Network(VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
+    monkeypatch.setitem(vgg.NETWORKS, "random", network)
+    return "random"
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder of pictures in several sizes and formats."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    draw_picture(96, 72, seed=1).save(folder / "beach.jpg", quality=95)
+    draw_picture(70, 110, seed=2).save(folder / "cat.png")
+    draw_picture(81, 81, seed=3).save(folder / "dune.jpg", quality=95)
+    draw_picture(100, 75, seed=4).save(folder / "elm.png")
+    return folder
+
+
+@pytest.fixture
+def painting(tmp_path) -> Path:
+    """A style picture."""
+    path = tmp_path / "painting.png"
+    draw_picture(96, 80, seed=9).save(path)
+    return path
+
+
+@pytest.fixture
+def network() -> TransformerNetwork:
+    torch.manual_seed(0)
+    return TransformerNetwork("half", blocks=1).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def model(tmp_path, network) -> Path:
+    """The file of a small network that was never trained."""
+    path = tmp_path / "small.safetensors"
+    save_model(path, network, {"name": "small"})
+    return path
