@@ -25,7 +25,7 @@ class Previews(pl.Callback):
         photos: how many photos, side by side.
     """
 
-    def __init__(self, every_n_steps: int = 100, photos: int = 4):
+    def __init__(self, every_n_steps: int = 250, photos: int = 4):
         self.every_n_steps, self.photos = every_n_steps, photos
 
     def on_train_batch_end(

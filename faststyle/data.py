@@ -202,7 +202,7 @@ class Draws(Sampler[tuple[int, int]]):
         self.photos, self.first, self.last, self.seed = photos, first, last, seed
 
     def __len__(self) -> int:
-        return max(0, self.last - self.first)
+        return self.last  # the whole run's, also when resumed: Lightning counts on from there
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         count, order = len(self.photos), None

@@ -94,7 +94,7 @@ class StyleTransfer(pl.LightningModule):
             self.vgg.compile()
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Stylize (B,3,H,W), RGB in [0,1]; the result's values may leave [0,1] a little."""
+        """Stylize (B,3,H,W), RGB in [0,1]."""
         return self.network(photos)
 
     def losses(self, photos: Tensor) -> dict[str, Tensor]:

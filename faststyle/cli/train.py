@@ -27,7 +27,7 @@ from faststyle.stylizer import Stylizer
 TRAINER_DEFAULTS = {
     "max_steps": 10_000,
     "log_every_n_steps": 10,
-    "val_check_interval": 100,
+    "val_check_interval": 250,
     "check_val_every_n_epoch": None,
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
@@ -174,7 +174,11 @@ def main(argv: list[str] | None = None) -> None:
         cli.run.mkdir(parents=True, exist_ok=True)
         cli.config.resume = False
         cli.parser.save(cli.config, cli.run / "config.yaml", overwrite=True, skip_none=False)
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last if cli.last.exists() else None)
+        try:
+            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last if cli.last.exists() else None)
+        except SystemExit:  # Lightning's answer to Ctrl-C, after it has saved the state
+            print(f"\nstopped: python train.py --resume --output {cli.run} goes on", file=sys.stderr)
+            raise
         finish(cli)
 
 
