@@ -78,6 +78,7 @@ class TransformerNetwork(nn.Module):
         x = self.residual(x)
         for layer in self.up:
             x = F.relu(layer(F.interpolate(x, scale_factor=2.0)))
-        x = self.last(x)[..., :height, :width]
+        # In float32 also under autocast: bfloat16 has too few steps near white for smooth skies.
+        x = self.last(x)[..., :height, :width].float()
         # A slope of 1 at mid-grey, so that the last layer moves pixels as far as a linear one.
         return torch.sigmoid(4 * x) if self.bounded else x
