@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import jsonargparse
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from faststyle.callbacks import InferenceFile, NotANumberGuard, Previews
+from faststyle.checkpoint import load_model
 from faststyle.cli import one_line_errors
 from faststyle.data import ContentPhotos
 from faststyle.device import has_fast_bfloat16
@@ -73,16 +76,20 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("init", "model.init")
 
     def before_instantiate_classes(self) -> None:
-        self.name, self.run = run_folder(vars(self.config))
-        self.last = self.run / "last.ckpt"
+        self.name, self.folder = run_folder(vars(self.config))
+        self.last = self.folder / "last.ckpt"
         if self.config.resume and not self.last.exists():
-            raise InputError(f"there is nothing to resume in {self.run}: leave out --resume to start")
-        if not self.config.resume and self.last.exists():
+            raise InputError(f"there is nothing to resume in {self.folder}: leave out --resume to start")
+        if self.config.resume:
+            load_model(self.last)  # says what is wrong with a damaged file
+        elif self.last.exists():
             raise InputError(
-                f"{self.run} holds a run already: --resume goes on with it, --name NAME starts another"
+                f"{self.folder} holds a run already: --resume goes on with it, --name NAME starts another"
             )
         if self.config.trainer.max_steps < 1:
             raise InputError("--trainer.max_steps must be 1 or more: training is counted in steps")
+        if self.config.trainer.default_root_dir is not None:
+            raise InputError("--output names the run's folder, in place of --trainer.default_root_dir")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init.trainer
@@ -92,22 +99,23 @@ class TrainCLI(LightningCLI):
             *(config.callbacks or []),
             ProgressBar(),
             NotANumberGuard(),
-            LearningRateMonitor(),
-            InferenceFile(self.run / f"{self.name}.safetensors"),
+            InferenceFile(self.folder / f"{self.name}.safetensors"),
             ModelCheckpoint(
-                self.run,
+                self.folder,
                 "last",
                 every_n_train_steps=CHECKPOINT_STEPS,
                 save_on_exception=True,
                 enable_version_counter=False,
             ),
         ]
-        # A folder for each start, since a CSV log is written anew.
-        start = f"start_{len(list(self.run.glob('logs/start_*')))}"
-        loggers = [TensorBoardLogger(self.run, "logs", start), CSVLogger(self.run, "logs", start)]
-        return super().instantiate_trainer(
-            default_root_dir=str(self.run), callbacks=callbacks, logger=loggers, **kwargs
-        )
+        if config.logger is None:
+            # A folder for each start, since a CSV log is written anew.
+            start = f"start_{len(list(self.folder.glob('logs/start_*')))}"
+            kwargs["logger"] = [
+                TensorBoardLogger(self.folder, "logs", start),
+                CSVLogger(self.folder, "logs", start),
+            ]
+        return super().instantiate_trainer(default_root_dir=str(self.folder), callbacks=callbacks, **kwargs)
 
 
 def run_folder(config: dict[str, Any]) -> tuple[str, Path]:
@@ -155,7 +163,10 @@ def parse(argv: list[str]) -> TrainCLI:
             },
         )
     except jsonargparse.ArgumentError as error:
-        raise InputError(f"{error} (python train.py --help lists every flag)") from None
+        message = re.sub(r'Parser key "(.+?)"', r"--\1", str(error))
+        raise InputError(f"{message} (python train.py --help lists every flag)") from None
+    except MisconfigurationException as error:  # flags of Lightning's that do not go together
+        raise InputError(str(error)) from None
 
 
 def quiet() -> None:
@@ -170,14 +181,17 @@ def main(argv: list[str] | None = None) -> None:
     quiet()
     with one_line_errors():
         cli = parse(sys.argv[1:] if argv is None else argv)
+        # Before anything is written: a missing picture or an empty folder ends here.
+        cli.model.setup("fit")
         cli.datamodule.setup("fit")
-        cli.run.mkdir(parents=True, exist_ok=True)
+        cli.folder.mkdir(parents=True, exist_ok=True)
         cli.config.resume = False
-        cli.parser.save(cli.config, cli.run / "config.yaml", overwrite=True, skip_none=False)
+        cli.parser.save(cli.config, cli.folder / "config.yaml", overwrite=True, skip_none=False)
         try:
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last if cli.last.exists() else None)
+            last = cli.last if cli.last.exists() else None
+            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last, weights_only=True)
         except SystemExit:  # Lightning's answer to Ctrl-C, after it has saved the state
-            print(f"\nstopped: python train.py --resume --output {cli.run} goes on", file=sys.stderr)
+            print(f"\nstopped: python train.py --resume --output {cli.folder} goes on", file=sys.stderr)
             raise
         finish(cli)
 
@@ -185,7 +199,7 @@ def main(argv: list[str] | None = None) -> None:
 def finish(cli: TrainCLI) -> None:
     """Save, judge and show the trained model, and say what to type next."""
     cli.trainer.save_checkpoint(cli.last)  # which writes the file for inference too
-    model, sample = cli.run / f"{cli.name}.safetensors", cli.run / "sample.jpg"
+    model, sample = cli.folder / f"{cli.name}.safetensors", cli.folder / "sample.jpg"
     (figures,) = cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     save_image(Stylizer.load(model, str(cli.model.device))(cli.datamodule.held_out.photos[0]), sample)
     print(
