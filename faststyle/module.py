@@ -61,7 +61,7 @@ class StyleTransfer(pl.LightningModule):
         init: str | None = None,
         vgg: str = "vgg19-caffe",
         pooling: str = "max",
-        learning_rate: float = 2e-3,
+        learning_rate: float = 1e-3,
         warmup: int = 20,
         compile: bool = False,
         **objective: Any,

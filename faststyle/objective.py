@@ -90,7 +90,8 @@ class Objective(nn.Module):
     ):
         super().__init__()
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
-        self.content_layers = content_layers or {"relu3_3": 1.0}
+        # Johnson's relu3_3 keeps shapes; relu2_2 keeps light and dark, which a young network inverts.
+        self.content_layers = content_layers or {"relu2_2": 0.5, "relu3_3": 0.5}
         self.style_layers = style_layers or {
             "relu1_2": 0.25,
             "relu2_2": 0.25,

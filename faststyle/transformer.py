@@ -44,14 +44,13 @@ class TransformerNetwork(nn.Module):
     """Stylizes (B,3,H,W) RGB in [0,1] to the same shape, for any H and W.
 
     Johnson's network with two departures: upsampling is nearest-neighbour and a convolution,
-    which leaves no checkerboard (Odena et al. 2016), and a sigmoid, in place of tanh, keeps the
-    output in [0,1].
+    which leaves no checkerboard (Odena et al. 2016), and any size comes back exactly. Its values
+    may leave [0,1] by a tenth; who makes a picture of them clamps.
 
     Args:
         size: a key of ``SIZES``.
         blocks: number of residual blocks.
-        bounded: end in the sigmoid. pytorch/examples' networks do not: their values may leave
-            [0,1], and who makes a picture of them clamps.
+        bounded: end in the scaled tanh. pytorch/examples' networks do not.
     """
 
     def __init__(self, size: str = "half", blocks: int = 5, bounded: bool = True):
@@ -80,5 +79,6 @@ class TransformerNetwork(nn.Module):
             x = F.relu(layer(F.interpolate(x, scale_factor=2.0)))
         # In float32 also under autocast: bfloat16 has too few steps near white for smooth skies.
         x = self.last(x)[..., :height, :width].float()
-        # A slope of 1 at mid-grey, so that the last layer moves pixels as far as a linear one.
-        return torch.sigmoid(4 * x) if self.bounded else x
+        # The paper's scaled tanh: a little beyond [0,1], since where it saturated within, black and
+        # white could not be unlearned.
+        return 0.5 + 0.6 * torch.tanh(x / 0.6) if self.bounded else x
