@@ -19,7 +19,7 @@ GLASS = [
 LEAD = (12, 10, 16)
 
 
-def draw_mosaic(size: int = 512, pane: int = 34, seed: int = 0) -> Image.Image:
+def draw_mosaic(size: int = 512, pane: int = 24, seed: int = 0) -> Image.Image:
     """Draw panes of coloured glass (Voronoi cells) between lines of lead.
 
     Args:

@@ -81,3 +81,23 @@ def model(tmp_path, network) -> Path:
     path = tmp_path / "small.safetensors"
     save_model(path, network, {"name": "small"})
     return path
+
+
+@pytest.fixture
+def train_flags(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str]:
+    """Flags of a run at the smallest size, in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    flags = ["--style", str(painting), "--content", str(photos), "--model.vgg", random_vgg]
+    flags += ["--model.blocks=1", "--model.style_size=64", "--data.size=64", "--data.batch_size=2"]
+    flags += ["--data.workers=0", "--trainer.max_steps=3", "--trainer.precision=32"]
+    return [*flags, "--trainer.accelerator=cpu"]
+
+
+@pytest.fixture
+def train(train_flags):
+    """``python train.py`` with these flags; what is given overrides them."""
+    from faststyle.cli.train import main
+
+    return lambda *more: main([*train_flags, *more])
