@@ -301,7 +301,7 @@ class ContentPhotos(pl.LightningDataModule):
     def __init__(
         self,
         content: str = "samples",
-        size: int = 256,
+        size: int = 192,
         batch_size: int = 1,
         workers: int | None = None,
         streaming: bool = False,

@@ -61,7 +61,7 @@ class StyleTransfer(pl.LightningModule):
         init: str | None = None,
         vgg: str = "vgg19-caffe",
         pooling: str = "max",
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         warmup: int = 20,
         compile: bool = False,
         **objective: Any,
@@ -94,7 +94,7 @@ class StyleTransfer(pl.LightningModule):
             self.vgg.compile()
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Stylize (B,3,H,W), RGB in [0,1]."""
+        """Stylize (B,3,H,W), RGB in [0,1]; the result's values may leave [0,1] a little."""
         return self.network(photos)
 
     def losses(self, photos: Tensor) -> dict[str, Tensor]:
