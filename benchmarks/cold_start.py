@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faststyle.images import fit, open_image, save_image, to_tensor
+from faststyle.images import open_image, save_image, scale_to, to_tensor
 from faststyle.stylizer import Stylizer
 
 
@@ -35,7 +35,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         photo, result = Path(folder) / "photo.jpg", str(Path(folder) / "result.jpg")
-        picture = fit(open_image(arguments.photo).convert("RGB"), arguments.size)
+        picture = scale_to(open_image(arguments.photo).convert("RGB"), arguments.size)
         save_image(picture, photo)
         infer = [sys.executable, "infer.py", str(photo), "--checkpoint", arguments.checkpoint, "-o", result]
         stylize, tensor = Stylizer.load(arguments.checkpoint), to_tensor(picture)

@@ -26,6 +26,9 @@ class Previews(pl.Callback):
     """
 
     def __init__(self, every_n_steps: int = 250, photos: int = 4):
+        for name, value in (("every_n_steps", every_n_steps), ("photos", photos)):
+            if value < 1:
+                raise InputError(f"--previews.{name} must be at least 1, not {value}")
         self.every_n_steps, self.photos = every_n_steps, photos
 
     def on_train_batch_end(
@@ -66,6 +69,7 @@ class InferenceFile(pl.Callback):
         card = {
             "name": self.path.stem,
             **module.card(),
+            "data": trainer.datamodule.card(),  # type: ignore[attr-defined]
             "date": datetime.date.today().isoformat(),
             "versions": {
                 "faststyle": faststyle.__version__,

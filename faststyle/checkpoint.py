@@ -5,8 +5,6 @@ Nothing here runs code from a file: safetensors holds numbers only, and pickles 
 """
 
 import json
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +108,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is damaged: {first_line(error)}") from None
+    if not isinstance(card, dict):
+        raise InputError(f"{path} is damaged: its header is no JSON object")
     if card.get("format_version") != FORMAT_VERSION:
         raise InputError(
             f"{path} has format version {card.get('format_version')}, and this faststyle reads "
@@ -120,25 +120,25 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
 
 def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-    ) as error:
+        # An open file, since torch.load takes a name that ends in .safetensors for one of these.
+        with path.open("rb") as file:
+            stored = torch.load(file, map_location="cpu", weights_only=True)
+    # Damaged pickles raise whatever they stumble over; none of them runs code.
+    except Exception as error:
         raise InputError(
             f"{path} is no model that can be read safely ({first_line(error)}); "
             "expected a .safetensors or .ckpt of faststyle, or a state dict of pytorch/examples"
         ) from None
-    if isinstance(stored, dict) and "state_dict" in stored and "hyper_parameters" in stored:
+    if not isinstance(stored, dict):
+        stored = {}
+    hyper = stored.get("hyper_parameters")
+    if isinstance(hyper, dict) and isinstance(stored.get("state_dict"), dict):
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in stored["state_dict"].items() if k.startswith(prefix)}
-        card = {"network": {k: stored["hyper_parameters"].get(k) for k in ("size", "blocks")}}
+        card = {"network": {k: hyper.get(k) for k in ("size", "blocks")}}
         return weights, card
-    if isinstance(stored, dict) and "deconv3.conv2d.weight" in {k.removeprefix("module.") for k in stored}:
+    names = {str(k).removeprefix("module.") for k in stored}
+    if {f"{name}.weight" for name in EXAMPLES_NAMES} <= names:
         return convert_examples(stored), {
             "network": {"size": "full", "blocks": 5},
             "source": "pytorch/examples",

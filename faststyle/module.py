@@ -67,7 +67,16 @@ class StyleTransfer(pl.LightningModule):
         **objective: Any,
     ):
         super().__init__()
-        self.save_hyperparameters()
+        for name, value, least in (
+            ("style_size", style_size, 16),
+            ("learning_rate", learning_rate, 0),
+            ("warmup", warmup, 0),
+        ):
+            if value < least:
+                raise InputError(f"--model.{name} must be at least {least}, not {value}")
+        # Not init: a run that resumes has its weights in its own state.
+        self.save_hyperparameters(ignore="init")
+        self.init = init
         self.network = TransformerNetwork(size, blocks)
         self.objective = Objective(**objective)
         if init is not None:
@@ -120,16 +129,26 @@ class StyleTransfer(pl.LightningModule):
         warmup, steps = self.hparams["warmup"], self.trainer.max_steps
 
         def share(step: int) -> float:
-            return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
+            return min(1.0, (step + 1) / max(1, warmup)) * (
+                0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps))
+            )
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def card(self) -> Card:
-        """What the model was trained with, for the header of its file."""
+        """What the model was trained with, for the header of its file; no paths of this machine."""
         styles = []
         for style in self.hparams["style"]:
             path = Path(style)
             digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
             styles.append({"name": path.stem, "sha256": digest})
-        return {"style": styles, "steps": self.global_step, "training": dict(self.hparams)}
+        settings = {
+            key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
+        }
+        settings |= {
+            "content_layers": self.objective.content_layers,
+            "style_layers": self.objective.style_layers,
+            "init": Path(self.init).stem if self.init else None,
+        }
+        return {"style": styles, "steps": self.global_step, "training": settings}

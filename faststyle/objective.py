@@ -112,7 +112,7 @@ class Objective(nn.Module):
             InputError: the weights are not one positive number for each picture.
         """
         shares = list(blend or [1.0] * len(styles))
-        if len(shares) != len(styles) or min(shares) < 0 or sum(shares) <= 0:
+        if len(shares) != len(styles) or not all(share >= 0 for share in shares) or sum(shares) <= 0:
             raise InputError(
                 f"{len(styles)} style pictures need as many blend weights, none negative: got {shares}"
             )

@@ -1,6 +1,5 @@
 """Load a model and stylize pictures with it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -85,7 +84,7 @@ class Stylizer:
     @overload
     def __call__(
         self,
-        picture: Sequence[Image.Image],
+        picture: list[Image.Image],
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
@@ -108,8 +107,12 @@ class Stylizer:
             raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")
         if isinstance(picture, Tensor):
             return self._stylize_tensor(picture, strength, preserve_color)
-        if isinstance(picture, Sequence):
+        if isinstance(picture, list | tuple):
             return [self(one, strength, preserve_color, max_size) for one in picture]
+        if not isinstance(picture, Image.Image):
+            raise InputError(
+                f"expected a PIL picture, a list of them, or a tensor, not {type(picture).__name__}"
+            )
         picture = fit(to_rgb(picture), max_size)
         photo = to_tensor(picture.convert("RGB"))
         result = to_image(self._stylize_tensor(photo, strength, preserve_color))
@@ -120,6 +123,8 @@ class Stylizer:
     def _stylize_tensor(self, photos: Tensor, strength: float, preserve_color: bool) -> Tensor:
         if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
             raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
+        if not photos.is_floating_point():
+            raise InputError(f"expected floats in [0,1], not {photos.dtype}: divide by 255 first")
         x = photos.to(self.device, torch.float32)
         with torch.no_grad(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             y = self.network(x if x.ndim == 4 else x[None]).float().clamp(0, 1)

@@ -59,14 +59,15 @@ def load_torchvision(name: str) -> Weights:
     from torchvision.models import get_model_weights
 
     try:
-        stored = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=True)
-    except OSError as error:  # urllib's URLError is one
+        stored = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
+    # urllib's URLError is an OSError; a download that was cut off has another hash, a RuntimeError.
+    except (OSError, RuntimeError) as error:
         raise InputError(
             f"torchvision's weights of {name} could not be downloaded ({error}): "
             "go online, or take vgg19-caffe, which needs no download"
         ) from error
     keys = [key for key in stored if key.startswith("features.") and key.endswith(".weight")]
-    return [(stored[key], stored[key.replace("weight", "bias")]) for key in keys]
+    return [(stored[key].detach(), stored[key.replace("weight", "bias")].detach()) for key in keys]
 
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -1,7 +1,9 @@
 """Small pictures, networks and models that the tests share; everything is made here, nothing downloaded."""
 
+import io
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,9 @@ from faststyle.transformer import TransformerNetwork
 from faststyle.vgg import VGG19_BLOCKS, Network, Weights
 
 CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
+
+# What datasets sleeps whenever a parquet stream ends, 5 seconds.
+datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
 
 
 def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -67,6 +72,24 @@ def painting(tmp_path) -> Path:
     path = tmp_path / "painting.png"
     draw_picture(96, 80, seed=9).save(path)
     return path
+
+
+def write_parquet(path: Path, count: int, column: str = "image") -> None:
+    """A set of small pictures, beside a column that is none."""
+    stored = []
+    for i in range(count):
+        stream = io.BytesIO()
+        draw_picture(40, 40, seed=i).save(stream, "PNG")
+        stored.append({"bytes": stream.getvalue(), "path": f"{i}.png"})
+    features = datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()})
+    rows = datasets.Dataset.from_dict({"label": list(range(count)), column: stored}, features=features)
+    rows.to_parquet(path)
+
+
+@pytest.fixture(autouse=True)
+def quiet_datasets_in_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets_cache")
+    datasets.disable_progress_bars()
 
 
 @pytest.fixture

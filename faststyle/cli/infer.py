@@ -1,6 +1,7 @@
 """``python infer.py``: stylize pictures and folders with a trained model."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -60,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="PATH",
-        help="file for one picture, else a folder; without it NAME_MODEL.jpg beside each input",
+        help="file for one picture, else a folder; without it NAME_MODEL beside each input",
     )
     parser.add_argument(
         "--max-size", type=whole(16), metavar="PIXELS", help="shrink pictures whose longer side has more"
@@ -99,33 +100,33 @@ def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
     """
     from faststyle.images import FORMATS, check_output, find_images
 
-    sources: list[tuple[Path, Path]] = []  # picture, and its place under the output folder
+    def suffix(picture: Path) -> str:
+        return picture.suffix if picture.suffix.lower() in FORMATS else ".png"
+
+    alone = len(inputs) == 1 and not inputs[0].is_dir()
+    if output is not None and output.is_file() and not alone:
+        raise InputError(f"{output} is a file: -o must name a folder for several pictures")
+    jobs = []
     for path in inputs:
         if path.is_dir():
             found = find_images(path)
             if not found:
                 raise InputError(f"there are no pictures in {path}")
-            sources += [(picture, picture.relative_to(path)) for picture in found]
-        elif path.exists():
-            sources.append((path, Path(path.name)))
-        else:
+            folder = output or path.resolve().with_name(f"{path.resolve().name}_{model}")
+            for picture in found:
+                place = picture.relative_to(path)
+                jobs.append(Job(picture, folder / place.with_suffix(suffix(place))))
+        elif not path.exists():
             raise InputError(f"there is no file or folder {path}")
+        elif output is None:
+            jobs.append(Job(path, path.with_name(f"{path.stem}_{model}{suffix(path)}")))
+        elif alone and output.suffix and not output.is_dir():
+            check_output(output)
+            jobs.append(Job(path, output))
+        else:
+            jobs.append(Job(path, output / f"{path.stem}{suffix(path)}"))
 
-    one_file = len(inputs) == 1 and not inputs[0].is_dir()
-    if output is not None and one_file and not output.is_dir() and output.suffix:
-        check_output(output)
-        jobs = [Job(sources[0][0], output)]
-    else:
-        if output is not None and output.is_file():
-            raise InputError(f"{output} is a file: -o must name a folder for several pictures")
-        jobs = []
-        for picture, place in sources:
-            suffix = picture.suffix if picture.suffix.lower() in FORMATS else ".png"
-            if output is not None:
-                jobs.append(Job(picture, output / place.with_suffix(suffix)))
-            else:
-                jobs.append(Job(picture, picture.with_name(f"{picture.stem}_{model}{suffix}")))
-    originals = {source.resolve() for source, _ in sources}
+    originals = {job.source.resolve() for job in jobs}
     targets: dict[Path, Path] = {}
     for source, target in jobs:
         if target.resolve() in originals:
@@ -167,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(jobs) == 1 and not failures:
         print(jobs[0].target)
     elif len(jobs) > 1:
-        where = arguments.output or "beside the inputs"
+        where = os.path.commonpath([job.target.parent for job in jobs])
         print(f"{len(jobs) - failures} of {len(jobs)} pictures stylized: {where}")
     if failures:
         sys.exit(2)

@@ -81,6 +81,7 @@ class TrainCLI(LightningCLI):
         if self.config.resume and not self.last.exists():
             raise InputError(f"there is nothing to resume in {self.folder}: leave out --resume to start")
         if self.config.resume:
+            self.config.model.init = None  # the state holds the weights; the file may be gone
             load_model(self.last)  # says what is wrong with a damaged file
         elif self.last.exists():
             raise InputError(
@@ -97,7 +98,7 @@ class TrainCLI(LightningCLI):
             kwargs["precision"] = "bf16-mixed"
         callbacks = [
             *(config.callbacks or []),
-            ProgressBar(),
+            *([ProgressBar()] if config.enable_progress_bar is not False else []),
             NotANumberGuard(),
             InferenceFile(self.folder / f"{self.name}.safetensors"),
             ModelCheckpoint(
@@ -120,7 +121,8 @@ class TrainCLI(LightningCLI):
 
 def run_folder(config: dict[str, Any]) -> tuple[str, Path]:
     """The run's name and folder, from the flags."""
-    name = config["name"] or Path(config["output"] or config["style"][0]).stem
+    output = config["output"] and Path(config["output"]).resolve().name
+    name = config["name"] or output or Path(config["style"][0]).stem
     if Path(name).name != name:
         raise InputError(f"--name {name} must be a plain name, without a path: --output gives the folder")
     return name, Path(config["output"] or Path("runs") / name)
@@ -165,7 +167,8 @@ def parse(argv: list[str]) -> TrainCLI:
     except jsonargparse.ArgumentError as error:
         message = re.sub(r'Parser key "(.+?)"', r"--\1", str(error))
         raise InputError(f"{message} (python train.py --help lists every flag)") from None
-    except MisconfigurationException as error:  # flags of Lightning's that do not go together
+    # Lightning's answers to a Trainer flag's odd value, and to flags that do not go together.
+    except (MisconfigurationException, ValueError) as error:
         raise InputError(str(error)) from None
 
 

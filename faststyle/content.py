@@ -1,0 +1,122 @@
+"""Where content photos come from: scikit-image's, a folder, parquet files, or the Hugging Face Hub."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import skimage
+
+from faststyle.errors import InputError
+from faststyle.images import find_images
+
+# Photos that come inside scikit-image's wheel; the portrait is held out.
+SAMPLES = {
+    "train": [
+        "brick.png",
+        "camera.png",
+        "chelsea.png",
+        "coffee.png",
+        "coins.png",
+        "grass.png",
+        "gravel.png",
+        "hubble_deep_field.jpg",
+        "motorcycle_left.png",
+        "rocket.jpg",
+    ],
+    "validation": ["astronaut.png"],
+}
+
+HELD_OUT = 16  # photos taken for validation, at most a tenth, where none are set apart
+
+
+def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
+    """Find content photos.
+
+    Args:
+        content: samples (scikit-image's photos); a folder of pictures, in subfolders too, where
+            train/ and validation/ are kept apart if both are there; a parquet file or a folder of
+            them; or a data set's name on the Hugging Face Hub, owner/name.
+        streaming: read a hub or parquet set as it is needed, without downloading it first.
+
+    Returns:
+        Training and validation rows: datasets with one column, image, not decoded.
+
+    Raises:
+        InputError: nothing there, or no pictures in it.
+    """
+    if content == "samples":
+        folder = Path(skimage.__file__).parent / "data"
+        return tuple(picture_files([folder / name for name in SAMPLES[split]]) for split in SAMPLES)
+    path = Path(content)
+    if path.is_dir() and not any(path.rglob("*.parquet")):
+        return load_folder(path)
+    if path.exists():
+        files = [str(file) for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
+        if not files[0].endswith(".parquet"):
+            raise InputError(f"--content {content} is a file: give the folder that it is in")
+        try:
+            splits = datasets.load_dataset("parquet", data_files=files, streaming=streaming)
+        # Arrow and datasets each wrap what is wrong with a file in exceptions of their own.
+        except Exception as error:
+            raise InputError(f"--content {content} cannot be read as parquet ({error})") from None
+        return split_rows(splits)
+    if content.count("/") != 1 or content.startswith((".", "/", "~")) or content.endswith("/"):
+        raise InputError(f"there is no folder {content}: give --content a folder of photos")
+    try:
+        return split_rows(datasets.load_dataset(content, streaming=streaming))
+    # The hub answers a wrong name or no network with exceptions of a dozen kinds.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"there is no folder {content}, nor could it be had as a data set of the Hub ({reason})"
+        ) from None
+
+
+def picture_files(paths: list[Path]) -> datasets.Dataset:
+    rows = datasets.Dataset.from_dict({"image": [str(path) for path in paths]})
+    return rows.cast_column("image", datasets.Image(decode=False))
+
+
+def load_folder(folder: Path) -> tuple[Any, Any]:
+    parts = folder / "train", folder / "validation"
+    if all(part.is_dir() for part in parts):
+        found = [find_images(part) for part in parts]
+        if all(found):
+            return picture_files(found[0]), picture_files(found[1])
+    paths = find_images(folder)
+    if not paths:
+        raise InputError(f"there are no pictures in {folder}: give --content a folder of photos")
+    return hold_out(picture_files(paths))
+
+
+def hold_out(rows: Any) -> tuple[Any, Any]:
+    """Set every n-th row apart for validation; a single photo must serve for both."""
+    if len(rows) < 2:
+        return rows, rows
+    apart = range(0, len(rows), max(10, len(rows) // HELD_OUT))
+    return rows.select(sorted(set(range(len(rows))) - set(apart))), rows.select(apart)
+
+
+def split_rows(splits: Any) -> tuple[Any, Any]:
+    """Take the splits of a loaded set, with its one picture column as image, not decoded."""
+    name = "train" if "train" in splits else next(iter(splits))
+    held = next((other for other in ("validation", "test") if other in splits and other != name), None)
+    train = picture_column(splits[name])
+    if held is not None:
+        return train, picture_column(splits[held])
+    if isinstance(train, datasets.IterableDataset):
+        # A stream does not tell its length; of a short one at most half is held out.
+        count = min(HELD_OUT, len(list(train.take(2 * HELD_OUT))) // 2)
+        return train.skip(count), train.take(max(1, count))
+    return hold_out(train)
+
+
+def picture_column(rows: Any) -> Any:
+    features = rows.features or {}
+    names = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    column = next(iter(names), "image")
+    if column not in features:
+        raise InputError(f"no column of pictures among {', '.join(features)}: expected one named image")
+    if column != "image":
+        rows = rows.rename_column(column, "image")
+    return rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))

@@ -1,0 +1,46 @@
+import torch
+
+from faststyle.statistics import gram
+
+
+def test_gram_is_the_mean_product_of_every_two_channels():
+    torch.manual_seed(0)
+    features = torch.randn(2, 3, 4, 5)
+    expected = torch.zeros(2, 3, 3)
+    for b in range(2):
+        for i in range(3):
+            for j in range(3):
+                for y in range(4):
+                    for x in range(5):
+                        expected[b, i, j] += features[b, i, y, x] * features[b, j, y, x] / (4 * 5)
+    assert torch.allclose(gram(features), expected, atol=1e-6)
+
+
+def test_gram_does_not_depend_on_the_size_of_a_repeating_pattern():
+    torch.manual_seed(0)
+    tile = torch.randn(1, 6, 5, 7)
+    assert torch.allclose(gram(tile.repeat(1, 1, 3, 2)), gram(tile), atol=1e-5)
+
+
+def test_gram_does_not_depend_on_where_things_are():
+    torch.manual_seed(0)
+    features = torch.randn(1, 6, 5, 7)
+    shuffled = features.flatten(2)[:, :, torch.randperm(35)].view(1, 6, 5, 7)
+    assert torch.allclose(gram(shuffled), gram(features), atol=1e-5)
+
+
+def test_gram_is_float32_under_autocast():
+    torch.manual_seed(0)
+    features = torch.randn(1, 8, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = gram(features)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, gram(features))
+
+
+def test_gram_of_half_precision_features_neither_overflows_nor_is_coarse():
+    torch.manual_seed(0)
+    for dtype in (torch.bfloat16, torch.float16):
+        features = (300 * torch.rand(1, 4, 32, 32)).to(dtype)  # squares beyond float16's 65504
+        expected = torch.einsum("bchw,bdhw->bcd", features.double(), features.double()) / 1024
+        assert torch.allclose(gram(features).double(), expected, rtol=1e-5)
