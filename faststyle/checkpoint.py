@@ -140,7 +140,7 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
     names = {str(k).removeprefix("module.") for k in stored}
     if {f"{name}.weight" for name in EXAMPLES_NAMES} <= names:
         return convert_examples(stored), {
-            "network": {"size": "full", "blocks": 5},
+            "network": {"size": "full", "blocks": 5, "bounded": False},
             "source": "pytorch/examples",
         }
     raise InputError(

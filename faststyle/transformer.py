@@ -4,6 +4,7 @@ Johnson, Alahi and Fei-Fei, "Perceptual losses for real-time style transfer and
 super-resolution", ECCV 2016, https://arxiv.org/abs/1603.08155.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,26 +44,28 @@ class TransformerNetwork(nn.Module):
     """Stylizes (B,3,H,W) RGB in [0,1] to the same shape, for any H and W.
 
     Johnson's network with two departures. Upsampling is nearest-neighbour and a convolution, which
-    leaves no checkerboard (Odena et al. 2016). And the last layer is linear in place of a tanh,
-    which turned whole areas black for good where it saturated. Values may so leave [0,1] a
-    little; who makes a picture of them clamps.
+    leaves no checkerboard (Odena et al. 2016). And the scaled tanh at the end leaks: where a plain
+    one saturated, whole areas turned black for good. Values may so leave [0,1] a little; who
+    makes a picture of them clamps.
 
     Args:
         size: a key of ``SIZES``.
         blocks: number of residual blocks.
+        bounded: end in the tanh. pytorch/examples' networks end before it.
     """
 
-    def __init__(self, size: str = "half", blocks: int = 5):
+    def __init__(self, size: str = "half", blocks: int = 5, bounded: bool = True):
         super().__init__()
         width = choose("network size", size, SIZES)
-        self.config = {"size": size, "blocks": blocks}
+        self.bounded = bounded
+        self.config = {"size": size, "blocks": blocks, "bounded": bounded}
         self.down = nn.ModuleList(
             [ConvNorm(3, width, 9), ConvNorm(width, 2 * width, 3, 2), ConvNorm(2 * width, 4 * width, 3, 2)]
         )
         self.residual = nn.Sequential(*(Residual(4 * width) for _ in range(blocks)))
         self.up = nn.ModuleList([ConvNorm(4 * width, 2 * width, 3), ConvNorm(2 * width, width, 3)])
         self.last = nn.Conv2d(width, 3, 9, padding=4, padding_mode="reflect")
-        nn.init.constant_(self.last.bias, 0.5)  # type: ignore[arg-type]  # begin at mid-grey
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]  # begin at mid-grey
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -75,4 +78,6 @@ class TransformerNetwork(nn.Module):
         x = self.residual(x)
         for layer in self.up:
             x = F.relu(layer(F.interpolate(x, scale_factor=2.0)))
-        return self.last(x)[..., :height, :width]
+        # In float32 also under autocast: bfloat16 has too few steps near white for smooth skies.
+        x = self.last(x)[..., :height, :width].float()
+        return 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x if self.bounded else x

@@ -29,6 +29,7 @@ from faststyle.stylizer import Stylizer
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
     "max_steps": 10_000,
+    "gradient_clip_val": 10.0,  # about a third of a usual step's: one odd photo must not undo a run
     "log_every_n_steps": 10,
     "val_check_interval": 250,
     "check_val_every_n_epoch": None,
