@@ -1,4 +1,4 @@
-"""pytorch/examples' fast_neural_style, from a clone of that repository, run with our VGG.
+"""pytorch/examples' fast_neural_style, from a clone of that repository (77f55b9 was used), run with our VGG.
 
 Its own code trains; only what it loads VGG with, where it finds photos and when it stops are ours.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from faststyle.images import save_image, to_image
 from faststyle.vgg import IMAGENET, VGG
 
 LAYERS = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
@@ -50,8 +51,7 @@ class Done(Exception):
 def train(
     path: Path,
     photos: Path,
-    style: Path,
-    style_size: int,
+    style: Tensor,
     steps: int | None = None,
     seconds: float | None = None,
 ) -> tuple[torch.nn.Module, list[float]]:
@@ -60,8 +60,7 @@ def train(
     Args:
         path: the folder fast_neural_style/neural_style of the peer's repository.
         photos: folder of photos.
-        style: the painting.
-        style_size: its size in pixels.
+        style: (1,3,H,W), the painting; its own resizing would make it square.
         steps: after so many it is stopped,
         seconds: or after so long.
 
@@ -85,6 +84,7 @@ def train(
 
     peer.TransformerNet, peer.Vgg16 = Watched, SameVGG
     with tempfile.TemporaryDirectory() as folder:
+        save_image(to_image(style[0]), Path(folder) / "style.png")
         (Path(folder) / "photos").symlink_to(photos.resolve())  # it wants a folder of folders
         arguments: dict[str, Any] = {
             "accel": False,
@@ -94,8 +94,8 @@ def train(
             "batch_size": 4,
             "epochs": 1000,
             "lr": 1e-3,
-            "style_image": str(style),
-            "style_size": style_size,
+            "style_image": str(Path(folder) / "style.png"),
+            "style_size": None,
             "content_weight": 1e5,
             "style_weight": 1e10,
             "log_interval": 100,

@@ -1,6 +1,7 @@
 """Seconds a training step: ours beside pytorch/examples' own loop, in turn, in one run.
 
-The same VGG, network width (32/64/128), photos, 256 pixels, batches of 4.
+The same VGG, network width (32/64/128), photos, 256 pixels, batches of 4, both on the CPU. Each
+as it runs by default: the peer in float32, ours in bfloat16 where the hardware computes in it.
 
     python -m benchmarks.training_speed --peer-path examples/fast_neural_style/neural_style \
         --photos photos/ --style painting.jpg
@@ -13,11 +14,15 @@ import time
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 
 from benchmarks import peer
-from faststyle.cli.train import has_fast_bfloat16, quiet, training_device
+from faststyle.cli.train import TRAINER_DEFAULTS, quiet
 from faststyle.data import ContentPhotos
-from faststyle.module import StyleTransfer
+from faststyle.device import has_fast_bfloat16
+from faststyle.module import StyleTransfer, load_style
+
+STYLE_SIZE = 512  # the default of train.py
 
 
 class StepTimes(pl.Callback):
@@ -28,23 +33,22 @@ class StepTimes(pl.Callback):
         self.starts.append(time.perf_counter())
 
 
-def ours(photos: Path, style: Path, style_size: int, steps: int, size: str) -> list[float]:
+def ours(photos: Path, style: Path, steps: int, size: str) -> list[float]:
     """Seconds of each step of a training as train.py runs it."""
     times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:
+        options = TRAINER_DEFAULTS | {"max_steps": steps + 1, "default_root_dir": folder}
         trainer = pl.Trainer(
-            max_steps=steps + 1,
-            precision="bf16-mixed" if has_fast_bfloat16(training_device("auto")) else "32-true",
+            **options,
+            accelerator="cpu",
+            precision="bf16-mixed" if has_fast_bfloat16(torch.device("cpu")) else "32-true",
             callbacks=[times],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
-            enable_model_summary=False,
-            limit_val_batches=0,
-            default_root_dir=folder,
         )
-        model = StyleTransfer([str(style)], style_size, size=size)
-        trainer.fit(model, ContentPhotos(str(photos), batch_size=4))
+        model = StyleTransfer([str(style)], size=size)
+        trainer.fit(model, ContentPhotos(str(photos), size=256, batch_size=4))
     return [after - before for before, after in zip(times.starts, times.starts[1:], strict=False)]
 
 
@@ -55,19 +59,20 @@ def main() -> None:
     parser.add_argument("--peer-path", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--style", type=Path, required=True)
-    parser.add_argument("--style-size", type=int, default=512)
     parser.add_argument("--steps", type=int, default=8, help="of each, in each round")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     quiet()
 
-    given = (arguments.photos, arguments.style, arguments.style_size)
+    photos, style = arguments.photos, load_style(str(arguments.style), STYLE_SIZE)
     rows: dict[str, list[float]] = {"pytorch/examples": [], "faststyle full": [], "faststyle half": []}
     for _ in range(arguments.rounds):
         # The first steps of each warm caches up and do not count.
-        rows["pytorch/examples"] += peer.train(arguments.peer_path, *given, steps=arguments.steps)[1][2:]
-        rows["faststyle full"] += ours(*given, arguments.steps, "full")[2:]
-        rows["faststyle half"] += ours(*given, arguments.steps, "half")[2:]
+        rows["pytorch/examples"] += peer.train(arguments.peer_path, photos, style, steps=arguments.steps)[1][
+            2:
+        ]
+        rows["faststyle full"] += ours(photos, arguments.style, arguments.steps, "full")[2:]
+        rows["faststyle half"] += ours(photos, arguments.style, arguments.steps, "half")[2:]
     base = statistics.median(rows["pytorch/examples"])
     print(f"{'':20}{'s/step':>8}{'min':>8}{'max':>8}{'times as fast':>16}")
     for name, seconds in rows.items():

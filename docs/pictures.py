@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     photos = [open_image(Path(skimage.__file__).parent / "data" / name) for name in PHOTOS]
-    # Stylized at their own size, about 500 pixels, and shrunk for the page alone.
+    # Stylized at their own size, and brought to one height for the page.
     rows = [photos, *(Stylizer.load(model)(photos) for model in arguments.models)]
     strips = [
         row(

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from faststyle.errors import InputError
+
 __version__ = "0.1.0"
 __all__ = ["InputError", "Stylizer"]
 
 if TYPE_CHECKING:
-    from faststyle.errors import InputError
     from faststyle.stylizer import Stylizer
 
 
@@ -16,8 +17,4 @@ def __getattr__(name: str) -> Any:
         from faststyle.stylizer import Stylizer
 
         return Stylizer
-    if name == "InputError":
-        from faststyle.errors import InputError
-
-        return InputError
     raise AttributeError(f"module 'faststyle' has no attribute {name!r}")

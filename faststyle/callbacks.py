@@ -29,14 +29,16 @@ class Previews(pl.Callback):
         for name, value in (("every_n_steps", every_n_steps), ("photos", photos)):
             if value < 1:
                 raise InputError(f"--previews.{name} must be at least 1, not {value}")
-        self.every_n_steps, self.photos = every_n_steps, photos
+        self.every_n_steps, self.photos, self.last = every_n_steps, photos, 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        if trainer.is_global_zero and (step % self.every_n_steps == 0 or step == trainer.max_steps):
+        due = step % self.every_n_steps == 0 or step == trainer.max_steps
+        if trainer.is_global_zero and due and step != self.last:  # once a step of several batches
             self.draw(trainer, module)
+            self.last = step
 
     def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]

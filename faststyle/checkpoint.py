@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, first_line
 from faststyle.transformer import TransformerNetwork
 
 FORMAT_VERSION = 1
@@ -64,7 +64,7 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
     """Read a model of ours (.safetensors, or Lightning's .ckpt) or of pytorch/examples (.pth, .model).
 
     Returns:
-        The network in eval mode on the CPU, and its card (empty where the file has none).
+        The network in eval mode on the CPU, and its card: at least its ``network``.
 
     Raises:
         InputError: no such file, or not a model that is known here.
@@ -86,10 +86,6 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
             f"{path} says that it is a network {config}, but its weights do not fit ({first_line(error)})"
         ) from None
     return network.eval().requires_grad_(False), card
-
-
-def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def is_safetensors(path: Path) -> bool:
@@ -131,16 +127,16 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
         ) from None
     if not isinstance(stored, dict):
         stored = {}
-    hyper = stored.get("hyper_parameters")
-    if isinstance(hyper, dict) and isinstance(stored.get("state_dict"), dict):
+    hyper, state = stored.get("hyper_parameters"), stored.get("state_dict")
+    if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
         prefix = "network."
-        weights = {k.removeprefix(prefix): v for k, v in stored["state_dict"].items() if k.startswith(prefix)}
-        card = {"network": {k: hyper.get(k) for k in ("size", "blocks")}}
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        card = {"network": {k: hyper[k] for k in ("size", "blocks")}}
         return weights, card
     names = {str(k).removeprefix("module.") for k in stored}
     if {f"{name}.weight" for name in EXAMPLES_NAMES} <= names:
         return convert_examples(stored), {
-            "network": {"size": "full", "blocks": 5, "bounded": False},
+            "network": {"size": "full", "blocks": 5, "tanh": False},
             "source": "pytorch/examples",
         }
     raise InputError(

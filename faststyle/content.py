@@ -6,7 +6,7 @@ from typing import Any
 import datasets
 import skimage
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, first_line
 from faststyle.images import find_images
 
 # Photos that come inside scikit-image's wheel; the portrait is held out.
@@ -26,7 +26,7 @@ SAMPLES = {
     "validation": ["astronaut.png"],
 }
 
-HELD_OUT = 16  # photos taken for validation, at most a tenth, where none are set apart
+HELD_OUT = 16  # photos taken for validation, about a tenth of few, where none are set apart
 
 
 def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
@@ -63,13 +63,14 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
     if content.count("/") != 1 or content.startswith((".", "/", "~")) or content.endswith("/"):
         raise InputError(f"there is no folder {content}: give --content a folder of photos")
     try:
-        return split_rows(datasets.load_dataset(content, streaming=streaming))
+        splits = datasets.load_dataset(content, streaming=streaming)
     # The hub answers a wrong name or no network with exceptions of a dozen kinds.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"there is no folder {content}, nor could it be had as a data set of the Hub ({reason})"
+            f"there is no folder {content}, nor could it be had as a data set of the Hub "
+            f"({first_line(error)})"
         ) from None
+    return split_rows(splits)
 
 
 def picture_files(paths: list[Path]) -> datasets.Dataset:

@@ -1,6 +1,7 @@
 """Content photos for training, as a LightningDataModule on Hugging Face datasets."""
 
 import io
+import itertools
 import logging
 import random
 from collections.abc import Iterator, Sized
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import datasets
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from PIL import Image
@@ -17,7 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from faststyle.content import HELD_OUT, load_content
 from faststyle.errors import InputError
-from faststyle.images import to_rgb
+from faststyle.images import open_image
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +45,27 @@ def read_photo(row: Row, size: int) -> Image.Image:
     stored = row["image"]
     name = stored.get("path") or "a picture of the data set"
     source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else stored["path"]
-    try:
-        with Image.open(source) as image:
-            image.draft("RGB", (2 * size, 2 * size))
-            image.load()
-            photo = to_rgb(image).convert("RGB")
-    # Pillow's decoders raise whatever a damaged file makes them stumble over.
-    except Exception as error:
-        raise InputError(f"{name} cannot be read ({error})") from None
+    photo = open_image(source, name, draft=2 * size).convert("RGB")
     if min(photo.size) * 2 < size:
         raise InputError(f"{name} is too small ({photo.width}x{photo.height})")
     return photo
 
 
+def crop(photo: Image.Image, left: int, top: int, side: int, size: int) -> Image.Image:
+    """A square of ``side`` pixels, resized to ``size``."""
+    box = (left, top, left + side, top + side)
+    return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+
+
 def random_crop(photo: Image.Image, size: int, chance: random.Random) -> Image.Image:
-    """A random square of at least two fifths of the shorter side, resized, perhaps mirrored."""
+    """A random square, resized, perhaps mirrored.
+
+    It has at least two fifths of the shorter side, and ``size`` pixels where the photo has them.
+    """
     shorter = min(photo.size)
     side = chance.randint(min(shorter, max(size, shorter * 2 // 5)), shorter)
     left, top = chance.randint(0, photo.width - side), chance.randint(0, photo.height - side)
-    box = (left, top, left + side, top + side)
-    photo = photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+    photo = crop(photo, left, top, side, size)
     return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
 
 
@@ -70,17 +73,12 @@ def center_crop(photo: Image.Image, size: int) -> Image.Image:
     """The largest square in the middle, resized."""
     side = min(photo.size)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+    return crop(photo, left, top, side, size)
 
 
 def to_bytes(photo: Image.Image) -> Tensor:
     """(3,H,W) uint8: a quarter of what floats would weigh on the way to the GPU."""
-    return (
-        torch.frombuffer(bytearray(photo.tobytes()), dtype=torch.uint8)
-        .view(photo.height, photo.width, 3)
-        .permute(2, 0, 1)
-    )
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)
 
 
 def collate(items: list[tuple[Tensor, list[str]]]) -> Batch:
@@ -92,6 +90,12 @@ class Draws(Sampler[tuple[int, int]]):
 
     The whole order follows from the seed, so a run that resumes at draw ``first`` goes on with
     the very photos, crops and flips that it would have had.
+
+    Args:
+        photos: what to draw from.
+        first: number of the first draw.
+        last: number of draws of the whole run.
+        seed: of the order.
     """
 
     def __init__(self, photos: Sized, first: int, last: int, seed: int):
@@ -143,7 +147,7 @@ class StreamedPhotos(IterableDataset):
         worker = get_worker_info()
         chance = random.Random(f"{self.seed} {worker.id if worker else 0}")
         skipped: list[str] = []
-        for turn in range(1_000_000_000):
+        for turn in itertools.count():
             used = 0
             for row in self.rows.shuffle(seed=self.seed + turn, buffer_size=self.buffer):
                 try:
@@ -225,9 +229,8 @@ class ContentPhotos(pl.LightningDataModule):
         self.held_out = HeldOutPhotos(validation, self.size)
         self.report(self.held_out.skipped)
         if not self.held_out.photos:
-            raise InputError(
-                f"none of the first pictures of {self.content} could be used: {self.held_out.skipped[-1]}"
-            )
+            why = self.held_out.skipped[-1] if self.held_out.skipped else "there are none"
+            raise InputError(f"none of the first pictures of {self.content} could be used: {why}")
 
     def report(self, skipped: list[str]) -> None:
         """Name each picture that cannot be used, once, and count it."""

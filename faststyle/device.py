@@ -2,7 +2,7 @@
 
 import torch
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, first_line
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -18,7 +18,7 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(
             f"device {name!r} cannot be used here ({reason}): leave it out, or take cpu"
         ) from None

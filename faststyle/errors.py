@@ -1,4 +1,4 @@
-"""The one exception for what a person can mend, and the lookup that every registry shares."""
+"""The one exception for what a person can mend, first lines, and the lookup that every registry shares."""
 
 import difflib
 from collections.abc import Mapping
@@ -9,6 +9,11 @@ T = TypeVar("T")
 
 class InputError(ValueError):
     """Input that cannot be used; the message names it, what was expected, and the remedy."""
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in a line; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def choose(kind: str, name: str, registry: Mapping[str, T]) -> T:

@@ -37,7 +37,7 @@ class StyleTransfer(pl.LightningModule):
 
     Args:
         style: the style picture's file, or several; mosaic is one that the package draws.
-        style_size: longer side of the style picture in pixels: smaller gives larger strokes, which
+        style_size: longer side of the style picture in pixels: larger gives larger strokes, which
             come out as large in pictures of any size.
         style_blend: a weight for each of several style pictures; equal shares without it.
         size: network size: half, or full with twice the channels.

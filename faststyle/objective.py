@@ -1,7 +1,6 @@
 """What a good stylization minimizes: content, style and total variation.
 
-Johnson et al. 2016, https://arxiv.org/abs/1603.08155. Training a network and the slow
-optimization of one picture both call this class.
+Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ def relative_style(features: Tensor, target: Tensor) -> Tensor:
     return mean_square(gram(features) - target) / mean_square(target)
 
 
-def relative_variation(images: Tensor) -> Tensor:
+def total_variation(images: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, (B,C,H,W) to (B,)."""
     vertical, horizontal = images.diff(dim=2), images.diff(dim=3)
     return vertical.abs().flatten(1).mean(1) + horizontal.abs().flatten(1).mean(1)
@@ -58,9 +57,9 @@ class Scaling(NamedTuple):
 
 
 SCALINGS = {
-    # Departs from the paper: every term is a share of its target's own size, so that one weight
-    # means the same for every painting, layer, picture size and VGG.
-    "relative": Scaling(relative_content, relative_style, relative_variation),
+    # Departs from the paper: content and style are shares of their targets' own size, so that one
+    # weight means the same for every painting, layer, picture size and VGG.
+    "relative": Scaling(relative_content, relative_style, total_variation),
     # The paper's equations 2 and 4. Its weights are of another size: content 1, style 5, TV 1e-6.
     "johnson": Scaling(lambda f, p: mean_square(f - p), johnson_style, johnson_variation),
 }
@@ -109,7 +108,7 @@ class Objective(nn.Module):
             blend: a weight for each picture, divided by their sum; equal shares without it.
 
         Raises:
-            InputError: the weights are not one positive number for each picture.
+            InputError: the weights are not one number for each picture, none negative, not all zero.
         """
         shares = list(blend or [1.0] * len(styles))
         if len(shares) != len(styles) or not all(share >= 0 for share in shares) or sum(shares) <= 0:

@@ -126,10 +126,22 @@ class Stylizer:
         if not photos.is_floating_point():
             raise InputError(f"expected floats in [0,1], not {photos.dtype}: divide by 255 first")
         x = photos.to(self.device, torch.float32)
+        try:
+            return self._run(x, strength, preserve_color).to(photos.device, photos.dtype)
+        # On the CPU torch has no exception of its own for it.
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            height, width = x.shape[-2:]
+            raise InputError(
+                f"{width}x{height} pixels do not fit into the memory of {self.device}: take --max-size "
+                "(max_size), or the device cpu"
+            ) from None
+
+    def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             y = self.network(x if x.ndim == 4 else x[None]).float().clamp(0, 1)
             y = y if x.ndim == 4 else y[0]
             if preserve_color:
                 y = keep_color(y, x).clamp(0, 1)
-            y = torch.lerp(x, y, strength)
-        return y.to(photos.device, photos.dtype)
+            return torch.lerp(x, y, strength)

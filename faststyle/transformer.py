@@ -51,14 +51,14 @@ class TransformerNetwork(nn.Module):
     Args:
         size: a key of ``SIZES``.
         blocks: number of residual blocks.
-        bounded: end in the tanh. pytorch/examples' networks end before it.
+        tanh: end in the tanh; pytorch/examples' networks have none.
     """
 
-    def __init__(self, size: str = "half", blocks: int = 5, bounded: bool = True):
+    def __init__(self, size: str = "half", blocks: int = 5, tanh: bool = True):
         super().__init__()
         width = choose("network size", size, SIZES)
-        self.bounded = bounded
-        self.config = {"size": size, "blocks": blocks, "bounded": bounded}
+        self.tanh = tanh
+        self.config = {"size": size, "blocks": blocks, "tanh": tanh}
         self.down = nn.ModuleList(
             [ConvNorm(3, width, 9), ConvNorm(width, 2 * width, 3, 2), ConvNorm(2 * width, 4 * width, 3, 2)]
         )
@@ -78,6 +78,6 @@ class TransformerNetwork(nn.Module):
         x = self.residual(x)
         for layer in self.up:
             x = F.relu(layer(F.interpolate(x, scale_factor=2.0)))
-        # In float32 also under autocast: bfloat16 has too few steps near white for smooth skies.
+        # Away from zero bfloat16 has too few steps for smooth skies: there on in float32.
         x = self.last(x)[..., :height, :width].float()
-        return 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x if self.bounded else x
+        return 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x if self.tanh else x

