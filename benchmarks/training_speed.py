@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--peer-path", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--style", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8, help="of each, in each round")
+    parser.add_argument("--steps", type=int, default=12, help="of each, in each round")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     quiet()

@@ -13,7 +13,7 @@ from faststyle import Stylizer
 from faststyle.images import open_image, save_image
 
 PHOTOS = ["astronaut.png", "chelsea.png", "coffee.png"]
-HEIGHT = 400
+HEIGHT = 320
 GAP = 6
 
 

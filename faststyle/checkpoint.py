@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from faststyle.errors import InputError, first_line
@@ -57,7 +57,8 @@ def save_model(path: Path, network: TransformerNetwork, card: Card) -> None:
     """
     header = {"format_version": FORMAT_VERSION, "network": network.config, **card}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, path, metadata={HEADER: json.dumps(header)})
+    # Not save_file, whose files only their owner can read.
+    path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
 
 
 def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:

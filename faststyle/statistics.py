@@ -1,7 +1,23 @@
 """What of the features is called style."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+
+class SelfProduct(torch.autograd.Function):
+    """X Xᵀ of (B,C,N), with one product in the backward pass where autograd makes two."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x @ x.transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return (grad + grad.transpose(1, 2)) @ x
 
 
 def gram(features: Tensor) -> Tensor:
@@ -19,4 +35,4 @@ def gram(features: Tensor) -> Tensor:
     """
     with torch.autocast(features.device.type, enabled=False):
         flat = features.float().flatten(2)  # (B,C,HW)
-        return flat @ flat.transpose(1, 2) / flat.shape[2]
+        return SelfProduct.apply(flat) / flat.shape[2]

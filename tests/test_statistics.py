@@ -44,3 +44,14 @@ def test_gram_of_half_precision_features_neither_overflows_nor_is_coarse():
         features = (300 * torch.rand(1, 4, 32, 32)).to(dtype)  # squares beyond float16's 65504
         expected = torch.einsum("bchw,bdhw->bcd", features.double(), features.double()) / 1024
         assert torch.allclose(gram(features).double(), expected, rtol=1e-5)
+
+
+def test_gradient_is_autograds():
+    # Of a gradient that is not symmetric, as of a loss that looks at some entries only.
+    weight = torch.randn(2, 5, 5)
+    ours, plain = (torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    ours.requires_grad_(), plain.requires_grad_()
+    (weight * gram(ours)).sum().backward()
+    flat = plain.flatten(2)
+    (weight * (flat @ flat.transpose(1, 2)) / 12).sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad)

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import VGG16_Weights, VGG19_Weights, vgg16, vgg19
 
 from faststyle.errors import InputError
-from faststyle.vgg import NETWORKS, VGG, VGG16_BLOCKS, VGG19_BLOCKS, layer_names
+from faststyle.vgg import NETWORKS, VGG, VGG16_BLOCKS, VGG19_BLOCKS, layer_names, max_pool
 
 
 @pytest.fixture
@@ -252,3 +252,9 @@ def test_download_that_was_cut_off_is_refused(hub, monkeypatch):
     with pytest.raises(InputError, match="vgg19-caffe"):
         VGG("vgg19")
     assert list(hub.iterdir()) == []  # so the next try downloads anew
+
+
+@pytest.mark.parametrize("size", [(2, 2), (7, 9), (8, 5)])
+def test_max_pooling_is_the_same_with_and_without_a_gradient(size):
+    x = torch.randn(2, 3, *size)
+    torch.testing.assert_close(max_pool(x), max_pool(x.clone().requires_grad_()).detach())
