@@ -121,9 +121,9 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
         with path.open("rb") as file:
             stored = torch.load(file, map_location="cpu", weights_only=True)
     # Damaged pickles raise whatever they stumble over; none of them runs code.
-    except Exception as error:
+    except Exception:
         raise InputError(
-            f"{path} is no model that can be read safely ({first_line(error)}); "
+            f"{path} is no model, or none that can be read safely; "
             "expected a .safetensors or .ckpt of faststyle, or a state dict of pytorch/examples"
         ) from None
     if not isinstance(stored, dict):

@@ -88,6 +88,9 @@ class Objective(nn.Module):
         scaling: str = "relative",
     ):
         super().__init__()
+        for name, weight in (("content", content_weight), ("style", style_weight), ("tv", tv_weight)):
+            if not weight >= 0:
+                raise InputError(f"--model.{name}_weight must be at least 0, not {weight}")
         self.content_weight, self.style_weight, self.tv_weight = content_weight, style_weight, tv_weight
         # Johnson's relu3_3 keeps shapes; relu2_2 keeps light and dark, which a young network inverts.
         self.content_layers = content_layers or {"relu2_2": 0.5, "relu3_3": 0.5}

@@ -269,6 +269,17 @@ def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
     assert card["steps"] == 4 and card["training"]["style_weight"] == 2.5
 
 
+def test_folder_of_something_else_is_not_written_into(train, photos, capsys):
+    before = contents(photos)
+    assert "not empty" in refused(capsys, train, "--output", str(photos))
+    assert contents(photos) == before
+
+
+def test_next_command_can_be_pasted_for_any_name(train, capsys):
+    train("--name", "my style")
+    assert "--checkpoint 'runs/my style/my style.safetensors'" in capsys.readouterr().out
+
+
 def test_resume_with_nothing_there_is_refused(train, capsys):
     assert "nothing to resume" in refused(capsys, train, "--resume")
     assert not Path("runs").exists()
@@ -307,6 +318,7 @@ def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
         ("--model.style_layers {relu9_9:1.0}", "relu9_9"),
         ("--model.style_blend [1,2]", "blend"),
         ("--model.learning_rate -1", "learning_rate"),
+        ("--model.style_weight -1", "style_weight"),
         ("--model.style_size 4", "style_size"),
         ("--trainer.devices 2", "--trainer.devices"),
         ("--previews.every_n_steps 0", "every_n_steps"),

@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
         fail(f"{message} (python infer.py --help lists what there is)")
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--strength",
-        type=share,
+        type=fraction,
         default=1.0,
         metavar="0…1",
         help="blend: 0 is the photo, 1 all style (default 1)",
@@ -106,7 +106,7 @@ def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     named_as_picture = output is not None and not output.is_dir() and output.suffix.lower() in FORMATS
     if output is not None and not alone and (output.is_file() or named_as_picture):
-        raise InputError(f"{output} is a file: -o must name a folder for several pictures")
+        raise InputError(f"-o {output} names one picture: for several give a folder")
     jobs = []
     for path in inputs:
         if path.is_dir():

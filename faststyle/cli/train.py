@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -43,6 +44,10 @@ CHECKPOINT_STEPS = 100
 
 class ProgressBar(TQDMProgressBar):
     """Lightning's bar without its epochs, of which a run has one."""
+
+    @property
+    def total_train_batches(self) -> int:
+        return self.trainer.max_steps * self.trainer.accumulate_grad_batches  # also when resumed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
@@ -95,6 +100,10 @@ class TrainCLI(LightningCLI):
         elif self.last.exists():
             raise InputError(
                 f"{self.folder} holds a run already: --resume goes on with it, --name NAME starts another"
+            )
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise InputError(
+                f"{self.folder} exists and is not an empty folder: give another --output or --name"
             )
         if self.config.trainer.max_steps < 1:
             raise InputError("--trainer.max_steps must be 1 or more: training is counted in steps")
@@ -179,6 +188,7 @@ def parse(argv: list[str]) -> TrainCLI:
         )
     except jsonargparse.ArgumentError as error:
         message = re.sub(r'Parser key "(.+?)"', r"--\1", str(error))
+        message = re.sub(r"<class '(\w+)'>", r"\1", message)
         raise InputError(f"{message} (python train.py --help lists every flag)") from None
     # Lightning's answers to a Trainer flag's odd value, and to flags that do not go together.
     except (MisconfigurationException, ValueError) as error:
@@ -226,5 +236,5 @@ def finish(cli: TrainCLI) -> None:
         f"(content {figures['validation/content']:.3f}, style {figures['validation/style']:.3f})\n"
         f"model:   {model}\n"
         f"sample:  {sample}\n"
-        f"next:    python infer.py PHOTO.jpg --checkpoint {model}"
+        f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(model))}"
     )
