@@ -271,7 +271,7 @@ def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
 
 def test_folder_of_something_else_is_not_written_into(train, photos, capsys):
     before = contents(photos)
-    assert "not empty" in refused(capsys, train, "--output", str(photos))
+    assert "not an empty folder" in refused(capsys, train, "--output", str(photos))
     assert contents(photos) == before
 
 
