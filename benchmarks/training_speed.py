@@ -8,10 +8,14 @@ as it runs by default: the peer in float32, ours in bfloat16 where the hardware 
 """
 
 import argparse
+import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -19,7 +23,7 @@ import torch
 from benchmarks import peer
 from faststyle.cli.train import TRAINER_DEFAULTS, quiet
 from faststyle.data import ContentPhotos
-from faststyle.device import has_fast_bfloat16
+from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.module import StyleTransfer, load_style
 
 STYLE_SIZE = 512  # the default of train.py
@@ -35,6 +39,8 @@ class StepTimes(pl.Callback):
 
 def ours(photos: Path, style: Path, steps: int, size: str) -> list[float]:
     """Seconds of each step of a training as train.py runs it."""
+    quiet()
+    keep_freed_memory()
     times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:
         options = TRAINER_DEFAULTS | {"max_steps": steps + 1, "default_root_dir": folder}
@@ -52,6 +58,17 @@ def ours(photos: Path, style: Path, steps: int, size: str) -> list[float]:
     return [after - before for before, after in zip(times.starts, times.starts[1:], strict=False)]
 
 
+def theirs(path: Path, photos: Path, style: torch.Tensor, steps: int) -> list[float]:
+    """Seconds of each step of the peer's training."""
+    return peer.train(path, photos, style, steps=steps)[1]
+
+
+def alone(function: Callable[..., list[float]], *arguments: Any) -> list[float]:
+    """Call a function in a process of its own, as each command has it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,17 +79,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="of each, in each round")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    quiet()
-
     photos, style = arguments.photos, load_style(str(arguments.style), STYLE_SIZE)
     rows: dict[str, list[float]] = {"pytorch/examples": [], "faststyle full": [], "faststyle half": []}
     for _ in range(arguments.rounds):
         # The first steps of each warm caches up and do not count.
-        rows["pytorch/examples"] += peer.train(arguments.peer_path, photos, style, steps=arguments.steps)[1][
-            2:
-        ]
-        rows["faststyle full"] += ours(photos, arguments.style, arguments.steps, "full")[2:]
-        rows["faststyle half"] += ours(photos, arguments.style, arguments.steps, "half")[2:]
+        rows["pytorch/examples"] += alone(theirs, arguments.peer_path, photos, style, arguments.steps)[2:]
+        rows["faststyle full"] += alone(ours, photos, arguments.style, arguments.steps, "full")[2:]
+        rows["faststyle half"] += alone(ours, photos, arguments.style, arguments.steps, "half")[2:]
     base = statistics.median(rows["pytorch/examples"])
     print(f"{'':20}{'s/step':>8}{'min':>8}{'max':>8}{'times as fast':>16}")
     for name, seconds in rows.items():

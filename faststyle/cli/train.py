@@ -21,7 +21,7 @@ from faststyle.callbacks import InferenceFile, NotANumberGuard, Previews
 from faststyle.checkpoint import load_model
 from faststyle.cli import one_line_errors
 from faststyle.data import ContentPhotos
-from faststyle.device import has_fast_bfloat16
+from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.errors import InputError
 from faststyle.images import save_image
 from faststyle.module import StyleTransfer
@@ -205,6 +205,7 @@ def quiet() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     quiet()
+    keep_freed_memory()
     with one_line_errors():
         cli = parse(sys.argv[1:] if argv is None else argv)
         # Before anything is written: a missing picture or an empty folder ends here.
