@@ -46,6 +46,39 @@ def random_weights() -> Weights:
     return weights
 
 
+def names(rows) -> list[str]:
+    return [Path(row["image"]["path"]).name for row in rows]
+
+
+def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
+    stream = io.BytesIO()
+    draw_picture(width, height, seed).save(stream, kind)
+    return stream.getvalue()
+
+
+def make_rows(count: int, column: str = "image") -> datasets.Dataset:
+    """A set as it is loaded: different pictures, held in bytes, beside a column that is none."""
+    return datasets.Dataset.from_dict(
+        {
+            "label": list(range(count)),
+            column: [{"bytes": encoded(seed=i), "path": f"{i}.png"} for i in range(count)],
+        },
+        features=datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()}),
+    )
+
+
+def refused(capsys, run, *arguments) -> str:
+    """Run what must end with status 2 and one line on stderr, and return that line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
 @pytest.fixture
 def random_vgg(monkeypatch) -> str:
     """The name of a VGG for tests of plumbing, where nobody looks at the picture."""

@@ -1,34 +1,10 @@
-import io
-from pathlib import Path
-
 import datasets
 import pytest
-from conftest import draw_picture, write_parquet
+from conftest import draw_picture, make_rows, names, write_parquet
 
 from faststyle.content import HELD_OUT, SAMPLES, load_content
 from faststyle.data import read_photo
 from faststyle.errors import InputError
-
-
-def names(rows) -> list[str]:
-    return [Path(row["image"]["path"]).name for row in rows]
-
-
-def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
-    stream = io.BytesIO()
-    draw_picture(width, height, seed).save(stream, kind)
-    return stream.getvalue()
-
-
-def make_rows(count: int, column: str = "image") -> datasets.Dataset:
-    """A set as it is loaded: different pictures, held in bytes, beside a column that is none."""
-    return datasets.Dataset.from_dict(
-        {
-            "label": list(range(count)),
-            column: [{"bytes": encoded(seed=i), "path": f"{i}.png"} for i in range(count)],
-        },
-        features=datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()}),
-    )
 
 
 def test_samples_are_photos_that_come_with_scikit_image():

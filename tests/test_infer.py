@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture
+from conftest import draw_picture, refused
 from PIL import Image
 
 from faststyle.checkpoint import save_model
@@ -27,18 +27,6 @@ def infer(tmp_path, monkeypatch, model):
 
     flags = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32"]
     return lambda *arguments: main([*flags, *map(str, arguments)])
-
-
-def refused(capsys, run, *arguments) -> str:
-    """Run what must end with status 2 and one line on stderr, and return that line."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as caught:
-        run(*arguments)
-    assert caught.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import draw_picture, write_parquet
+from conftest import draw_picture, refused, write_parquet
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -26,18 +26,6 @@ RUN = Path("runs/painting")
 def same_weights(first: Path, second: Path) -> bool:
     a, b = load_file(first), load_file(second)
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def refused(capsys, run, *flags: str) -> str:
-    """Run what must end with status 2 and one line on stderr, and return that line."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as caught:
-        run(*flags)
-    assert caught.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
