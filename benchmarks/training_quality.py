@@ -19,8 +19,8 @@ import torch
 from benchmarks import peer
 from faststyle.images import find_images, fit, open_image, save_image, to_image, to_tensor
 from faststyle.module import load_style
-from faststyle.objective import relative_content, relative_style
-from faststyle.statistics import gram
+from faststyle.presets import relative_content
+from faststyle.statistics import gram, relative
 from faststyle.stylizer import Stylizer
 from faststyle.vgg import VGG
 
@@ -42,7 +42,7 @@ def judge(stylize: Stylizer, photos: list[Path], style: torch.Tensor, folder: Pa
         with torch.no_grad():
             made, given = vgg(picture, sums), vgg(photo, CONTENT_LAYERS)
         for layer in STYLE_LAYERS:
-            sums[layer] += relative_style(made[layer], targets[layer]).item()
+            sums[layer] += relative(gram(made[layer]), targets[layer]).item()
         for layer in CONTENT_LAYERS:
             sums[layer] += relative_content(made[layer], given[layer]).item()
     return {layer: value / len(photos) for layer, value in sums.items()}

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 from faststyle.errors import InputError
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Stylizer"]
+__all__ = ["InputError", "Stylizer", "optimize"]
 
 if TYPE_CHECKING:
+    from faststyle.optimization import optimize
     from faststyle.stylizer import Stylizer
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from faststyle.stylizer import Stylizer
 
         return Stylizer
+    if name == "optimize":
+        from faststyle.optimization import optimize
+
+        return optimize
     raise AttributeError(f"module 'faststyle' has no attribute {name!r}")

@@ -2,10 +2,14 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from faststyle.errors import InputError, first_line
+from faststyle.errors import InputError, choose, first_line
+
+PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -35,6 +39,30 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported()
     return False
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The precision named, or for auto bfloat16 where the hardware computes in it, else float32.
+
+    Raises:
+        InputError: no such precision.
+    """
+    dtype = choose("precision", name, PRECISIONS)
+    if dtype is None:
+        dtype = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    return dtype
+
+
+@contextmanager
+def memory_errors(what: str, remedy: str) -> Iterator[None]:
+    """Say what did not fit into memory, and what to do."""
+    try:
+        yield
+    # On the CPU torch has no exception of its own for it.
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise InputError(f"{what} do not fit into memory: take {remedy}") from None
 
 
 def keep_freed_memory() -> None:

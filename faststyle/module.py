@@ -146,9 +146,9 @@ class StyleTransfer(pl.LightningModule):
         settings = {
             key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
         }
+        names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
         settings |= {
-            "content_layers": self.objective.content_layers,
-            "style_layers": self.objective.style_layers,
+            **{name: getattr(self.objective, name) for name in names},
             "init": Path(self.init).stem if self.init else None,
         }
         return {"style": styles, "steps": self.global_step, "training": settings}

@@ -8,29 +8,11 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle.checkpoint import Card, load_model
-from faststyle.device import has_fast_bfloat16, pick_device
-from faststyle.errors import InputError, choose
+from faststyle.color import keep_color
+from faststyle.device import memory_errors, pick_device, pick_precision
+from faststyle.errors import InputError
 from faststyle.images import fit, to_image, to_rgb, to_tensor
 from faststyle.transformer import TransformerNetwork
-
-PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-# ITU-R BT.601, as in Y'CbCr.
-LUMINANCE = (0.299, 0.587, 0.114)
-
-
-def luminance(images: Tensor) -> Tensor:
-    """(…,3,H,W) RGB to (…,1,H,W)."""
-    weights = torch.tensor(LUMINANCE, device=images.device, dtype=images.dtype)
-    return (images * weights.view(3, 1, 1)).sum(-3, keepdim=True)
-
-
-def keep_color(stylized: Tensor, photos: Tensor) -> Tensor:
-    """The stylized pictures' luminance with the photos' colours (Gatys et al. 2017, §4).
-
-    Adding one difference to all three channels changes Y and leaves Cb and Cr alone.
-    """
-    return photos + luminance(stylized) - luminance(photos)
 
 
 class Stylizer:
@@ -48,10 +30,7 @@ class Stylizer:
     ):
         self.card = card
         self.device = pick_device(device)
-        dtype = choose("precision", precision, PRECISIONS)
-        if dtype is None:
-            dtype = torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32
-        self.dtype = dtype
+        self.dtype = pick_precision(precision, self.device)
         self.network = network.to(self.device).eval().requires_grad_(False)
 
     @classmethod
@@ -126,17 +105,9 @@ class Stylizer:
         if not photos.is_floating_point():
             raise InputError(f"expected floats in [0,1], not {photos.dtype}: divide by 255 first")
         x = photos.to(self.device, torch.float32)
-        try:
+        height, width = x.shape[-2:]
+        with memory_errors(f"{width}x{height} pixels", "--max-size (max_size), or the device cpu"):
             return self._run(x, strength, preserve_color).to(photos.device, photos.dtype)
-        # On the CPU torch has no exception of its own for it.
-        except RuntimeError as error:
-            if "memory" not in str(error):
-                raise
-            height, width = x.shape[-2:]
-            raise InputError(
-                f"{width}x{height} pixels do not fit into the memory of {self.device}: take --max-size "
-                "(max_size), or the device cpu"
-            ) from None
 
     def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):

@@ -6,11 +6,13 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import skimage
 import torch
 from PIL import Image, ImageDraw
 
 from faststyle import vgg
 from faststyle.checkpoint import save_model
+from faststyle.images import scale_to
 from faststyle.transformer import TransformerNetwork
 from faststyle.vgg import VGG19_BLOCKS, Network, Weights
 
@@ -65,6 +67,25 @@ def make_rows(count: int, column: str = "image") -> datasets.Dataset:
         },
         features=datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()}),
     )
+
+
+def chroma(images: torch.Tensor) -> torch.Tensor:
+    """Cb and Cr of ITU-R BT.601, (3,H,W) to (2,H,W)."""
+    r, g, b = images.double()
+    y = 0.299 * r + 0.587 * g + 0.114 * b
+    return torch.stack([(b - y) / 1.772, (r - y) / 1.402])
+
+
+def sample(name: str, longer: int) -> Image.Image:
+    """One of scikit-image's photos, its longer side of so many pixels."""
+    path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
+    with Image.open(path) as image:
+        return scale_to(image.convert("RGB"), longer)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its place there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refused(capsys, run, *arguments) -> str:

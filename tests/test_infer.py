@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture, refused
+from conftest import contents, draw_picture, refused
 from PIL import Image
 
 from faststyle.checkpoint import save_model
@@ -27,10 +27,6 @@ def infer(tmp_path, monkeypatch, model):
 
     flags = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32"]
     return lambda *arguments: main([*flags, *map(str, arguments)])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def difference(a: Path, b: Path | Image.Image) -> float:

@@ -75,7 +75,7 @@ def test_style_is_measured_on_the_picture_at_the_size_asked(module, painting, ra
     style = load_style(str(painting), 64)
     assert style.shape == (1, 3, 53, 64)  # 96x80
     features = VGG(random_vgg)(style, ["relu2_2"])
-    assert torch.allclose(module.objective.style_relu2_2, gram(features["relu2_2"]), atol=1e-6)
+    assert torch.allclose(module.objective.style_0_relu2_2, gram(features["relu2_2"]), atol=1e-6)
 
 
 def test_style_pictures_are_blended(random_vgg, painting, tmp_path):
@@ -85,11 +85,11 @@ def test_style_pictures_are_blended(random_vgg, painting, tmp_path):
         [str(painting), str(other)], style_size=64, style_blend=[3, 1], blocks=1, vgg=random_vgg
     )
     module.setup("fit")
-    grams = [
-        gram(VGG(random_vgg)(load_style(str(path), 64), ["relu1_2"])["relu1_2"]) for path in (painting, other)
-    ]
-    expected = 0.75 * grams[0] + 0.25 * grams[1]
-    assert torch.allclose(module.objective.style_relu1_2, expected, atol=1e-6)
+    assert module.objective.shares == [0.75, 0.25]
+    for number, path in enumerate((painting, other)):
+        expected = gram(VGG(random_vgg)(load_style(str(path), 64), ["relu1_2"])["relu1_2"])
+        target = module.objective.get_buffer(f"style_{number}_relu1_2")
+        assert torch.allclose(target, expected, atol=1e-6)
 
 
 def test_style_with_transparency_is_taken_as_rgb(tmp_path):
@@ -193,7 +193,7 @@ def test_no_warmup_starts_at_the_highest_rate(random_vgg, painting):
 
 
 def test_objective_options_reach_the_objective(random_vgg, painting):
-    module = StyleTransfer([str(painting)], blocks=1, vgg=random_vgg, style_weight=9.0, scaling="johnson")
+    module = StyleTransfer([str(painting)], blocks=1, vgg=random_vgg, style_weight=9.0, preset="johnson")
     assert module.objective.style_weight == 9.0
     assert module.hparams["style_weight"] == 9.0
 

@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture
+from conftest import chroma, draw_picture
 from PIL import Image
 
-from faststyle import stylizer
+from faststyle import device
 from faststyle.device import has_fast_bfloat16, pick_device
 from faststyle.errors import InputError
 from faststyle.images import to_tensor
-from faststyle.stylizer import Stylizer, keep_color, luminance
+from faststyle.stylizer import Stylizer
 from faststyle.transformer import TransformerNetwork
 
 
@@ -105,27 +105,6 @@ def test_strength_between_is_a_blend(stylize):
     assert np.abs(quarter - (0.75 * photo + 0.25 * full)).max() <= 1
 
 
-def chroma(images: torch.Tensor) -> torch.Tensor:
-    """Cb and Cr of ITU-R BT.601, (3,H,W) to (2,H,W)."""
-    r, g, b = images.double()
-    y = 0.299 * r + 0.587 * g + 0.114 * b
-    return torch.stack([(b - y) / 1.772, (r - y) / 1.402])
-
-
-def test_keep_color_has_the_photos_chroma_and_the_stylizations_light():
-    torch.manual_seed(0)
-    stylized, photo = torch.rand(3, 20, 20), torch.rand(3, 20, 20)
-    kept = keep_color(stylized, photo)
-    assert torch.allclose(chroma(kept), chroma(photo), atol=1e-6)
-    assert torch.allclose(luminance(kept), luminance(stylized), atol=1e-6)
-
-
-def test_luminance_is_as_pillow_has_it():
-    picture = draw_picture(40, 30)
-    y = np.asarray(picture.convert("L"), float)
-    assert np.abs(255 * luminance(to_tensor(picture))[0].numpy() - y).max() <= 1
-
-
 def test_preserved_colours_of_a_picture_are_the_photos(stylize):
     # A photo of muted colours: nothing has to be clamped where light is not extreme.
     picture = Image.blend(Image.new("RGB", (40, 30), "gray"), draw_picture(40, 30), 0.3)
@@ -199,7 +178,7 @@ def test_unknown_precision_suggests_the_nearest(model):
 
 def test_device_and_precision_are_chosen_for_the_machine(model, monkeypatch):
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(stylizer, "has_fast_bfloat16", lambda device, fast=fast: fast)
+        monkeypatch.setattr(device, "has_fast_bfloat16", lambda _, fast=fast: fast)
         assert Stylizer.load(model, device="cpu").dtype == dtype
     assert Stylizer.load(model).device == pick_device("auto")
     assert not has_fast_bfloat16(torch.device("meta"))

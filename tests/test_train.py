@@ -134,6 +134,12 @@ def test_shipped_configs_are_understood(train_flags, config):
     assert load_model(RUN / "painting.safetensors")[1]["steps"] == 1
 
 
+def test_another_statistic_than_gram_is_trained_with(train):
+    train("--model.statistic", "moments", "--trainer.max_steps=2")
+    _, card = load_model(RUN / "painting.safetensors")
+    assert card["steps"] == 2 and card["training"]["statistic"] == "moments"
+
+
 def test_mosaic_and_samples_need_no_files(train):
     train("--style", "mosaic", "--content", "samples", "--trainer.max_steps=1")
     assert load_model("runs/mosaic/mosaic.safetensors")[1]["style"][0]["name"] == "mosaic"
@@ -302,7 +308,11 @@ def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
         ("--model.vgg vgg18", "vgg19"),
         ("--model.pooling median", "max"),
         ("--model.size huge", "full"),
-        ("--model.scaling jonson", "johnson"),
+        ("--model.preset jonson", "johnson"),
+        ("--model.preset gatys --model.statistic moments", "Gram"),
+        ("--model.statistic covarianse", "covariance"),
+        ("--model.statistic style-swap", "style-swap"),
+        ("--model.content_weight 0 --model.style_weight 0", "style_weight"),
         ("--model.style_layers {relu9_9:1.0}", "relu9_9"),
         ("--model.style_blend [1,2]", "blend"),
         ("--model.learning_rate -1", "learning_rate"),

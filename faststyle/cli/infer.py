@@ -1,90 +1,17 @@
-"""``python infer.py``: stylize pictures and folders with a trained model."""
+"""``python infer.py``: stylize pictures and folders, with a trained model or by the slow baseline."""
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
-from faststyle.cli import fail, one_line_errors
+from faststyle.cli import one_line_errors
+from faststyle.cli.flags import parse
 from faststyle.errors import InputError
 
 # torch and the rooms on it are imported when there is work: --help answers at once.
 if TYPE_CHECKING:
     from faststyle.stylizer import Stylizer
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        fail(f"{message} (python infer.py --help lists what there is)")
-
-
-def fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """A whole number from ``low`` to ``high``, as an argparse type."""
-
-    def parse(text: str) -> int:
-        value = int(text)
-        if value < low or (high is not None and value > high):
-            allowed = f"{low} or more" if high is None else f"from {low} to {high}"
-            raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
-        return value
-
-    parse.__name__ = "whole number"
-    return parse
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="infer.py",
-        description="Stylize pictures with a trained model.",
-        epilog="example: python infer.py photo.jpg --checkpoint runs/mosaic/mosaic.safetensors -o out.jpg",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="PICTURE", help="picture files, or folders of them"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        metavar="MODEL",
-        help="model file: .safetensors or .ckpt, or pytorch/examples'",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="file for one picture, else a folder; without it NAME_MODEL beside each input",
-    )
-    parser.add_argument(
-        "--max-size", type=whole(16), metavar="PIXELS", help="shrink pictures whose longer side has more"
-    )
-    parser.add_argument(
-        "--strength",
-        type=fraction,
-        default=1.0,
-        metavar="0…1",
-        help="blend: 0 is the photo, 1 all style (default 1)",
-    )
-    parser.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, … (default auto)")
-    parser.add_argument(
-        "--precision",
-        default="auto",
-        choices=["auto", "fp32", "bf16", "fp16"],
-        help="default auto: bf16 where it is fast",
-    )
-    parser.add_argument(
-        "--quality", type=whole(1, 100), default=92, metavar="1…100", help="of JPEG and WebP (default 92)"
-    )
-    return parser
 
 
 class Job(NamedTuple):
@@ -144,13 +71,12 @@ def stylize_all(stylize: "Stylizer", jobs: list[Job], arguments: argparse.Namesp
 
     from faststyle.images import open_image, save_image
 
+    strength, max_size = getattr(arguments, "strength", 1.0), getattr(arguments, "max_size", None)
     failures = 0
     bar = tqdm(jobs, unit="picture", disable=len(jobs) == 1)
     for source, target in bar:
         try:
-            picture = stylize(
-                open_image(source), arguments.strength, arguments.preserve_color, arguments.max_size
-            )
+            picture = stylize(open_image(source), strength, arguments.preserve_color, max_size)
             save_image(picture, target, arguments.quality)
         except (InputError, OSError) as error:
             failures += 1
@@ -158,18 +84,64 @@ def stylize_all(stylize: "Stylizer", jobs: list[Job], arguments: argparse.Namesp
     return failures
 
 
-def main(argv: list[str] | None = None) -> None:
-    arguments = build_parser().parse_args(argv)
-    with one_line_errors():
-        jobs = plan(arguments.inputs, arguments.output, Path(arguments.checkpoint).stem)
+def stylize(arguments: argparse.Namespace) -> int:
+    """Write a stylization of each picture, and say where; the number of those that failed."""
+    names = [arguments.checkpoint] if arguments.checkpoint else arguments.style
+    jobs = plan(arguments.inputs, arguments.output, "+".join(Path(name).stem for name in names))
+    if arguments.checkpoint:
         from faststyle.stylizer import Stylizer
 
-        stylize = Stylizer.load(arguments.checkpoint, arguments.device, arguments.precision)
-        failures = stylize_all(stylize, jobs, arguments)
+        model = Stylizer.load(arguments.checkpoint, arguments.device, arguments.precision)
+        failures = stylize_all(model, jobs, arguments)
+    else:
+        from faststyle.cli.slow import optimize_all
+
+        failures = optimize_all(arguments, jobs)
     if len(jobs) == 1 and not failures:
         print(jobs[0].target)
     elif len(jobs) > 1:
         where = arguments.output or f"beside the inputs, such as {jobs[-1].target}"
         print(f"{len(jobs) - failures} of {len(jobs)} pictures stylized: {where}")
+    return failures
+
+
+def set_side_by_side(arguments: argparse.Namespace) -> int:
+    """Write the report on fast and slow, and say what it found; the number of photos that failed."""
+    from faststyle.compare import compare
+    from faststyle.device import keep_freed_memory
+    from faststyle.images import find_images
+
+    keep_freed_memory()
+    photos: list[Path] = []
+    for path in arguments.inputs:
+        photos += find_images(path) if path.is_dir() else [path]
+    options = {name: getattr(arguments, name) for name in ("sizes", "steps") if hasattr(arguments, name)}
+    report = compare(
+        photos,
+        arguments.checkpoint,
+        arguments.style[0],
+        arguments.compare,
+        device=arguments.device,
+        precision=arguments.precision,
+        **options,
+    )
+    for line in report.summary():
+        print(line)
+    if report.comparisons:
+        print(arguments.compare / "report.html")
+    return len(report.skipped)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse(argv)
+    with one_line_errors():
+        if arguments.compare:
+            failures = set_side_by_side(arguments)
+        elif hasattr(arguments, "reconstruct"):
+            from faststyle.cli.slow import draw_reconstructions
+
+            failures = draw_reconstructions(arguments)
+        else:
+            failures = stylize(arguments)
     if failures:
         sys.exit(2)

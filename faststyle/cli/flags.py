@@ -1,0 +1,224 @@
+"""The flags of ``python infer.py``, and which of them go together."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from faststyle.cli import fail
+
+EPILOG = """examples:
+  python infer.py photo.jpg --checkpoint starry.safetensors -o out.jpg       a trained model: instantly
+  python infer.py photo.jpg --style starry.jpg -o out.jpg                    no model: slowly, and well
+  python infer.py photo.jpg --checkpoint starry.safetensors --style starry.jpg --compare report/
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        fail(f"{message} (python infer.py --help lists what there is)")
+
+
+def number(low: float, high: float = float("inf"), below: bool = False) -> Callable[[str], float]:
+    """A number from ``low`` to ``high``, or to below it, as an argparse type."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high or value == float("inf") or (below and value == high):
+            allowed = (
+                f"from {low:g} to {'below ' if below else ''}{high:g}"
+                if high < float("inf")
+                else f"{low:g} or more"
+            )
+            raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A whole number from ``low`` to ``high``, as an argparse type."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            allowed = f"{low} or more" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
+        return value
+
+    parse.__name__ = "whole number"
+    return parse
+
+
+def layer(text: str) -> tuple[str, float]:
+    """relu3_3 or relu3_3=0.5."""
+    name, _, weight = text.partition("=")
+    value = float(weight or 1)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"the weight of {name} must be 0 or more, not {weight}")
+    return name, value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="infer.py",
+        description="Stylize pictures: instantly with a trained model, or slowly with a painting alone.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,  # so that what was typed can be told from what was not
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="PICTURE", help="picture files, or folders of them")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        metavar="PATH",
+        help="file for one picture, else a folder; without it NAME_STYLE beside each input",
+    )
+    add("--preserve-color", action="store_true", default=False, help="keep the photo's colours")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, … (default auto)")
+    add(
+        "--precision",
+        default="auto",
+        choices=["auto", "fp32", "bf16", "fp16"],
+        help="default auto: bf16 where it is fast",
+    )
+    add(
+        "--quality",
+        type=whole(1, 100),
+        default=92,
+        metavar="1…100",
+        help="of JPEG and WebP (default 92)",
+    )
+
+    add = parser.add_argument_group("with a trained model").add_argument
+    add(
+        "--checkpoint",
+        default=None,
+        metavar="MODEL",
+        help="model file: .safetensors or .ckpt, or pytorch/examples'",
+    )
+    add("--max-size", type=whole(16), metavar="PIXELS", help="shrink pictures whose longer side has more")
+    add("--strength", type=number(0, 1), metavar="0…1", help="blend: 0 is the photo, 1 all style (default 1)")
+
+    group = parser.add_argument_group("without one: the slow baseline, which optimizes the picture itself")
+    add = group.add_argument
+    add("--style", nargs="+", type=Path, default=None, metavar="PAINTING", help="painting, or several")
+    add("--size", type=whole(16), metavar="PIXELS", help="longer side of the result (default 512)")
+    add("--style-size", type=whole(16), metavar="PIXELS", help="longer side of the painting (default --size)")
+    add("--steps", type=whole(1), metavar="N", help="default 200 (500 with --compare)")
+    add("--scales", type=whole(1), metavar="N", help="sizes to go through, coarse to fine (default 1)")
+    add("--style-weight", type=number(0), metavar="W", help="more painting, less photo (default 5)")
+    add("--content-weight", type=number(0), metavar="W", help="default 1")
+    add("--tv-weight", type=number(0), metavar="W", help="more gives smoother areas (default 0.1)")
+    add(
+        "--content-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="default relu2_2=0.5 relu3_3=0.5"
+    )
+    add(
+        "--style-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="such as relu1_1 relu2_1 relu3_1=2"
+    )
+    add("--statistic", metavar="NAME", help="what is called style: gram (default), or see docs/statistics.md")
+    add(
+        "--preset",
+        metavar="NAME",
+        help="formulas, layers and weights of gatys, coursera, cs231n or johnson (default relative)",
+    )
+    add("--blend", nargs="+", type=number(0), metavar="W", help="weight of each of several paintings")
+    add(
+        "--mask",
+        nargs="+",
+        metavar="MASK",
+        help="for each painting, a picture white where its style shall be; or all",
+    )
+    add(
+        "--style-mask",
+        nargs="+",
+        metavar="MASK",
+        help="for each painting, white where to take it from; or all",
+    )
+    add("--match-color", action="store_true", help="recolour the paintings to the photo's colours first")
+    add("--init", metavar="START", help="content (default), noise, or content+noise")
+    add(
+        "--init-checkpoint",
+        metavar="MODEL",
+        help="start from a trained model's stylization: few steps then do",
+    )
+    add("--seed", type=whole(0), metavar="N", help="of the noise (default 0)")
+    add("--optimizer", metavar="NAME", help="lbfgs (default) or adam")
+    add("--learning-rate", type=number(0), metavar="R", help="default 1 with lbfgs, 0.02 with adam")
+    add(
+        "--average",
+        type=number(0, 1, below=True),
+        metavar="D",
+        help="running mean of the steps, such as 0.99 with adam",
+    )
+    add("--vgg", metavar="NAME", help="network that judges: vgg19-caffe (default), vgg19 or vgg16")
+    add("--pooling", metavar="NAME", help="max (default) or avg")
+    add("--save-every", type=whole(1), metavar="N", help="also save every Nth step, in the folder NAME_steps")
+    add(
+        "--animation",
+        type=Path,
+        metavar="FILE",
+        help="the way there, as .gif or .mp4, a frame each --save-every",
+    )
+    add(
+        "--reconstruct",
+        type=Path,
+        metavar="FILE",
+        help="in place of a stylization, a figure of what each layer keeps",
+    )
+
+    add = parser.add_argument_group("both side by side (--checkpoint and --style)").add_argument
+    add("--compare", type=Path, default=None, metavar="DIR", help="write a report on fast and slow into DIR")
+    add("--sizes", nargs="+", type=whole(32), metavar="PIXELS", help="to compare at (default 256 512)")
+    return parser
+
+
+FAST = {"max_size", "strength"}
+COMPARE = {"sizes"}
+RECONSTRUCT = {"reconstruct", "size", "steps", "scales", "statistic", "preset", "optimizer", "learning_rate"}
+RECONSTRUCT |= {"average", "seed", "vgg", "pooling"}
+COMMON = {
+    "inputs",
+    "device",
+    "precision",
+    "quality",
+    "checkpoint",
+    "style",
+    "compare",
+}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line, and end with a line where its flags do not go together."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    given = set(vars(arguments)) - COMMON
+    given -= {name for name in ("output", "preserve_color") if not getattr(arguments, name)}
+    if arguments.compare:
+        if not (arguments.checkpoint and arguments.style):
+            parser.error("--compare needs both --checkpoint and --style")
+        if len(arguments.style) > 1:
+            parser.error("--compare takes one --style")
+        mode, allowed = "--compare", {*COMPARE, "steps"}
+    elif arguments.checkpoint and arguments.style:
+        parser.error(
+            "--checkpoint stylizes with a model and --style without one: give one of them, or --compare DIR "
+            "to set both side by side, or --init-checkpoint for --style to start from a model's picture"
+        )
+    elif arguments.checkpoint:
+        mode, allowed = "--checkpoint", {*FAST, "output", "preserve_color"}
+    elif arguments.style and hasattr(arguments, "reconstruct"):
+        mode, allowed = "--reconstruct", RECONSTRUCT
+    elif arguments.style:
+        mode, allowed = "--style", given - FAST - COMPARE
+    else:
+        parser.error("give --checkpoint MODEL, or --style PAINTING for the slow baseline")
+    wrong = sorted(given - allowed)
+    if wrong:
+        parser.error(f"--{wrong[0].replace('_', '-')} does not go with {mode}")
+    return arguments

@@ -1,0 +1,369 @@
+"""The slow baseline: one picture at a time, by gradient descent on the pixels themselves.
+
+Gatys et al., "Image style transfer using convolutional neural networks", CVPR 2016, with the
+objective that training uses too.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from faststyle import color
+from faststyle.device import memory_errors, pick_device, pick_precision
+from faststyle.errors import InputError, choose
+from faststyle.images import scale_to, to_image, to_rgb, to_tensor
+from faststyle.objective import Objective
+from faststyle.stylizer import Stylizer
+from faststyle.vgg import VGG
+
+
+class Step(NamedTuple):
+    """One evaluation of the objective.
+
+    Attributes:
+        number: of the updates before it; 0 is the start.
+        terms: the objective's terms, before their weights, and total.
+        picture: (1,3,H,W) in [0,1], the very pixels that were measured.
+    """
+
+    number: int
+    terms: dict[str, float]
+    picture: Tensor
+
+
+HISTORY = 20  # updates that L-BFGS remembers; 10 and 100 reached the same (docs/benchmarks.md)
+
+
+def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+    # One evaluation a step, no line search, and no end before the last step.
+    return torch.optim.LBFGS(
+        [pixels],
+        lr=1.0 if learning_rate is None else learning_rate,
+        max_iter=1,
+        history_size=HISTORY,
+        tolerance_grad=0,
+        tolerance_change=0,
+    )
+
+
+def adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+    return torch.optim.Adam([pixels], lr=0.02 if learning_rate is None else learning_rate)
+
+
+LONGEST_MOVE = 0.05  # root mean square over the values in [0,1]
+OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
+
+# What a picture can start from: the photo and noise, (1,3,H,W) each, to (1,3,H,W).
+INITS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "content": lambda photo, noise: photo,
+    "noise": lambda photo, noise: noise,
+    "content+noise": lambda photo, noise: 0.6 * photo + 0.4 * noise,
+}
+
+
+def descend(
+    start: Tensor,
+    photo: Tensor,
+    vgg: VGG,
+    objective: Objective,
+    steps: int,
+    optimizer: str = "lbfgs",
+    learning_rate: float | None = None,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[Step]:
+    """Lower the objective by changing pixels, and give every evaluation as it is made.
+
+    After each update the pixels are brought back into [0,1], so that what is measured is a picture
+    (projected L-BFGS, as Johnson et al. 2016 measure their figure 5). A move that is longer than
+    ``LONGEST_MOVE`` is shortened: without a line search L-BFGS's first ones can go far astray.
+
+    Args:
+        start: (1,3,H,W) in [0,1].
+        photo: (1,3,H,W) in [0,1]: the content.
+        vgg: with the objective's layers, on the same device.
+        objective: with its style set.
+        steps: number of updates; one more evaluation measures the last.
+        optimizer: lbfgs or adam.
+        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
+        precision: in which VGG computes.
+
+    Yields:
+        ``steps`` + 1 evaluations.
+
+    Raises:
+        InputError: the objective is not a number.
+    """
+    pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+    update = choose("optimizer", optimizer, OPTIMIZERS)(pixels, learning_rate)
+    autocast = torch.autocast(pixels.device.type, precision, precision != torch.float32)
+    with torch.no_grad(), autocast:
+        content = vgg(photo, objective.content_layers) if objective.content_layers else {}
+
+    def measure() -> dict[str, Tensor]:
+        with autocast:
+            features = vgg(pixels, objective.layers)
+        return objective(pixels, features, content)
+
+    terms: dict[str, Tensor] = {}
+
+    def closure() -> float:
+        nonlocal terms
+        update.zero_grad()
+        terms = measure()
+        terms["total"].backward()
+        return terms["total"].item()
+
+    for number in range(steps + 1):
+        picture = pixels.detach().clone()
+        if number < steps:
+            update.step(closure)
+        else:
+            with torch.no_grad():
+                terms = measure()
+        figures = {name: value.item() for name, value in terms.items()}
+        if not torch.isfinite(terms["total"]):
+            raise InputError(
+                f"the objective was not a number at step {number}: lower the style's weight, take "
+                "the optimizer adam, or the precision fp32"
+            )
+        yield Step(number, figures, picture)
+        with torch.no_grad():
+            move = pixels - picture
+            move *= (LONGEST_MOVE / move.square().mean().sqrt().clamp_min(1e-12)).clamp_max(1)
+            pixels.copy_((picture + move).clamp_(0, 1))
+            memory = update.state[pixels]
+            if "d" in memory:  # L-BFGS learns the curvature from the move that was made
+                memory["d"], memory["t"] = (pixels - picture).flatten(), 1.0
+
+
+def resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    """(B,3,H,W) in [0,1] to (B,3,*size)."""
+    if images.shape[-2:] == torch.Size(size):
+        return images
+    return F.interpolate(images, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def shrink(images: Tensor, share: float) -> Tensor:
+    """(B,3,H,W) in [0,1] with both sides multiplied by ``share``."""
+    return resize(images, [max(1, round(side * share)) for side in images.shape[-2:]])
+
+
+class Optimization:
+    """One picture's optimization: iterate over it for its steps, and take ``result()`` at any time.
+
+    Args:
+        content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
+        style: the painting, likewise, or several.
+        size: longer side of the result in pixels; a tensor keeps its own size.
+        style_size: longer side of the paintings: larger gives larger strokes; without it ``size``.
+        steps: number of updates, shared out evenly among the scales.
+        scales: how many sizes, coarse to fine, each √2 times the one before: more carries larger
+            shapes of the painting over.
+        optimizer: lbfgs or adam.
+        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
+        average: decay of a running mean over the updates, such as 0.99 with Adam, which is then the
+            result; 0 takes the picture with the lowest objective.
+        init: start from content, noise (white) or content+noise.
+        init_checkpoint: a trained model whose stylization to start from, in place of ``init``.
+        seed: of the noise.
+        blend: a weight for each of several paintings; equal shares without it.
+        masks: for each painting, where in the photo its style shall be: white in a grey picture of
+            any size; None is everywhere. What no mask covers stays the photo.
+        style_masks: for each painting, which part of it to take the style from, likewise.
+        preserve_color: keep the photo's colours, and take only light and dark from the style.
+        match_color: bring the paintings to the photo's mean and covariance of colours first.
+        vgg: network that judges: vgg19-caffe, or torchvision's vgg16 or vgg19.
+        pooling: max, or avg for smoother gradients.
+        device: auto, cpu, cuda, cuda:1, mps, …
+        precision: of VGG: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
+        **objective: what Objective takes.
+
+    Raises:
+        InputError: a value that cannot be used; the message says what can.
+    """
+
+    def __init__(
+        self,
+        content: Image.Image | Tensor,
+        style: Image.Image | Tensor | Sequence[Image.Image | Tensor],
+        size: int = 512,
+        style_size: int | None = None,
+        steps: int = 200,
+        scales: int = 1,
+        optimizer: str = "lbfgs",
+        learning_rate: float | None = None,
+        average: float = 0.0,
+        init: str = "content",
+        init_checkpoint: str | None = None,
+        seed: int = 0,
+        blend: Sequence[float] | None = None,
+        masks: Sequence[Image.Image | None] | None = None,
+        style_masks: Sequence[Image.Image | None] | None = None,
+        preserve_color: bool = False,
+        match_color: bool = False,
+        vgg: str = "vgg19-caffe",
+        pooling: str = "max",
+        device: str = "auto",
+        precision: str = "auto",
+        **objective: Any,
+    ):
+        for name, value, least in (
+            ("size", size, 16),
+            ("style_size", style_size, 16),
+            ("steps", steps, 1),
+            ("scales", scales, 1),
+            ("learning_rate", learning_rate, 0),
+        ):
+            if value is not None and not value >= least:
+                raise InputError(f"{name} must be at least {least}, not {value}")
+        if not 0 <= average < 1:
+            raise InputError(f"average must be from 0 to below 1, not {average}")
+        styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+        for what, given in (("masks", masks), ("style_masks", style_masks)):
+            if given is not None and len(given) != len(styles):
+                raise InputError(f"{len(styles)} style pictures need as many {what}, not {len(given)}")
+        choose("optimizer", optimizer, OPTIMIZERS)
+        self.steps, self.average = steps, average
+        self.optimizer, self.learning_rate = optimizer, learning_rate
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        self.content, self.preserve_color, self.blend = content, preserve_color, blend
+
+        self.photo = self.read(content, None if isinstance(content, Tensor) else size)
+        longer = max(self.photo.shape[-2:])
+        style_size = style_size or longer
+        self.sizes = [longer / 2 ** (back / 2) for back in reversed(range(scales))]
+        if self.sizes[0] < 16:
+            raise InputError(
+                f"{longer} pixels are too few for {scales} scales: the coarsest must have 16, and would have "
+                f"{self.sizes[0]:.0f}"
+            )
+        paintings = [self.read(one, style_size) for one in styles]
+        if match_color:
+            paintings = [color.match_color(painting, self.photo) for painting in paintings]
+        self.paintings = paintings
+        self.masks = [self.read_mask(mask) for mask in masks or [None] * len(styles)]
+        self.style_masks = [self.read_mask(mask) for mask in style_masks or [None] * len(styles)]
+        self.objective = Objective(**objective).to(self.device)
+        self.objective.check(len(styles), blend, [*self.masks, *self.style_masks])
+        self.vgg = VGG(vgg, pooling, self.objective.layers).to(self.device)
+
+        noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        if init_checkpoint is not None:
+            self.picture = Stylizer.load(init_checkpoint, device, precision)(self.photo)
+        else:
+            self.picture = choose("init", init, INITS)(self.photo, noise)
+        self.best = math.inf
+
+    def read(self, picture: Image.Image | Tensor, longer: int | None) -> Tensor:
+        """A picture as (1,3,H,W) in [0,1] on the device, its longer side brought to ``longer``."""
+        if isinstance(picture, Tensor):
+            odd = picture.ndim != 3 or len(picture) != 3 or 0 in picture.shape
+            if odd or not picture.is_floating_point():
+                raise InputError(f"expected a tensor (3,H,W) of floats in [0,1], not {tuple(picture.shape)}")
+            images = picture.detach()[None].to(self.device, torch.float32, copy=True)
+            return images if longer is None else shrink(images, longer / max(images.shape[-2:]))
+        picture = to_rgb(picture).convert("RGB")
+        return to_tensor(scale_to(picture, longer) if longer else picture)[None].to(self.device)
+
+    def read_mask(self, mask: Image.Image | None) -> Tensor | None:
+        """(1,1,H,W) in [0,1].
+
+        Raises:
+            InputError: nothing in it is white.
+        """
+        if mask is None:
+            return None
+        region = to_tensor(to_rgb(mask).convert("RGB"))[None, :1].to(self.device)
+        if region.max() < 0.5:
+            raise InputError("a mask is black all over: paint white where the style shall be")
+        return region
+
+    def __iter__(self) -> Iterator[Step]:
+        """Go through all scales; the number of a step counts on from scale to scale."""
+        longer, done = self.sizes[-1], 0
+        for place, size in enumerate(self.sizes):
+            photo = shrink(self.photo, size / longer)
+            self.set_style(photo, size / longer)
+            start = resize(self.picture, photo.shape[-2:])
+            count = self.steps * (place + 1) // len(self.sizes) - done
+            self.best, mean = math.inf, start
+            with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "a smaller --size (size)"):
+                for step in descend(
+                    start,
+                    photo,
+                    self.vgg,
+                    self.objective,
+                    count,
+                    self.optimizer,
+                    self.learning_rate,
+                    self.precision,
+                ):
+                    mean = mean.lerp(step.picture, max(1 - self.average, 1 / (step.number + 1)))
+                    if self.average:
+                        self.picture = mean
+                    elif step.terms["total"] < self.best:
+                        self.picture = step.picture
+                    self.best = min(self.best, step.terms["total"])
+                    yield step._replace(number=done + step.number)
+            done += count
+
+    def set_style(self, photo: Tensor, share: float) -> None:
+        """Measure the paintings, each at ``share`` of its size."""
+        with (
+            torch.no_grad(),
+            torch.autocast(self.device.type, self.precision, self.precision != torch.float32),
+        ):
+            layers = self.objective.style_layers
+            styles = [self.vgg(shrink(one, share), layers) if layers else {} for one in self.paintings]
+            features = self.vgg(photo, layers) if layers else {}
+        self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Width and height of the result in pixels."""
+        height, width = self.photo.shape[-2:]
+        return width, height
+
+    def result(self) -> Any:
+        """The best picture so far, of the kind and size that ``content`` has been brought to."""
+        photo = self.photo
+        picture = resize(self.picture, photo.shape[-2:])
+        if self.preserve_color:
+            picture = color.keep_color(picture, photo).clamp(0, 1)
+        covers = [mask for mask in self.masks if mask is not None]
+        if covers and len(covers) == len(self.masks):
+            share = torch.stack([F.interpolate(m, photo.shape[-2:], mode="area") for m in covers]).amax(0)
+            picture = torch.lerp(photo, picture, share)
+        if isinstance(self.content, Tensor):
+            return picture[0].to(self.content.device, self.content.dtype)
+        image = to_image(picture[0])
+        source = to_rgb(self.content)
+        if source.mode == "RGBA":
+            image.putalpha(source.getchannel("A").resize(image.size))
+        return image
+
+
+def optimize(content: Any, style: Any, **options: Any) -> Any:
+    """Give one picture the style of another, slowly and well.
+
+    Args:
+        content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
+        style: the painting, likewise, or several.
+        **options: what Optimization takes.
+
+    Returns:
+        The result, of the kind of ``content``.
+
+    Raises:
+        InputError: a value that cannot be used; the message says what can.
+    """
+    run = Optimization(content, style, **options)
+    for _ in run:
+        pass
+    return run.result()

@@ -1,0 +1,213 @@
+"""Which of infer.py's flags go together, and what their values may be; every refusal is one line."""
+
+from pathlib import Path
+
+import pytest
+from conftest import contents, refused
+from PIL import Image
+
+from faststyle.cli.flags import build_parser, parse
+from faststyle.cli.infer import main
+
+FAST = ["photo.jpg", "--checkpoint", "model.safetensors"]
+SLOW = ["photo.jpg", "--style", "painting.jpg"]
+BOTH = [*FAST, *SLOW[1:], "--compare", "report"]
+FIGURE = [*SLOW, "--reconstruct", "figure.png"]
+
+# A value that each flag takes.
+VALUES = {
+    "--max-size": "64",
+    "--strength": "0.5",
+    "--size": "64",
+    "--style-size": "64",
+    "--steps": "5",
+    "--scales": "2",
+    "--style-weight": "2",
+    "--content-weight": "2",
+    "--tv-weight": "2",
+    "--content-layers": "relu1_1",
+    "--style-layers": "relu1_1=2",
+    "--statistic": "gram",
+    "--preset": "gatys",
+    "--blend": "1",
+    "--mask": "all",
+    "--style-mask": "all",
+    "--match-color": None,
+    "--init": "noise",
+    "--init-checkpoint": "model.safetensors",
+    "--seed": "1",
+    "--optimizer": "adam",
+    "--learning-rate": "0.1",
+    "--average": "0.9",
+    "--vgg": "vgg19",
+    "--pooling": "avg",
+    "--save-every": "2",
+    "--animation": "way.gif",
+    "--reconstruct": "figure.png",
+    "--sizes": "64",
+    "--output": "out.png",
+    "--preserve-color": None,
+}
+COMMON = {"--output", "--preserve-color"}
+FAST_FLAGS = {"--max-size", "--strength"}
+FIGURE_FLAGS = {"--size", "--steps", "--scales", "--statistic", "--preset", "--optimizer", "--learning-rate"}
+FIGURE_FLAGS |= {"--average", "--seed", "--vgg", "--pooling", "--reconstruct"}
+MODES = {
+    "--checkpoint": (FAST, FAST_FLAGS | COMMON),
+    "--style": (SLOW, set(VALUES) - FAST_FLAGS - {"--sizes"}),
+    "--compare": (BOTH, {"--sizes", "--steps"}),
+    "--reconstruct": (FIGURE, FIGURE_FLAGS),
+}
+
+
+def typed(flag: str) -> list[str]:
+    return [flag] if VALUES[flag] is None else [flag, VALUES[flag]]
+
+
+def test_every_flag_is_tested_here():
+    options = {action.option_strings[-1] for action in build_parser()._actions if action.option_strings}
+    everywhere = {"--help", "--device", "--precision", "--quality", "--checkpoint", "--style", "--compare"}
+    assert options == everywhere | set(VALUES)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_flags_that_go_with_the_mode_are_taken(mode):
+    flags, allowed = MODES[mode]
+    for flag in allowed - {"--reconstruct"}:
+        name = flag.lstrip("-").replace("-", "_")
+        assert getattr(parse([*flags, *typed(flag)]), name) not in (None, False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
+    flags, allowed = MODES[mode]
+    assert set(VALUES) - allowed
+    for flag in set(VALUES) - allowed:
+        line = refused(capsys, parse, [*flags, *typed(flag)])
+        assert f"{flag} does not go with --" in line, flag
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["photo.jpg"], "give --checkpoint MODEL, or --style PAINTING"),
+        (["photo.jpg", "--steps", "5"], "give --checkpoint MODEL, or --style PAINTING"),
+        ([*FAST, *SLOW[1:]], "--compare DIR"),
+        ([*FAST, "--compare", "report"], "--compare needs both --checkpoint and --style"),
+        ([*SLOW, "--compare", "report"], "--compare needs both --checkpoint and --style"),
+        ([*BOTH, "--style", "a.jpg", "b.jpg"], "--compare takes one --style"),
+        (["--style", "painting.jpg"], "PICTURE"),
+        ([*SLOW, "--nonsense"], "--nonsense"),
+        ([*SLOW, "--style-w", "3"], "--style-w"),  # no abbreviations
+    ],
+)
+def test_what_does_not_go_together_is_told(capsys, flags, words):
+    assert words in refused(capsys, parse, flags)
+
+
+NONSENSE = """
+--size 15, --size 0, --size large, --size 64.5, --style-size 3, --steps 0, --steps -1, --steps many,
+--scales 0, --style-weight -1, --style-weight nan, --style-weight inf, --content-weight -0.1,
+--content-weight much, --tv-weight -1, --content-layers relu3_3=-1, --content-layers relu3_3=much,
+--style-layers relu1_1=nan, --style-layers relu1_1=inf, --blend -1, --blend nan, --blend half, --seed -1,
+--seed x, --learning-rate -1, --learning-rate nan, --learning-rate inf, --average 1, --average -0.1,
+--average nan, --save-every 0, --save-every x, --quality 0, --quality 101, --precision fp8
+"""
+
+
+@pytest.mark.parametrize("flags", [flags.strip() for flags in NONSENSE.replace("\n", " ").split(",")])
+def test_nonsense_is_refused_with_its_flag(capsys, flags):
+    line = refused(capsys, parse, [*SLOW, *flags.split()])
+    assert flags.split()[0] in line
+
+
+def test_numbers_and_layers_are_read_as_such():
+    flags = ["--style-layers", "relu1_1", "relu2_1=0.5", "--average", "0", "--learning-rate", "0"]
+    arguments = parse([*SLOW, *flags, "--style-weight", "1e10"])
+    assert arguments.style_layers == [("relu1_1", 1.0), ("relu2_1", 0.5)]
+    assert (arguments.average, arguments.learning_rate, arguments.style_weight) == (0, 0, 1e10)
+
+
+# What only shows when there is work; nothing is written
+
+
+@pytest.fixture
+def infer(tmp_path, monkeypatch, photos, painting, random_vgg):
+    """``python infer.py cat.png`` with the painting, in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    flags = [str(photos / "cat.png"), "--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=2"]
+    return lambda *arguments: main([*flags, "--device=cpu", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    "flags, word",
+    [
+        ("--statistic gramm", "'gram'"),
+        ("--preset gatis", "'gatys'"),
+        ("--preset gatys --statistic moments", "statistic"),
+        ("--optimizer adamm", "'adam'"),
+        ("--init nose", "'noise'"),
+        ("--vgg vgg91", "'vgg19'"),
+        ("--pooling median", "max"),
+        ("--device abacus", "abacus"),
+        ("--style-layers relu9_9", "relu9_9"),
+        ("--content-layers relu9_9", "relu9_9"),
+        ("--content-weight 0 --style-weight 0", "style_weight"),
+        ("--scales 9", "scales"),
+        ("--blend 1 2", "blend"),
+        ("--blend 0", "blend"),
+        ("--mask all all", "masks"),
+        ("--mask nowhere.png", "nowhere.png"),
+        ("--style-mask nowhere.png", "nowhere.png"),
+        ("--style nowhere.jpg", "nowhere.jpg"),
+        ("--init-checkpoint nowhere.safetensors", "nowhere.safetensors"),
+        ("--animation way.avi", ".gif or .mp4"),
+        ("--reconstruct figure.gif", "figure.gif"),
+        ("-o out.xyz", ".png"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line_and_leaves_nothing(infer, capsys, flags, word):
+    extra = flags.split()
+    # The figure has no other output.
+    assert word in refused(
+        capsys, infer, *extra, *([] if {"-o", "--reconstruct"} & {*extra} else ["-o", "o.png"])
+    )
+    assert list(Path().iterdir()) == []
+
+
+def test_black_mask_is_refused(infer, capsys, tmp_path):
+    Image.new("L", (20, 20)).save(tmp_path / "black.png")
+    assert "black" in refused(capsys, infer, "--mask", tmp_path / "black.png", "-o", "out.png")
+
+
+def test_mask_with_a_statistic_of_neighbours_names_those_able(infer, capsys, painting):
+    line = refused(capsys, infer, "--mask", painting, "--statistic", "mrf", "-o", "out.png")
+    assert "histogram" in line and "sliced-wasserstein" in line
+
+
+def test_nothing_that_is_read_is_written_over(infer, capsys, photos, painting):
+    before = contents(photos), painting.read_bytes()
+    for flags in (
+        ("-o", painting),
+        ("-o", photos / "cat.png"),
+        ("-o", "o.png", "--mask", photos / "elm.png", "--animation", photos / "elm.png"),
+        ("-o", photos / "elm.png", "--style-mask", photos / "elm.png"),
+        ("--reconstruct", photos / "cat.png"),
+        ("--reconstruct", painting),
+    ):
+        assert "overwrite" in refused(capsys, infer, *flags)
+    assert (contents(photos), painting.read_bytes()) == before
+
+
+def test_animation_of_several_pictures_is_refused(infer, capsys, photos):
+    line = refused(capsys, main, [str(photos), "--style", str(photos / "cat.png"), "--animation", "way.gif"])
+    assert "--animation" in line
+
+
+def test_figure_of_several_pictures_or_paintings_is_refused(infer, capsys, photos, painting):
+    figure = ["--reconstruct", "figure.png"]
+    assert "--reconstruct" in refused(capsys, infer, *figure, "--style", painting, photos / "cat.png")
+    several = [str(photos / "cat.png"), str(photos / "elm.png"), "--style", str(painting), *figure]
+    assert "--reconstruct" in refused(capsys, main, several)
