@@ -60,7 +60,7 @@ class Judge:
         """(B,3,H,W) in [0,1] to (B,C,h,w) by layer, without gradients."""
         autocast = torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
         with torch.no_grad(), autocast:
-            return self.vgg(images, layers) if layers else {}
+            return self.vgg(images, layers)
 
     def descend(self, start: Tensor, photo: Tensor, steps: int) -> Iterator[Step]:
         """The baseline's evaluations; (1,3,H,W) in [0,1] both."""

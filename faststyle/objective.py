@@ -42,7 +42,7 @@ class Objective(nn.Module):
             the preset's own (relative: 1).
         style_weight: weight of the style's distance: more gives more painting, less photo
             (relative: 5).
-        tv_weight: weight of the total variation: more gives smoother areas (relative: 0.1).
+        tv_weight: weight of the total variation: more gives smoother areas (relative: 1).
         content_layers: VGG layers whose features shall stay the photo's, with their weights.
         style_layers: VGG layers whose statistics shall become the painting's, with their weights.
         statistic: what of the features is called style: gram, or another of docs/statistics.md.

@@ -102,7 +102,7 @@ def descend(
     update = choose("optimizer", optimizer, OPTIMIZERS)(pixels, learning_rate)
     autocast = torch.autocast(pixels.device.type, precision, precision != torch.float32)
     with torch.no_grad(), autocast:
-        content = vgg(photo, objective.content_layers) if objective.content_layers else {}
+        content = vgg(photo, objective.content_layers)
 
     def measure() -> dict[str, Tensor]:
         with autocast:
@@ -320,8 +320,8 @@ class Optimization:
             torch.autocast(self.device.type, self.precision, self.precision != torch.float32),
         ):
             layers = self.objective.style_layers
-            styles = [self.vgg(shrink(one, share), layers) if layers else {} for one in self.paintings]
-            features = self.vgg(photo, layers) if layers else {}
+            styles = [self.vgg(shrink(one, share), layers) for one in self.paintings]
+            features = self.vgg(photo, layers) if self.objective.statistic.swap else None
         self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
 
     @property

@@ -108,7 +108,7 @@ PRESETS = {
         dict.fromkeys(FOUR, 0.25),
         1.0,
         5.0,
-        0.1,
+        1.0,
     ),
     # The formulas and layers are the publications', and so are the weights of gatys and coursera. The
     # other two's are ours, for vgg19-caffe at 512 pixels: theirs were for other networks.

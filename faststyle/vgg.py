@@ -134,7 +134,7 @@ class VGG(nn.Module):
     def _depth(names: list[str], layers: Iterable[str]) -> int:
         """How many convolutions to run so that every one of ``layers`` is reached."""
         places = {name: place for place, name in enumerate(names, start=1)}
-        return max(choose("layer of this VGG", layer, places) for layer in layers)
+        return max((choose("layer of this VGG", layer, places) for layer in layers), default=0)
 
     def forward(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Compute the features of ``images``, no deeper than the deepest of ``layers``.

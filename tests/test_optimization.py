@@ -146,7 +146,7 @@ def test_vgg_runs_no_oftener_than_there_are_evaluations(quick, monkeypatch, opti
     monkeypatch.setattr(run.vgg, "forward", lambda *given: sizes.append(1) or forward(*given))
     way = list(run)
     assert len(way) == steps + 1
-    assert len(sizes) == steps + 1 + 3  # and once each: the style, and the photo for style and for content
+    assert len(sizes) == steps + 1 + 2  # and once each for the style and the content
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])

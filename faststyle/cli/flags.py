@@ -114,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--scales", type=whole(1), metavar="N", help="sizes to go through, coarse to fine (default 1)")
     add("--style-weight", type=number(0), metavar="W", help="more painting, less photo (default 5)")
     add("--content-weight", type=number(0), metavar="W", help="default 1")
-    add("--tv-weight", type=number(0), metavar="W", help="more gives smoother areas (default 0.1)")
+    add("--tv-weight", type=number(0), metavar="W", help="more gives smoother areas (default 1)")
     add(
         "--content-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="default relu2_2=0.5 relu3_3=0.5"
     )

@@ -63,24 +63,30 @@ def optimize_all(arguments: argparse.Namespace, jobs: Sequence[tuple[Path, Path]
         if len(jobs) > 1:
             raise InputError("--animation is of one picture: give one")
     failures = 0
+    given = options(arguments)
     for source, target in jobs:
         try:
-            photo = open_image(source)
+            optimize_one(Optimization(open_image(source), styles, **given), target, arguments)
         except InputError as error:
+            if len(jobs) == 1:
+                raise
             failures += 1
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        run = Optimization(photo, styles, **options(arguments))
-        try:
-            frames = follow(run, target, getattr(arguments, "save_every", None), animation is not None)
-        except KeyboardInterrupt:
-            save_image(run.result(), target, arguments.quality)
-            print(f"stopped: the best picture so far is {target}", file=sys.stderr)
-            sys.exit(130)
-        save_image(run.result(), target, arguments.quality)
-        if animation is not None:
-            save_animation([*frames, run.result().convert("RGB")], animation)
+            print(f"error: {source}: {error}", file=sys.stderr)
     return failures
+
+
+def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace) -> None:
+    """Write what a run makes of its picture, and on Ctrl-C what it has made so far."""
+    animation: Path | None = getattr(arguments, "animation", None)
+    try:
+        frames = follow(run, target, getattr(arguments, "save_every", None), animation is not None)
+    except KeyboardInterrupt:
+        save_image(run.result(), target, arguments.quality)
+        print(f"stopped: the best picture so far is {target}", file=sys.stderr)
+        sys.exit(130)
+    save_image(run.result(), target, arguments.quality)
+    if animation is not None:
+        save_animation([*frames, run.result().convert("RGB")], animation)
 
 
 def follow(run: Optimization, target: Path, save_every: int | None, keep: bool) -> list[Image.Image]:
