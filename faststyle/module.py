@@ -13,6 +13,7 @@ from faststyle.checkpoint import Card, load_model
 from faststyle.errors import InputError
 from faststyle.images import open_image, scale_to, to_tensor
 from faststyle.mosaic import draw_mosaic
+from faststyle.muon import Muon
 from faststyle.objective import Objective
 from faststyle.transformer import TransformerNetwork
 from faststyle.vgg import VGG
@@ -45,7 +46,7 @@ class StyleTransfer(pl.LightningModule):
         init: a trained model to start from, of the same size: a new style needs fewer steps so.
         vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: max, or avg for smoother gradients.
-        learning_rate: Adam's, at its highest.
+        learning_rate: Muon's, at its highest.
         warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
         compile: torch.compile the network and VGG: worth its wait on a GPU.
         **objective: what Objective takes.
@@ -125,7 +126,7 @@ class StyleTransfer(pl.LightningModule):
         self.log_dict({f"validation/{name}": value for name, value in terms.items()})
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.network.parameters(), self.hparams["learning_rate"])
+        optimizer = Muon(self.network.parameters(), self.hparams["learning_rate"])
         warmup, steps = self.hparams["warmup"], self.trainer.max_steps
 
         def share(step: int) -> float:

@@ -29,7 +29,7 @@ from faststyle.stylizer import Stylizer
 
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
-    "max_steps": 10_000,
+    "max_steps": 6_000,
     "devices": 1,
     # Below a usual step's norm, so that photos count alike: one odd photo must not undo a run.
     "gradient_clip_val": 10.0,
