@@ -1,6 +1,6 @@
 """What a good start is worth to the slow baseline: the objective after so many steps from each.
 
-    python -m benchmarks.starts photo.jpg --style painting.jpg --checkpoint painting.safetensors
+python -m benchmarks.starts photo.jpg --style painting.jpg --checkpoint painting.safetensors
 """
 
 import argparse

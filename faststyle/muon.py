@@ -57,25 +57,25 @@ class Muon(torch.optim.Optimizer):
         for group, update in zip(self.param_groups, (self.turn, self.adam), strict=True):
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    parameter.sub_(group["lr"] * update(parameter, group["momentum"]))
+                    parameter.sub_(group["lr"] * update(parameter, parameter.grad, group["momentum"]))
         return loss
 
-    def turn(self, kernel: Tensor, momentum: float) -> Tensor:
+    def turn(self, kernel: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         state = self.state[kernel]
         if not state:
             state["momentum"] = torch.zeros_like(kernel)
-        state["momentum"].mul_(momentum).add_(kernel.grad)
-        matrix = kernel.grad.add(state["momentum"], alpha=momentum).flatten(1)  # (C_out,C_in·h·w)
+        state["momentum"].mul_(momentum).add_(gradient)
+        matrix = gradient.add(state["momentum"], alpha=momentum).flatten(1)  # (C_out,C_in·h·w)
         return 0.2 * max(matrix.shape) ** 0.5 * orthogonalize(matrix).view_as(kernel)
 
-    def adam(self, vector: Tensor, _: float) -> Tensor:
+    def adam(self, vector: Tensor, gradient: Tensor, _: float) -> Tensor:
         state = self.state[vector]
         if not state:
             state["step"] = torch.zeros(())
             state["mean"], state["square"] = torch.zeros_like(vector), torch.zeros_like(vector)
         state["step"] += 1
-        state["mean"].lerp_(vector.grad, 1 - 0.9)
-        state["square"].lerp_(vector.grad.square(), 1 - 0.999)
+        state["mean"].lerp_(gradient, 1 - 0.9)
+        state["square"].lerp_(gradient.square(), 1 - 0.999)
         mean = state["mean"] / (1 - 0.9 ** state["step"].item())
         square = state["square"] / (1 - 0.999 ** state["step"].item())
         return mean / (square.sqrt() + 1e-8)
