@@ -38,7 +38,8 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95):
-        kernels, vectors = [], []
+        kernels: list[Tensor] = []
+        vectors: list[Tensor] = []
         for parameter in parameters:
             (kernels if parameter.ndim > 1 else vectors).append(parameter)
         super().__init__([{"params": kernels}, {"params": vectors}], {"lr": lr, "momentum": momentum})
