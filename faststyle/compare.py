@@ -95,10 +95,11 @@ def time_both(photo: Tensor, size: int, stylize: Stylizer, judge: Judge) -> Timi
 
 
 def time_all(
-    picture: Image.Image, sizes: Sequence[int], stylize: Stylizer, judge: Judge, report: Report
+    picture: Image.Image, sizes: Sequence[int], stylize: Stylizer, judge: Judge, report: Report, bar: tqdm
 ) -> None:
     """Put the times at all sizes into the report, and into its notes which sizes did not fit."""
     for size in sizes:
+        bar.set_description(f"timing at {size} pixels")
         try:
             with memory_errors(f"{size} pixels", REMEDY):
                 report.timings.append(time_both(bring(picture, size, stylize), size, stylize, judge))
@@ -176,8 +177,7 @@ def compare(
                 skip(str(error))
                 continue
             if not report.timings:
-                bar.set_description("timing")
-                time_all(picture, sorted({*sizes, *timed}), stylize, judge, report)
+                time_all(picture, sorted({*sizes, *timed}), stylize, judge, report, bar)
                 bar.unpause()  # timing is not among what it counts
             for size in sizes:
                 bar.set_description(f"{name} at {size}")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +129,22 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Refuse before the work what could not be written after it; its folder is made.
+
+    Raises:
+        InputError: a folder has this name, or its own folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a file's name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}): give another place") from None
 
 
 def check_output(path: Path) -> str:

@@ -136,7 +136,8 @@ class Objective(nn.Module):
         blend = list(blend or [1.0] * styles)
         if len(blend) != styles or not all(share >= 0 for share in blend) or sum(blend) <= 0:
             raise InputError(
-                f"{styles} style pictures need as many blend weights, none negative: got {blend}"
+                f"a blend needs a weight for each of the {styles} style pictures, none negative and not all "
+                f"0: got {blend}"
             )
         if self.statistic.spatial and any(region is not None for region in regions):
             able = [name for name, statistic in STATISTICS.items() if not statistic.spatial]

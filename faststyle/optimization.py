@@ -225,9 +225,12 @@ class Optimization:
         if not 0 <= average < 1:
             raise InputError(f"average must be from 0 to below 1, not {average}")
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
-        for what, given in (("masks", masks), ("style_masks", style_masks)):
+        for what, given in (("masks", masks), ("style masks", style_masks)):
             if given is not None and len(given) != len(styles):
-                raise InputError(f"{len(styles)} style pictures need as many {what}, not {len(given)}")
+                raise InputError(
+                    f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None) for "
+                    "everywhere"
+                )
         choose("optimizer", optimizer, OPTIMIZERS)
         self.steps, self.average = steps, average
         self.optimizer, self.learning_rate = optimizer, learning_rate
@@ -282,7 +285,7 @@ class Optimization:
             return None
         region = to_tensor(to_rgb(mask).convert("RGB"))[None, :1].to(self.device)
         if region.max() < 0.5:
-            raise InputError("a mask is black all over: paint white where the style shall be")
+            raise InputError("a mask is black all over: only what is white in it counts")
         return region
 
     def __iter__(self) -> Iterator[Step]:

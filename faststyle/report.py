@@ -124,7 +124,7 @@ class Report:
             )
             for timing in self.timings:
                 if timing.size == size:
-                    line += f", and is {number(timing.speed_up(100))} times as fast as 100 steps"
+                    line += f", and 100 steps would take {number(timing.speed_up(100))} times as long"
             lines.append(line + ".")
         return lines
 

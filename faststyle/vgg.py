@@ -158,7 +158,10 @@ class VGG(nn.Module):
                 block = name[4]
                 if min(x.shape[-2:]) < 2:
                     height, width = images.shape[-2:]
-                    raise InputError(f"a picture of {width}x{height} is too small for {name}")
+                    raise InputError(
+                        f"a picture of {width}x{height} is too small for {name}: take a larger size, or one "
+                        "that is less narrow"
+                    )
                 x = self.pool(x)
             weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
             x = F.relu(F.conv2d(x, weight, bias, padding=1))

@@ -108,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("without one: the slow baseline, which optimizes the picture itself")
     add = group.add_argument
     add("--style", nargs="+", type=Path, default=None, metavar="PAINTING", help="painting, or several")
-    add("--size", type=whole(16), metavar="PIXELS", help="longer side of the result (default 512)")
+    add("--size", type=whole(16, 20_000), metavar="PIXELS", help="longer side of the result (default 512)")
     add("--style-size", type=whole(16), metavar="PIXELS", help="longer side of the painting (default --size)")
     add("--steps", type=whole(1), metavar="N", help="default 200 (500 with --compare)")
     add("--scales", type=whole(1), metavar="N", help="sizes to go through, coarse to fine (default 1)")
@@ -147,7 +147,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="start from a trained model's stylization: few steps then do",
     )
-    add("--seed", type=whole(0), metavar="N", help="of the noise (default 0)")
+    add("--seed", type=whole(0, 2**63 - 1), metavar="N", help="of the noise (default 0)")
     add("--optimizer", metavar="NAME", help="lbfgs (default) or adam")
     add("--learning-rate", type=number(0), metavar="R", help="default 1 with lbfgs, 0.02 with adam")
     add(
@@ -215,6 +215,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     elif arguments.style and hasattr(arguments, "reconstruct"):
         mode, allowed = "--reconstruct", RECONSTRUCT
     elif arguments.style:
+        if {"init", "init_checkpoint"} <= given:
+            parser.error("--init and --init-checkpoint are two starts: give one")
         mode, allowed = "--style", given - FAST - COMPARE
     else:
         parser.error("give --checkpoint MODEL, or --style PAINTING for the slow baseline")

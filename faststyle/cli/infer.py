@@ -109,12 +109,16 @@ def set_side_by_side(arguments: argparse.Namespace) -> int:
     """Write the report on fast and slow, and say what it found; the number of photos that failed."""
     from faststyle.compare import compare
     from faststyle.device import keep_freed_memory
-    from faststyle.images import find_images
+    from faststyle.images import check_place, find_images
 
     keep_freed_memory()
     photos: list[Path] = []
     for path in arguments.inputs:
-        photos += find_images(path) if path.is_dir() else [path]
+        found = find_images(path) if path.is_dir() else [path]
+        if not found:
+            raise InputError(f"there are no pictures in {path}")
+        photos += found
+    check_place(arguments.compare / "report.html")
     options = {name: getattr(arguments, name) for name in ("sizes", "steps") if hasattr(arguments, name)}
     report = compare(
         photos,

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from faststyle.animation import check_animation, save_animation
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError
-from faststyle.images import check_output, open_image, save_image, to_image
+from faststyle.images import check_output, check_place, open_image, save_image, to_image
 from faststyle.optimization import Optimization
 from faststyle.reconstruct import reconstruct
 
@@ -23,7 +23,7 @@ OURS |= {"content_layers", "style_layers", "save_every", "animation", "reconstru
 
 
 def open_masks(names: list[str] | None) -> list[Image.Image | None] | None:
-    return None if names is None else [None if name == "all" else open_image(name) for name in names]
+    return None if names is None else [None if name.lower() == "all" else open_image(name) for name in names]
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -55,55 +55,68 @@ def optimize_all(arguments: argparse.Namespace, jobs: Sequence[tuple[Path, Path]
     keep_freed_memory()
     torch.manual_seed(getattr(arguments, "seed", 0))
     styles = [open_image(path) for path in arguments.style]
+    given = options(arguments)
     animation: Path | None = getattr(arguments, "animation", None)
-    check_overwriting([target for _, target in jobs], arguments)
+    targets = [target for _, target in jobs] + ([animation] if animation else [])
+    check_overwriting(targets, arguments)
+    for target in targets:
+        check_place(target)
     if animation is not None:
-        check_overwriting([animation], arguments)
         check_animation(animation)
         if len(jobs) > 1:
             raise InputError("--animation is of one picture: give one")
     failures = 0
-    given = options(arguments)
     for source, target in jobs:
         try:
             optimize_one(Optimization(open_image(source), styles, **given), target, arguments)
         except InputError as error:
+            line = str(error) if str(source) in str(error) else f"{source}: {error}"
             if len(jobs) == 1:
-                raise
+                raise InputError(line) from None
             failures += 1
-            print(f"error: {source}: {error}", file=sys.stderr)
+            print(f"error: {line}", file=sys.stderr)
     return failures
 
 
 def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace) -> None:
     """Write what a run makes of its picture, and on Ctrl-C what it has made so far."""
     animation: Path | None = getattr(arguments, "animation", None)
+    save_every: int | None = getattr(arguments, "save_every", None)
+    frames: list[Image.Image] = []
+    totals: list[float] = []
+    stopped = False
     try:
-        frames = follow(run, target, getattr(arguments, "save_every", None), animation is not None)
+        with tqdm(total=run.steps, unit="step", desc=target.name) as bar:
+            for step in run:
+                totals.append(step.terms["total"])
+                bar.update(step.number - bar.n)
+                terms = ("total", "content", "style", "variation")
+                bar.set_postfix({name: f"{step.terms[name]:.3g}" for name in terms}, refresh=False)
+                if step.number % (save_every or 10) == 0:
+                    picture = to_image(step.picture[0])
+                    if save_every:
+                        save_image(picture, steps_folder(target) / f"{step.number:05d}{target.suffix}")
+                    if animation is not None:
+                        frames.append(picture.resize(run.output_size))
     except KeyboardInterrupt:
-        save_image(run.result(), target, arguments.quality)
-        print(f"stopped: the best picture so far is {target}", file=sys.stderr)
-        sys.exit(130)
+        stopped = True
     save_image(run.result(), target, arguments.quality)
     if animation is not None:
         save_animation([*frames, run.result().convert("RGB")], animation)
+        print(f"animation: {animation}", file=sys.stderr)
+    if stopped:
+        print(f"stopped: the best picture so far is {target}", file=sys.stderr)
+        sys.exit(130)
+    if min(totals) == totals[0]:
+        print(
+            f"{target} is the start: no step came nearer; lower --style-weight or --learning-rate",
+            file=sys.stderr,
+        )
 
 
-def follow(run: Optimization, target: Path, save_every: int | None, keep: bool) -> list[Image.Image]:
-    """Go through an optimization with a progress bar; the pictures on the way, if they are to be kept."""
-    frames = []
-    folder = target.with_name(f"{target.stem}_steps")
-    with tqdm(total=run.steps, unit="step", desc=target.name) as bar:
-        for step in run:
-            bar.update(step.number - bar.n)
-            terms = {name: f"{step.terms[name]:.3g}" for name in ("total", "content", "style", "variation")}
-            bar.set_postfix(terms, refresh=False)
-            if step.number % (save_every or 10) == 0:
-                if save_every:
-                    save_image(to_image(step.picture[0]), folder / f"{step.number:05d}{target.suffix}")
-                if keep:
-                    frames.append(to_image(step.picture[0]).resize(run.output_size))
-    return frames
+def steps_folder(target: Path) -> Path:
+    """Where --save-every puts its pictures."""
+    return target.with_name(f"{target.stem}_steps")
 
 
 def draw_reconstructions(arguments: argparse.Namespace) -> int:
@@ -113,6 +126,7 @@ def draw_reconstructions(arguments: argparse.Namespace) -> int:
         raise InputError("--reconstruct takes one picture and one --style")
     check_output(arguments.reconstruct)
     check_overwriting([arguments.reconstruct], arguments)
+    check_place(arguments.reconstruct)
     photo, painting = open_image(arguments.inputs[0]), open_image(arguments.style[0])
     figure = reconstruct(photo, painting, **options(arguments))
     save_image(figure, arguments.reconstruct, arguments.quality)
