@@ -228,8 +228,7 @@ class Optimization:
         for what, given in (("masks", masks), ("style masks", style_masks)):
             if given is not None and len(given) != len(styles):
                 raise InputError(
-                    f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None) for "
-                    "everywhere"
+                    f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None)"
                 )
         choose("optimizer", optimizer, OPTIMIZERS)
         self.steps, self.average = steps, average

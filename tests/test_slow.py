@@ -250,11 +250,47 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(infer, photos, monkeypa
 
     monkeypatch.setattr(optimization, "descend", stopped)
     with pytest.raises(SystemExit) as caught:
-        infer(photos / "cat.png", "-o", "out.png", "--init=noise", "--steps=9", "--save-every=1")
+        infer(
+            photos / "cat.png",
+            "-o",
+            "out.png",
+            "--init=noise",
+            "--steps=9",
+            "--save-every=1",
+            "--animation=way.gif",
+        )
     assert caught.value.code == 130
     assert "out.png" in capsys.readouterr().err
     assert sorted(contents(Path("out_steps"))) == ["00000.png", "00001.png"]
     assert any(levels("out.png", f"out_steps/0000{n}.png").max() == 0 for n in (0, 1))
+    assert Path("way.gif").is_file()
+
+
+@pytest.mark.parametrize(
+    "flag, name", [("-o", "out.png"), ("--animation", "out.gif"), ("--reconstruct", "out.png")]
+)
+def test_place_that_cannot_be_written_is_refused_before_the_work(infer, photos, capsys, given, flag, name):
+    Path("file").write_text("not a folder")
+    assert f"file/{name}" in refused(capsys, infer, photos / "cat.png", flag, f"file/{name}")
+    assert given == []
+
+
+def test_start_that_no_step_betters_is_told(infer, photos, capsys):
+    infer(photos / "cat.png", "-o", "out.png", "--learning-rate=0")
+    assert "no step came nearer" in capsys.readouterr().err
+
+
+def test_two_starts_are_refused(infer, photos, model, capsys):
+    line = refused(capsys, infer, photos / "cat.png", "--init=noise", "--init-checkpoint", model)
+    assert "--init-checkpoint" in line
+
+
+def test_picture_too_narrow_for_vgg_is_named(infer, photos, capsys):
+    draw_picture(400, 8).save(photos / "narrow.png")
+    with pytest.raises(SystemExit):
+        infer(photos / "narrow.png", "-o", "out.png")
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "narrow.png" in line and "larger size" in line
 
 
 def test_same_command_gives_the_same_picture(infer, photos):
