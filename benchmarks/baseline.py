@@ -136,10 +136,11 @@ def main() -> None:
                 command += ["--photo=.", "--style=.", f"--steps={arguments.steps}"]
                 process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
                 assert process.stdout is not None
-                seconds[run] += json.loads(process.stdout.read())
-                _, status, usage = os.wait4(process.pid, 0)
-                if status:
+                printed = process.stdout.read()
+                _, process.returncode, usage = os.wait4(process.pid, 0)
+                if process.returncode:
                     sys.exit(f"error: {run} failed")
+                seconds[run] += json.loads(printed)
                 memory[run] = max(memory[run], usage.ru_maxrss)
         figures = judge(folder)
         if arguments.output:

@@ -10,24 +10,25 @@ import statistics
 import time
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from faststyle.device import keep_freed_memory
 from faststyle.images import open_image, save_image, scale_to
 from faststyle.optimization import Optimization
 from faststyle.statistics import STATISTICS
 
-COLUMNS, GAP, CAPTION = 5, 6, 16
+WIDTH, GAP, CAPTION = 1280, 6, 16
 
 
 def sheet(pictures: list[tuple[str, Image.Image]]) -> Image.Image:
     """Captioned pictures in rows."""
     width, height = (max(side) for side in zip(*(picture.size for _, picture in pictures), strict=True))
-    rows = -(-len(pictures) // COLUMNS)
-    page = Image.new("RGB", (COLUMNS * (width + GAP) - GAP, rows * (height + CAPTION + GAP) - GAP), "white")
+    columns = max(1, (WIDTH + GAP) // (width + GAP))
+    rows = -(-len(pictures) // columns)
+    page = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + CAPTION + GAP) - GAP), "white")
     pen = ImageDraw.Draw(page)
     for place, (name, picture) in enumerate(pictures):
-        left, top = place % COLUMNS * (width + GAP), place // COLUMNS * (height + CAPTION + GAP)
+        left, top = place % columns * (width + GAP), place // columns * (height + CAPTION + GAP)
         pen.text((left, top + 2), name, fill="black")
         page.paste(picture, (left, top + CAPTION))
     return page
@@ -47,7 +48,8 @@ def main() -> None:
     keep_freed_memory()
 
     photo, painting = open_image(arguments.photo).convert("RGB"), open_image(arguments.style).convert("RGB")
-    thumbnails = [("the photo", scale_to(photo, 256)), ("the painting", scale_to(painting, 256))]
+    small = scale_to(photo, 256)
+    thumbnails = [("the photo", small), ("the painting", ImageOps.contain(painting, small.size))]
     print("| statistic | s/step | × gram | style distance at the start | at the end |")
     print("| --- | --- | --- | --- | --- |")
     gram = None

@@ -19,7 +19,6 @@ import torch
 from benchmarks import peer
 from faststyle.images import find_images, fit, open_image, save_image, to_image, to_tensor
 from faststyle.module import load_style
-from faststyle.presets import relative_content
 from faststyle.statistics import gram, relative
 from faststyle.stylizer import Stylizer
 from faststyle.vgg import VGG
@@ -44,7 +43,7 @@ def judge(stylize: Stylizer, photos: list[Path], style: torch.Tensor, folder: Pa
         for layer in STYLE_LAYERS:
             sums[layer] += relative(gram(made[layer]), targets[layer]).item()
         for layer in CONTENT_LAYERS:
-            sums[layer] += relative_content(made[layer], given[layer]).item()
+            sums[layer] += relative(made[layer], given[layer]).item()
     return {layer: value / len(photos) for layer, value in sums.items()}
 
 

@@ -33,14 +33,15 @@ def match_color(style: Tensor, photo: Tensor) -> Tensor:
     Returns:
         (1,3,H,W); what leaves [0,1] is cut off.
     """
-    a, b = (image[0].flatten(1).double() for image in (style, photo))  # (3,N)
+    # On the CPU: not every device has float64.
+    a, b = (image[0].flatten(1).cpu().double() for image in (style, photo))  # (3,N)
     identity = 1e-6 * torch.eye(3, device=a.device, dtype=a.dtype)  # for pictures of one colour
     cov_a, cov_b = a.cov(correction=0) + identity, b.cov(correction=0) + identity
     root = power(cov_a, 0.5)
     inverse = power(cov_a, -0.5)
-    map = inverse @ power(root @ cov_b @ root, 0.5) @ inverse
-    matched = map @ (a - a.mean(1, keepdim=True)) + b.mean(1, keepdim=True)
-    return matched.view_as(style).to(style.dtype).clamp(0, 1)
+    transport = inverse @ power(root @ cov_b @ root, 0.5) @ inverse
+    matched = transport @ (a - a.mean(1, keepdim=True)) + b.mean(1, keepdim=True)
+    return matched.view_as(style).to(style).clamp(0, 1)
 
 
 def power(matrix: Tensor, exponent: float) -> Tensor:

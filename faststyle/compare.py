@@ -77,7 +77,7 @@ def time_both(photo: Tensor, size: int, stylize: Stylizer, judge: Judge) -> Timi
 
     def clock() -> float:
         if photo.device.type != "cpu":
-            torch.accelerator.synchronize()
+            torch.accelerator.synchronize(photo.device)
         return time.perf_counter()
 
     def between(moments: list[float]) -> float:
@@ -116,7 +116,6 @@ def compare(
     steps: int = 500,
     device: str = "auto",
     precision: str = "auto",
-    timed: Sequence[int] = TIMED,
 ) -> Report:
     """Measure a model against L-BFGS on each photo at each size, and write what was found to a folder.
 
@@ -132,8 +131,7 @@ def compare(
         sizes: longer sides in pixels, to which photos are brought, up or down.
         steps: the baseline's updates, from noise and again from the photo.
         device: auto, cpu, cuda, cuda:1, mps, …
-        precision: of both, and of VGG: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
-        timed: further sizes at which the first photo is timed.
+        precision: of both, and of VGG: auto (bf16 where the hardware computes in it), fp32 or bf16.
 
     Returns:
         What was written; its ``skipped`` has a line for each photo, or size of one, passed over.
@@ -145,7 +143,7 @@ def compare(
     """
     if not photos or not sizes:
         raise InputError("a comparison needs at least one photo and one size")
-    for name, value, least in (("size", min(*sizes, *timed), 16), ("steps", steps, 1)):
+    for name, value, least in (("size", min(sizes), 16), ("steps", steps, 1)):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}")
     photos, sizes = list(dict.fromkeys(map(Path, photos))), list(dict.fromkeys(sizes))
@@ -159,7 +157,7 @@ def compare(
         settings(judge, stylize, sizes, steps),
         steps,
         len(photos) * len(sizes),
-        judge.notes,
+        list(judge.notes),
     )
     alike = Counter(path.name for path in photos)
 
@@ -177,7 +175,7 @@ def compare(
                 skip(str(error))
                 continue
             if not report.timings:
-                time_all(picture, sorted({*sizes, *timed}), stylize, judge, report, bar)
+                time_all(picture, sorted({*sizes, *TIMED}), stylize, judge, report, bar)
                 bar.unpause()  # timing is not among what it counts
             for size in sizes:
                 bar.set_description(f"{name} at {size}")

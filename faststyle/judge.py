@@ -11,10 +11,10 @@ from torch import Tensor
 
 from faststyle.checkpoint import Card
 from faststyle.color import luminance
-from faststyle.images import open_image, scale_to, to_tensor
-from faststyle.mosaic import draw_mosaic
+from faststyle.descent import Step, check_precision, descend
+from faststyle.images import scale_to, to_tensor
+from faststyle.mosaic import MOSAIC, open_style
 from faststyle.objective import Objective
-from faststyle.optimization import Step, descend
 from faststyle.statistics import gram, relative
 from faststyle.vgg import VGG
 
@@ -36,6 +36,7 @@ class Judge:
     """
 
     def __init__(self, card: Card, style: str, device: torch.device, precision: torch.dtype):
+        check_precision(precision)
         training = card.get("training") or {}
         known = inspect.signature(Objective).parameters
         self.objective = Objective(**{key: training[key] for key in training if key in known}).to(device)
@@ -47,8 +48,7 @@ class Judge:
         self.vgg = VGG(name, pooling, [*used, *self.layers]).to(device)
         self.precision, self.style_size = precision, training.get("style_size", 512)
 
-        painting = draw_mosaic() if style == "mosaic" else open_image(style).convert("RGB")
-        self.style = scale_to(painting, self.style_size)
+        self.style = scale_to(open_style(style), self.style_size)
         features = self.features(to_tensor(self.style)[None].to(device), {*used, *self.layers})
         self.objective.set_style([features])
         self.grams = {layer: gram(features[layer]) for layer in self.style_layers}
@@ -93,7 +93,7 @@ def read_card(card: Card, style: str) -> list[str]:
             "The model's file does not say how it was trained: it is judged by the default objective, "
             "with the style at 512 pixels, which may not be what it was trained for."
         )
-    digest = None if style == "mosaic" else hashlib.sha256(Path(style).read_bytes()).hexdigest()
+    digest = None if style == MOSAIC else hashlib.sha256(Path(style).read_bytes()).hexdigest()
     if styles and digest not in [one["sha256"] for one in styles]:
         names = ", ".join(one["name"] for one in styles)
         notes.append(f"The style picture is not the file that the model was trained on ({names}).")

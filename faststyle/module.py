@@ -11,14 +11,12 @@ from torch import Tensor
 
 from faststyle.checkpoint import Card, load_model
 from faststyle.errors import InputError
-from faststyle.images import open_image, scale_to, to_tensor
-from faststyle.mosaic import draw_mosaic
+from faststyle.images import scale_to, to_tensor
+from faststyle.mosaic import open_style
 from faststyle.muon import Muon
 from faststyle.objective import Objective
 from faststyle.transformer import TransformerNetwork
 from faststyle.vgg import VGG
-
-MOSAIC = "mosaic"  # the style that needs no file
 
 
 def load_style(style: str, size: int) -> Tensor:
@@ -27,8 +25,7 @@ def load_style(style: str, size: int) -> Tensor:
     Raises:
         InputError: no such picture.
     """
-    picture = draw_mosaic() if style == MOSAIC else open_image(style).convert("RGB")
-    return to_tensor(scale_to(picture, size))[None]
+    return to_tensor(scale_to(open_style(style), size))[None]
 
 
 class StyleTransfer(pl.LightningModule):

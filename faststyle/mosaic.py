@@ -1,7 +1,11 @@
 """A style picture that the package draws itself: a stained-glass window, free to train on."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageFilter
+
+from faststyle.images import open_image
 
 # Glass as cathedrals have it: deep blues and reds, some gold, green and a little white.
 GLASS = [
@@ -17,6 +21,16 @@ GLASS = [
     (238, 232, 208),
 ]
 LEAD = (12, 10, 16)
+MOSAIC = "mosaic"  # the style that needs no file
+
+
+def open_style(name: str | Path) -> Image.Image:
+    """Read a style picture's file, or draw the mosaic; RGB.
+
+    Raises:
+        InputError: no such picture.
+    """
+    return draw_mosaic() if str(name) == MOSAIC else open_image(name).convert("RGB")
 
 
 def draw_mosaic(size: int = 512, pane: int = 24, seed: int = 0) -> Image.Image:

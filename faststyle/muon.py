@@ -15,18 +15,19 @@ from torch import Tensor
 def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     """Bring a matrix's singular values near 1, (M,N) to (M,N), by a Newton-Schulz iteration."""
     x = matrix / (matrix.norm() + 1e-7)
-    if wide := len(x) > x.shape[1]:
+    if tall := len(x) > x.shape[1]:
         x = x.T  # the products are of the shorter side
     for _ in range(steps):
         product = x @ x.T
         # The authors' polynomial: it does not settle at 1, but comes near it soonest.
         x = 3.4445 * x + (2.0315 * product @ product - 4.7750 * product) @ x
-    return x.T if wide else x
+    return x.T if tall else x
 
 
 class Muon(torch.optim.Optimizer):
     """Muon for kernels and matrices, Adam for what has one dimension, at one learning rate.
 
+    Departs from the authors, who leave a network's first and last layers to Adam: here they did well.
     A kernel (C_out,C_in,h,w) counts as the matrix (C_out,C_in·h·w). Its update is scaled to the root
     mean square that Adam's usually has (Liu et al., "Muon is scalable for LLM training", 2025), so
     that a learning rate means the same for both.

@@ -4,7 +4,6 @@ Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -151,9 +150,9 @@ class Objective(nn.Module):
     def style_distance(self, features: Tensor, layer: str) -> Tensor:
         """Of (B,C,h,w) at one layer from each style, by its share: (B,)."""
         total = torch.zeros(len(features), device=features.device)
-        whole = cache(lambda: self.represent(features, None))  # the same for all without a region
+        whole = self.represent(features, None) if None in self.regions else features
         for number, (share, region) in enumerate(zip(self.shares, self.regions, strict=True)):
-            mine = whole() if region is None else self.represent(features, region)
+            mine = whole if region is None else self.represent(features, region)
             target = getattr(self, f"style_{number}_{layer}")
             if self.preset.style is None:
                 distance = self.statistic.distance(mine, target)

@@ -6,7 +6,7 @@ objective that training uses too.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,49 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle import color
+from faststyle.descent import OPTIMIZERS, Step, check_precision, descend
 from faststyle.device import memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError, choose
 from faststyle.images import scale_to, to_image, to_rgb, to_tensor
 from faststyle.objective import Objective
 from faststyle.stylizer import Stylizer
 from faststyle.vgg import VGG
-
-
-class Step(NamedTuple):
-    """One evaluation of the objective.
-
-    Attributes:
-        number: of the updates before it; 0 is the start.
-        terms: the objective's terms, before their weights, and total.
-        picture: (1,3,H,W) in [0,1], the very pixels that were measured.
-    """
-
-    number: int
-    terms: dict[str, float]
-    picture: Tensor
-
-
-HISTORY = 20  # updates that L-BFGS remembers; 10 and 100 reached the same (docs/benchmarks.md)
-
-
-def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
-    # One evaluation a step, no line search, and no end before the last step.
-    return torch.optim.LBFGS(
-        [pixels],
-        lr=1.0 if learning_rate is None else learning_rate,
-        max_iter=1,
-        history_size=HISTORY,
-        tolerance_grad=0,
-        tolerance_change=0,
-    )
-
-
-def adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
-    return torch.optim.Adam([pixels], lr=0.02 if learning_rate is None else learning_rate)
-
-
-LONGEST_MOVE = 0.05  # root mean square over the values in [0,1]
-OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
 
 # What a picture can start from: the photo and noise, (1,3,H,W) each, to (1,3,H,W).
 INITS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -66,82 +30,6 @@ INITS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def descend(
-    start: Tensor,
-    photo: Tensor,
-    vgg: VGG,
-    objective: Objective,
-    steps: int,
-    optimizer: str = "lbfgs",
-    learning_rate: float | None = None,
-    precision: torch.dtype = torch.float32,
-) -> Iterator[Step]:
-    """Lower the objective by changing pixels, and give every evaluation as it is made.
-
-    After each update the pixels are brought back into [0,1], so that what is measured is a picture
-    (projected L-BFGS, as Johnson et al. 2016 measure their figure 5). A move that is longer than
-    ``LONGEST_MOVE`` is shortened: without a line search L-BFGS's first ones can go far astray.
-
-    Args:
-        start: (1,3,H,W) in [0,1].
-        photo: (1,3,H,W) in [0,1]: the content.
-        vgg: with the objective's layers, on the same device.
-        objective: with its style set.
-        steps: number of updates; one more evaluation measures the last.
-        optimizer: lbfgs or adam.
-        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
-        precision: in which VGG computes.
-
-    Yields:
-        ``steps`` + 1 evaluations.
-
-    Raises:
-        InputError: the objective is not a number.
-    """
-    pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-    update = choose("optimizer", optimizer, OPTIMIZERS)(pixels, learning_rate)
-    autocast = torch.autocast(pixels.device.type, precision, precision != torch.float32)
-    with torch.no_grad(), autocast:
-        content = vgg(photo, objective.content_layers)
-
-    def measure() -> dict[str, Tensor]:
-        with autocast:
-            features = vgg(pixels, objective.layers)
-        return objective(pixels, features, content)
-
-    terms: dict[str, Tensor] = {}
-
-    def closure() -> float:
-        nonlocal terms
-        update.zero_grad()
-        terms = measure()
-        terms["total"].backward()
-        return terms["total"].item()
-
-    for number in range(steps + 1):
-        picture = pixels.detach().clone()
-        if number < steps:
-            update.step(closure)
-        else:
-            with torch.no_grad():
-                terms = measure()
-        # One transfer: each would make a GPU wait.
-        figures = dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
-        if not math.isfinite(figures["total"]):
-            raise InputError(
-                f"the objective was not a number at step {number}: lower the style's weight, take "
-                "the optimizer adam, or the precision fp32"
-            )
-        yield Step(number, figures, picture)
-        with torch.no_grad():
-            move = pixels - picture
-            move *= (LONGEST_MOVE / move.square().mean().sqrt().clamp_min(1e-12)).clamp_max(1)
-            pixels.copy_((picture + move).clamp_(0, 1))
-            memory = update.state[pixels]
-            if "d" in memory:  # L-BFGS learns the curvature from the move that was made
-                memory["d"], memory["t"] = (pixels - picture).flatten(), 1.0
-
-
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
     """(B,3,H,W) in [0,1] to (B,3,*size)."""
     if images.shape[-2:] == torch.Size(size):
@@ -149,7 +37,7 @@ def resize(images: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(images, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def shrink(images: Tensor, share: float) -> Tensor:
+def scaled(images: Tensor, share: float) -> Tensor:
     """(B,3,H,W) in [0,1] with both sides multiplied by ``share``."""
     return resize(images, [max(1, round(side * share)) for side in images.shape[-2:]])
 
@@ -161,7 +49,8 @@ class Optimization:
         content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
         style: the painting, likewise, or several.
         size: longer side of the result in pixels; a tensor keeps its own size.
-        style_size: longer side of the paintings: larger gives larger strokes; without it ``size``.
+        style_size: longer side of the paintings: larger gives larger strokes; without it the
+            result's.
         steps: number of updates, shared out evenly among the scales.
         scales: how many sizes, coarse to fine, each √2 times the one before: more carries larger
             shapes of the painting over.
@@ -181,7 +70,7 @@ class Optimization:
         vgg: network that judges: vgg19-caffe, or torchvision's vgg16 or vgg19.
         pooling: max, or avg for smoother gradients.
         device: auto, cpu, cuda, cuda:1, mps, …
-        precision: of VGG: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
+        precision: of VGG: auto (bf16 where the hardware computes in it), fp32 or bf16.
         **objective: what Objective takes.
 
     Raises:
@@ -231,10 +120,12 @@ class Optimization:
                     f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None)"
                 )
         choose("optimizer", optimizer, OPTIMIZERS)
+        mix = choose("init", init, INITS)
         self.steps, self.average = steps, average
         self.optimizer, self.learning_rate = optimizer, learning_rate
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
+        check_precision(self.precision)
         self.content, self.preserve_color, self.blend = content, preserve_color, blend
 
         self.photo = self.read(content, None if isinstance(content, Tensor) else size)
@@ -250,17 +141,18 @@ class Optimization:
         if match_color:
             paintings = [color.match_color(painting, self.photo) for painting in paintings]
         self.paintings = paintings
-        self.masks = [self.read_mask(mask) for mask in masks or [None] * len(styles)]
-        self.style_masks = [self.read_mask(mask) for mask in style_masks or [None] * len(styles)]
+        self.masks = [self.read_mask(mask, self.photo) for mask in masks or [None] * len(styles)]
+        parts = style_masks or [None] * len(styles)
+        self.style_masks = [self.read_mask(*pair) for pair in zip(parts, paintings, strict=True)]
         self.objective = Objective(**objective).to(self.device)
         self.objective.check(len(styles), blend, [*self.masks, *self.style_masks])
         self.vgg = VGG(vgg, pooling, self.objective.layers).to(self.device)
 
-        noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         if init_checkpoint is not None:
             self.picture = Stylizer.load(init_checkpoint, device, precision)(self.photo)
         else:
-            self.picture = choose("init", init, INITS)(self.photo, noise)
+            noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(seed))
+            self.picture = mix(self.photo, noise.to(self.device))
         self.best = math.inf
 
     def read(self, picture: Image.Image | Tensor, longer: int | None) -> Tensor:
@@ -270,19 +162,21 @@ class Optimization:
             if odd or not picture.is_floating_point():
                 raise InputError(f"expected a tensor (3,H,W) of floats in [0,1], not {tuple(picture.shape)}")
             images = picture.detach()[None].to(self.device, torch.float32, copy=True)
-            return images if longer is None else shrink(images, longer / max(images.shape[-2:]))
+            return images if longer is None else scaled(images, longer / max(images.shape[-2:]))
         picture = to_rgb(picture).convert("RGB")
         return to_tensor(scale_to(picture, longer) if longer else picture)[None].to(self.device)
 
-    def read_mask(self, mask: Image.Image | None) -> Tensor | None:
-        """(1,1,H,W) in [0,1].
+    def read_mask(self, mask: Image.Image | None, images: Tensor) -> Tensor | None:
+        """(1,1,H,W) in [0,1], stretched to the images' size.
 
         Raises:
             InputError: nothing in it is white.
         """
         if mask is None:
             return None
-        region = to_tensor(to_rgb(mask).convert("RGB"))[None, :1].to(self.device)
+        height, width = images.shape[-2:]
+        grey = to_rgb(mask).convert("L").resize((width, height))
+        region = to_tensor(grey.convert("RGB"))[None, :1].to(self.device)
         if region.max() < 0.5:
             raise InputError("a mask is black all over: only what is white in it counts")
         return region
@@ -291,12 +185,12 @@ class Optimization:
         """Go through all scales; the number of a step counts on from scale to scale."""
         longer, done = self.sizes[-1], 0
         for place, size in enumerate(self.sizes):
-            photo = shrink(self.photo, size / longer)
-            self.set_style(photo, size / longer)
+            photo = scaled(self.photo, size / longer)
             start = resize(self.picture, photo.shape[-2:])
             count = self.steps * (place + 1) // len(self.sizes) - done
             self.best, mean = math.inf, start
-            with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "a smaller --size (size)"):
+            with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "a smaller size"):
+                self.set_style(photo, size / longer)
                 for step in descend(
                     start,
                     photo,
@@ -323,7 +217,7 @@ class Optimization:
             torch.autocast(self.device.type, self.precision, self.precision != torch.float32),
         ):
             layers = self.objective.style_layers
-            styles = [self.vgg(shrink(one, share), layers) for one in self.paintings]
+            styles = [self.vgg(scaled(one, share), layers) for one in self.paintings]
             features = self.vgg(photo, layers) if self.objective.statistic.swap else None
         self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
 
@@ -341,8 +235,7 @@ class Optimization:
             picture = color.keep_color(picture, photo).clamp(0, 1)
         covers = [mask for mask in self.masks if mask is not None]
         if covers and len(covers) == len(self.masks):
-            share = torch.stack([F.interpolate(m, photo.shape[-2:], mode="area") for m in covers]).amax(0)
-            picture = torch.lerp(photo, picture, share)
+            picture = torch.lerp(photo, picture, torch.stack(covers).amax(0))
         if isinstance(self.content, Tensor):
             return picture[0].to(self.content.device, self.content.dtype)
         image = to_image(picture[0])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from faststyle.statistics import mean_square
+from faststyle.statistics import mean_square, relative
 
 # Gatys' five, and Johnson's four.
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -20,11 +20,6 @@ FOUR = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 def sum_square(x: Tensor) -> Tensor:
     """Sum of the squares of each picture's values: (B,…) to (B,)."""
     return x.flatten(1).square().sum(1)
-
-
-def relative_content(features: Tensor, target: Tensor) -> Tensor:
-    """Squared error over the target's mean square; (B,C,H,W) twice to (B,)."""
-    return mean_square(features - target) / mean_square(target)
 
 
 def total_variation(images: Tensor) -> Tensor:
@@ -101,7 +96,7 @@ PRESETS = {
     # one weight means the same for every painting, layer, picture size, statistic and VGG. Johnson's
     # relu3_3 keeps shapes; relu2_2 keeps light and dark, which a young network inverts.
     "relative": Preset(
-        relative_content,
+        relative,
         None,
         total_variation,
         {"relu2_2": 0.5, "relu3_3": 0.5},
@@ -110,8 +105,8 @@ PRESETS = {
         5.0,
         1.0,
     ),
-    # The formulas and layers are the publications', and so are the weights of gatys and coursera. The
-    # other two's are ours, for vgg19-caffe at 512 pixels: theirs were for other networks.
+    # The formulas are the publications', and so are layers and weights of gatys and coursera, and
+    # johnson's layers. The rest is ours, for vgg19-caffe at 512 pixels: theirs was for other networks.
     "gatys": Preset(
         gatys_content,
         gatys_style,

@@ -43,8 +43,9 @@ def reconstruct(
 
         def run(**objective: Any) -> Image.Image:
             optimization = Optimization(photo, painting, **options, **objective)
+            before = bar.n
             for step in optimization:
-                bar.update(step.number > 0)
+                bar.update(before + step.number - bar.n)
             return optimization.result().convert("RGB")
 
         for depth, layer in enumerate(layers, start=1):

@@ -106,7 +106,9 @@ class Stylizer:
             raise InputError(f"expected floats in [0,1], not {photos.dtype}: divide by 255 first")
         x = photos.to(self.device, torch.float32)
         height, width = x.shape[-2:]
-        with memory_errors(f"{width}x{height} pixels", "--max-size (max_size), or the device cpu"):
+        with memory_errors(
+            f"{width}x{height} pixels", "a smaller picture, --max-size (max_size), or the device cpu"
+        ):
             return self._run(x, strength, preserve_color).to(photos.device, photos.dtype)
 
     def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:

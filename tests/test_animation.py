@@ -30,10 +30,10 @@ def read_gif(path) -> tuple[list[Image.Image], list[int], dict]:
 
 def test_gif_shows_every_frame_and_the_last_one_for_a_second_more(tmp_path):
     given = frames()
-    save_animation(given, tmp_path / "way.gif", rate=5)
+    save_animation(given, tmp_path / "way.gif")
     pictures, durations, info = read_gif(tmp_path / "way.gif")
     assert len(pictures) == len(durations) == 4  # Pillow joins the last one's copies
-    assert durations[:3] == [200] * 3 and durations[3] == 1200
+    assert durations[:3] == [100] * 3 and durations[3] == 1100
     assert info["loop"] == 0
     for picture, frame in zip(pictures, given, strict=True):
         assert picture.size == (40, 30) and levels(picture, frame) < 8
@@ -49,12 +49,12 @@ def test_gif_has_the_size_of_its_frames_whatever_it_is(tmp_path, width, height):
 def test_mp4_is_decoded_to_the_frames(tmp_path, width, height):
     av = pytest.importorskip("av")
     given = frames(4, width, height)
-    save_animation(given, tmp_path / "way.mp4", rate=8)
+    save_animation(given, tmp_path / "way.mp4")
     with av.open(str(tmp_path / "way.mp4")) as container:
         stream = container.streams.video[0]
-        assert stream.average_rate == 8 and stream.codec_context.name == "h264"
+        assert stream.average_rate == 10 and stream.codec_context.name == "h264"
         decoded = [frame.to_image() for frame in container.decode(stream)]
-    assert len(decoded) == 4 + 8  # the last one for a second more
+    assert len(decoded) == 4 + 10  # the last one for a second more
     size = (width // 2 * 2, height // 2 * 2)
     for number, picture in enumerate(decoded):
         expected = given[min(number, 3)].crop((0, 0, *size))

@@ -248,3 +248,13 @@ def test_descend_alone_takes_tensors_and_leaves_them(quick):
     way = list(descend(start, run.photo, run.vgg, run.objective, 4))
     assert len(way) == 5 and torch.equal(start, before)
     assert min(totals(way)) < way[0].terms["total"]
+
+
+def test_statistic_that_draws_gives_the_same_picture_again_and_leaves_the_global_generator_alone(quick):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    options = {**quick, "statistic": "sliced-wasserstein", "init": "noise"}
+    first, second = (optimize(photo(), style(), **options) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.rand(1), expected)

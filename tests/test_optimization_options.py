@@ -292,3 +292,8 @@ def test_package_offers_the_slow_baseline_as_a_function(quick):
     assert faststyle.optimize is optimize  # whatever was imported before, such as faststyle.optimization
     assert "optimize" in faststyle.__all__
     assert faststyle.optimize(PHOTO, STYLE, **quick).size == (48, 36)
+
+
+def test_fp16_is_refused_for_its_gradients_vanish(quick):
+    with pytest.raises(InputError, match="bf16 or fp32"):
+        Optimization(PHOTO, STYLE, **{**quick, "precision": "fp16"})

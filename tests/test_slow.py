@@ -303,3 +303,19 @@ def test_command_stylizes_with_the_real_vgg(photos, painting):
     flags = ["--style", painting, "-o", "out.png", "--size", "48", "--steps", "2"]
     subprocess.run([sys.executable, ROOT / "infer.py", "cat.png", *flags], check=True, cwd=photos)
     assert open_image(photos / "out.png").size == (31, 48)
+
+
+def test_mosaic_needs_no_file(photos, tmp_path, random_vgg):
+    out = tmp_path / "out.png"
+    main(
+        [
+            str(photos / "cat.png"),
+            "--style=mosaic",
+            f"--vgg={random_vgg}",
+            "--size=32",
+            "--steps=1",
+            "-o",
+            str(out),
+        ]
+    )
+    assert open_image(out).size == (20, 32)

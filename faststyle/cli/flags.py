@@ -14,6 +14,9 @@ EPILOG = """examples:
 """
 
 
+LARGEST = 20_000  # pixels of a longer side: more fits into no memory
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         fail(f"{message} (python infer.py --help lists what there is)")
@@ -107,14 +110,41 @@ def build_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("without one: the slow baseline, which optimizes the picture itself")
     add = group.add_argument
-    add("--style", nargs="+", type=Path, default=None, metavar="PAINTING", help="painting, or several")
-    add("--size", type=whole(16, 20_000), metavar="PIXELS", help="longer side of the result (default 512)")
-    add("--style-size", type=whole(16), metavar="PIXELS", help="longer side of the painting (default --size)")
-    add("--steps", type=whole(1), metavar="N", help="default 200 (500 with --compare)")
+    add(
+        "--style",
+        nargs="+",
+        type=Path,
+        default=None,
+        metavar="PAINTING",
+        help="painting, or several; mosaic is one that the package draws",
+    )
+    add(
+        "--size",
+        type=whole(16, LARGEST),
+        metavar="PIXELS",
+        help="longer side of the result (default 512, with --reconstruct 256)",
+    )
+    add(
+        "--style-size",
+        type=whole(16, LARGEST),
+        metavar="PIXELS",
+        help="longer side of the painting (default --size)",
+    )
+    add("--steps", type=whole(1), metavar="N", help="default 200, with --reconstruct 100, with --compare 500")
     add("--scales", type=whole(1), metavar="N", help="sizes to go through, coarse to fine (default 1)")
-    add("--style-weight", type=number(0), metavar="W", help="more painting, less photo (default 5)")
-    add("--content-weight", type=number(0), metavar="W", help="default 1")
-    add("--tv-weight", type=number(0), metavar="W", help="more gives smoother areas (default 1)")
+    add(
+        "--style-weight",
+        type=number(0),
+        metavar="W",
+        help="more painting, less photo (default the preset's; relative: 5)",
+    )
+    add("--content-weight", type=number(0), metavar="W", help="default the preset's; relative: 1")
+    add(
+        "--tv-weight",
+        type=number(0),
+        metavar="W",
+        help="more gives smoother areas (default the preset's; relative: 1)",
+    )
     add(
         "--content-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="default relu2_2=0.5 relu3_3=0.5"
     )
@@ -174,7 +204,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("both side by side (--checkpoint and --style)").add_argument
     add("--compare", type=Path, default=None, metavar="DIR", help="write a report on fast and slow into DIR")
-    add("--sizes", nargs="+", type=whole(32), metavar="PIXELS", help="to compare at (default 256 512)")
+    add(
+        "--sizes",
+        nargs="+",
+        type=whole(32, LARGEST),
+        metavar="PIXELS",
+        help="to compare at (default 256 512)",
+    )
     return parser
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from faststyle.animation import check_animation, save_animation
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError
 from faststyle.images import check_output, check_place, open_image, save_image, to_image
+from faststyle.mosaic import open_style
 from faststyle.optimization import Optimization
 from faststyle.reconstruct import reconstruct
 
@@ -53,8 +53,7 @@ def check_overwriting(targets: list[Path], arguments: argparse.Namespace) -> Non
 def optimize_all(arguments: argparse.Namespace, jobs: Sequence[tuple[Path, Path]]) -> int:
     """Optimize each picture, going on past those that cannot be read; the number of these."""
     keep_freed_memory()
-    torch.manual_seed(getattr(arguments, "seed", 0))
-    styles = [open_image(path) for path in arguments.style]
+    styles = [open_style(path) for path in arguments.style]
     given = options(arguments)
     animation: Path | None = getattr(arguments, "animation", None)
     targets = [target for _, target in jobs] + ([animation] if animation else [])
@@ -69,11 +68,9 @@ def optimize_all(arguments: argparse.Namespace, jobs: Sequence[tuple[Path, Path]
     for source, target in jobs:
         try:
             optimize_one(Optimization(open_image(source), styles, **given), target, arguments)
-        except InputError as error:
-            line = str(error) if str(source) in str(error) else f"{source}: {error}"
-            if len(jobs) == 1:
-                raise InputError(line) from None
+        except (InputError, OSError) as error:
             failures += 1
+            line = str(error) if str(source) in str(error) else f"{source}: {error}"
             print(f"error: {line}", file=sys.stderr)
     return failures
 
@@ -82,6 +79,7 @@ def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace)
     """Write what a run makes of its picture, and on Ctrl-C what it has made so far."""
     animation: Path | None = getattr(arguments, "animation", None)
     save_every: int | None = getattr(arguments, "save_every", None)
+    folder = target.with_name(f"{target.stem}_steps")
     frames: list[Image.Image] = []
     totals: list[float] = []
     stopped = False
@@ -95,11 +93,15 @@ def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace)
                 if step.number % (save_every or 10) == 0:
                     picture = to_image(step.picture[0])
                     if save_every:
-                        save_image(picture, steps_folder(target) / f"{step.number:05d}{target.suffix}")
+                        save_image(picture, folder / f"{step.number:05d}{target.suffix}")
                     if animation is not None:
                         frames.append(picture.resize(run.output_size))
     except KeyboardInterrupt:
         stopped = True
+    except InputError:
+        if len(totals) > 1:  # no memory, or no number any more: what there is is kept
+            save_image(run.result(), target, arguments.quality)
+        raise
     save_image(run.result(), target, arguments.quality)
     if animation is not None:
         save_animation([*frames, run.result().convert("RGB")], animation)
@@ -107,16 +109,12 @@ def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace)
     if stopped:
         print(f"stopped: the best picture so far is {target}", file=sys.stderr)
         sys.exit(130)
-    if min(totals) == totals[0]:
+    # Totals of several scales cannot be compared, and an average is none of the pictures measured.
+    if not hasattr(arguments, "scales") and not hasattr(arguments, "average") and min(totals) == totals[0]:
         print(
             f"{target} is the start: no step came nearer; lower --style-weight or --learning-rate",
             file=sys.stderr,
         )
-
-
-def steps_folder(target: Path) -> Path:
-    """Where --save-every puts its pictures."""
-    return target.with_name(f"{target.stem}_steps")
 
 
 def draw_reconstructions(arguments: argparse.Namespace) -> int:
@@ -127,7 +125,7 @@ def draw_reconstructions(arguments: argparse.Namespace) -> int:
     check_output(arguments.reconstruct)
     check_overwriting([arguments.reconstruct], arguments)
     check_place(arguments.reconstruct)
-    photo, painting = open_image(arguments.inputs[0]), open_image(arguments.style[0])
+    photo, painting = open_image(arguments.inputs[0]), open_style(arguments.style[0])
     figure = reconstruct(photo, painting, **options(arguments))
     save_image(figure, arguments.reconstruct, arguments.quality)
     print(arguments.reconstruct)
