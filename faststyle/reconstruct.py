@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from tqdm import tqdm
 
 from faststyle.images import scale_to, to_rgb
@@ -38,7 +38,9 @@ def reconstruct(
         RGB, one column for the originals and one for each layer.
     """
     options |= {"size": size, "style_size": size, "steps": steps, "init": "noise"}
-    columns = [("photo and painting", to_rgb(photo).convert("RGB"), to_rgb(painting).convert("RGB"))]
+    photo = scale_to(to_rgb(photo).convert("RGB"), size)
+    original = ImageOps.contain(to_rgb(painting).convert("RGB"), photo.size)
+    columns = [("photo and painting", photo, original)]
     with tqdm(total=2 * len(layers) * steps, unit="step") as bar:
 
         def run(**objective: Any) -> Image.Image:
@@ -52,21 +54,19 @@ def reconstruct(
             content = run(style_weight=0, tv_weight=0, content_layers={layer: 1})
             style = run(content_weight=0, tv_weight=0, style_layers=dict.fromkeys(layers[:depth], 1 / depth))
             columns.append((layer, content, style))
-    return draw(columns, size)
+    return draw(columns)
 
 
-def draw(columns: list[tuple[str, Image.Image, Image.Image]], size: int) -> Image.Image:
-    """Captioned columns of two pictures each, one above the other."""
-    columns = [(name, scale_to(above, size), scale_to(below, size)) for name, above, below in columns]
-    width = max(image.width for _, *images in columns for image in images)
-    heights = [
-        max(image.height for image in row) for row in zip(*(images for _, *images in columns), strict=True)
-    ]
-    sheet = Image.new("RGB", (len(columns) * (width + GAP) + GAP, CAPTION + sum(heights) + 3 * GAP), "white")
+def draw(columns: list[tuple[str, Image.Image, Image.Image]]) -> Image.Image:
+    """Captioned columns of two pictures each, one above the other; none is larger than the first."""
+    width, height = columns[0][1].size
+    sheet = Image.new(
+        "RGB", (len(columns) * (width + GAP) + GAP, CAPTION + 2 * (height + GAP) + GAP), "white"
+    )
     pen = ImageDraw.Draw(sheet)
     for place, (name, above, below) in enumerate(columns):
         left = GAP + place * (width + GAP)
         pen.text((left, GAP / 2), name, fill="black")
         sheet.paste(above, (left, CAPTION + GAP))
-        sheet.paste(below, (left, CAPTION + 2 * GAP + heights[0]))
+        sheet.paste(below, (left, CAPTION + 2 * GAP + height))
     return sheet

@@ -62,7 +62,7 @@ def test_figure_has_a_column_for_the_originals_and_one_for_each_layer(quick):
     figure = reconstruct(PHOTO, PAINTING, layers, **quick)
     height = round(32 * 32 / 48)
     assert figure.mode == "RGB"
-    assert figure.size == (GAP + 3 * (32 + GAP), CAPTION + 3 * GAP + height + 32)
+    assert figure.size == (GAP + 3 * (32 + GAP), CAPTION + 3 * GAP + 2 * height)
     above = figure.crop((GAP, CAPTION + GAP, GAP + 32, CAPTION + GAP + height))
     expected = PHOTO.resize((32, height), Image.Resampling.LANCZOS)
     assert np.abs(np.asarray(above, int) - np.asarray(expected, int)).max() == 0
@@ -89,23 +89,9 @@ def test_unknown_layer_is_named(quick):
         reconstruct(PHOTO, PAINTING, ("relu9_9",), **quick)
 
 
-def test_captions_and_pictures_do_not_overlap_whatever_their_shapes():
-    wide, tall = Image.new("RGB", (64, 16), "red"), Image.new("RGB", (16, 64), "blue")
-    figure = draw([("one", wide, tall), ("two", tall, wide)], 32)
-    pixels = np.asarray(figure)
+def test_captions_and_pictures_do_not_overlap():
+    wide, small = Image.new("RGB", (64, 16), "red"), Image.new("RGB", (16, 12), "blue")
+    pixels = np.asarray(draw([("one", wide, small), ("two", wide, small)]))
     red, blue = (pixels == (255, 0, 0)).all(-1), (pixels == (0, 0, 255)).all(-1)
-    assert red.sum() == blue.sum() == 2 * 32 * 8
+    assert red.sum() == 2 * 64 * 16 and blue.sum() == 2 * 16 * 12
     assert not (red | blue)[: CAPTION + GAP].any()
-
-
-def test_photo_is_rebuilt_from_a_shallow_layer_and_only_its_things_from_a_deep_one():
-    photo, painting = sample("astronaut", 48), sample("coffee", 48)
-    options = {"size": 48, "steps": 25, "init": "noise", "style_weight": 0, "tv_weight": 0, **REAL}
-    alike = []
-    for layer in ("relu1_1", "relu4_1"):
-        run = Optimization(photo, painting, content_layers={layer: 1}, **options)
-        for _ in run:
-            pass
-        pair = np.stack([np.asarray(run.result(), float).ravel(), np.asarray(photo, float).ravel()])
-        alike.append(np.corrcoef(pair)[0, 1])
-    assert alike[0] > 0.95 > alike[1]
