@@ -143,9 +143,9 @@ figure { margin: 0 } .pictures img { width: 100%; height: auto; display: block; 
 <div class="wide"><table>
 <caption>The training objective of each picture; lower is better. An evaluation computes it and its gradient
 once, and each but the last is followed by an update.</caption>
-<tr><th>Photo</th><th>Pixels</th><th>Fast model</th><th>Equals, from white noise</th>
-<th>Equals, from the photo</th>
-<th>L-BFGS' lowest, from white noise</th><th>L-BFGS' lowest, from the photo</th></tr>
+<tr><th>Photo</th><th>Pixels</th><th>Objective of the fast model</th>
+<th>Evaluations that it equals, from white noise</th><th>from the photo</th>
+<th>L-BFGS' lowest objective, from white noise</th><th>from the photo</th></tr>
 {% for one in report.comparisons %}
 <tr><td>{{ one.photo }}</td><td>{{ one.width }}×{{ one.height }}</td><td>{{ one.fast.total|number }}</td>
 {% for start in starts %}
@@ -200,13 +200,12 @@ times of 100 and of 500 steps are products of it, not measured.</caption>
 {% endfor %}
 {% endmacro %}
 <h2>Layers that the objective does not use</h2>
-<p>Relative distances in VGG: of the Gram matrix from the style's at relu1_1 to relu5_1, of the features from
-the photo's at relu4_2; 0 is equal, lower is nearer. SSIM is the structural similarity of the luminance to the
+<p>Relative distances in VGG, 0 is equal, lower is nearer: at relu4_2 of the features from the photo's, at the
+other layers of the Gram matrix from the style's. SSIM is the structural similarity of the luminance to the
 photo's; 1 is equal.</p>
-{% for size in report.sizes %}
+{% for size in report.sizes if report.at(size)|length > 1 %}
 <div class="wide"><table>
-{% set photos = report.at(size)|length %}
-<caption>Means over {{ photos }} photo{{ "s" if photos > 1 }} at {{ size }} pixels.</caption>
+<caption>Means over {{ report.at(size)|length }} photos at {{ size }} pixels.</caption>
 {{ distances(report.mean_distances(size)) }}
 </table></div>
 {% endfor %}
