@@ -95,3 +95,16 @@ def test_captions_and_pictures_do_not_overlap():
     red, blue = (pixels == (255, 0, 0)).all(-1), (pixels == (0, 0, 255)).all(-1)
     assert red.sum() == 2 * 64 * 16 and blue.sum() == 2 * 16 * 12
     assert not (red | blue)[: CAPTION + GAP].any()
+
+
+def test_photo_is_rebuilt_from_a_shallow_layer_and_only_its_things_from_a_deep_one():
+    photo, painting = sample("astronaut", 48), sample("coffee", 48)
+    options = {"size": 48, "steps": 25, "init": "noise", "style_weight": 0, "tv_weight": 0, **REAL}
+    alike = []
+    for layer in ("relu1_1", "relu4_1"):
+        run = Optimization(photo, painting, content_layers={layer: 1}, **options)
+        for _ in run:
+            pass
+        pair = np.stack([np.asarray(run.result(), float).ravel(), np.asarray(photo, float).ravel()])
+        alike.append(np.corrcoef(pair)[0, 1])
+    assert alike[0] > 0.95 > alike[1]
