@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from faststyle.device import autocast
 from faststyle.errors import InputError, choose
 from faststyle.objective import Objective
 from faststyle.vgg import VGG
@@ -94,14 +95,13 @@ def descend(
     """
     pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
     update = choose("optimizer", optimizer, OPTIMIZERS)(pixels, learning_rate)
-    autocast = torch.autocast(pixels.device.type, precision, precision != torch.float32)
-    with torch.no_grad(), autocast:
+    with torch.no_grad(), autocast(pixels.device, precision):
         content = vgg(photo, objective.content_layers)
 
     devices = [pixels.device] if pixels.device.type == "cuda" else []
 
     def measure() -> dict[str, Tensor]:
-        with autocast:
+        with autocast(pixels.device, precision):
             features = vgg(pixels, objective.layers)
         # A statistic that draws gets the same draws each time: L-BFGS needs one function.
         with torch.random.fork_rng(devices):

@@ -53,6 +53,11 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Compute in ``precision`` where that is worth it; nothing for float32."""
+    return torch.autocast(device.type, precision, precision != torch.float32)
+
+
 @contextmanager
 def memory_errors(what: str, remedy: str) -> Iterator[None]:
     """Say what did not fit into memory, and what to do."""

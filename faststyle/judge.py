@@ -12,6 +12,7 @@ from torch import Tensor
 from faststyle.checkpoint import Card
 from faststyle.color import luminance
 from faststyle.descent import Step, check_precision, descend
+from faststyle.device import autocast
 from faststyle.images import scale_to, to_tensor
 from faststyle.mosaic import MOSAIC, open_style
 from faststyle.objective import Objective
@@ -58,8 +59,7 @@ class Judge:
 
     def features(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """(B,3,H,W) in [0,1] to (B,C,h,w) by layer, without gradients."""
-        autocast = torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
-        with torch.no_grad(), autocast:
+        with torch.no_grad(), autocast(images.device, self.precision):
             return self.vgg(images, layers)
 
     def descend(self, start: Tensor, photo: Tensor, steps: int) -> Iterator[Step]:

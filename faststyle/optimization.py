@@ -15,7 +15,7 @@ from torch import Tensor
 
 from faststyle import color
 from faststyle.descent import OPTIMIZERS, Step, check_precision, descend
-from faststyle.device import memory_errors, pick_device, pick_precision
+from faststyle.device import autocast, memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError, choose
 from faststyle.images import scale_to, to_image, to_rgb, to_tensor
 from faststyle.objective import Objective
@@ -201,8 +201,8 @@ class Optimization:
                     self.learning_rate,
                     self.precision,
                 ):
-                    mean = mean.lerp(step.picture, max(1 - self.average, 1 / (step.number + 1)))
                     if self.average:
+                        mean = mean.lerp(step.picture, max(1 - self.average, 1 / (step.number + 1)))
                         self.picture = mean
                     elif step.terms["total"] < self.best:
                         self.picture = step.picture
@@ -212,10 +212,7 @@ class Optimization:
 
     def set_style(self, photo: Tensor, share: float) -> None:
         """Measure the paintings, each at ``share`` of its size."""
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, self.precision, self.precision != torch.float32),
-        ):
+        with torch.no_grad(), autocast(self.device, self.precision):
             layers = self.objective.style_layers
             styles = [self.vgg(scaled(one, share), layers) for one in self.paintings]
             features = self.vgg(photo, layers) if self.objective.statistic.swap else None

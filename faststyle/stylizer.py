@@ -9,7 +9,7 @@ from torch import Tensor
 
 from faststyle.checkpoint import Card, load_model
 from faststyle.color import keep_color
-from faststyle.device import memory_errors, pick_device, pick_precision
+from faststyle.device import autocast, memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError
 from faststyle.images import fit, to_image, to_rgb, to_tensor
 from faststyle.transformer import TransformerNetwork
@@ -112,7 +112,7 @@ class Stylizer:
             return self._run(x, strength, preserve_color).to(photos.device, photos.dtype)
 
     def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
-        with torch.no_grad(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+        with torch.no_grad(), autocast(self.device, self.dtype):
             y = self.network(x if x.ndim == 4 else x[None]).float().clamp(0, 1)
             y = y if x.ndim == 4 else y[0]
             if preserve_color:

@@ -100,6 +100,19 @@ def refused(capsys, run, *arguments) -> str:
     return lines[0]
 
 
+def check_bad_one_among_good(infer, photos: Path, capsys) -> None:
+    """Run a folder with a broken picture: it is named, the others are done, and the status is 2."""
+    (photos / "broken.jpg").write_bytes(b"not a picture")
+    with pytest.raises(SystemExit) as caught:
+        infer(photos, "-o", "out")
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
+    assert len(errors) == 1 and "broken.jpg" in errors[0]
+    assert "4 of 5" in printed.out
+    assert set(contents(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png"}
+
+
 @pytest.fixture
 def random_vgg(monkeypatch) -> str:
     """The name of a VGG for tests of plumbing, where nobody looks at the picture."""

@@ -19,13 +19,27 @@ class Job(NamedTuple):
     target: Path
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """The folder's pictures.
+
+    Raises:
+        InputError: there are none.
+    """
+    from faststyle.images import find_images
+
+    found = find_images(folder)
+    if not found:
+        raise InputError(f"there are no pictures in {folder}")
+    return found
+
+
 def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
     """Pair each picture with the file to write; folders' subfolders are mirrored.
 
     Raises:
         InputError: a missing input, an empty folder, a target that is an input, or two that meet.
     """
-    from faststyle.images import FORMATS, check_output, find_images
+    from faststyle.images import FORMATS, check_output
 
     def suffix(picture: Path) -> str:
         return picture.suffix if picture.suffix.lower() in FORMATS else ".png"
@@ -37,9 +51,7 @@ def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
     jobs = []
     for path in inputs:
         if path.is_dir():
-            found = find_images(path)
-            if not found:
-                raise InputError(f"there are no pictures in {path}")
+            found = pictures_in(path)
             folder = output or path.resolve().with_name(f"{path.resolve().name}_{model}")
             for picture in found:
                 place = picture.relative_to(path)
@@ -109,15 +121,12 @@ def set_side_by_side(arguments: argparse.Namespace) -> int:
     """Write the report on fast and slow, and say what it found; the number of photos that failed."""
     from faststyle.compare import compare
     from faststyle.device import keep_freed_memory
-    from faststyle.images import check_place, find_images
+    from faststyle.images import check_place
 
     keep_freed_memory()
     photos: list[Path] = []
     for path in arguments.inputs:
-        found = find_images(path) if path.is_dir() else [path]
-        if not found:
-            raise InputError(f"there are no pictures in {path}")
-        photos += found
+        photos += pictures_in(path) if path.is_dir() else [path]
     check_place(arguments.compare / "report.html")
     options = {name: getattr(arguments, name) for name in ("sizes", "steps") if hasattr(arguments, name)}
     report = compare(

@@ -90,7 +90,7 @@ def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace)
                 bar.update(step.number - bar.n)
                 terms = ("total", "content", "style", "variation")
                 bar.set_postfix({name: f"{step.terms[name]:.3g}" for name in terms}, refresh=False)
-                if step.number % (save_every or 10) == 0:
+                if (save_every or animation) and step.number % (save_every or 10) == 0:
                     picture = to_image(step.picture[0])
                     if save_every:
                         save_image(picture, folder / f"{step.number:05d}{target.suffix}")
