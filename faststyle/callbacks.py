@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import faststyle
 from faststyle.checkpoint import save_model
+from faststyle.device import describe_device
 from faststyle.errors import InputError
 from faststyle.images import replacing, save_image, to_image
 from faststyle.module import StyleTransfer
@@ -59,10 +61,22 @@ class InferenceFile(pl.Callback):
 
     Args:
         path: where to.
+        command: that began the run, for the model's card.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, command: str):
+        self.path, self.command = path, command
+        self.seconds = 0.0  # of the starts before this one
+        self.started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"command": self.command, "seconds": self.seconds + time.monotonic() - self.started}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.command, self.seconds = state["command"], state["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.started = time.monotonic()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Any) -> None:
         assert isinstance(module, StyleTransfer)
@@ -72,6 +86,9 @@ class InferenceFile(pl.Callback):
             "name": self.path.stem,
             **module.card(),
             "data": trainer.datamodule.card(),  # type: ignore[attr-defined]
+            "command": self.command,
+            "hardware": describe_device(module.device),
+            "minutes": round(self.state_dict()["seconds"] / 60, 1),
             "date": datetime.date.today().isoformat(),
             "versions": {
                 "faststyle": faststyle.__version__,

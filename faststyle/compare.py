@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from faststyle.device import memory_errors
+from faststyle.device import describe_device, memory_errors
 from faststyle.errors import InputError
 from faststyle.images import fit, open_image, replacing, scale_to, to_image, to_tensor
 from faststyle.judge import Judge
@@ -197,10 +197,6 @@ def compare(
 def settings(judge: Judge, stylize: Stylizer, sizes: Sequence[int], steps: int) -> list[str]:
     """How it was measured, in lines."""
     precision = str(stylize.dtype).removeprefix("torch.")
-    if stylize.device.type == "cuda":
-        hardware = torch.cuda.get_device_name(stylize.device)
-    else:
-        hardware = f"number of threads: {torch.get_num_threads()}"
     return [
         judge.description,
         "Both run at the same sizes, the photo's longer side brought to "
@@ -210,7 +206,7 @@ def settings(judge: Judge, stylize: Stylizer, sizes: Sequence[int], steps: int) 
         f"L-BFGS makes {steps} updates from white noise and {steps} from the photo, without a line search; "
         "its pixels are brought back into 0 and 1 after each (Johnson et al. 2016, section 4.1). Of its "
         "pictures so far, the lowest is shown.",
-        f"Device: {stylize.device} ({hardware}), torch {torch.__version__}.",
+        f"Device: {stylize.device} ({describe_device(stylize.device)}), torch {torch.__version__}.",
         f"Timings are of the first photo that could be read: the median of {FAST_PASSES} passes of the fast "
         f"model, and of {SLOW_STEPS} evaluations with their updates of L-BFGS, each after one that is not "
         "counted. No picture is read or written meanwhile.",

@@ -269,4 +269,10 @@ class ContentPhotos(pl.LightningDataModule):
 
     def card(self) -> dict[str, Any]:
         """What of the photos goes into the header of a model's file; no paths of this machine."""
-        return {"content": Path(self.content).name, "size": self.size, "batch_size": self.batch_size}
+        streamed = isinstance(self.rows, datasets.IterableDataset)
+        return {
+            "content": Path(self.content).name,
+            "photos": None if streamed else len(self.rows),
+            "size": self.size,
+            "batch_size": self.batch_size,
+        }

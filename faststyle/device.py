@@ -32,6 +32,14 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def describe_device(device: torch.device) -> str:
+    """What computes, for a person to read."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{device.type.upper()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware computes in bfloat16, rather than emulating it."""
     if device.type == "cuda":

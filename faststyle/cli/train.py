@@ -84,6 +84,12 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("init", "model.init")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        # The card gets the command as it was typed, but no paths of this machine.
+        words = [Path(word).name if Path(word).exists() else word for word in args]
+        self.command = shlex.join(["python", "train.py", *words])
+
     def before_instantiate_classes(self) -> None:
         self.name, self.folder = run_folder(vars(self.config))
         self.last = self.folder / "last.ckpt"
@@ -122,7 +128,7 @@ class TrainCLI(LightningCLI):
             *(config.callbacks or []),
             *([ProgressBar()] if config.enable_progress_bar is not False else []),
             NotANumberGuard(),
-            InferenceFile(self.folder / f"{self.name}.safetensors"),
+            InferenceFile(self.folder / f"{self.name}.safetensors", self.command),
             ModelCheckpoint(
                 self.folder,
                 "last",
