@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from faststyle.checkpoint import Card, load_model
+from faststyle.checkpoint import Card
 from faststyle.errors import InputError
 from faststyle.images import scale_to, to_tensor
+from faststyle.models import find_model, label
 from faststyle.mosaic import open_style
 from faststyle.muon import Muon
 from faststyle.objective import Objective
@@ -40,7 +41,8 @@ class StyleTransfer(pl.LightningModule):
         style_blend: a weight for each of several style pictures; equal shares without it.
         size: network size: half, or full with twice the channels.
         blocks: number of residual blocks.
-        init: a trained model to start from, of the same size: a new style needs fewer steps so.
+        init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
+            steps so.
         vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: max, or avg for smoother gradients.
         learning_rate: Muon's, at its highest.
@@ -74,17 +76,24 @@ class StyleTransfer(pl.LightningModule):
                 raise InputError(f"--model.{name} must be at least {least}, not {value}")
         # Not init: a run that resumes has its weights in its own state.
         self.save_hyperparameters(ignore="init")
-        self.init = init
+        self.start: Card | None = None  # the model that it started from
         self.network = TransformerNetwork(size, blocks)
         self.objective = Objective(**objective)
         if init is not None:
-            start, _ = load_model(init)
+            start, card = find_model(init)
             if start.config != self.network.config:
                 raise InputError(
                     f"--init {init} is a network of {start.config}, and this run's is of "
                     f"{self.network.config}: set --model.size and --model.blocks to the same"
                 )
             self.network.load_state_dict(start.state_dict())
+            self.start = {"name": label(init), "steps": card.get("steps"), "init": card.get("init")}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["start"] = self.start
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.start = checkpoint.get("start")
 
     def setup(self, stage: str) -> None:
         """Load VGG and measure the style; neither is part of a checkpoint."""
@@ -145,8 +154,5 @@ class StyleTransfer(pl.LightningModule):
             key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
         }
         names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
-        settings |= {
-            **{name: getattr(self.objective, name) for name in names},
-            "init": Path(self.init).stem if self.init else None,
-        }
-        return {"style": styles, "steps": self.global_step, "training": settings}
+        settings |= {name: getattr(self.objective, name) for name in names}
+        return {"style": styles, "steps": self.global_step, "init": self.start, "training": settings}

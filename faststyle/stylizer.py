@@ -1,5 +1,6 @@
 """Load a model and stylize pictures with it."""
 
+import tempfile
 from pathlib import Path
 from typing import overload
 
@@ -7,11 +8,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faststyle.checkpoint import Card, load_model
+from faststyle import hub
+from faststyle.checkpoint import Card, save_model
 from faststyle.color import keep_color
 from faststyle.device import autocast, memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError
 from faststyle.images import fit, to_image, to_rgb, to_tensor
+from faststyle.models import find_model
 from faststyle.transformer import TransformerNetwork
 
 
@@ -35,12 +38,23 @@ class Stylizer:
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto") -> "Stylizer":
-        """Read a model file; see ``faststyle.checkpoint.load_model`` for what can be read.
+        """Load a ready style, a model file, ``hf://user/repo``, or a blend such as ``"a:0.6,b:0.4"``.
 
         Raises:
-            InputError: no such file, not a model, or no such device or precision.
+            InputError: no such model, not a model, or no such device or precision.
         """
-        return cls(*load_model(checkpoint), device=device, precision=precision)
+        return cls(*find_model(checkpoint), device=device, precision=precision)
+
+    def push_to_hub(self, repo: str) -> str:
+        """Publish the model in ``user/repo`` on the Hugging Face Hub, and return its page's address.
+
+        Raises:
+            InputError: no login, no right to write there, or no network.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            save_model(path, self.network, self.card)
+            return hub.push(path, repo, self.card)
 
     @overload
     def __call__(

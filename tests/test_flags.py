@@ -12,6 +12,7 @@ from faststyle.cli.infer import main
 FAST = ["photo.jpg", "--checkpoint", "model.safetensors"]
 SLOW = ["photo.jpg", "--style", "painting.jpg"]
 BOTH = [*FAST, *SLOW[1:], "--compare", "report"]
+PUSH = ["--checkpoint", "model.safetensors", "--push-to-hub", "user/repo"]
 FIGURE = [*SLOW, "--reconstruct", "figure.png"]
 
 # A value that each flag takes.
@@ -47,6 +48,7 @@ VALUES = {
     "--sizes": "64",
     "--output": "out.png",
     "--preserve-color": None,
+    "--push-to-hub": "user/repo",
 }
 COMMON = {"--output", "--preserve-color"}
 FAST_FLAGS = {"--max-size", "--strength"}
@@ -54,9 +56,10 @@ FIGURE_FLAGS = {"--size", "--steps", "--scales", "--statistic", "--preset", "--o
 FIGURE_FLAGS |= {"--average", "--seed", "--vgg", "--pooling", "--reconstruct"}
 MODES = {
     "--checkpoint": (FAST, FAST_FLAGS | COMMON),
-    "--style": (SLOW, set(VALUES) - FAST_FLAGS - {"--sizes"}),
+    "--style": (SLOW, set(VALUES) - FAST_FLAGS - {"--sizes", "--push-to-hub"}),
     "--compare": (BOTH, {"--sizes", "--steps"}),
     "--reconstruct": (FIGURE, FIGURE_FLAGS),
+    "--push-to-hub": (PUSH, {"--push-to-hub"}),
 }
 
 
@@ -67,7 +70,7 @@ def typed(flag: str) -> list[str]:
 def test_every_flag_is_tested_here():
     options = {action.option_strings[-1] for action in build_parser()._actions if action.option_strings}
     everywhere = {"--help", "--device", "--precision", "--quality", "--checkpoint", "--style", "--compare"}
-    assert options == everywhere | set(VALUES)
+    assert options == everywhere | {"--list-styles"} | set(VALUES)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -82,7 +85,7 @@ def test_flags_that_go_with_the_mode_are_taken(mode):
 def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
     flags, allowed = MODES[mode]
     assert set(VALUES) - allowed
-    for flag in set(VALUES) - allowed:
+    for flag in set(VALUES) - allowed - {"--push-to-hub"}:
         line = refused(capsys, parse, [*flags, *typed(flag)])
         assert f"{flag} does not go with --" in line, flag
 
@@ -97,6 +100,8 @@ def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
         ([*SLOW, "--compare", "report"], "--compare needs both --checkpoint and --style"),
         ([*BOTH, "--style", "a.jpg", "b.jpg"], "--compare takes one --style"),
         (["--style", "painting.jpg"], "PICTURE"),
+        ([*FAST, "--push-to-hub", "user/repo"], "takes no pictures"),
+        (["--push-to-hub", "user/repo"], "the model of --checkpoint"),
         ([*SLOW, "--nonsense"], "--nonsense"),
         ([*SLOW, "--style-w", "3"], "--style-w"),  # no abbreviations
     ],

@@ -391,3 +391,19 @@ def test_training_runs_on_a_gpu(train):
     network, card = load_model(RUN / "painting.safetensors")
     assert card["steps"] == 3
     assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+def test_push_to_hub_is_refused_before_training_and_done_after_it(train, capsys, monkeypatch):
+    from faststyle import hub
+
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "such as you/nowhere" in refused(capsys, train, "--push-to-hub", "nowhere")
+    assert not RUN.exists()
+
+    pushed = []
+    monkeypatch.setattr("faststyle.cli.train.check_push", lambda repo: None)
+    monkeypatch.setattr(hub, "push", lambda path, repo, card: pushed.append((repo, card["name"])) or "page")
+    train("--push-to-hub", "user/repo")
+    assert pushed == [("user/repo", "painting")]
+    assert "on the Hub: page" in capsys.readouterr().out

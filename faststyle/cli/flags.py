@@ -1,20 +1,42 @@
 """The flags of ``python infer.py``, and which of them go together."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from faststyle.cli import fail
+from faststyle.styles import cards
 
 EPILOG = """examples:
-  python infer.py photo.jpg --checkpoint starry.safetensors -o out.jpg       a trained model: instantly
+  python infer.py photo.jpg --checkpoint starry_night -o out.jpg             a ready style: instantly
+  python infer.py photo.jpg --checkpoint all -o sheet.jpg                    every ready style on one sheet
+  python infer.py photo.jpg --checkpoint runs/my/my.safetensors -o out.jpg   a model that you trained
   python infer.py photo.jpg --style starry.jpg -o out.jpg                    no model: slowly, and well
   python infer.py photo.jpg --checkpoint starry.safetensors --style starry.jpg --compare report/
 """
 
 
 LARGEST = 20_000  # pixels of a longer side: more fits into no memory
+
+
+class ListStyles(argparse.Action):
+    """Print the ready styles, and end."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        rows: list[tuple[str, ...]] = [("NAME", "PAINTING", "PAINTER", "YEAR", "AS GOOD AS")]
+        for name, card in cards().items():
+            painting, worth = card.get("painting", {}), card.get("equals")
+            evaluations = f"{worth['evaluations']:g} L-BFGS evaluations" if worth else ""
+            rows.append(
+                (name, *(str(painting.get(key, "")) for key in ("title", "artist", "year")), evaluations)
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("\npython infer.py PHOTO.jpg --checkpoint NAME, or --checkpoint all for a sheet of every style")
+        sys.exit()
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,  # so that what was typed can be told from what was not
     )
     add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="PICTURE", help="picture files, or folders of them")
+    add(
+        "inputs",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="PICTURE",
+        help="picture files, or folders of them",
+    )
     add(
         "-o",
         "--output",
@@ -103,10 +132,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--checkpoint",
         default=None,
         metavar="MODEL",
-        help="model file: .safetensors or .ckpt, or pytorch/examples'",
+        help="a ready style's name, or all; a model file (.safetensors or .ckpt, or pytorch/examples'); "
+        "hf://USER/REPO; a blend of these, such as starry_night:0.6,great_wave:0.4",
     )
+    add("--list-styles", nargs=0, action=ListStyles, help="list the ready styles")
     add("--max-size", type=whole(16), metavar="PIXELS", help="shrink pictures whose longer side has more")
     add("--strength", type=number(0, 1), metavar="0…1", help="blend: 0 is the photo, 1 all style (default 1)")
+    add("--push-to-hub", metavar="USER/REPO", help="publish the model on the Hugging Face Hub; no PICTURE")
 
     group = parser.add_argument_group("without one: the slow baseline, which optimizes the picture itself")
     add = group.add_argument
@@ -235,6 +267,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     given = set(vars(arguments)) - COMMON
     given -= {name for name in ("output", "preserve_color") if not getattr(arguments, name)}
+    push = hasattr(arguments, "push_to_hub")
+    if push and (arguments.inputs or not arguments.checkpoint):
+        parser.error("--push-to-hub publishes the model of --checkpoint, and takes no pictures")
+    if not push and not arguments.inputs:
+        parser.error("give a PICTURE, or a folder of them")
     if arguments.compare:
         if not (arguments.checkpoint and arguments.style):
             parser.error("--compare needs both --checkpoint and --style")
@@ -246,6 +283,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             "--checkpoint stylizes with a model and --style without one: give one of them, or --compare DIR "
             "to set both side by side, or --init-checkpoint for --style to start from a model's picture"
         )
+    elif push:
+        mode, allowed = "--push-to-hub", {"push_to_hub"}
     elif arguments.checkpoint:
         mode, allowed = "--checkpoint", {*FAST, "output", "preserve_color"}
     elif arguments.style and hasattr(arguments, "reconstruct"):

@@ -11,6 +11,7 @@ from faststyle.errors import InputError
 
 # torch and the rooms on it are imported when there is work: --help answers at once.
 if TYPE_CHECKING:
+    from faststyle.sheet import AllStyles
     from faststyle.stylizer import Stylizer
 
 
@@ -77,7 +78,7 @@ def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
     return jobs
 
 
-def stylize_all(stylize: "Stylizer", jobs: list[Job], arguments: argparse.Namespace) -> int:
+def stylize_all(stylize: "Stylizer | AllStyles", jobs: list[Job], arguments: argparse.Namespace) -> int:
     """Stylize each picture, going on past those that cannot be read; the number of these."""
     from tqdm import tqdm
 
@@ -98,9 +99,15 @@ def stylize_all(stylize: "Stylizer", jobs: list[Job], arguments: argparse.Namesp
 
 def stylize(arguments: argparse.Namespace) -> int:
     """Write a stylization of each picture, and say where; the number of those that failed."""
+    from faststyle.models import label
+
     names = [arguments.checkpoint] if arguments.checkpoint else arguments.style
-    jobs = plan(arguments.inputs, arguments.output, "+".join(Path(name).stem for name in names))
-    if arguments.checkpoint:
+    jobs = plan(arguments.inputs, arguments.output, "+".join(map(label, names)))
+    if arguments.checkpoint == "all":
+        from faststyle.sheet import AllStyles
+
+        failures = stylize_all(AllStyles(arguments.device, arguments.precision), jobs, arguments)
+    elif arguments.checkpoint:
         from faststyle.stylizer import Stylizer
 
         model = Stylizer.load(arguments.checkpoint, arguments.device, arguments.precision)
@@ -145,10 +152,20 @@ def set_side_by_side(arguments: argparse.Namespace) -> int:
     return len(report.skipped)
 
 
+def publish(arguments: argparse.Namespace) -> int:
+    """Push the model to the Hub, and say where it is."""
+    from faststyle.stylizer import Stylizer
+
+    print(Stylizer.load(arguments.checkpoint, "cpu").push_to_hub(arguments.push_to_hub))
+    return 0
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     with one_line_errors():
-        if arguments.compare:
+        if hasattr(arguments, "push_to_hub"):
+            failures = publish(arguments)
+        elif arguments.compare:
             failures = set_side_by_side(arguments)
         elif hasattr(arguments, "reconstruct"):
             from faststyle.cli.slow import draw_reconstructions

@@ -23,6 +23,7 @@ from faststyle.cli import one_line_errors
 from faststyle.data import ContentPhotos
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.errors import InputError
+from faststyle.hub import check_push
 from faststyle.images import save_image
 from faststyle.module import StyleTransfer
 from faststyle.stylizer import Stylizer
@@ -78,6 +79,9 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--output", type=str | None, help="folder of the run; runs/NAME without it")
         parser.add_argument("--init", type=str | None, help="a trained model to start from")
         parser.add_argument("--resume", action="store_true", help="go on from the run's last state")
+        parser.add_argument(
+            "--push-to-hub", type=str | None, metavar="USER/REPO", help="publish the model at the end"
+        )
         parser.add_lightning_class_args(Previews, "previews")
         parser.link_arguments("style", "model.style")
         parser.link_arguments("content", "data.content")
@@ -113,6 +117,8 @@ class TrainCLI(LightningCLI):
             )
         if self.config.trainer.max_steps < 1:
             raise InputError("--trainer.max_steps must be 1 or more: training is counted in steps")
+        if self.config.push_to_hub is not None:
+            check_push(self.config.push_to_hub)
         if self.config.trainer.default_root_dir is not None:
             raise InputError("--output names the run's folder, in place of --trainer.default_root_dir")
 
@@ -234,9 +240,8 @@ def finish(cli: TrainCLI) -> None:
     cli.trainer.save_checkpoint(cli.last)  # which writes the file for inference too
     model, sample = cli.folder / f"{cli.name}.safetensors", cli.folder / "sample.jpg"
     (figures,) = cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
-    save_image(
-        Stylizer.load(model, str(cli.trainer.strategy.root_device))(cli.datamodule.held_out.photos[0]), sample
-    )
+    stylize = Stylizer.load(model, str(cli.trainer.strategy.root_device))
+    save_image(stylize(cli.datamodule.held_out.photos[0]), sample)
     print(
         f"\ntrained {cli.name}: {cli.trainer.global_step} steps, "
         f"held-out loss {figures['validation/total']:.3f} "
@@ -245,3 +250,5 @@ def finish(cli: TrainCLI) -> None:
         f"sample:  {sample}\n"
         f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(model))}"
     )
+    if cli.config.push_to_hub is not None:
+        print(f"on the Hub: {stylize.push_to_hub(cli.config.push_to_hub)}")

@@ -1,0 +1,100 @@
+"""How many of L-BFGS' evaluations from white noise one pass of each ready style equals.
+
+python -m benchmarks.equivalents --photos validation/ --paintings paintings/ --curves curves.json
+
+A painting is found in its folder by its model's name. L-BFGS' curves depend on the painting and on the
+objective, not on the model: they are kept in --curves, and only what is missing there is computed.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from faststyle.device import keep_freed_memory
+from faststyle.images import find_images, open_image, replacing, scale_to, to_tensor
+from faststyle.judge import Judge
+from faststyle.report import equals
+from faststyle.styles import ready
+from faststyle.stylizer import Stylizer
+
+Curves = dict[str, list[float]]
+
+
+def noise_curve(judge: Judge, photo: torch.Tensor, steps: int) -> list[float]:
+    """The objective at each evaluation from white noise; the photo is (1,3,H,W) in [0,1]."""
+    noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(0)).to(photo.device)
+    return [step.terms["total"] for step in judge.descend(noise, photo, steps)]
+
+
+def measure(
+    model: Stylizer, painting: Path, photos: list[Path], size: int, steps: int, file: Path
+) -> dict[str, Any]:
+    """What one pass is worth: the median over the photos, and each photo's; None is more than steps + 1.
+
+    Args:
+        model: the trained model; judged by the objective of its card.
+        painting: that it was trained on.
+        photos: picture files.
+        size: longer side in pixels.
+        steps: of L-BFGS.
+        file: where the curves are kept.
+    """
+    curves: Curves = json.loads(file.read_text()) if file.exists() else {}
+    judge = Judge(model.card, str(painting), model.device, model.dtype)
+    counts, objective = [], 0.0
+    for path in photos:
+        photo = to_tensor(scale_to(open_image(path).convert("RGB"), size))[None].to(model.device)
+        key = f"{painting.name} {path.name} {size} px {steps} steps. {judge.description}"
+        if key not in curves:
+            curves[key] = noise_curve(judge, photo, steps)
+            with replacing(file) as temporary:
+                temporary.write_text(json.dumps(curves))
+        fast = next(judge.descend(model(photo), photo, 0)).terms["total"]
+        counts.append(equals(curves[key], fast))
+        objective += fast / len(photos)
+    middle = median(float("inf") if count is None else count for count in counts)
+    return {
+        "evaluations": None if middle == float("inf") else middle,
+        "each": counts,
+        "objective": round(objective, 3),
+        "size": size,
+        "photos": len(photos),
+    }
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--photos", type=Path, required=True, help="a folder, of which the first ten serve")
+    parser.add_argument("--paintings", type=Path, required=True, help="a folder, with a file for each style")
+    parser.add_argument("--curves", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="*", default=[*ready()])
+    add_flags(parser)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    photos = find_images(arguments.photos)[:10]
+    paintings = {path.stem: path for path in find_images(arguments.paintings)}
+    for name in arguments.models:
+        found = measure(
+            Stylizer.load(name),
+            paintings[Path(name).stem],
+            photos,
+            arguments.size,
+            arguments.steps,
+            arguments.curves,
+        )
+        print(f"{name}: {found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

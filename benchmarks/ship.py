@@ -1,0 +1,64 @@
+"""Put trained models into the package: measured, with a card that names the painting, and a sample.
+
+python -m benchmarks.ship runs/*/*.safetensors --photos validation/ --paintings paintings/ \\
+    --curves curves.json
+"""
+
+import argparse
+from pathlib import Path
+
+import skimage
+
+from benchmarks.equivalents import add_flags, measure
+from faststyle.checkpoint import load_model, save_model
+from faststyle.device import keep_freed_memory
+from faststyle.errors import choose
+from faststyle.images import find_images, fit, open_image, replacing, save_image
+from faststyle.styles import FOLDER
+from faststyle.stylizer import Stylizer
+
+PUBLIC_DOMAIN = "public domain"  # each painter died in 1953 or before
+PAINTINGS = {
+    "composition_vii": ("Composition VII", "Wassily Kandinsky", "1913"),
+    "edtaonisl": ("Edtaonisl", "Francis Picabia", "1913"),
+    "great_wave": ("The Great Wave off Kanagawa", "Katsushika Hokusai", "c. 1831"),
+    "shipwreck": ("The Shipwreck of the Minotaur", "J. M. W. Turner", "c. 1810"),
+    "starry_night": ("The Starry Night", "Vincent van Gogh", "1889"),
+    "the_scream": ("The Scream", "Edvard Munch", "1893"),
+}
+SAMPLE = Path(skimage.__file__).parent / "data" / "chelsea.png"
+SAMPLE_SIZE = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", type=Path, nargs="+")
+    add_flags(parser)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    photos = find_images(arguments.photos)[:10]
+    paintings = {path.stem: path for path in find_images(arguments.paintings)}
+
+    for path in arguments.models:
+        title, artist, year = choose("painting", path.stem, PAINTINGS)
+        network, card = load_model(path)
+        model = Stylizer(network, card)
+        worth = measure(
+            model, paintings[path.stem], photos, arguments.size, arguments.steps, arguments.curves
+        )
+        card |= {
+            "painting": {"title": title, "artist": artist, "year": year, "licence": PUBLIC_DOMAIN},
+            "licence": "MIT",
+            "equals": worth,
+        }
+        target = FOLDER / f"{path.stem}.safetensors"
+        with replacing(target) as temporary:
+            save_model(temporary, network, card)
+        save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
+        print(f"{target.name}: {worth}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

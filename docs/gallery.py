@@ -1,0 +1,137 @@
+"""Make every picture of the ready styles again, and docs/styles.md from their cards.
+
+python docs/gallery.py --paintings paintings/
+
+The README's picture, and for each style three photos over the fast answer and the slow baseline's. The
+photos are scikit-image's; the slow answers take 100 steps each, ten minutes in all on two cores.
+"""
+
+import argparse
+from pathlib import Path
+
+import skimage
+from PIL import Image
+
+from faststyle import Stylizer, optimize
+from faststyle.device import keep_freed_memory
+from faststyle.images import find_images, fit, open_image, save_image
+from faststyle.styles import cards
+
+DOCS = Path(__file__).parent
+PHOTOS = Path(skimage.__file__).parent / "data"
+README_PHOTOS = ["astronaut.png", "rocket.jpg", "coffee.png"]
+STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
+SIZE = 512  # at which photos are stylized
+SLOW_SIZE, SLOW_STEPS = 384, 100
+GAP = 6
+
+
+def row(pictures: list[Image.Image], height: int) -> Image.Image:
+    """Pictures side by side, brought to one height."""
+    scaled = [
+        picture.resize((round(picture.width * height / picture.height), height)) for picture in pictures
+    ]
+    strip = Image.new("RGB", (sum(one.width + GAP for one in scaled) - GAP, height), "white")
+    left = 0
+    for picture in scaled:
+        strip.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return strip
+
+
+def column(strips: list[Image.Image]) -> Image.Image:
+    """Strips of one width under each other."""
+    sheet = Image.new("RGB", (strips[0].width, sum(one.height + GAP for one in strips) - GAP), "white")
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height + GAP
+    return sheet
+
+
+def photos(names: list[str]) -> list[Image.Image]:
+    return [fit(open_image(PHOTOS / name).convert("RGB"), SIZE) for name in names]
+
+
+def readme_picture(names: list[str]) -> Image.Image:
+    """Wide: each photo in a row of its own, itself first, then in each style; squares from the middle."""
+
+    def square(picture: Image.Image) -> Image.Image:
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        return picture.crop((left, top, left + side, top + side))
+
+    models = [Stylizer.load(name) for name in names]
+    return column(
+        [
+            row([square(photo), *(square(model(photo)) for model in models)], 220)
+            for photo in photos(README_PHOTOS)
+        ]
+    )
+
+
+def style_picture(name: str, painting: Path) -> Image.Image:
+    """Three rows: the photos, the model's answers, the slow baseline's."""
+    model, style = Stylizer.load(name), open_image(painting)
+    originals = photos(STYLE_PHOTOS)
+    slow = [optimize(photo, style, size=SLOW_SIZE, style_size=512, steps=SLOW_STEPS) for photo in originals]
+    return column([row(pictures, 256) for pictures in (originals, model(originals), slow)])
+
+
+def section(name: str, card: dict) -> str:
+    """A style's part of docs/styles.md, all of it from its card."""
+    painting, worth, data = card["painting"], card["equals"], card["data"]
+    each = ", ".join(map(str, worth["each"]))
+    facts = {
+        "painting": f"{painting['title']}, {painting['artist']}, {painting['year']}; {painting['licence']}",
+        "licence of the model": card["licence"],
+        "trained with": f"{data['photos']:,} photos: {history(card)}",
+        "command": f"`{card['command']}`",
+        "hardware and time": f"{card['hardware']}; {card['minutes']:g} minutes",
+        "worth": f"**{worth['evaluations']:g}** evaluations of L-BFGS from white noise: the median of "
+        f"{worth['photos']} validation photos at {worth['size']} pixels ({each})",
+    }
+    rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    return f"""
+## {name}
+
+![Three photos; under them the model's answer; under that the slow baseline's](pictures/styles/{name}.webp)
+
+| | |
+| --- | --- |
+{rows}
+"""
+
+
+def history(card: dict) -> str:
+    """The steps of a model, and of those that it started from."""
+    text, start = f"{card['steps']:,} steps", card["init"]
+    while start:
+        text += f", from {start['name']} after {start['steps']:,} steps"
+        start = start["init"]
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--paintings", type=Path, required=True, help="a folder, with a file for each style")
+    parser.add_argument("--only", nargs="*", default=[*cards()], metavar="NAME", help="slow answers of these")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    paintings = {path.stem: path for path in find_images(arguments.paintings)}
+
+    save_image(readme_picture([*cards()]), DOCS / "pictures" / "readme.webp", quality=80)
+    for name in arguments.only:
+        save_image(
+            style_picture(name, paintings[name]), DOCS / "pictures" / "styles" / f"{name}.webp", quality=80
+        )
+        print(name, flush=True)
+    head = (DOCS / "styles.md").read_text(encoding="utf-8").partition("\n## ")[0].rstrip()
+    sections = "".join(section(name, card) for name, card in cards().items())
+    (DOCS / "styles.md").write_text(head + "\n" + sections, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

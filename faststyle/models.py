@@ -1,0 +1,117 @@
+"""Where a model comes from: a ready style, a file, the Hugging Face Hub, or a blend of such."""
+
+import difflib
+import re
+from pathlib import Path
+
+import torch
+
+from faststyle import hub
+from faststyle.checkpoint import Card, load_model
+from faststyle.errors import InputError
+from faststyle.styles import ready
+from faststyle.transformer import TransformerNetwork
+
+HUB = "hf://"
+
+
+def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
+    """Read a model by what a person calls it.
+
+    Args:
+        name: a ready style (starry_night), a model file, hf://user/repo, or a blend of these:
+            starry_night:0.6,great_wave:0.4. A file of that name comes before a ready style.
+
+    Returns:
+        The network in eval mode on the CPU, and its card.
+
+    Raises:
+        InputError: no such model, or a blend of networks that differ in size.
+    """
+    text = str(name)
+    if text.startswith(HUB):
+        return load_model(hub.download(text.removeprefix(HUB)))
+    if Path(text).is_file():
+        return load_model(text)
+    styles = ready()
+    if text in styles:
+        return load_model(styles[text])
+    if is_blend(text):
+        return blend(parse_blend(text))
+    if is_path(text):
+        return load_model(text)  # which says that it is missing
+    near = difflib.get_close_matches(text, styles, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"no ready style is named {text!r}, and no file: choose from {', '.join(styles)}{hint}")
+
+
+def label(name: str | Path) -> str:
+    """What a file or a picture may be called after a model."""
+    text = str(name)
+    if is_blend(text):
+        return "_".join(f"{label(part)}_{share:.2g}" for part, share in parse_blend(text).items())
+    return Path(text).stem if is_path(text) else text
+
+
+def is_blend(text: str) -> bool:
+    return not Path(text).exists() and ("," in text or bool(re.search(r":[\d.]+$", text)))
+
+
+def is_path(text: str) -> bool:
+    """Whether a name was meant for a file, be it there or not."""
+    return (
+        Path(text).exists()
+        or "/" in text
+        or "\\" in text
+        or Path(text).suffix in (".safetensors", ".ckpt", ".pth", ".model")
+    )
+
+
+def parse_blend(text: str) -> dict[str, float]:
+    """``a:0.6,b:0.4`` to shares that sum to 1, whatever the numbers' scale."""
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().rpartition(":")
+        try:
+            weights[name] = weights.get(name, 0) + float(weight)
+        except ValueError:
+            name = ""
+        if not name or not 0 <= weights[name] < float("inf"):
+            raise InputError(
+                f"{part.strip()!r} in the blend {text!r} is not NAME:WEIGHT, such as starry_night:0.6"
+            )
+    total = sum(weights.values())
+    if not total:
+        raise InputError(f"the weights of the blend {text!r} sum to 0")
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
+    """A network whose weights are the mean of several, and a card that says so.
+
+    The networks must have one ancestor, as the ready styles have: between models trained apart
+    lies nothing (Wortsman et al. 2022, https://arxiv.org/abs/2203.05482).
+
+    Args:
+        shares: each model's share, by name.
+
+    Raises:
+        InputError: no such model, or networks of different sizes.
+    """
+    found = {name: find_model(name) for name in shares}
+    configs = {name: network.config for name, (network, _) in found.items()}
+    first = next(iter(configs))
+    for name, config in configs.items():
+        if config != configs[first]:
+            raise InputError(
+                f"{first} ({configs[first]}) and {name} ({config}) differ in size, and do not blend"
+            )
+    states = {name: network.state_dict() for name, (network, _) in found.items()}
+    network = found[first][0]
+    network.load_state_dict(
+        {
+            key: torch.stack([share * states[name][key] for name, share in shares.items()]).sum(0)
+            for key in states[first]
+        }
+    )
+    return network, {"network": network.config, "blend": shares}

@@ -1,0 +1,65 @@
+"""A contact sheet: one photo in many styles, captioned."""
+
+import math
+
+from PIL import Image, ImageDraw, ImageFont
+
+from faststyle.images import fit, to_rgb
+from faststyle.styles import cards, ready
+from faststyle.stylizer import Stylizer
+
+CELL = 480  # pixels of a picture's longer side
+GAP = 12
+BACKGROUND, INK = "white", "#333333"
+
+
+def caption(name: str, card: dict) -> str:
+    """The painting and its painter, or the model's name."""
+    painting = card.get("painting")
+    return f"{painting['title']}, {painting['artist']}" if painting else name
+
+
+def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
+    """Pictures of one size in a grid about as wide as high, each over its caption, RGB."""
+    width, height = next(iter(pictures.values())).size
+    size = max(12, round(min(width / 26, height / 14)))
+    font = ImageFont.load_default(size)
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    across, down = width + GAP, height + round(1.8 * size) + GAP
+    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for place, (text, picture) in enumerate(pictures.items()):
+        left, top = GAP + place % columns * across, GAP + place // columns * down
+        sheet.paste(picture, (left, top), picture if picture.mode == "RGBA" else None)
+        while font.getlength(text) > width and len(text) > 4:
+            text = text.rstrip("…")[:-1] + "…"
+        draw.text((left, top + height + round(0.3 * size)), text, INK, font)
+    return sheet
+
+
+class AllStyles:
+    """Every ready style at once: called like a Stylizer, it answers with a contact sheet.
+
+    Args:
+        device, precision: as Stylizer's.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "auto"):
+        self.models = {
+            caption(name, card): Stylizer.load(ready()[name], device, precision)
+            for name, card in cards().items()
+        }
+
+    def __call__(
+        self,
+        picture: Image.Image,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+    ) -> Image.Image:
+        """The sheet of a PIL picture; ``max_size`` is each picture's longer side in it, 480 without."""
+        picture = fit(to_rgb(picture), max_size or CELL)
+        return contact_sheet(
+            {text: model(picture, strength, preserve_color) for text, model in self.models.items()}
+        )

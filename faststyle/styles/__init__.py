@@ -1,0 +1,34 @@
+"""The models that come with the package: NAME.safetensors, and beside each NAME.webp, a sample of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from faststyle.errors import choose
+
+FOLDER = Path(__file__).parent
+
+
+def ready() -> dict[str, Path]:
+    """The ready styles: name to model file, in the order of the alphabet."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
+
+
+def sample(name: str) -> Path:
+    """The picture that shows a ready style.
+
+    Raises:
+        InputError: no ready style has this name.
+    """
+    return choose("style", name, ready()).with_suffix(".webp")
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """What each ready style was trained with, by name."""
+    found = {}
+    for name, path in ready().items():
+        # The header alone, and without torch: a list of styles must not wait for it.
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            found[name] = json.loads(json.loads(file.read(length))["__metadata__"]["faststyle"])
+    return found
