@@ -71,7 +71,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paintings", type=Path, required=True, help="a folder, with a file for each style")
     parser.add_argument("--curves", type=Path, required=True)
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ README_PHOTOS = ["astronaut.png", "rocket.jpg", "coffee.png"]
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
 SIZE = 512  # at which photos are stylized
 SLOW_SIZE, SLOW_STEPS = 384, 100
+BLENDS = [("starry_night", "the_scream"), ("great_wave", "composition_vii"), ("edtaonisl", "shipwreck")]
+SHARES = (0, 0.25, 0.5, 0.75, 1)
 GAP = 6
 
 
@@ -53,14 +55,15 @@ def photos(names: list[str]) -> list[Image.Image]:
     return [fit(open_image(PHOTOS / name).convert("RGB"), SIZE) for name in names]
 
 
+def square(picture: Image.Image) -> Image.Image:
+    """The largest square in the middle."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
 def readme_picture(names: list[str]) -> Image.Image:
-    """Wide: each photo in a row of its own, itself first, then in each style; squares from the middle."""
-
-    def square(picture: Image.Image) -> Image.Image:
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        return picture.crop((left, top, left + side, top + side))
-
+    """Wide: each photo in a row of its own, itself first, then in each style."""
     models = [Stylizer.load(name) for name in names]
     return column(
         [
@@ -76,6 +79,15 @@ def style_picture(name: str, painting: Path) -> Image.Image:
     originals = photos(STYLE_PHOTOS)
     slow = [optimize(photo, style, size=SLOW_SIZE, style_size=512, steps=SLOW_STEPS) for photo in originals]
     return column([row(pictures, 256) for pictures in (originals, model(originals), slow)])
+
+
+def blend_picture() -> Image.Image:
+    """A row for each pair of styles: from the one to the other in four steps."""
+    rows = []
+    for (first, second), photo in zip(BLENDS, photos(STYLE_PHOTOS), strict=True):
+        models = [Stylizer.load(f"{first}:{1 - share},{second}:{share}") for share in SHARES]
+        rows.append(row([square(model(photo)) for model in models], 240))
+    return column(rows)
 
 
 def section(name: str, card: dict) -> str:
@@ -123,6 +135,7 @@ def main() -> None:
     paintings = {path.stem: path for path in find_images(arguments.paintings)}
 
     save_image(readme_picture([*cards()]), DOCS / "pictures" / "readme.webp", quality=80)
+    save_image(blend_picture(), DOCS / "pictures" / "blends.webp", quality=80)
     for name in arguments.only:
         save_image(
             style_picture(name, paintings[name]), DOCS / "pictures" / "styles" / f"{name}.webp", quality=80

@@ -57,14 +57,14 @@ def crop(photo: Image.Image, left: int, top: int, side: int, size: int) -> Image
     return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
 
 
-def random_crop(photo: Image.Image, size: int, chance: random.Random) -> Image.Image:
+def random_crop(photo: Image.Image, size: int, least: float, chance: random.Random) -> Image.Image:
     """A random square, resized, perhaps mirrored.
 
-    It has three tenths of the shorter side to all of it, whatever the photo's own size: so a network
-    trained at 192 pixels sees things as large as in pictures of 192 to 640.
+    It has a share of ``least`` of the shorter side to all of it, whatever the photo's own size: so
+    with three tenths a network trained at 192 pixels sees things as large as in pictures of 192 to 640.
     """
     shorter = min(photo.size)
-    side = chance.randint(max(1, shorter * 3 // 10), shorter)
+    side = chance.randint(max(1, int(shorter * least)), shorter)
     left, top = chance.randint(0, photo.width - side), chance.randint(0, photo.height - side)
     photo = crop(photo, left, top, side, size)
     return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
@@ -117,8 +117,8 @@ class Draws(Sampler[tuple[int, int]]):
 class Photos(TorchDataset):
     """Random crops of a set that is held whole; a bad picture is replaced by another."""
 
-    def __init__(self, rows: Any, size: int, seed: int):
-        self.rows, self.size, self.seed = rows, size, seed
+    def __init__(self, rows: Any, size: int, least: float, seed: int):
+        self.rows, self.size, self.least, self.seed = rows, size, least, seed
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -134,15 +134,15 @@ class Photos(TorchDataset):
                 skipped.append(str(error))
                 index = chance.randrange(len(self.rows))
                 continue
-            return to_bytes(random_crop(photo, self.size, chance)), skipped
+            return to_bytes(random_crop(photo, self.size, self.least, chance)), skipped
         raise InputError(f"{ATTEMPTS} pictures in a row could not be used; the last: {skipped[-1]}")
 
 
 class StreamedPhotos(IterableDataset):
     """Random crops of a set that is read as it comes, shuffled within a buffer, without end."""
 
-    def __init__(self, rows: Any, size: int, seed: int, buffer: int = 1000):
-        self.rows, self.size, self.seed, self.buffer = rows, size, seed, buffer
+    def __init__(self, rows: Any, size: int, least: float, seed: int, buffer: int = 1000):
+        self.rows, self.size, self.least, self.seed, self.buffer = rows, size, least, seed, buffer
 
     def __iter__(self) -> Iterator[tuple[Tensor, list[str]]]:
         worker = get_worker_info()
@@ -157,7 +157,7 @@ class StreamedPhotos(IterableDataset):
                     skipped.append(str(error))
                     continue
                 used += 1
-                yield to_bytes(random_crop(photo, self.size, chance)), skipped
+                yield to_bytes(random_crop(photo, self.size, self.least, chance)), skipped
                 skipped = []
             if used == 0 and skipped:
                 raise InputError(f"no picture of the stream could be used; the last: {skipped[-1]}")
@@ -194,6 +194,7 @@ class ContentPhotos(pl.LightningDataModule):
         content: samples (photos that come with scikit-image), a folder of pictures, parquet files,
             or a data set's name on the Hugging Face Hub (owner/name).
         size: width and height of the crops in pixels.
+        least_crop: the smallest crop, as a share of its photo's shorter side.
         batch_size: crops in a batch.
         workers: processes that decode photos beside the training; one per core but one, and at
             most eight, without it.
@@ -205,6 +206,7 @@ class ContentPhotos(pl.LightningDataModule):
         self,
         content: str = "samples",
         size: int = 192,
+        least_crop: float = 0.3,
         batch_size: int = 1,
         workers: int | None = None,
         streaming: bool = False,
@@ -218,7 +220,9 @@ class ContentPhotos(pl.LightningDataModule):
         ):
             if value is not None and value < least:
                 raise InputError(f"--data.{name} must be at least {least}, not {value}")
-        self.content, self.size, self.batch_size = content, size, batch_size
+        if not 0 < least_crop <= 1:
+            raise InputError(f"--data.least_crop must be above 0 and at most 1, not {least_crop}")
+        self.content, self.size, self.least_crop, self.batch_size = content, size, least_crop, batch_size
         self.workers, self.streaming, self.seed = workers, streaming, seed
         self.skipped: set[str] = set()
 
@@ -258,11 +262,11 @@ class ContentPhotos(pl.LightningDataModule):
             "drop_last": True,
         }
         if isinstance(self.rows, datasets.IterableDataset):
-            return DataLoader(StreamedPhotos(self.rows, self.size, self.seed), **options)
+            return DataLoader(StreamedPhotos(self.rows, self.size, self.least_crop, self.seed), **options)
         # One epoch is the whole run: its length in draws, less what a resumed run has had.
         step = self.batch_size * trainer.accumulate_grad_batches
         draws = Draws(self.rows, trainer.global_step * step, trainer.max_steps * step, self.seed)
-        return DataLoader(Photos(self.rows, self.size, self.seed), sampler=draws, **options)
+        return DataLoader(Photos(self.rows, self.size, self.least_crop, self.seed), sampler=draws, **options)
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(self.held_out, batch_size=self.batch_size, collate_fn=collate)
@@ -274,5 +278,6 @@ class ContentPhotos(pl.LightningDataModule):
             "content": Path(self.content).name,
             "photos": None if streamed else len(self.rows),
             "size": self.size,
+            "least_crop": self.least_crop,
             "batch_size": self.batch_size,
         }

@@ -69,7 +69,7 @@ def test_photo_much_smaller_than_the_crop_is_refused():
 
 def test_same_draw_gives_the_same_crop():
     photo = draw_picture(120, 90)
-    crops = [random_crop(photo, 32, random.Random(f"0 {draw}")).tobytes() for draw in (5, 5, 6, 7)]
+    crops = [random_crop(photo, 32, 0.3, random.Random(f"0 {draw}")).tobytes() for draw in (5, 5, 6, 7)]
     assert crops[0] == crops[1]
     assert len(set(crops)) == 3
 
@@ -80,7 +80,7 @@ def test_random_crops_lie_within_the_photo_and_vary():
     photo = Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8))
     sides, flips = [], set()
     for draw in range(200):
-        crop = np.asarray(random_crop(photo, 32, random.Random(draw)), int)
+        crop = np.asarray(random_crop(photo, 32, 0.3, random.Random(draw)), int)
         assert crop.shape == (32, 32, 3)
         flips.add(crop[16, 0, 0] > crop[16, 31, 0])
         sides.append((crop[31, 0, 1] - crop[0, 0, 1]) * 32 / 31)
@@ -90,7 +90,7 @@ def test_random_crops_lie_within_the_photo_and_vary():
 
 
 def test_crop_of_a_photo_smaller_than_the_crop_is_enlarged():
-    assert random_crop(draw_picture(40, 50), 64, random.Random(0)).size == (64, 64)
+    assert random_crop(draw_picture(40, 50), 64, 0.3, random.Random(0)).size == (64, 64)
 
 
 def test_center_crop_is_the_middle():
@@ -130,7 +130,7 @@ def test_draws_follow_from_the_seed():
 
 def test_photo_of_a_draw_does_not_depend_on_the_draws_before():
     rows = make_rows(4).cast_column("image", datasets.Image(decode=False))
-    first, second = Photos(rows, 32, seed=0), Photos(rows, 32, seed=0)
+    first, second = Photos(rows, 32, 0.3, seed=0), Photos(rows, 32, 0.3, seed=0)
     first[(0, 0)], first[(3, 1)]
     assert torch.equal(first[(2, 9)][0], second[(2, 9)][0])
 
@@ -155,7 +155,7 @@ def spoiled(photos) -> Path:
 
 def test_bad_picture_is_replaced_by_another(spoiled):
     train, _ = load_content(str(spoiled))
-    photos = Photos(train, 64, seed=0)
+    photos = Photos(train, 64, 0.3, seed=0)
     bad = [i for i, name in enumerate(names(train)) if name in ("corrupt.jpg", "tiny.png")]
     assert len(bad) == 2
     for index in bad:
@@ -167,7 +167,7 @@ def test_bad_picture_is_replaced_by_another(spoiled):
 def test_skipped_pictures_are_named_once(spoiled, caplog):
     data = ContentPhotos(str(spoiled), size=64)
     data.setup("fit")
-    photos = Photos(data.rows, 64, seed=0)
+    photos = Photos(data.rows, 64, 0.3, seed=0)
     items = [photos[(i % len(photos), i)] for i in range(3 * len(photos))]
     with caplog.at_level(logging.WARNING, "faststyle.data"):
         result = data.on_after_batch_transfer(collate(items), 0)
@@ -187,7 +187,7 @@ def test_streamed_bad_pictures_are_skipped_and_named(tmp_path):
     rows.to_parquet(tmp_path / "a.parquet")
     stream = datasets.load_dataset("parquet", data_files=str(tmp_path / "a.parquet"), streaming=True)["train"]
     stream = stream.cast_column("image", datasets.Image(decode=False))
-    items = [item for item, _ in zip(StreamedPhotos(stream, 32, seed=0), range(7), strict=False)]
+    items = [item for item, _ in zip(StreamedPhotos(stream, 32, 0.3, seed=0), range(7), strict=False)]
     assert all(photo.shape == (3, 32, 32) for photo, _ in items)
     assert any("1.png" in name for _, skipped in items for name in skipped)
 
@@ -212,10 +212,10 @@ def test_folder_of_bad_pictures_alone_ends_before_training(tmp_path):
 def test_training_photos_that_are_all_bad_end_with_the_last_one_named():
     rows = [{"image": {"bytes": b"damaged", "path": f"{i}.png"}} for i in range(3)]
     with pytest.raises(InputError, match=r"\.png"):
-        Photos(rows, 32, seed=0)[(0, 0)]
+        Photos(rows, 32, 0.3, seed=0)[(0, 0)]
 
 
-@pytest.mark.parametrize("option", [{"size": 31}, {"batch_size": 0}, {"workers": -1}])
+@pytest.mark.parametrize("option", [{"size": 31}, {"least_crop": 0}, {"batch_size": 0}, {"workers": -1}])
 def test_bad_option_is_named_as_its_flag(option):
     (name,) = option
     with pytest.raises(InputError, match=f"--data.{name}"):

@@ -118,6 +118,20 @@ def test_init_starts_from_another_runs_model(train):
     assert same_weights(Path("runs/first/first.safetensors"), Path("runs/second/second.safetensors"))
 
 
+def test_card_tells_the_models_before_and_what_it_took(train):
+    train("--name", "first")
+    train("--name", "second", "--init", "runs/first/first.safetensors")
+    flags = ["--name", "third", "--init", "runs/second/second.safetensors"]
+    train(*flags, "--trainer.max_steps=1")
+    train(*flags, "--resume", "--trainer.max_steps=2")
+    _, card = load_model("runs/third/third.safetensors")
+    assert card["init"] == {"name": "second", "steps": 3, "init": {"name": "first", "steps": 3, "init": None}}
+    assert card["command"].startswith("python train.py --style painting.png --content photos ")
+    assert "--resume" not in card["command"]
+    assert card["hardware"].startswith("CPU, ") and card["minutes"] >= 0
+    assert card["data"]["photos"] == 3
+
+
 def test_config_file_is_read_and_flags_override_it(train_flags):
     Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 2.5\n")
     main(["--config", "mine.yaml", *train_flags])
