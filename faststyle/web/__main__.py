@@ -1,0 +1,92 @@
+"""``python -m faststyle.web``: serve the page until Ctrl-C."""
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import tempfile
+from importlib.util import find_spec
+from typing import NoReturn
+
+from faststyle.cli import fail
+
+PORTS = 20  # to look through for a free one, where none was asked for
+FIRST_PORT = 7860
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        fail(f"{message} (python -m faststyle.web --help lists what there is)")
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 65535")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m faststyle.web",
+        description="Stylize photos, train styles and compare fast with slow, in a browser.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default 127.0.0.1: this computer alone; 0.0.0.0 lets the network in, "
+        "without a password)",
+    )
+    parser.add_argument(
+        "--port", type=port, metavar="N", help=f"default {FIRST_PORT}, or the next one that is free"
+    )
+    return parser
+
+
+def can_listen(host: str, number: int) -> bool:
+    """Whether the port is free there; what else stands against listening ends with a line."""
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+            listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        fail(f"cannot listen on {host}, port {number} ({error.strerror}): give another --host or --port")
+    return True
+
+
+def choose_port(host: str, wanted: int | None) -> int:
+    """The port asked for, or the first free one; where there is none, end with a line."""
+    ports = range(FIRST_PORT, FIRST_PORT + PORTS) if wanted is None else [wanted]
+    for number in ports:
+        if can_listen(host, number):
+            return number
+    taken = f"port {wanted} is taken" if wanted else f"ports {ports[0]} to {ports[-1]} are taken"
+    fail(f"{taken}: give another --port")
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = build_parser().parse_args(argv)
+    if find_spec("gradio") is None:
+        fail("the web page needs Gradio: pip install -e '.[web]'")
+    number = choose_port(arguments.host, arguments.port)
+    # As Ctrl-C, so that the folder below is cleared when a service manager ends us, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="faststyle_", ignore_cleanup_errors=True) as folder:
+            os.environ["GRADIO_TEMP_DIR"] = folder  # every upload and result, read when Gradio is imported
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            from faststyle.web.page import serve
+
+            serve(arguments.host, number)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+    os._exit(0)  # a picture that is still being computed holds nobody up
+
+
+if __name__ == "__main__":
+    main()

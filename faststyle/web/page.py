@@ -1,0 +1,77 @@
+"""The page: its three tabs put together, and served."""
+
+import threading
+from pathlib import Path
+
+import gradio as gr
+import skimage
+
+from faststyle.web import compare_tab, shelf, stylize, stylize_tab, training, training_tab
+from faststyle.web.look import CSS, HEAD, theme
+from faststyle.web.pictures import MAX_UPLOAD
+
+WAITING = 60  # requests that may queue; more are told to come again
+OLD = 3600  # seconds after which uploads and results are deleted
+PHOTOS = Path(skimage.__file__).parent / "data"
+EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelsea.png"}
+
+
+def build() -> gr.Blocks:
+    with gr.Blocks(
+        title="faststyle: photos in the style of paintings",
+        analytics_enabled=False,
+        delete_cache=(60, OLD),
+    ) as page:
+        gr.HTML("<h1>faststyle</h1><p>Your photo, as a painter might have seen it.</p>", elem_id="top")
+        own = gr.State({}, delete_callback=shelf.forget)  # the styles that this person trained, by name
+        with gr.Tabs():
+            with gr.Tab("Stylize", id="stylize"):
+                chooser = stylize_tab.build(own, {name: PHOTOS / file for name, file in EXAMPLES.items()})
+            with gr.Tab("Train a style", id="train"):
+                training_tab.build(own, chooser)
+            with gr.Tab("Fast and slow", id="compare"):
+                compare_tab.build(own)
+        page.unload(leave)
+    return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+
+
+def leave(request: gr.Request) -> None:
+    """Somebody closed the page: nobody is left to wait for their training."""
+    if request.session_hash:
+        training.stop(request.session_hash)
+
+
+def warm_up() -> None:
+    """The first pass of a process takes longest: let nobody wait for it."""
+    name = shelf.favourite()
+    if name:
+        photo = str(PHOTOS / EXAMPLES["Coffee"])
+        stylize.preview(photo, shelf.ready_styles()[name], 1.0, False, 1024)
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the page, until KeyboardInterrupt."""
+    page = build()
+    threading.Thread(target=warm_up, daemon=True).start()
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            theme=theme(),
+            css_paths=CSS,
+            head=HEAD,
+            max_file_size=MAX_UPLOAD,
+            allowed_paths=[str(PHOTOS)],
+            footer_links=[],
+            run_history=False,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+        print(f"faststyle: {page.local_url} (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+    finally:
+        training.stop_any()
+        page.close(verbose=False)

@@ -1,0 +1,48 @@
+"""What the tabs share: the field for a picture, and the line of news."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from faststyle.web.pictures import MAX_PIXELS, MAX_UPLOAD
+
+
+def picture_field(label: str, placeholder: str, **options: Any) -> gr.Image:
+    """A field to drop, paste or choose a picture; gives the upload's path."""
+    field = gr.Image(
+        label=label,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        placeholder=placeholder,
+        buttons=[],
+        elem_classes="picture",
+        **options,
+    )
+    # Gradio's own opens the picture, and answers "Error" to what is none; we say what is wrong.
+    field.preprocess = upload_path  # type: ignore[method-assign]
+    return field
+
+
+def upload_path(payload: Any) -> str | None:
+    return payload.path if payload else None
+
+
+def news() -> gr.HTML:
+    """A line that screen readers read when it changes."""
+    return gr.HTML(
+        elem_classes="news",
+        js_on_load='element.setAttribute("role", "status"); element.setAttribute("aria-live", "polite");',
+    )
+
+
+def said(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def wrong(error: Exception) -> str:
+    return f'<p class="wrong">{escape(str(error))}</p>'
+
+
+LIMITS = f"At most {MAX_UPLOAD.removesuffix('mb')} MB and {MAX_PIXELS // 1_000_000} megapixels."

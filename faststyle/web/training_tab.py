@@ -1,0 +1,138 @@
+"""The second tab: a style of one's own from a painting, with a preview while it learns."""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from faststyle.errors import InputError
+from faststyle.images import open_image
+from faststyle.web import pictures, shelf, training
+from faststyle.web.parts import news, picture_field, said, wrong
+from faststyle.web.stylize_tab import Chooser
+
+LENGTHS = {
+    "Sketch: 300 steps, a minute or two on two cores": 300,
+    "Study: 900 steps, about five minutes": 900,
+    "Painting: 3,000 steps, about a quarter of an hour": 3000,
+}
+SCRATCH = "from scratch"
+WIDEST = 1024  # pixels of a painting's longer side that are kept
+EMPTY = '<div class="empty"><p>A photo will be here, painted better and better.</p></div>'
+
+
+def train(
+    upload: str | None, init: str, steps: int, own: shelf.Shelf, request: gr.Request
+) -> Iterator[tuple[Any, ...]]:
+    """Yields the preview, a line of news, the model's file, the own styles, the chooser and its pictures."""
+    still = (gr.skip(),) * 4
+    folder = os.environ["GRADIO_TEMP_DIR"]
+    try:
+        painting = pictures.open_upload(upload, "painting", WIDEST).convert("RGB")
+        name = training.slug(str(upload))
+        styles = shelf.ready_styles() | own
+        start = styles[init].model if init in styles else None
+        with training.Training(painting, name, steps, start, request.session_hash or "", folder) as run:
+            yield EMPTY, said("Looking at the painting …"), *still
+            shown = None
+            while run.running():
+                time.sleep(0.5)
+                progress = run.progress()
+                new = progress.preview if progress.preview != shown else None
+                picture = draw(new) if new else gr.skip()
+                shown = progress.preview
+                yield picture, said("Stopping …" if run.stopped else tell(progress, steps)), *still
+            step = run.progress().step
+            model, kept = run.keep(folder)
+            # Gradio deletes what it gave for download, and the style shall stay.
+            copy = shutil.copy(model, tempfile.mkdtemp(dir=folder))
+    except InputError as error:
+        yield gr.skip(), wrong(error), *still
+        return
+    while name in styles:
+        name += "_2"
+    title = f"{name.replace('_', ' ').capitalize()} (yours)"
+    own = own | {name: shelf.Style(title, title, model, kept, str(kept))}
+    styles = shelf.ready_styles() | own
+    ended = "Stopped" if run.stopped else "Done"
+    yield (
+        gr.skip(),
+        said(f"{ended} after {step} steps. The style is chosen on the first tab, and its model is here."),
+        gr.DownloadButton(value=copy, interactive=True),
+        own,
+        gr.Radio(shelf.choices(styles), value=name),
+        shelf.sample_css(styles),
+    )
+
+
+def draw(preview: Path) -> str:
+    """HTML of a preview: the photo, and beside it what has become of it."""
+    grid = open_image(preview)  # one over the other
+    half = grid.height // 2
+    wide = Image.new("RGB", (2 * grid.width, half))
+    for x, y in ((0, 0), (grid.width, grid.height - half)):
+        wide.paste(grid.crop((0, y, grid.width, y + half)), (x, 0))
+    step = int(preview.stem.removeprefix("step_"))
+    return pictures.figure(wide, f"A photo, and how it is painted at step {step}", f"Step {step}")
+
+
+def tell(progress: training.Progress, steps: int) -> str:
+    """12 of 300 steps, 1:40 to go."""
+    if not progress.step:
+        return "Looking at the painting …"
+    return f"{progress.step} of {steps} steps, {re.sub(r'^0', '', progress.left)} to go"
+
+
+def stop(request: gr.Request) -> str:
+    running = training.stop(request.session_hash or "")
+    return said("Stopping …" if running else "You are not training a style.")
+
+
+def build(own: gr.State, chooser: Chooser) -> None:
+    ready = shelf.ready_styles()
+    with gr.Row(elem_classes="split"):
+        with gr.Column(scale=2, min_width=300):
+            painting = picture_field(
+                "Painting", "Drop a painting here, paste one, or tap to choose", height=300
+            )
+            length = gr.Radio(
+                [(label, steps) for label, steps in LENGTHS.items()],
+                value=900,
+                label="How long",
+                elem_classes="lines",
+            )
+            init = gr.Dropdown(
+                [*shelf.choices(ready), ("Nothing: from scratch", SCRATCH)],
+                value=shelf.favourite() or SCRATCH,
+                label="Start from",
+                info="A style that paints alike needs a third of the steps",
+                filterable=False,
+            )
+            with gr.Row():
+                start = gr.Button("Train", variant="primary")
+                end = gr.Button("Stop", variant="stop")
+        with gr.Column(scale=3, min_width=300):
+            line = news()
+            preview = gr.HTML(EMPTY, elem_classes="pictures")
+            file = gr.DownloadButton("Download the model", interactive=False)
+            gr.HTML(
+                "<small>One training at a time runs on this computer. Stop keeps what has been learned; "
+                "closing the page ends it. To take the model with you, download it: "
+                "python infer.py photo.jpg --checkpoint MODEL</small>"
+            )
+    start.click(
+        train,
+        [painting, init, length, own],
+        [preview, line, file, own, chooser.style, chooser.samples],
+        api_name="train",
+        concurrency_limit=None,  # the second is told so, not left waiting
+        show_progress="hidden",
+    )
+    end.click(stop, outputs=line, api_name="stop", show_progress="hidden")
