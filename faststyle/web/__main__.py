@@ -7,24 +7,12 @@ import signal
 import socket
 import tempfile
 from importlib.util import find_spec
-from typing import NoReturn
 
 from faststyle.cli import fail
+from faststyle.cli.parser import Parser, whole
 
 PORTS = 20  # to look through for a free one, where none was asked for
 FIRST_PORT = 7860
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        fail(f"{message} (python -m faststyle.web --help lists what there is)")
-
-
-def port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 65535")
-    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,7 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
         "without a password)",
     )
     parser.add_argument(
-        "--port", type=port, metavar="N", help=f"default {FIRST_PORT}, or the next one that is free"
+        "--port",
+        type=whole(1, 65535),
+        metavar="N",
+        help=f"default {FIRST_PORT}, or the next one that is free",
     )
     return parser
 
