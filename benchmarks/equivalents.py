@@ -62,6 +62,7 @@ def measure(
         "each": counts,
         "objective": round(objective, 3),
         "size": size,
+        "steps": steps,
         "photos": len(photos),
     }
 

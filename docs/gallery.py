@@ -15,7 +15,7 @@ from PIL import Image
 from faststyle import Stylizer, optimize
 from faststyle.device import keep_freed_memory
 from faststyle.images import find_images, fit, open_image, save_image
-from faststyle.styles import cards
+from faststyle.styles import cards, worth
 
 DOCS = Path(__file__).parent
 PHOTOS = Path(skimage.__file__).parent / "data"
@@ -92,16 +92,16 @@ def blend_picture() -> Image.Image:
 
 def section(name: str, card: dict) -> str:
     """A style's part of docs/styles.md, all of it from its card."""
-    painting, worth, data = card["painting"], card["equals"], card["data"]
-    each = ", ".join(map(str, worth["each"]))
+    painting, equals, data = card["painting"], card["equals"], card["data"]
+    each = ", ".join(str(count or "more") for count in equals["each"])
     facts = {
         "painting": f"{painting['title']}, {painting['artist']}, {painting['year']}; {painting['licence']}",
         "licence of the model": card["licence"],
         "trained with": f"{data['photos']:,} photos: {history(card)}",
         "command": f"`{card['command']}`",
         "hardware and time": f"{card['hardware']}; {card['minutes']:g} minutes",
-        "worth": f"**{worth['evaluations']:g}** evaluations of L-BFGS from white noise: the median of "
-        f"{worth['photos']} validation photos at {worth['size']} pixels ({each})",
+        "worth": f"**{worth(card)}** evaluations of L-BFGS from white noise: the median of "
+        f"{equals['photos']} validation photos at {equals['size']} pixels ({each})",
     }
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     return f"""

@@ -206,7 +206,7 @@ def settings(judge: Judge, stylize: Stylizer, sizes: Sequence[int], steps: int) 
         f"L-BFGS makes {steps} updates from white noise and {steps} from the photo, without a line search; "
         "its pixels are brought back into 0 and 1 after each (Johnson et al. 2016, section 4.1). Of its "
         "pictures so far, the lowest is shown.",
-        f"Device: {stylize.device} ({describe_device(stylize.device)}), torch {torch.__version__}.",
+        f"Device: {describe_device(stylize.device)}, torch {torch.__version__}.",
         f"Timings are of the first photo that could be read: the median of {FAST_PASSES} passes of the fast "
         f"model, and of {SLOW_STEPS} evaluations with their updates of L-BFGS, each after one that is not "
         "counted. No picture is read or written meanwhile.",

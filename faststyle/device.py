@@ -36,8 +36,10 @@ def describe_device(device: torch.device) -> str:
     """What computes, for a person to read."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"{device.type.upper()}, {threads} thread{'s' if threads > 1 else ''}"
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return device.type.upper()
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

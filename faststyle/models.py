@@ -1,6 +1,5 @@
 """Where a model comes from: a ready style, a file, the Hugging Face Hub, or a blend of such."""
 
-import difflib
 import re
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import torch
 
 from faststyle import hub
 from faststyle.checkpoint import Card, load_model
-from faststyle.errors import InputError
+from faststyle.errors import InputError, choose
 from faststyle.styles import ready
 from faststyle.transformer import TransformerNetwork
 
 HUB = "hf://"
+SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model")
 
 
 def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
@@ -29,20 +29,14 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
         InputError: no such model, or a blend of networks that differ in size.
     """
     text = str(name)
-    if text.startswith(HUB):
-        return load_model(hub.download(text.removeprefix(HUB)))
-    if Path(text).is_file():
-        return load_model(text)
-    styles = ready()
-    if text in styles:
-        return load_model(styles[text])
     if is_blend(text):
         return blend(parse_blend(text))
-    if is_path(text):
-        return load_model(text)  # which says that it is missing
-    near = difflib.get_close_matches(text, styles, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"no ready style is named {text!r}, and no file: choose from {', '.join(styles)}{hint}")
+    if text.startswith(HUB):
+        return load_model(hub.download(text.removeprefix(HUB)))
+    styles = ready()
+    if Path(text).is_file() or (text not in styles and is_path(text)):
+        return load_model(text)
+    return load_model(choose("ready style or file", text, styles))
 
 
 def label(name: str | Path) -> str:
@@ -50,7 +44,8 @@ def label(name: str | Path) -> str:
     text = str(name)
     if is_blend(text):
         return "_".join(f"{label(part)}_{share:.2g}" for part, share in parse_blend(text).items())
-    return Path(text).stem if is_path(text) else text
+    last = Path(text).name
+    return Path(last).stem if Path(last).suffix in SUFFIXES else last
 
 
 def is_blend(text: str) -> bool:
@@ -59,12 +54,7 @@ def is_blend(text: str) -> bool:
 
 def is_path(text: str) -> bool:
     """Whether a name was meant for a file, be it there or not."""
-    return (
-        Path(text).exists()
-        or "/" in text
-        or "\\" in text
-        or Path(text).suffix in (".safetensors", ".ckpt", ".pth", ".model")
-    )
+    return Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix in SUFFIXES
 
 
 def parse_blend(text: str) -> dict[str, float]:
@@ -114,4 +104,7 @@ def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
             for key in states[first]
         }
     )
-    return network, {"network": network.config, "blend": shares}
+    card: Card = {"network": network.config, "blend": {}}
+    for name, share in shares.items():
+        card["blend"][label(name)] = card["blend"].get(label(name), 0) + share
+    return network, card

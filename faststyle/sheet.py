@@ -5,7 +5,7 @@ import math
 from PIL import Image, ImageDraw, ImageFont
 
 from faststyle.images import fit, to_rgb
-from faststyle.styles import cards, ready
+from faststyle.styles import ready
 from faststyle.stylizer import Stylizer
 
 CELL = 480  # pixels of a picture's longer side
@@ -46,10 +46,8 @@ class AllStyles:
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto"):
-        self.models = {
-            caption(name, card): Stylizer.load(ready()[name], device, precision)
-            for name, card in cards().items()
-        }
+        models = {name: Stylizer.load(path, device, precision) for name, path in ready().items()}
+        self.models = {caption(name, model.card): model for name, model in models.items()}
 
     def __call__(
         self,

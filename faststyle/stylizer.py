@@ -45,8 +45,12 @@ class Stylizer:
         """
         return cls(*find_model(checkpoint), device=device, precision=precision)
 
-    def push_to_hub(self, repo: str) -> str:
+    def push_to_hub(self, repo: str, sample: Path | None = None) -> str:
         """Publish the model in ``user/repo`` on the Hugging Face Hub, and return its page's address.
+
+        Args:
+            repo: user/repo; made if there is none.
+            sample: the file of a picture to show on the page.
 
         Raises:
             InputError: no login, no right to write there, or no network.
@@ -54,7 +58,7 @@ class Stylizer:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
             save_model(path, self.network, self.card)
-            return hub.push(path, repo, self.card)
+            return hub.push(path, repo, self.card, sample)
 
     @overload
     def __call__(

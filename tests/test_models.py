@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from faststyle import InputError, Stylizer, styles
+from faststyle import InputError, Stylizer, hub, styles
 from faststyle.checkpoint import load_model, save_model
 from faststyle.models import find_model, label, parse_blend
 from faststyle.transformer import TransformerNetwork
@@ -74,6 +74,12 @@ def test_blend_is_the_mean_of_the_weights_by_share(ready, model):
     torch.testing.assert_close(weights(f"{model}:0.5,{model}:0.5"), weights(model))
 
 
+def test_blend_takes_models_of_the_hub(ready, monkeypatch):
+    monkeypatch.setattr(hub, "download", lambda repo: ready / f"{repo.split('/')[1]}.safetensors")
+    mean = 0.5 * weights("autumn") + 0.5 * weights("spring")
+    torch.testing.assert_close(weights("hf://user/autumn:0.5,hf://user/spring:0.5"), mean)
+
+
 def test_blend_of_other_networks_is_refused(ready, tmp_path):
     other = tmp_path / "other.safetensors"
     save_model(other, TransformerNetwork("half", blocks=2), {})
@@ -93,7 +99,7 @@ def test_label_is_part_of_a_file_name():
     assert label("starry_night") == "starry_night"
     assert label("a:0.6,b:0.4") == "a_0.6_b_0.4"
     assert label("runs/a.safetensors:1,runs/b.ckpt:3") == "a_0.25_b_0.75"
-    assert label("hf://user/repo") == "repo"
+    assert label("hf://user/model-1.0") == "model-1.0"
 
 
 def test_blend_of_one_is_that_one():

@@ -417,7 +417,11 @@ def test_push_to_hub_is_refused_before_training_and_done_after_it(train, capsys,
 
     pushed = []
     monkeypatch.setattr("faststyle.cli.train.check_push", lambda repo: None)
-    monkeypatch.setattr(hub, "push", lambda path, repo, card: pushed.append((repo, card["name"])) or "page")
+    monkeypatch.setattr(
+        hub,
+        "push",
+        lambda path, repo, card, sample: pushed.append((repo, card["name"], sample.name)) or "page",
+    )
     train("--push-to-hub", "user/repo")
-    assert pushed == [("user/repo", "painting")]
+    assert pushed == [("user/repo", "painting", "sample.jpg")]
     assert "on the Hub: page" in capsys.readouterr().out

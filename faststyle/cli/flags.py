@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from faststyle.cli.parser import Parser, layer, number, whole
-from faststyle.styles import cards
+from faststyle.styles import cards, worth
 
 EPILOG = """examples:
   python infer.py photo.jpg --checkpoint starry_night -o out.jpg             a ready style: instantly
@@ -26,11 +26,9 @@ class ListStyles(argparse.Action):
     def __call__(self, *_: Any) -> NoReturn:
         rows: list[tuple[str, ...]] = [("NAME", "PAINTING", "PAINTER", "YEAR", "AS GOOD AS")]
         for name, card in cards().items():
-            painting, worth = card.get("painting", {}), card.get("equals")
-            evaluations = f"{worth['evaluations']:g} L-BFGS evaluations" if worth else ""
-            rows.append(
-                (name, *(str(painting.get(key, "")) for key in ("title", "artist", "year")), evaluations)
-            )
+            painting = card["painting"]
+            facts = (painting["title"], painting["artist"], painting["year"])
+            rows.append((name, *facts, f"{worth(card)} L-BFGS evaluations"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

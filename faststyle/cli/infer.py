@@ -101,8 +101,11 @@ def stylize(arguments: argparse.Namespace) -> int:
     """Write a stylization of each picture, and say where; the number of those that failed."""
     from faststyle.models import label
 
-    names = [arguments.checkpoint] if arguments.checkpoint else arguments.style
-    jobs = plan(arguments.inputs, arguments.output, "+".join(map(label, names)))
+    if arguments.checkpoint:
+        name = label(arguments.checkpoint)
+    else:
+        name = "+".join(Path(style).stem for style in arguments.style)
+    jobs = plan(arguments.inputs, arguments.output, name)
     if arguments.checkpoint == "all":
         from faststyle.sheet import AllStyles
 

@@ -90,9 +90,7 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
-        # The card gets the command as it was typed, but no paths of this machine.
-        words = [Path(word).name if Path(word).exists() else word for word in args]
-        self.command = shlex.join(["python", "train.py", *words])
+        self.command = shlex.join(["python", "train.py", *map(without_folder, args)])
 
     def before_instantiate_classes(self) -> None:
         self.name, self.folder = run_folder(vars(self.config))
@@ -151,6 +149,12 @@ class TrainCLI(LightningCLI):
                 CSVLogger(self.folder, "logs", start),
             ]
         return super().instantiate_trainer(default_root_dir=str(self.folder), callbacks=callbacks, **kwargs)
+
+
+def without_folder(word: str) -> str:
+    """A word of the command line for a model's card, which shall have no paths of this machine."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def run_folder(config: dict[str, Any]) -> tuple[str, Path]:
@@ -251,4 +255,4 @@ def finish(cli: TrainCLI) -> None:
         f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(model))}"
     )
     if cli.config.push_to_hub is not None:
-        print(f"on the Hub: {stylize.push_to_hub(cli.config.push_to_hub)}")
+        print(f"on the Hub: {stylize.push_to_hub(cli.config.push_to_hub, sample)}")

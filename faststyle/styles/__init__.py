@@ -23,6 +23,13 @@ def sample(name: str) -> Path:
     return choose("style", name, ready()).with_suffix(".webp")
 
 
+def worth(card: dict[str, Any]) -> str:
+    """How many of L-BFGS' evaluations a ready style's pass equals."""
+    equals = card["equals"]
+    evaluations = equals["evaluations"]
+    return f"more than {equals['steps'] + 1}" if evaluations is None else f"{evaluations:g}"
+
+
 def cards() -> dict[str, dict[str, Any]]:
     """What each ready style was trained with, by name."""
     found = {}
