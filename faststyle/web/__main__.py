@@ -41,7 +41,8 @@ def can_listen(host: str, number: int) -> bool:
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
         with socket.socket(family) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+            if os.name == "posix":  # as the server will; Windows would let two listen
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -54,7 +55,7 @@ def choose_port(host: str, wanted: int | None) -> int:
     """The port asked for, or the first free one; where there is none, end with a line."""
     ports = range(FIRST_PORT, FIRST_PORT + PORTS) if wanted is None else [wanted]
     for number in ports:
-        if can_listen(host, number):
+        if can_listen(host, number) and can_listen("127.0.0.1", number):  # Gradio asks for both
             return number
     taken = f"port {wanted} is taken" if wanted else f"ports {ports[0]} to {ports[-1]} are taken"
     fail(f"{taken}: give another --port")

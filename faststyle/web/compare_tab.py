@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from faststyle.errors import InputError
-from faststyle.web import compare, pictures, shelf, stylize
+from faststyle.web import compare, pictures, shelf
 from faststyle.web.parts import news, picture_field, said, wrong
 
 FAST = '<div class="empty"><p>Fast: one pass of the trained network.</p></div>'
@@ -18,7 +18,7 @@ def race(
 ) -> Iterator[tuple[Any, str, str]]:
     """Yields both pictures with what is to be said of them, and a line of news."""
     try:
-        style = stylize.check_style(name, shelf.ready_styles() | own)
+        style = shelf.find(name, own)
         yield FAST, SLOW, said("Reading both pictures …")
         caught_up = None
         for fast, slow, notes in compare.race(photo, painting, style, size, steps):
@@ -85,14 +85,14 @@ def build(own: gr.State) -> None:
         [photo, painting, style, size, steps, own],
         outputs,
         api_name="compare",
-        concurrency_id="compare",
+        concurrency_id="heavy",  # shared with the download
         show_progress="minimal",
         show_progress_on=line,
     )
     end.click(stopped, outputs=line, cancels=run, api_visibility="private", show_progress="hidden")
     # A style trained on the second tab can be chosen here too.
     own.change(
-        lambda own: gr.Dropdown(shelf.choices(shelf.ready_styles() | own), value=list(own)[-1]),
+        lambda own: gr.Dropdown(shelf.choices(shelf.everything(own)), value=list(own)[-1]),
         own,
         style,
         show_progress="hidden",

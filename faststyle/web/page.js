@@ -35,5 +35,8 @@ const give = (event, files) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 };
 document.addEventListener("paste", (event) => give(event, event.clipboardData?.files));
-document.addEventListener("drop", (event) => give(event, event.dataTransfer?.files));
+document.addEventListener("drop", (event) => {
+  give(event, event.dataTransfer?.files);
+  if (event.dataTransfer?.files.length) event.preventDefault(); // else a browser leaves for the file
+});
 document.addEventListener("dragover", (event) => event.preventDefault());

@@ -1,14 +1,16 @@
 """The page: its three tabs put together, and served."""
 
 import threading
+import time
 from pathlib import Path
 
 import gradio as gr
 import skimage
 
+from faststyle.cli import fail
 from faststyle.web import compare_tab, shelf, stylize, stylize_tab, training, training_tab
 from faststyle.web.look import CSS, HEAD, theme
-from faststyle.web.pictures import MAX_UPLOAD
+from faststyle.web.pictures import MAX_UPLOAD, open_upload
 
 WAITING = 60  # requests that may queue; more are told to come again
 OLD = 3600  # seconds after which uploads and results are deleted
@@ -45,17 +47,16 @@ def warm_up() -> None:
     """The first pass of a process takes longest: let nobody wait for it."""
     name = shelf.favourite()
     if name:
-        photo = str(PHOTOS / EXAMPLES["Coffee"])
-        stylize.preview(photo, shelf.ready_styles()[name], 1.0, False, 1024)
+        photo = open_upload(str(PHOTOS / EXAMPLES["Coffee"]), "photo", 1024)
+        stylize.paint(photo, shelf.ready_styles()[name], 1.0, False)
 
 
 def serve(host: str, port: int) -> None:
     """Serve the page, until KeyboardInterrupt."""
     page = build()
-    threading.Thread(target=warm_up, daemon=True).start()
     try:
         page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
             theme=theme(),
             css_paths=CSS,
@@ -70,8 +71,12 @@ def serve(host: str, port: int) -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
+        threading.Thread(target=warm_up, daemon=True).start()
         print(f"faststyle: {page.local_url} (Ctrl-C ends it)", flush=True)
-        threading.Event().wait()
+        while True:  # Windows does not interrupt a wait without an end
+            time.sleep(3600)
+    except OSError:
+        fail(f"cannot listen on {host}, port {port}: give another --host or --port")
     finally:
         training.stop_any()
         page.close(verbose=False)

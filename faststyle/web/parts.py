@@ -1,6 +1,8 @@
 """What the tabs share: the field for a picture, and the line of news."""
 
+import os
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -26,7 +28,11 @@ def picture_field(label: str, placeholder: str, **options: Any) -> gr.Image:
 
 
 def upload_path(payload: Any) -> str | None:
-    return payload.path if payload else None
+    """Where an upload lies; None for any other place, which a forged request may name."""
+    if not payload or not payload.path:
+        return None
+    path = Path(payload.path).resolve()
+    return str(path) if path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) else None
 
 
 def news() -> gr.HTML:

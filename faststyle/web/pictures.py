@@ -12,6 +12,8 @@ from faststyle.images import fit, open_image
 
 MAX_PIXELS = 64_000_000  # of an upload: decoded, 190 MB
 MAX_UPLOAD = "50mb"
+# Of Pillow's formats. Others stay out: for EPS it runs Ghostscript, on what a stranger wrote.
+FORMATS = {"JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "PPM"}
 
 
 def open_upload(path: str | None, what: str, size: int | None = None) -> Image.Image:
@@ -23,7 +25,8 @@ def open_upload(path: str | None, what: str, size: int | None = None) -> Image.I
         size: bring its longer side down to so many pixels.
 
     Raises:
-        InputError: nothing was uploaded, or no picture, or it has more than ``MAX_PIXELS``.
+        InputError: nothing was uploaded, or no picture, one in none of ``FORMATS``, or one of more
+            than ``MAX_PIXELS``.
     """
     if path is None:
         raise InputError(f"Add a {what} first.")
@@ -32,9 +35,11 @@ def open_upload(path: str | None, what: str, size: int | None = None) -> Image.I
         raise InputError(f"The {what} {name} was cleared in the meantime: add it again.")
     try:
         with Image.open(path) as header:  # which decodes nothing yet
-            pixels = header.width * header.height
+            kind, pixels = header.format, header.width * header.height
     except Exception:
-        pixels = 0  # open_image says what is wrong
+        kind, pixels = "JPEG", 0  # open_image says what is wrong
+    if kind not in FORMATS:
+        raise InputError(f"{name} is of the kind {kind}: make it a JPEG or PNG first.")
     if pixels > MAX_PIXELS:
         raise InputError(
             f"{name} has {pixels / 1e6:.0f} megapixels, and {MAX_PIXELS / 1e6:.0f} are the most here: "

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faststyle import styles
+from faststyle.errors import InputError
 from faststyle.images import fit, open_image
-from faststyle.mosaic import MOSAIC
+from faststyle.sheet import caption
 from faststyle.stylizer import Stylizer
 from faststyle.web.pictures import data_uri
 
@@ -20,18 +21,16 @@ class Style(NamedTuple):
     """A trained style.
 
     Attributes:
-        title: what a person calls it: the painting's title.
-        credit: the same with the painter and the year.
+        title: what a person calls it: the painting and its painter.
         model: its file.
-        sample: a picture that shows it, or None.
-        painting: what it was trained on, where that is here: a picture's file, or mosaic.
+        sample: a picture that shows it.
+        painting: what it was trained on, where that is here.
     """
 
     title: str
-    credit: str
     model: Path
-    sample: Path | None
-    painting: str | None
+    sample: Path
+    painting: Path | None
 
 
 Shelf = dict[str, Style]
@@ -40,24 +39,28 @@ Shelf = dict[str, Style]
 @lru_cache(1)
 def ready_styles() -> Shelf:
     """The styles of the package, by name."""
-    shelf, cards = {}, styles.cards()
-    for name, model in styles.ready().items():
-        card = cards.get(name) or {}
-        painting = card.get("painting") or {}
-        title = painting.get("title") or name.replace("_", " ").capitalize()
-        credit = ", ".join(
-            str(part) for part in (title, painting.get("artist"), painting.get("year")) if part
-        )
-        sample = styles.sample(name)
-        trained_on = [style.get("name") for style in card.get("style") or []]
-        shelf[name] = Style(
-            title,
-            credit,
-            model,
-            sample if sample.exists() else None,
-            MOSAIC if trained_on == [MOSAIC] else None,
-        )
-    return shelf
+    files = styles.ready()
+    return {
+        name: Style(caption(name, card), files[name], styles.sample(name), None)
+        for name, card in styles.cards().items()
+    }
+
+
+def everything(own: Shelf) -> Shelf:
+    """The ready styles, and a person's own."""
+    return ready_styles() | own
+
+
+def find(name: str | None, own: Shelf) -> Style:
+    """The style of this name.
+
+    Raises:
+        InputError: none is chosen, or it is gone.
+    """
+    style = everything(own).get(name or "")
+    if style is None:
+        raise InputError("Choose a style first.")
+    return style
 
 
 def choices(shelf: Shelf) -> list[tuple[str, str]]:
@@ -81,7 +84,6 @@ def sample_css(shelf: Shelf) -> str:
         f'.styles label:has(input[value="{escape(name)}"])::before '
         f'{{ background-image: url("{sample_uri(style.sample)}") !important; }}'
         for name, style in shelf.items()
-        if style.sample
     ]
     return f"<style>{' '.join(rules)}</style>"
 

@@ -1,4 +1,4 @@
-"""The first tab's work: a preview within a second, and the same at full size in a file."""
+"""The first tab's work: a photo is stylized for the screen, and at full size in a file."""
 
 import math
 import os
@@ -6,8 +6,8 @@ import re
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
 
+import torch
 from PIL import Image
 
 from faststyle.errors import InputError
@@ -17,32 +17,34 @@ from faststyle.web.shelf import Style, load
 
 SIZES = (512, 768, 1024, 1536, 2048)  # of a preview's longer side
 BYTES_PER_PIXEL = 420  # that the network needs at its widest, measured at 12 megapixels
-MAX_FULL = 64_000_000  # pixels
+MAX_JPEG = 65_500  # pixels of a side, as libjpeg has it
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # on Linux
 
 
-class Preview(NamedTuple):
-    """The photo as it was and stylized, of one size, and the seconds that it took."""
-
-    before: Image.Image
-    after: Image.Image
-    seconds: float
-
-
-def preview(photo: str | None, style: Style, strength: float, keep_color: bool, size: int) -> Preview:
-    """Stylize an uploaded photo at a size for the screen.
+def paint(picture: Image.Image, style: Style, strength: float, keep_color: bool) -> Image.Image:
+    """Stylize a picture.
 
     Raises:
-        InputError: no photo, or not one that can be read.
+        InputError: it does not fit into memory.
     """
-    started = time.perf_counter()
-    before = open_upload(photo, "photo", size)
-    after = load(style.model)(before, strength, keep_color)
-    return Preview(before, after, time.perf_counter() - started)
+    stylize = load(style.model)
+    try:
+        return stylize(picture, strength, keep_color)
+    except InputError as error:
+        if "memory" not in str(error):
+            raise
+        # The library's line names flags, which the page lacks.
+        raise InputError(
+            f"{picture.width} × {picture.height} pixels do not fit into this computer's memory: "
+            "choose a smaller photo, or a smaller preview."
+        ) from None
 
 
-def memory() -> int:
-    """Bytes of memory that this machine, or the container we are in, has; 8 GB where it does not say."""
+def memory(device: torch.device) -> int:
+    """Bytes of memory for pictures: a GPU's that is free, or this machine's; 8 GB where it does not say."""
+    if device.type == "cuda":
+        # What torch keeps of earlier pictures is free for the next one.
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     try:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -53,9 +55,9 @@ def memory() -> int:
         return machine
 
 
-def largest() -> int:
+def largest(device: torch.device) -> int:
     """Pixels of the largest picture that is stylized at once: it takes half of the memory at most."""
-    return min(MAX_FULL, memory() // 2 // BYTES_PER_PIXEL)
+    return memory(device) // 2 // BYTES_PER_PIXEL
 
 
 def shrink(picture: Image.Image, pixels: int) -> Image.Image:
@@ -65,9 +67,15 @@ def shrink(picture: Image.Image, pixels: int) -> Image.Image:
 
 
 def file_name(photo: str, style: str, picture: Image.Image) -> str:
-    """photo_starry_night.jpg; a picture with transparency becomes PNG."""
+    """photo_starry_night.jpg; a picture with transparency, or too long for JPEG, becomes PNG."""
     stem = re.sub(r"[^\w\-. ]+", "", Path(photo).stem).strip(". ") or "photo"
-    return f"{stem[:80]}_{style}{'.png' if picture.mode == 'RGBA' else '.jpg'}"
+    png = picture.mode == "RGBA" or max(picture.size) > MAX_JPEG
+    return f"{cut(stem)}_{cut(style)}{'.png' if png else '.jpg'}"
+
+
+def cut(name: str) -> str:
+    """At most 100 bytes of a name: file systems take 255, and a Chinese character is three."""
+    return name.encode()[:100].decode(errors="ignore")
 
 
 def full_size(
@@ -84,27 +92,16 @@ def full_size(
         The file, and a line about it.
 
     Raises:
-        InputError: no photo, or not one that can be read.
+        InputError: no photo, not one that can be read, or one that does not fit into memory.
     """
     started = time.perf_counter()
     whole = open_upload(photo, "photo")
     assert photo is not None
-    picture = shrink(whole, largest())
-    result = load(style.model)(picture, strength, keep_color)
+    picture = shrink(whole, largest(load(style.model).device))
+    result = paint(picture, style, strength, keep_color)
     path = Path(tempfile.mkdtemp(dir=folder)) / file_name(photo, name, result)
     save_image(result, path, quality=95)
     line = f"{path.name}: {result.width} × {result.height} pixels, {time.perf_counter() - started:.1f} s"
     if result.size != whole.size:
         line += f". The photo has {whole.width} × {whole.height}, more than this computer's memory holds"
     return path, line
-
-
-def check_style(name: str | None, shelf: dict[str, Style]) -> Style:
-    """The style of this name.
-
-    Raises:
-        InputError: none is chosen, or it is gone.
-    """
-    if name is None or name not in shelf:
-        raise InputError("Choose a style first.")
-    return shelf[name]

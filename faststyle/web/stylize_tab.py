@@ -1,6 +1,7 @@
 """The first tab: a photo, a style, and the result at once."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,12 +46,18 @@ def show(
     """The photo field, the result and a line of news."""
     if photo is None:
         return gr.skip(), EMPTY, ""
+    started = time.perf_counter()
     try:
-        style = stylize.check_style(name, shelf.ready_styles() | own)
-        before, after, seconds = stylize.preview(photo, style, strength, keep_color, size)
+        before = pictures.open_upload(photo, "photo", size)
     except InputError as error:
         return None, EMPTY, wrong(error)
-    line = f"{style.credit}: {seconds:.1f} s at {after.width} × {after.height} pixels"
+    try:
+        style = shelf.find(name, own)
+        after = stylize.paint(before, style, strength, keep_color)
+    except InputError as error:
+        return gr.skip(), EMPTY, wrong(error)
+    seconds = time.perf_counter() - started
+    line = f"{style.title}: {seconds:.1f} s at {after.width} × {after.height} pixels"
     return gr.skip(), pictures.slider(before, after), said(line)
 
 
@@ -59,7 +66,7 @@ def download(
 ) -> tuple[str | None, str]:
     """The file at full size, and a line of news."""
     try:
-        style = stylize.check_style(name, shelf.ready_styles() | own)
+        style = shelf.find(name, own)
         path, line = stylize.full_size(
             photo, str(name), style, strength, keep_color, os.environ["GRADIO_TEMP_DIR"]
         )
@@ -120,7 +127,7 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
         [photo, style, strength, keep_color, own],
         [file, line],
         api_name="download",
-        concurrency_id="full size",
+        concurrency_id="heavy",  # shared with the comparison
         show_progress="minimal",
         show_progress_on=line,
     ).then(None, file, js=SAVE, api_visibility="private")

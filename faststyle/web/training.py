@@ -4,6 +4,7 @@ import _thread
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from faststyle.errors import InputError
 PREVIEW_STEPS = 10
 BAR = re.compile(r"training: .*?(\d+)/\d+ \[[\d:]+<([\d:]+)")  # Lightning's: step, and time to go
 SECONDS_TO_STOP = 30  # after that a process that was asked to end is killed
+NAME = "style"  # of every run's model until it is kept: a painting may be called null, which is YAML
+TAIL = 40  # lines of a failed run's log that go to the server's
 
 
 class Progress(NamedTuple):
@@ -42,6 +45,7 @@ class Training:
 
     Raises:
         InputError: another one runs.
+        OSError: the folder cannot be written to.
     """
 
     slot = threading.Lock()
@@ -61,15 +65,16 @@ class Training:
                 "A style is being trained here already, one at a time: try again in some minutes."
             )
         self.name, self.steps, self.owner, self.stopped = name, steps, owner, False
-        self.folder = Path(tempfile.mkdtemp(prefix="training_", dir=folder))
+        self.folder = Path(folder) / f"training_{secrets.token_hex(8)}"
         self.run = self.folder / "run"
         self.log = self.folder / "log.txt"
         self.painting = self.folder / f"{name}.png"
-        painting.save(self.painting)
-        flags = ["--style", str(self.painting), "--name", name, "--output", str(self.run)]
+        flags = ["--style", str(self.painting), "--name", NAME, "--output", str(self.run)]
         flags += ["--trainer.max_steps", str(steps), "--previews.every_n_steps", str(PREVIEW_STEPS)]
         flags += ["--init", str(init)] if init else []
         try:
+            self.folder.mkdir()
+            painting.save(self.painting)
             with self.log.open("wb") as log:
                 self.process = subprocess.Popen(
                     [sys.executable, "-m", "faststyle.web.training", *flags],
@@ -77,7 +82,8 @@ class Training:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
-        except OSError:
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
             Training.slot.release()
             raise
         Training.current = self
@@ -91,7 +97,7 @@ class Training:
         threading.Thread(target=self.clear).start()
 
     def clear(self) -> None:
-        self.wait()
+        self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         Training.current = None
         Training.slot.release()
@@ -100,18 +106,14 @@ class Training:
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """Ask it to end; it keeps what it has learned."""
+        """Ask it to end, and see to it that it does; it keeps what it has learned."""
         self.stopped = True
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended by itself
             self.process.stdin.close()
-
-    def wait(self) -> None:
-        try:
-            self.process.wait(SECONDS_TO_STOP)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        deadline = threading.Timer(SECONDS_TO_STOP, self.process.kill)
+        deadline.daemon = True
+        deadline.start()
 
     def progress(self) -> Progress:
         bars = BAR.findall(self.log.read_text(errors="replace"))
@@ -125,15 +127,18 @@ class Training:
         Raises:
             InputError: there is none; the message is the run's own.
         """
-        model = self.run / f"{self.name}.safetensors"
+        model = self.run / f"{NAME}.safetensors"
         if model.exists():
             place = Path(tempfile.mkdtemp(prefix="style_", dir=folder))
-            return Path(shutil.move(model, place)), Path(shutil.move(self.painting, place))
-        errors = re.findall(r"^error: (.+)$", self.log.read_text(errors="replace"), re.MULTILINE)
+            kept = shutil.move(model, place / f"{self.name}.safetensors")
+            return Path(kept), Path(shutil.move(self.painting, place))
+        log = self.log.read_text(errors="replace")
+        errors = re.findall(r"^error: (.+)$", log, re.MULTILINE)
         if errors:
             raise InputError(errors[-1])
         if self.stopped:
             raise InputError("Stopped before the first step: there is nothing to keep.")
+        print("\n".join(log.splitlines()[-TAIL:]), file=sys.stderr, flush=True)
         raise InputError(
             f"The training ended with status {self.process.returncode}: the server's log says why."
         )
@@ -153,7 +158,7 @@ def stop_any() -> None:
     training = Training.current
     if training is not None:
         training.stop()
-        training.wait()
+        training.process.wait()
 
 
 def interrupt_at_end_of_input() -> None:

@@ -37,9 +37,9 @@ def train(
     try:
         painting = pictures.open_upload(upload, "painting", WIDEST).convert("RGB")
         name = training.slug(str(upload))
-        styles = shelf.ready_styles() | own
-        start = styles[init].model if init in styles else None
-        with training.Training(painting, name, steps, start, request.session_hash or "", folder) as run:
+        start = shelf.ready_styles().get(init)  # none for SCRATCH
+        model = start.model if start else None
+        with training.Training(painting, name, steps, model, request.session_hash or "", folder) as run:
             yield EMPTY, said("Looking at the painting …"), *still
             shown = None
             while run.running():
@@ -50,18 +50,18 @@ def train(
                 shown = progress.preview
                 yield picture, said("Stopping …" if run.stopped else tell(progress, steps)), *still
             step = run.progress().step
+            ended = "Stopped" if run.stopped else "Done"  # leaving the block stops, too
             model, kept = run.keep(folder)
             # Gradio deletes what it gave for download, and the style shall stay.
             copy = shutil.copy(model, tempfile.mkdtemp(dir=folder))
     except InputError as error:
         yield gr.skip(), wrong(error), *still
         return
-    while name in styles:
+    while name in shelf.everything(own):
         name += "_2"
     title = f"{name.replace('_', ' ').capitalize()} (yours)"
-    own = own | {name: shelf.Style(title, title, model, kept, str(kept))}
-    styles = shelf.ready_styles() | own
-    ended = "Stopped" if run.stopped else "Done"
+    own = own | {name: shelf.Style(title, model, kept, kept)}
+    styles = shelf.everything(own)
     yield (
         gr.skip(),
         said(f"{ended} after {step} steps. The style is chosen on the first tab, and its model is here."),
@@ -124,7 +124,8 @@ def build(own: gr.State, chooser: Chooser) -> None:
             file = gr.DownloadButton("Download the model", interactive=False)
             gr.HTML(
                 "<small>One training at a time runs on this computer. Stop keeps what has been learned; "
-                "closing the page ends it. To take the model with you, download it: "
+                "closing the page ends it. The style and its painting stay on the server while the page is "
+                "open, and up to an hour longer. To take the model with you, download it: "
                 "python infer.py photo.jpg --checkpoint MODEL</small>"
             )
     start.click(
