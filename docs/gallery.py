@@ -22,6 +22,7 @@ PHOTOS = Path(skimage.__file__).parent / "data"
 README_PHOTOS = ["astronaut.png", "rocket.jpg", "coffee.png"]
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
 SIZE = 512  # at which photos are stylized
+MADE = "<!-- From here on it is made by docs/gallery.py, from the models' cards. -->"
 SLOW_SIZE, SLOW_STEPS = 384, 100
 BLENDS = [("starry_night", "the_scream"), ("great_wave", "composition_vii"), ("edtaonisl", "shipwreck")]
 SHARES = (0, 0.25, 0.5, 0.75, 1)
@@ -90,6 +91,15 @@ def blend_picture() -> Image.Image:
     return column(rows)
 
 
+def table() -> str:
+    """What each style is worth, in a row."""
+    rows = [
+        f"| [{name}](#{name}) | {card['painting']['title']}, {card['painting']['artist']} | {worth(card)} |"
+        for name, card in cards().items()
+    ]
+    return "\n".join(["| style | painting | evaluations of L-BFGS |", "| --- | --- | --- |", *rows]) + "\n"
+
+
 def section(name: str, card: dict) -> str:
     """A style's part of docs/styles.md, all of it from its card."""
     painting, equals, data = card["painting"], card["equals"], card["data"]
@@ -141,9 +151,10 @@ def main() -> None:
             style_picture(name, paintings[name]), DOCS / "pictures" / "styles" / f"{name}.webp", quality=80
         )
         print(name, flush=True)
-    head = (DOCS / "styles.md").read_text(encoding="utf-8").partition("\n## ")[0].rstrip()
+    page = DOCS / "styles.md"
+    written = page.read_text(encoding="utf-8").partition(MADE)[0]
     sections = "".join(section(name, card) for name, card in cards().items())
-    (DOCS / "styles.md").write_text(head + "\n" + sections, encoding="utf-8")
+    page.write_text(f"{written}{MADE}\n\n{table()}{sections}", encoding="utf-8")
 
 
 if __name__ == "__main__":
