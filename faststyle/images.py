@@ -3,6 +3,7 @@
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,12 @@ from torch import Tensor
 
 from faststyle.errors import InputError
 
+# From half of what it refuses Pillow warns, of pictures that are only large.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
 # What may be written, by the file name's suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+MOST_PIXELS = 179_000_000  # beyond which Pillow refuses
 READABLE = {*FORMATS, ".bmp", ".gif", ".jfif", ".ppm"}
 
 
@@ -50,8 +55,10 @@ def open_image(
         raise InputError(f"{name} is a folder, not a picture") from None
     except Image.UnidentifiedImageError:
         raise InputError(f"{name} is not a picture that can be read") from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{name} is too large: {error}") from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read; make it smaller first"
+        ) from None
     # Pillow's decoders raise whatever a damaged file makes them stumble over.
     except Exception as error:
         raise InputError(f"{name} is damaged or cannot be read ({error})") from None
