@@ -4,21 +4,27 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import draw_picture, refused, sample
 from PIL import Image
+from web_server import serving
 
 pytest.importorskip("gradio")
+
+from gradio_client import Client, handle_file
 
 from faststyle.checkpoint import load_model
 from faststyle.errors import InputError
 from faststyle.styles import ready
 from faststyle.web import __main__ as command
-from faststyle.web import compare, pictures, shelf, stylize, training
+from faststyle.web import compare, page, parts, pictures, shelf, stylize, stylize_tab, training, training_tab
 
 NAME = shelf.FAVOURITE
 
@@ -26,6 +32,15 @@ NAME = shelf.FAVOURITE
 @pytest.fixture
 def style() -> shelf.Style:
     return shelf.ready_styles()[NAME]
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch) -> Path:
+    """The server's folder for uploads and results."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -60,16 +75,68 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypat
         pictures.open_upload(str(path), "photo")
 
 
+def test_eps_is_refused_before_ghostscript_is_asked(tmp_path, monkeypatch):
+    path = tmp_path / "x.jpg"
+    draw_picture(20, 20).save(path, "EPS")
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"x\.jpg is of the kind EPS: make it a JPEG or PNG first"):
+        pictures.open_upload(str(path), "photo")
+
+
+@pytest.mark.parametrize("kind", sorted(pictures.FORMATS - {"AVIF", "HEIF"}))
+def test_usual_formats_are_read(tmp_path, kind):
+    draw_picture(20, 10).save(tmp_path / "picture", kind)
+    assert pictures.open_upload(str(tmp_path / "picture"), "photo").size == (20, 10)
+
+
+def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monkeypatch):
+    inside = temporary / "photo.jpg"
+    inside.touch()
+    (temporary / "link.jpg").symlink_to(photo)
+    monkeypatch.chdir(temporary)
+    field = parts.picture_field("Photo", "", 200)
+    assert field.preprocess(SimpleNamespace(path=str(inside))) == str(inside.resolve())
+    for path in (photo, str(temporary / ".." / "beach.jpg"), "../beach.jpg", "link.jpg", None):
+        assert field.preprocess(SimpleNamespace(path=path)) is None
+    assert field.preprocess(None) is None
+
+
 # The preview and the file
 
 
-def test_preview_differs_from_the_photo_and_not_at_strength_0(photo, style):
-    before, after, seconds = stylize.preview(photo, style, 1.0, False, 64)
+def test_painted_photo_differs_and_not_at_strength_0(photo, style):
+    before = pictures.open_upload(photo, "photo", 64)
+    after = stylize.paint(before, style, 1.0, False)
     assert before.size == after.size and max(after.size) == 64
     assert np.abs(np.asarray(before, float) - np.asarray(after, float)).mean() > 10
-    assert seconds > 0
-    before, after, _ = stylize.preview(photo, style, 0.0, False, 64)
-    assert before.tobytes() == after.tobytes()
+    assert stylize.paint(before, style, 0.0, False).tobytes() == before.tobytes()
+
+
+def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_path):
+    field, result, line = stylize_tab.show(photo, "gone", 1.0, False, 64, {})
+    assert field == stylize_tab.gr.skip() and result == stylize_tab.EMPTY
+    assert "Choose a style first" in line
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear Theo")
+    field, _, line = stylize_tab.show(str(letter), NAME, 1.0, False, 64, {})
+    assert field is None and "letter.jpg is not a picture" in line
+
+
+def test_what_memory_cannot_hold_is_told_without_flags(style, monkeypatch):
+    def full(*_):
+        raise InputError("9x9 pixels do not fit into memory: take --max-size")
+
+    monkeypatch.setattr(stylize, "load", lambda model: full)
+    with pytest.raises(InputError, match="choose a smaller photo") as caught:
+        stylize.paint(draw_picture(40, 30), style, 1.0, False)
+    assert "40 × 30" in str(caught.value) and "--" not in str(caught.value)
+
+
+def test_memory_is_that_of_the_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 << 30, 80 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 1 << 30)
+    assert stylize.memory(torch.device("cuda")) == 6 << 30
+    assert stylize.memory(torch.device("cpu")) > 0
 
 
 def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, style, tmp_path):
@@ -90,10 +157,25 @@ def test_transparency_is_kept_in_a_png(style, tmp_path):
         assert picture.mode == "RGBA" and picture.getpixel((0, 0))[3] == 100
 
 
+def test_file_too_long_for_jpeg_is_png(style, tmp_path):
+    draw_picture(66_000, 4).save(tmp_path / "wall.png")
+    path, _ = stylize.full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
+    assert path.suffix == ".png"
+    with Image.open(path) as picture:
+        assert picture.size == (66_000, 4)
+
+
+def test_long_chinese_names_are_cut(style, tmp_path):
+    source = tmp_path / f"{'山' * 80}.jpg"
+    draw_picture(40, 30).save(source)
+    path, _ = stylize.full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
+    assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
+
+
 def test_photo_that_memory_cannot_hold_is_brought_down_and_the_line_says_so(
     photo, style, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(stylize, "memory", lambda: 2 * 2400 * stylize.BYTES_PER_PIXEL)
+    monkeypatch.setattr(stylize, "memory", lambda device: 2 * 2400 * stylize.BYTES_PER_PIXEL)
     path, line = stylize.full_size(photo, NAME, style, 1.0, False, str(tmp_path))
     with Image.open(path) as picture:
         assert picture.width * picture.height <= 2400 and picture.size == (60, 40)
@@ -108,16 +190,22 @@ def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
     painting = {"title": "The Starry Night", "artist": "Vincent van Gogh", "year": 1889}
     monkeypatch.setattr(shelf.styles, "cards", lambda: {NAME: {"painting": painting}})
     try:
-        found = shelf.ready_styles()
-        assert found[NAME].title == "The Starry Night"
-        assert found[NAME].credit == "The Starry Night, Vincent van Gogh, 1889"
-        assert [name for _, name in shelf.choices(found)] == list(ready())
+        assert shelf.choices(shelf.ready_styles()) == [("The Starry Night, Vincent van Gogh", NAME)]
     finally:
         shelf.ready_styles.cache_clear()
 
 
-def test_each_style_with_a_sample_has_a_picture_in_the_page(style):
-    css = shelf.sample_css({NAME: style._replace(sample=ready()[NAME].with_suffix(".webp"))})
+def test_style_is_found_among_the_ready_ones_and_ones_own(style):
+    own = {"mine": style._replace(title="Mine")}
+    assert list(shelf.everything(own)) == [*ready(), "mine"]
+    assert shelf.find("mine", own).title == "Mine" and shelf.find(NAME, own) == style
+    for name in ("mine", None):
+        with pytest.raises(InputError, match="Choose a style first"):
+            shelf.find(name, {})
+
+
+def test_each_style_has_a_picture_in_the_page(style):
+    css = shelf.sample_css({NAME: style})
     assert f'value="{NAME}"' in css and 'url("data:image/jpeg;base64,' in css
     assert "http" not in css
 
@@ -131,12 +219,12 @@ def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
         with pytest.raises(InputError, match="being trained here already"):
             training.Training(painting, "other", 2, None, "you", str(tmp_path))
         assert not training.stop("you")
-        run.wait()
+        run.process.wait()
         assert run.progress().step == 2
         model, kept = run.keep(str(tmp_path))
-    assert load_model(model)[1]["steps"] == 2
-    style = shelf.Style("Mine", "Mine", model, None, str(kept))
-    assert stylize.preview(photo, style, 1.0, False, 32).after.size == (32, 21)
+    assert model.name == "mine.safetensors" and load_model(model)[1]["steps"] == 2
+    style = shelf.Style("Mine", model, kept, kept)
+    assert stylize.paint(pictures.open_upload(photo, "photo", 32), style, 1.0, False).size == (32, 21)
     assert free_again() and not list(tmp_path.glob("training_*"))
     shelf.forget({"mine": style})
     assert not model.parent.exists()
@@ -145,7 +233,7 @@ def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
 def test_stopped_before_the_first_step_says_so(tmp_path):
     with training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
         assert training.stop("me")
-        run.wait()
+        run.process.wait()
         with pytest.raises(InputError, match="before the first step"):
             run.keep(str(tmp_path))
     assert free_again()
@@ -155,9 +243,56 @@ def test_what_stops_train_py_is_told(tmp_path):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"nothing")
     with training.Training(draw_picture(64, 64), "mine", 2, bad, "me", str(tmp_path)) as run:
-        run.wait()
+        run.process.wait()
         with pytest.raises(InputError, match=r"bad\.safetensors"):
             run.keep(str(tmp_path))
+    assert free_again()
+
+
+def test_training_of_a_painting_called_null_ends_by_itself_with_a_style(temporary, tmp_path):
+    path = tmp_path / "null.jpg"  # which is None to YAML
+    draw_picture(64, 64).save(path)
+    *_, last = training_tab.train(str(path), NAME, 2, {}, SimpleNamespace(session_hash="me"))
+    _, line, _, own, _, _ = last
+    assert "Done after 2 steps" in line
+    assert own["null"].title == "Null (yours)" and own["null"].model.name == "null.safetensors"
+    assert load_model(own["null"].model)[1]["style"][0]["name"] == "null"
+    assert free_again()
+
+
+def test_full_disk_leaves_no_folder_and_lets_the_next_train(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError):
+        training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path / "gone"))
+    painting = draw_picture(64, 64)
+    monkeypatch.setattr(painting, "save", lambda path: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        training.Training(painting, "mine", 2, None, "me", str(tmp_path))
+    assert not training.Training.slot.locked() and not list(tmp_path.iterdir())
+
+
+def replace_training(monkeypatch, code: str) -> None:
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        training.subprocess, "Popen", lambda _, **options: start([sys.executable, "-c", code], **options)
+    )
+
+
+def test_training_that_does_not_stop_is_killed(tmp_path, monkeypatch):
+    replace_training(monkeypatch, "import time; time.sleep(60)")
+    monkeypatch.setattr(training, "SECONDS_TO_STOP", 0.2)
+    with training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
+        assert training.stop("me")
+        assert run.process.wait(20) != 0
+    assert free_again()
+
+
+def test_crash_is_told_in_the_servers_log(tmp_path, monkeypatch, capsys):
+    replace_training(monkeypatch, "raise RuntimeError('boom')")
+    with training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
+        run.process.wait()
+        with pytest.raises(InputError, match=r"status 1 .*the server's log says more"):
+            run.keep(str(tmp_path))
+    assert "RuntimeError: boom" in capsys.readouterr().err
     assert free_again()
 
 
@@ -224,6 +359,12 @@ def test_taken_port_and_foreign_address_end_with_a_line(capsys):
     assert "no.such.invalid" in refused(capsys, command.main, ["--host", "no.such.invalid"])
 
 
+def test_port_taken_meanwhile_ends_with_a_line(temporary, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert f"port {taken}" in refused(capsys, page.serve, "127.0.0.1", taken)
+
+
 def test_missing_gradio_ends_with_what_to_install(capsys, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     assert "pip install -e '.[web]'" in refused(capsys, command.main, [])
@@ -238,27 +379,61 @@ def high_water(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_ipv6_address_serves(tmp_path):
+    with serving(tmp_path / "temporary", "--host", "::1") as (address, _):
+        assert address.startswith("http://[::1]:")
+        assert urllib.request.urlopen(address).status == 200
+
+
+def test_picture_of_the_server_is_not_read_for_a_forged_request(tmp_path, photo):
+    with serving(tmp_path / "temporary") as (address, _):
+        client = Client(address, verbose=False)
+        for _ in range(2):  # Gradio makes the fields anew after the first answer
+            # Without the meta that Gradio looks for, it trusts any path.
+            _, result, _ = client.predict({"path": photo}, NAME, 1.0, False, 512, api_name="/stylize")
+            assert "data:image" not in result and "will be here" in result
+            line = client.predict({"path": photo}, NAME, 1.0, False, api_name="/download")[1]
+            assert "Add a photo" in line
+
+
+def test_one_preview_at_a_time_and_one_of_what_takes_longer(temporary):
+    ids = {fn.api_name: fn.concurrency_id for fn in page.build().fns.values()}
+    assert ids["download"] == ids["compare"] != ids["stylize"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path, photo):
-    from gradio_client import Client, handle_file
-    from web_server import serving
-
     folder = tmp_path / "temporary"
     folder.mkdir()
     sample("coffee", 600).save(tmp_path / "large.jpg")
     with serving(folder) as (address, process):
         one = Client(address, verbose=False)
-        flags = (NAME, 1.0, False, 512)
-        one.predict(handle_file(str(tmp_path / "large.jpg")), *flags, api_name="/stylize")
+        large = handle_file(str(tmp_path / "large.jpg"))
+        flags = (NAME, 1.0, False)
+        one.predict(large, *flags, 512, api_name="/stylize")
+        one.predict(large, *flags, api_name="/download")
         alone = high_water(process.pid)
 
-        def ask(_: int) -> tuple:
+        def ask(number: int) -> str:
             client = Client(address, verbose=False)
-            return client.predict(handle_file(str(tmp_path / "large.jpg")), *flags, api_name="/stylize")
+            if number % 2:
+                return client.predict(large, *flags, api_name="/download")[1]
+            _, result, line = client.predict(large, *flags, 512, api_name="/stylize")
+            return line if "data:image/jpeg" in result else ""
 
         with ThreadPoolExecutor(10) as pool:
-            answers = list(pool.map(ask, range(10)))
-        assert all("data:image/jpeg" in result and "512 × 341" in line for _, result, line in answers)
+            lines = list(pool.map(ask, range(10)))
+        assert all(("600 × 400" if i % 2 else "512 × 341") in line for i, line in enumerate(lines)), lines
         assert high_water(process.pid) < alone + (300 << 20)
         assert list(folder.rglob("large.jpg"))  # where uploads go
         process.send_signal(signal.SIGTERM)

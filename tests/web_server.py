@@ -11,14 +11,17 @@ from pathlib import Path
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+def serving(folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen]]:
     """Start a server whose temporary files go to ``folder``; its address, and its process."""
     folder.mkdir(exist_ok=True)
     log = folder.parent / f"{folder.name}.log"
     environment = os.environ | {"TMPDIR": str(folder), "HF_HUB_OFFLINE": "1"}
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "faststyle.web"], stdout=file, stderr=subprocess.STDOUT, env=environment
+            [sys.executable, "-m", "faststyle.web", *flags],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
     try:
         for _ in range(600):

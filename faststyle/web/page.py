@@ -13,6 +13,7 @@ from faststyle.web.look import CSS, HEAD, theme
 from faststyle.web.pictures import MAX_UPLOAD, open_upload
 
 WAITING = 60  # requests that may queue; more are told to come again
+THREADS = 8  # each that has run a network keeps memory of its own; Gradio's 40 would keep gigabytes
 OLD = 3600  # seconds after which uploads and results are deleted
 PHOTOS = Path(skimage.__file__).parent / "data"
 EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelsea.png"}
@@ -68,6 +69,7 @@ def serve(host: str, port: int) -> None:
             share=False,
             ssr_mode=False,
             pwa=False,
+            max_threads=THREADS,
             quiet=True,
             prevent_thread_lock=True,
         )

@@ -10,9 +10,9 @@ import gradio as gr
 from faststyle.web.pictures import MAX_PIXELS, MAX_UPLOAD
 
 
-def picture_field(label: str, placeholder: str, **options: Any) -> gr.Image:
+def picture_field(label: str, placeholder: str, height: int) -> gr.Image:
     """A field to drop, paste or choose a picture; gives the upload's path."""
-    field = gr.Image(
+    return gr.Image(
         label=label,
         type="filepath",
         image_mode=None,
@@ -20,19 +20,21 @@ def picture_field(label: str, placeholder: str, **options: Any) -> gr.Image:
         placeholder=placeholder,
         buttons=[],
         elem_classes="picture",
-        **options,
+        height=height,
     )
-    # Gradio's own opens the picture, and answers "Error" to what is none; we say what is wrong.
-    field.preprocess = upload_path  # type: ignore[method-assign]
-    return field
 
 
-def upload_path(payload: Any) -> str | None:
+def upload_path(_: gr.Image, payload: Any) -> str | None:
     """Where an upload lies; None for any other place, which a forged request may name."""
     if not payload or not payload.path:
         return None
     path = Path(payload.path).resolve()
     return str(path) if path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) else None
+
+
+# Gradio's own opens the picture, and answers "Error" to what is none; we say what is wrong.
+# Of the class, not of the field: Gradio makes the field anew whenever an answer may change it.
+gr.Image.preprocess = upload_path  # type: ignore[method-assign, assignment]
 
 
 def news() -> gr.HTML:

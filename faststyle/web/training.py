@@ -138,9 +138,11 @@ class Training:
             raise InputError(errors[-1])
         if self.stopped:
             raise InputError("Stopped before the first step: there is nothing to keep.")
-        print("\n".join(log.splitlines()[-TAIL:]), file=sys.stderr, flush=True)
+        lines = log.strip().splitlines()[-TAIL:] or ["it said nothing"]
+        print("\n".join(lines), file=sys.stderr, flush=True)
         raise InputError(
-            f"The training ended with status {self.process.returncode}: the server's log says why."
+            f"The training ended with status {self.process.returncode} ({lines[-1]}): "
+            "the server's log says more."
         )
 
 
