@@ -86,7 +86,20 @@ def keep_freed_memory() -> None:
     It would return each to the system and fault every page in anew: a tenth of a training step on
     a CPU. Elsewhere than on glibc nothing happens.
     """
+    set_malloc(
+        (-4, 0),  # M_MMAP_MAX: no block gets a mapping of its own
+        (-1, 2**31 - 1),  # M_TRIM_THRESHOLD: nor is the heap's end given back
+    )
+
+
+def share_freed_memory() -> None:
+    """Let glibc's threads share what they have freed, for a server: each would keep a heap of its own."""
+    set_malloc((-8, 2))  # M_ARENA_MAX
+
+
+def set_malloc(*options: tuple[int, int]) -> None:
+    """Set options of glibc's malloc; nothing elsewhere."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "mallopt"):
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: nor is the heap's end given back
+        for option, value in options:
+            libc.mallopt(option, value)

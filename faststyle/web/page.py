@@ -8,12 +8,13 @@ import gradio as gr
 import skimage
 
 from faststyle.cli import fail
+from faststyle.device import share_freed_memory
 from faststyle.web import compare_tab, shelf, stylize, stylize_tab, training, training_tab
 from faststyle.web.look import CSS, HEAD, theme
 from faststyle.web.pictures import MAX_UPLOAD, open_upload
 
 WAITING = 60  # requests that may queue; more are told to come again
-THREADS = 8  # each that has run a network keeps memory of its own; Gradio's 40 would keep gigabytes
+THREADS = 8  # each that has run a network keeps some memory
 OLD = 3600  # seconds after which uploads and results are deleted
 PHOTOS = Path(skimage.__file__).parent / "data"
 EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelsea.png"}
@@ -54,6 +55,7 @@ def warm_up() -> None:
 
 def serve(host: str, port: int) -> None:
     """Serve the page, until KeyboardInterrupt."""
+    share_freed_memory()
     page = build()
     try:
         page.launch(
