@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from faststyle.compare import bring
 from faststyle.device import keep_freed_memory
-from faststyle.images import find_images, open_image, replacing, scale_to, to_tensor
+from faststyle.images import find_images, open_image, replacing
 from faststyle.judge import Judge
 from faststyle.report import equals
 from faststyle.styles import ready
@@ -30,24 +31,22 @@ def noise_curve(judge: Judge, photo: torch.Tensor, steps: int) -> list[float]:
     return [step.terms["total"] for step in judge.descend(noise, photo, steps)]
 
 
-def measure(
-    model: Stylizer, painting: Path, photos: list[Path], size: int, steps: int, file: Path
-) -> dict[str, Any]:
+def measure(model: Stylizer, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What one pass is worth: the median over the photos, and each photo's; None is more than steps + 1.
 
     Args:
         model: the trained model; judged by the objective of its card.
-        painting: that it was trained on.
-        photos: picture files.
-        size: longer side in pixels.
-        steps: of L-BFGS.
-        file: where the curves are kept.
+        name: of the painting that it was trained on.
+        arguments: of ``add_flags``.
     """
+    photos = find_images(arguments.photos)[:10]
+    painting = {path.stem: path for path in find_images(arguments.paintings)}[name]
+    size, steps, file = arguments.size, arguments.steps, arguments.curves
     curves: Curves = json.loads(file.read_text()) if file.exists() else {}
     judge = Judge(model.card, str(painting), model.device, model.dtype)
     counts, objective = [], 0.0
     for path in photos:
-        photo = to_tensor(scale_to(open_image(path).convert("RGB"), size))[None].to(model.device)
+        photo = bring(open_image(path).convert("RGB"), size, model)
         key = f"{painting.name} {path.name} {size} px {steps} steps. {judge.description}"
         if key not in curves:
             curves[key] = noise_curve(judge, photo, steps)
@@ -83,18 +82,8 @@ def main() -> None:
     add_flags(parser)
     arguments = parser.parse_args()
     keep_freed_memory()
-    photos = find_images(arguments.photos)[:10]
-    paintings = {path.stem: path for path in find_images(arguments.paintings)}
     for name in arguments.models:
-        found = measure(
-            Stylizer.load(name),
-            paintings[Path(name).stem],
-            photos,
-            arguments.size,
-            arguments.steps,
-            arguments.curves,
-        )
-        print(f"{name}: {found}", flush=True)
+        print(f"{name}: {measure(Stylizer.load(name), Path(name).stem, arguments)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks.equivalents import add_flags, measure
 from faststyle.checkpoint import load_model, save_model
 from faststyle.device import keep_freed_memory
 from faststyle.errors import choose
-from faststyle.images import find_images, fit, open_image, replacing, save_image
+from faststyle.images import fit, open_image, replacing, save_image
 from faststyle.styles import FOLDER
 from faststyle.stylizer import Stylizer
 
@@ -38,16 +38,11 @@ def main() -> None:
     add_flags(parser)
     arguments = parser.parse_args()
     keep_freed_memory()
-    photos = find_images(arguments.photos)[:10]
-    paintings = {path.stem: path for path in find_images(arguments.paintings)}
-
     for path in arguments.models:
         title, artist, year = choose("painting", path.stem, PAINTINGS)
         network, card = load_model(path)
         model = Stylizer(network, card)
-        worth = measure(
-            model, paintings[path.stem], photos, arguments.size, arguments.steps, arguments.curves
-        )
+        worth = measure(model, path.stem, arguments)
         card |= {
             "painting": {"title": title, "artist": artist, "year": year, "licence": PUBLIC_DOMAIN},
             "licence": "MIT",

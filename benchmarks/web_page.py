@@ -55,7 +55,7 @@ def main() -> None:
             page.goto(address)
             page.get_by_role("tab", name="Stylize").wait_for()
             field = page.locator(".tabitem:visible input[type=file]")
-            chosen = shelf.ready_styles()[str(shelf.favourite())].title
+            chosen = shelf.ready_styles()[shelf.FAVOURITE].title
             started = time.perf_counter()
             field.set_input_files(photo)
             uploads.append(wait_for(page, chosen, started))

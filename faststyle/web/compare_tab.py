@@ -65,7 +65,7 @@ def build(own: gr.State) -> None:
     with gr.Row(elem_classes="controls"):
         style = gr.Dropdown(
             shelf.choices(ready),
-            value=shelf.favourite(),
+            value=shelf.FAVOURITE,
             label="Style",
             info="The one that was trained on this painting",
             filterable=False,

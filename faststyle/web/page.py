@@ -47,10 +47,8 @@ def leave(request: gr.Request) -> None:
 
 def warm_up() -> None:
     """The first pass of a process takes longest: let nobody wait for it."""
-    name = shelf.favourite()
-    if name:
-        photo = open_upload(str(PHOTOS / EXAMPLES["Coffee"]), "photo", 1024)
-        stylize.paint(photo, shelf.ready_styles()[name], 1.0, False)
+    photo = open_upload(str(PHOTOS / EXAMPLES["Coffee"]), "photo", 1024)
+    stylize.paint(photo, shelf.ready_styles()[shelf.FAVOURITE], 1.0, False)
 
 
 def serve(host: str, port: int) -> None:

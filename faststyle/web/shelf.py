@@ -14,7 +14,7 @@ from faststyle.stylizer import Stylizer
 from faststyle.web.pictures import data_uri
 
 SAMPLE = 192  # pixels of a sample picture's longer side
-FAVOURITE = "starry_night"  # chosen at first, where it is there
+FAVOURITE = "starry_night"  # chosen at first
 
 
 class Style(NamedTuple):
@@ -66,11 +66,6 @@ def find(name: str | None, own: Shelf) -> Style:
 def choices(shelf: Shelf) -> list[tuple[str, str]]:
     """Title and name of each style, as Gradio wants them."""
     return [(style.title, name) for name, style in shelf.items()]
-
-
-def favourite() -> str | None:
-    names = list(ready_styles())
-    return FAVOURITE if FAVOURITE in names else next(iter(names), None)
 
 
 @lru_cache(64)

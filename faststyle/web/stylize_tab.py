@@ -86,7 +86,7 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
                 tries = [gr.Button(label, size="sm") for label in examples]
             # Radio buttons that page.css shows as the sample pictures.
             style = gr.Radio(
-                shelf.choices(ready), value=shelf.favourite(), label="Style", elem_classes="styles"
+                shelf.choices(ready), value=shelf.FAVOURITE, label="Style", elem_classes="styles"
             )
         with gr.Column(scale=3, min_width=300):
             result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE)

@@ -110,7 +110,7 @@ def build(own: gr.State, chooser: Chooser) -> None:
             )
             init = gr.Dropdown(
                 [*shelf.choices(ready), ("Nothing: from scratch", SCRATCH)],
-                value=shelf.favourite() or SCRATCH,
+                value=shelf.FAVOURITE,
                 label="Start from",
                 info="A style that paints alike needs a third of the steps",
                 filterable=False,
