@@ -29,6 +29,12 @@ def load_style(style: str, size: int) -> Tensor:
     return to_tensor(scale_to(open_style(style), size))[None]
 
 
+def imitation(images: Tensor, target: Tensor) -> Tensor:
+    """Mean square difference of (B,3,H,W), relative to each target's variance: 1 for its mean colour."""
+    difference = (images - target).square().mean((1, 2, 3))
+    return (difference / target.var((1, 2, 3)).clamp(min=1e-4)).mean()
+
+
 class StyleTransfer(pl.LightningModule):
     """Trains a network that gives photos the style of a painting.
 
@@ -39,10 +45,14 @@ class StyleTransfer(pl.LightningModule):
         style_size: longer side of the style picture in pixels: larger gives larger strokes, which
             come out as large in pictures of any size.
         style_blend: a weight for each of several style pictures; equal shares without it.
-        size: network size: half, or full with twice the channels.
-        blocks: number of residual blocks.
+        size: network size: half, full with twice the channels, or fast with a third of half's time.
+        blocks: number of residual blocks; the size's own without it.
         init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
             steps so.
+        teacher: a trained model of the same style, by its file or name, whose pictures are imitated
+            beside the objective: a small network comes nearer to a large one so.
+        teacher_weight: of what is left between its pictures and the network's.
+        alone: share of the steps in which the teacher alone teaches, which VGG does not slow down.
         vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: max, or avg for smoother gradients.
         learning_rate: Muon's, at its highest.
@@ -57,8 +67,11 @@ class StyleTransfer(pl.LightningModule):
         style_size: int = 512,
         style_blend: list[float] | None = None,
         size: str = "half",
-        blocks: int = 5,
+        blocks: int | None = None,
         init: str | None = None,
+        teacher: str | None = None,
+        teacher_weight: float = 10.0,
+        alone: float = 0.7,
         vgg: str = "vgg19-caffe",
         pooling: str = "max",
         learning_rate: float = 2e-3,
@@ -71,6 +84,8 @@ class StyleTransfer(pl.LightningModule):
             ("style_size", style_size, 16),
             ("learning_rate", learning_rate, 0),
             ("warmup", warmup, 0),
+            ("teacher_weight", teacher_weight, 0),
+            ("alone", alone, 0),
         ):
             if value < least:
                 raise InputError(f"--model.{name} must be at least {least}, not {value}")
@@ -79,6 +94,8 @@ class StyleTransfer(pl.LightningModule):
         self.start: Card | None = None  # the model that it started from
         self.network = TransformerNetwork(size, blocks)
         self.objective = Objective(**objective)
+        # In a tuple, where neither checkpoints nor the optimizer find it.
+        self.teacher = () if teacher is None else (find_model(teacher)[0],)
         if init is not None:
             start, card = find_model(init)
             if start.config != self.network.config:
@@ -113,15 +130,29 @@ class StyleTransfer(pl.LightningModule):
         """Stylize (B,3,H,W), RGB in [0,1]; the result's values may leave [0,1] a little."""
         return self.network(photos)
 
-    def losses(self, photos: Tensor) -> dict[str, Tensor]:
-        """The objective's terms of what the network makes of (B,3,H,W) photos."""
-        with torch.no_grad():
-            content = self.vgg(photos, self.objective.content_layers)
+    def losses(self, photos: Tensor, alone: bool = False) -> dict[str, Tensor]:
+        """The objective's terms of what the network makes of (B,3,H,W) photos.
+
+        Args:
+            photos: RGB in [0,1].
+            alone: leave out the objective's own, and so VGG: the teacher's is left.
+        """
         images = self(photos)
-        return self.objective(images, self.vgg(images, self.objective.layers), content)
+        terms = {}
+        if not alone:
+            with torch.no_grad():
+                content = self.vgg(photos, self.objective.content_layers)
+            terms = self.objective(images, self.vgg(images, self.objective.layers), content)
+        for teacher in self.teacher:
+            with torch.no_grad():
+                target = teacher.to(self.device)(photos)
+            terms["teacher"] = imitation(images, target)
+            terms["total"] = terms.get("total", 0) + self.hparams["teacher_weight"] * terms["teacher"]
+        return terms
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
-        terms = self.losses(photos)
+        share = self.global_step / self.trainer.max_steps
+        terms = self.losses(photos, alone=bool(self.teacher) and share < self.hparams["alone"])
         self.log("loss", terms["total"], prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]
@@ -154,5 +185,7 @@ class StyleTransfer(pl.LightningModule):
             key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
         }
         names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
+        if self.teacher:
+            settings["teacher"] = label(settings["teacher"])
         settings |= {name: getattr(self.objective, name) for name in names}
         return {"style": styles, "steps": self.global_step, "init": self.start, "training": settings}

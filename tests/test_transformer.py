@@ -17,7 +17,7 @@ def test_any_size_comes_out_as_it_went_in(network, height):
         assert out.isfinite().all()
 
 
-@pytest.mark.parametrize("size, count", [("full", 1_679_235), ("half", 424_899)])
+@pytest.mark.parametrize("size, count", [("full", 1_679_235), ("half", 424_899), ("fast", 322_947)])
 def test_sizes_have_the_parameters_known_of_them(size, count):
     # pytorch/examples' network has 1,679,235; half the width is Johnson's published IN models'.
     assert sum(p.numel() for p in TransformerNetwork(size).parameters()) == count
@@ -48,11 +48,37 @@ def test_training_and_eval_mode_give_the_same(network):
     assert torch.equal(network.train()(images), expected)
 
 
-def test_remainder_is_the_repeated_border(network):
-    # 65 rows are computed as 68, the last repeated, and cut back.
-    images = torch.rand(1, 3, 65, 64)
-    padded = torch.cat([images, images[:, :, -1:].expand(1, 3, 3, 64)], dim=2)
-    assert torch.allclose(network(images), network(padded)[:, :, :65], atol=1e-6)
+@pytest.mark.parametrize("size", ["half", "full", "fast"])
+@pytest.mark.parametrize("shape", [(64, 64), (32, 100)])
+def test_it_is_the_network_that_its_layers_name(size, shape):
+    # Convolutions, norms and nearest-neighbour upsampling one by one, on sizes that need no more pixels.
+    torch.manual_seed(0)
+    network = TransformerNetwork(size, blocks=1).requires_grad_(False)
+    images = torch.rand(2, 3, *shape)
+    x = images
+    for conv, norm in network.down:
+        x = F.relu(norm(conv(x)))
+    x = network.residual(x)
+    for conv, norm in network.up:
+        x = F.interpolate(x, scale_factor=2.0)
+        x = F.relu(norm(F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), conv.weight, conv.bias)))
+    if size == "fast":
+        x = F.interpolate(F.pad(x, (2,) * 4, mode="reflect"), scale_factor=2.0)
+        x = F.conv2d(x, network.last.weight, network.last.bias)
+    else:
+        x = network.last(x)
+    expected = 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x
+    assert torch.allclose(network(images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 65])
+def test_a_margin_is_mirrored_and_cut_off(network, size):
+    images = torch.rand(1, 3, size, 64)
+    if size > 8:
+        framed = F.pad(images, (8, 8, 8, 11), mode="reflect")  # 65 + 19 is a multiple of 4
+        expected = network(framed)[..., 8 : 8 + size, 8:-8]
+        assert torch.allclose(network(images, 8), expected, atol=1e-5)
+    assert network(images, 8).shape == images.shape
 
 
 def test_mirrored_photo_is_treated_alike_at_both_borders():

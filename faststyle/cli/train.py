@@ -78,6 +78,7 @@ class TrainCLI(LightningCLI):
         )
         parser.add_argument("--output", type=str | None, help="folder of the run; runs/NAME without it")
         parser.add_argument("--init", type=str | None, help="a trained model to start from")
+        parser.add_argument("--teacher", type=str | None, help="a trained model to imitate")
         parser.add_argument("--resume", action="store_true", help="go on from the run's last state")
         parser.add_argument(
             "--push-to-hub", type=str | None, metavar="USER/REPO", help="publish the model at the end"
@@ -86,6 +87,7 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("style", "model.style")
         parser.link_arguments("content", "data.content")
         parser.link_arguments("init", "model.init")
+        parser.link_arguments("teacher", "model.teacher")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -101,7 +103,7 @@ class TrainCLI(LightningCLI):
             self.config.model.init = None  # the state holds the weights; the file may be gone
             network, _ = load_model(self.last)  # says what is wrong with a damaged file
             for key in ("size", "blocks"):
-                if network.config[key] != self.config.model[key]:
+                if self.config.model[key] not in (None, network.config[key]):
                     raise InputError(
                         f"--model.{key} of the run is {network.config[key]}: leave it out to resume"
                     )
