@@ -42,11 +42,11 @@ class AllStyles:
     """Every ready style at once: called like a Stylizer, it answers with a contact sheet.
 
     Args:
-        device, precision: as Stylizer's.
+        device, precision, engine: as Stylizer's.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto"):
-        models = {name: Stylizer.load(path, device, precision) for name, path in ready().items()}
+    def __init__(self, device: str = "auto", precision: str = "auto", engine: str = "auto"):
+        models = {name: Stylizer.load(path, device, precision, engine) for name, path in ready().items()}
         self.models = {caption(name, model.card): model for name, model in models.items()}
 
     def __call__(

@@ -5,20 +5,18 @@ from pathlib import Path
 from typing import overload
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from faststyle import hub
 from faststyle.checkpoint import Card, save_model
 from faststyle.color import keep_color
-from faststyle.device import autocast, memory_errors, pick_device, pick_precision
+from faststyle.device import describe_device, memory_errors, pick_device, pick_precision
+from faststyle.engines import ENGINES, pick_engine
 from faststyle.errors import InputError
 from faststyle.images import fit, to_image, to_rgb, to_tensor
 from faststyle.models import find_model
-from faststyle.transformer import TransformerNetwork
-
-MARGIN = 8  # pixels
+from faststyle.transformer import MARGIN, Inference, TransformerNetwork
 
 
 class Stylizer:
@@ -29,24 +27,43 @@ class Stylizer:
         card: what it was trained with.
         device: auto, cpu, cuda, cuda:1, mps, …
         precision: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
+        engine: auto (OpenVINO on a CPU where it is installed, else torch), or a key of ``ENGINES``.
+
+    Raises:
+        InputError: no such device, precision or engine here.
     """
 
     def __init__(
-        self, network: TransformerNetwork, card: Card, device: str = "auto", precision: str = "auto"
+        self,
+        network: TransformerNetwork,
+        card: Card,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
     ):
         self.card = card
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.network = network.to(self.device).eval().requires_grad_(False)
+        self.engine = pick_engine(engine, self.device, self.dtype)
+        # A peer's model gives the very picture that it gives there.
+        self.margin = 0 if "source" in card else MARGIN
+        self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
 
     @classmethod
-    def load(cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto") -> "Stylizer":
+    def load(
+        cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto", engine: str = "auto"
+    ) -> "Stylizer":
         """Load a ready style, a model file, ``hf://user/repo``, or a blend such as ``"a:0.6,b:0.4"``.
 
         Raises:
-            InputError: no such model, not a model, or no such device or precision.
+            InputError: no such model, not a model, or no such device, precision or engine here.
         """
-        return cls(*find_model(checkpoint), device=device, precision=precision)
+        return cls(*find_model(checkpoint), device=device, precision=precision, engine=engine)
+
+    def __str__(self) -> str:
+        precision = str(self.dtype).removeprefix("torch.")
+        return f"{self.engine}, {precision}, {describe_device(self.device)}"
 
     def push_to_hub(self, repo: str, sample: Path | None = None) -> str:
         """Publish the model in ``user/repo`` on the Hugging Face Hub, and return its page's address.
@@ -133,21 +150,8 @@ class Stylizer:
             return self._run(x, strength, preserve_color).to(photos.device, photos.dtype)
 
     def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
-        with torch.no_grad(), autocast(self.device, self.dtype):
-            y = self._pass(x if x.ndim == 4 else x[None]).float().clamp(0, 1)
-            y = y if x.ndim == 4 else y[0]
-            if preserve_color:
-                y = keep_color(y, x).clamp(0, 1)
-            return torch.lerp(x, y, strength)
-
-    def _pass(self, x: Tensor) -> Tensor:
-        """The network on (B,3,H,W) with a mirrored margin, which is cut off again.
-
-        Networks draw dots along a picture's rim, where VGG sees zeros beside it in training.
-        """
-        if "source" in self.card:  # a peer's model gives the very picture that it gives there
-            return self.network(x)
-        height, width = x.shape[-2:]
-        margin = min(MARGIN, height - 1, width - 1)
-        y = self.network(F.pad(x, (margin,) * 4, mode="reflect"))
-        return y[..., margin : margin + height, margin : margin + width]
+        y = self.run(x if x.ndim == 4 else x[None])
+        y = y if x.ndim == 4 else y[0]
+        if preserve_color:
+            y = keep_color(y, x).clamp(0, 1)
+        return y if strength == 1 else torch.lerp(x, y, strength)

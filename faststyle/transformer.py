@@ -26,6 +26,7 @@ SIZES = {
     "fast": Size((16, 64), 4),
 }
 
+MARGIN = 8  # pixels of the mirrored frame in which pictures are stylized
 STRIDE = 4  # the network works at a quarter of the picture's size
 SMALLEST = 16  # reflection needs more pixels than the widest padding (4), in every layer
 
@@ -40,6 +41,12 @@ class ConvNorm(nn.Sequential):
             nn.InstanceNorm2d(outputs, affine=True),
         )
 
+    @property
+    def layers(self) -> tuple[nn.Conv2d, nn.Module]:
+        conv, norm = self
+        assert isinstance(conv, nn.Conv2d)
+        return conv, norm
+
 
 class UpConvNorm(ConvNorm):
     """Nearest-neighbour upsampling and a ConvNorm of kernel 3, as one transposed convolution.
@@ -48,7 +55,7 @@ class UpConvNorm(ConvNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, norm = self
+        conv, norm = self.layers
         # Upsampled, a mirrored border is the repeated one.
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")
         return norm(F.conv_transpose2d(x, spread(conv.weight), conv.bias, stride=2, padding=3))
@@ -138,7 +145,7 @@ class TransformerNetwork(nn.Module):
 
     def first(self, images: Tensor) -> Tensor:
         """The first layer: (B,3,H,W) to (B,C,H/scale,W/scale)."""
-        conv, norm = self.down[0]
+        conv, norm = self.down[0].layers  # type: ignore[misc]
         # Grey levels about zero are exact in bfloat16, and the norm takes away what is subtracted.
         x = F.pad(images * 255 - 128, (4, 4, 4, 4), mode="reflect")
         return F.relu(norm(F.conv2d(x, conv.weight / 255, conv.bias, stride=self.scale)))
@@ -151,13 +158,14 @@ class TransformerNetwork(nn.Module):
         """
         conv = self.last
         # The same kernel for each of the four pixels, moved: (3,4,C,10,10), then (12,C,10,10).
-        moved = [F.pad(conv.weight, (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]
+        moved = [F.pad(conv.weight, (b, 1 - b, a, 1 - a)) for a in (0, 1) for b in (0, 1)]
         weight = torch.stack(moved, 1).flatten(0, 1)
         if self.scale == 2:  # two neighbouring taps fall on one pixel of what is upsampled
             weight = F.avg_pool2d(weight, 2) * 4  # (12,C,5,5)
         margin = 4 // self.scale
         x = F.pad(x, (margin,) * 4, mode="reflect")
-        x = F.conv2d(x, weight, conv.bias.repeat_interleave(4), stride=2 // self.scale)
+        bias = conv.bias.repeat_interleave(4)  # type: ignore[union-attr]
+        x = F.conv2d(x, weight, bias, stride=2 // self.scale)
         # Away from zero bfloat16 has too few steps for smooth skies: from here on in float32.
         return F.pixel_shuffle(x.float(), 2)
 

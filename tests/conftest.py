@@ -10,7 +10,7 @@ import skimage
 import torch
 from PIL import Image, ImageDraw
 
-from faststyle import vgg
+from faststyle import engines, vgg
 from faststyle.checkpoint import save_model
 from faststyle.images import scale_to
 from faststyle.transformer import TransformerNetwork
@@ -20,6 +20,15 @@ CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
 
 # What datasets sleeps whenever a parquet stream ends, 5 seconds.
 datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
+
+
+@pytest.fixture(autouse=True)
+def torch_alone(request, monkeypatch, tmp_path_factory):
+    """Each test's network would be converted anew: the engine auto is torch, but where engines are tested."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    if request.module.__name__ != "test_engines":
+        alone = engines.ENGINES["openvino"]._replace(missing=lambda device, dtype: "not in this test")
+        monkeypatch.setitem(engines.ENGINES, "openvino", alone)
 
 
 def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -52,7 +52,7 @@ def test_picture_is_turned_upright(stylize):
 
 
 def test_picture_is_what_the_network_gives(stylize, network):
-    picture = draw_picture(40, 30)
+    picture = draw_picture(40, 32)
     with torch.no_grad():
         wide = F.pad(to_tensor(picture)[None], (8, 8, 8, 8), mode="reflect")
         expected = network(wide)[0, :, 8:-8, 8:-8].clamp(0, 1) * 255

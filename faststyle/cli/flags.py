@@ -89,7 +89,19 @@ def build_parser() -> argparse.ArgumentParser:
     add("--list-styles", nargs=0, action=ListStyles, help="list the ready styles")
     add("--max-size", type=whole(16), metavar="PIXELS", help="shrink pictures whose longer side has more")
     add("--strength", type=number(0, 1), metavar="0…1", help="blend: 0 is the photo, 1 all style (default 1)")
+    add(
+        "--engine",
+        metavar="ENGINE",
+        help="what runs the network: torch, compile, openvino or onnx (default auto: openvino on a CPU where "
+        "it is installed, else torch)",
+    )
     add("--push-to-hub", metavar="USER/REPO", help="publish the model on the Hugging Face Hub; no PICTURE")
+    add(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the model for other runtimes: .onnx, or .pt2 for torch.export's archive; no PICTURE",
+    )
 
     group = parser.add_argument_group("without one: the slow baseline, which optimizes the picture itself")
     add = group.add_argument
@@ -197,7 +209,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-FAST = {"max_size", "strength"}
+FAST = {"max_size", "strength", "engine"}
 COMPARE = {"sizes"}
 RECONSTRUCT = {"reconstruct", "size", "steps", "scales", "statistic", "preset", "optimizer", "learning_rate"}
 RECONSTRUCT |= {"average", "seed", "vgg", "pooling"}
@@ -218,10 +230,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     given = set(vars(arguments)) - COMMON
     given -= {name for name in ("output", "preserve_color") if not getattr(arguments, name)}
-    push = hasattr(arguments, "push_to_hub")
+    push, export = hasattr(arguments, "push_to_hub"), hasattr(arguments, "export")
     if push and (arguments.inputs or not arguments.checkpoint):
         parser.error("--push-to-hub publishes the model of --checkpoint, and takes no pictures")
-    if not push and not arguments.inputs:
+    if export and (arguments.inputs or not arguments.checkpoint):
+        parser.error("--export writes the model of --checkpoint, and takes no pictures")
+    if not (push or export) and not arguments.inputs:
         parser.error("give a PICTURE, or a folder of them")
     if arguments.compare:
         if not (arguments.checkpoint and arguments.style):
@@ -236,6 +250,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         )
     elif push:
         mode, allowed = "--push-to-hub", {"push_to_hub"}
+    elif export:
+        mode, allowed = "--export", {"export"}
     elif arguments.checkpoint:
         mode, allowed = "--checkpoint", {*FAST, "output", "preserve_color"}
     elif arguments.style and hasattr(arguments, "reconstruct"):

@@ -97,6 +97,10 @@ def stylize_all(stylize: "Stylizer | AllStyles", jobs: list[Job], arguments: arg
     return failures
 
 
+def machine(arguments: argparse.Namespace) -> tuple[str, str, str]:
+    return arguments.device, arguments.precision, getattr(arguments, "engine", "auto")
+
+
 def stylize(arguments: argparse.Namespace) -> int:
     """Write a stylization of each picture, and say where; the number of those that failed."""
     from faststyle.models import label
@@ -109,11 +113,12 @@ def stylize(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint == "all":
         from faststyle.sheet import AllStyles
 
-        failures = stylize_all(AllStyles(arguments.device, arguments.precision), jobs, arguments)
+        failures = stylize_all(AllStyles(*machine(arguments)), jobs, arguments)
     elif arguments.checkpoint:
         from faststyle.stylizer import Stylizer
 
-        model = Stylizer.load(arguments.checkpoint, arguments.device, arguments.precision)
+        model = Stylizer.load(arguments.checkpoint, *machine(arguments))
+        print(f"engine: {model}", file=sys.stderr)
         failures = stylize_all(model, jobs, arguments)
     else:
         from faststyle.cli.slow import optimize_all
@@ -163,11 +168,21 @@ def publish(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def export(arguments: argparse.Namespace) -> int:
+    """Write the model for other runtimes, and say how near their pictures are."""
+    from faststyle.export import export
+
+    print(export(arguments.checkpoint, arguments.export))
+    return 0
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     with one_line_errors():
         if hasattr(arguments, "push_to_hub"):
             failures = publish(arguments)
+        elif hasattr(arguments, "export"):
+            failures = export(arguments)
         elif arguments.compare:
             failures = set_side_by_side(arguments)
         elif hasattr(arguments, "reconstruct"):

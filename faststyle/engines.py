@@ -1,0 +1,216 @@
+"""The same network run by whatever is fastest here: torch, its compiler, OpenVINO or ONNX Runtime."""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from faststyle.device import autocast
+from faststyle.errors import InputError, choose
+from faststyle.images import replacing
+from faststyle.transformer import SMALLEST, Inference
+
+# (B,3,H,W) float32 RGB in [0,1] to the same, any H and W; on the engine's device.
+Run = Callable[[Tensor], Tensor]
+
+GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory
+CACHED = 40  # converted models kept on the disk
+
+
+class Engine(NamedTuple):
+    build: Callable[[Inference, torch.device, torch.dtype], Run]
+    missing: Callable[[torch.device, torch.dtype], str | None]  # why it cannot run here, or None
+
+
+def pick_engine(name: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The engine named, or for auto the one that is fastest here from the first picture on.
+
+    Raises:
+        InputError: no such engine, or it cannot run here.
+    """
+    if name == "auto":
+        return "torch" if ENGINES["openvino"].missing(device, dtype) else "openvino"
+    missing = choose("engine", name, ENGINES).missing(device, dtype)
+    if missing:
+        raise InputError(f"the engine {name} cannot run here: {missing}")
+    return name
+
+
+def available(device: torch.device, dtype: torch.dtype = torch.float32) -> list[str]:
+    """The engines that can run here."""
+    return [name for name, engine in ENGINES.items() if not engine.missing(device, dtype)]
+
+
+def on_torch(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+    def run(images: Tensor) -> Tensor:
+        with torch.no_grad(), autocast(device, dtype):
+            return module(images)
+
+    return run
+
+
+def compiled(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+    """torch.compile: the first size gets a kernel of its own, the second one for all sizes."""
+    run = on_torch(torch.compile(module), device, dtype)  # type: ignore[arg-type]
+    return Graphs(run) if device.type == "cuda" else run
+
+
+class Graphs:
+    """Records a CUDA graph for each size, and plays it: a small network's kernels start faster so."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.recorded: OrderedDict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = OrderedDict()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if images.shape not in self.recorded:
+            self.recorded[images.shape] = self.record(images)
+            if len(self.recorded) > GRAPHS:
+                self.recorded.popitem(last=False)
+        self.recorded.move_to_end(images.shape)
+        graph, given, result = self.recorded[images.shape]
+        given.copy_(images)
+        graph.replay()
+        return result.clone()
+
+    def record(self, images: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        given = images.clone()
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(3):  # compiles, and chooses algorithms, which cannot be recorded
+                self.run(given)
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = self.run(given)
+        return graph, given, result
+
+
+def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+    def convert() -> bytes:
+        photo = torch.rand(1, 3, 64, 64)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of the sizes that tracing fixes: run() knows them
+            # Traced here, since OpenVINO's own tracing checks it twice, which takes longer than the rest.
+            traced = torch.jit.trace(module, photo, check_trace=False)
+            shape = openvino.PartialShape([-1, 3, -1, -1])
+            model = openvino.convert_model(traced, example_input=photo, input=[shape])
+        return core.compile_model(model, "CPU", options).export_model().getvalue()
+
+    def load(made: bytes) -> Any:
+        return core.import_model(made, "CPU", options)
+
+    model = cached(f"openvino {openvino.__version__} {options}", module, convert, load)
+
+    def run(images: Tensor) -> Tensor:
+        if min(images.shape[-2:]) < SMALLEST:  # it was traced with a picture that needs no filling up
+            return module(images)
+        # A request of its own: it costs nothing, serves one thread, and keeps its memory while it lives.
+        return torch.from_numpy(model.create_infer_request().infer([images.numpy()], share_inputs=True)[0])
+
+    return run
+
+
+def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+    import onnxruntime
+
+    from faststyle.export import PHOTO, trace, write_onnx  # whose torch.export is slow to import
+
+    def convert() -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            write_onnx(trace(module), {}, path)
+            return path.read_bytes()
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+
+    def load(made: bytes) -> Any:
+        return onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+
+    session = cached(f"onnx {torch.__version__}", module, convert, load)
+
+    def run(images: Tensor) -> Tensor:
+        if min(images.shape[-2:]) < SMALLEST:
+            return module(images)
+        return torch.from_numpy(session.run(None, {PHOTO: images.numpy()})[0])
+
+    return run
+
+
+def cached(kind: str, module: Inference, make: Callable[[], bytes], load: Callable[[bytes], Any]) -> Any:
+    """Load what ``make`` makes of the module's weights, and keep it on the disk for the next start.
+
+    Args:
+        kind: what else it depends on: the runtime's version and options.
+        module: whose weights and layers it depends on.
+        make: takes seconds.
+        load: raises what it likes where the bytes are damaged.
+    """
+    key = hashlib.sha256(
+        f"{kind} {torch.backends.cpu.get_cpu_capability()} {module.margin} {module}".encode()
+    )
+    for weight in module.state_dict().values():
+        key.update(weight.detach().cpu().numpy().tobytes())
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faststyle"
+    path = folder / key.hexdigest()[:32]
+    try:
+        loaded = load(path.read_bytes())
+        path.touch()  # the oldest are deleted
+        return loaded
+    except Exception:  # it is not there, or damaged
+        made = make()
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(made)
+        for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-CACHED]:
+            old.unlink()
+    except OSError:  # a home that cannot be written to, or another process that cleans up as well
+        pass
+    return load(made)
+
+
+def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dtype], str | None]:
+    def missing(device: torch.device, dtype: torch.dtype) -> str | None:
+        if any(importlib.util.find_spec(name) is None for name in names):
+            return f"install it with pip install -e '.[{extra}]'"
+        if device.type != "cpu":
+            return f"it computes on the CPU, not on {device}: leave out --device, or take --device cpu"
+        if dtype == torch.float16:
+            return "it does not compute in fp16: leave out --precision"
+        return None
+
+    return missing
+
+
+def compiler_missing(device: torch.device, dtype: torch.dtype) -> str | None:
+    if device.type == "cuda" or shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
+        return None
+    return "torch.compile needs a C++ compiler on the CPU: install g++"
+
+
+ENGINES = {
+    "torch": Engine(on_torch, lambda device, dtype: None),
+    "compile": Engine(compiled, compiler_missing),
+    "openvino": Engine(on_openvino, module_missing("openvino", extra="cpu")),
+    "onnx": Engine(on_onnx, module_missing("onnx", "onnxruntime", "onnxscript", extra="onnx")),
+}
