@@ -83,7 +83,8 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     for name in arguments.models:
-        print(f"{name}: {measure(Stylizer.load(name), Path(name).stem, arguments)}", flush=True)
+        painting = Path(name).stem.removesuffix("-fast")
+        print(f"{name}: {measure(Stylizer.load(name), painting, arguments)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -39,20 +39,25 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     for path in arguments.models:
-        title, artist, year = choose("painting", path.stem, PAINTINGS)
+        name = path.stem.removesuffix("-fast")
+        title, artist, year = choose("painting", name, PAINTINGS)
         network, card = load_model(path)
+        small = network.config["size"] == "fast"
+        if small:  # as it will be read again: half the file
+            network.half().float()
         model = Stylizer(network, card)
-        worth = measure(model, path.stem, arguments)
+        worth = measure(model, name, arguments)
         card |= {
             "painting": {"title": title, "artist": artist, "year": year, "licence": PUBLIC_DOMAIN},
             "licence": "MIT",
             "equals": worth,
         }
-        target = FOLDER / f"{path.stem}.safetensors"
+        target = FOLDER / ("fast" if small else "") / f"{name}.safetensors"
+        if not small:
+            save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
         with replacing(target) as temporary:
-            save_model(temporary, network, card)
-        save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
-        print(f"{target.name}: {worth}", flush=True)
+            save_model(temporary, network.half() if small else network, card)
+        print(f"{path.stem}: {worth}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 python docs/gallery.py --paintings paintings/
 
 The README's picture, and for each style three photos over the fast answer and the slow baseline's. The
-photos are scikit-image's; the slow answers take 100 steps each at 320 pixels, some minutes in all.
+photos are scikit-image's; the slow answers take 100 steps each at 320 pixels, some minutes in all. The large
+photo, for strokes in three sizes, is SciPy's, which fetches it with pooch (pip install pooch).
 """
 
 import argparse
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import skimage
 from PIL import Image
+from scipy import datasets
 
 from faststyle import Stylizer, optimize
 from faststyle.device import keep_freed_memory
 from faststyle.images import find_images, fit, open_image, save_image
+from faststyle.sheet import contact_sheet
 from faststyle.styles import cards, worth
 
 DOCS = Path(__file__).parent
@@ -26,6 +29,7 @@ MADE = "<!-- From here on it is made by docs/gallery.py, from the models' cards.
 SLOW_SIZE, SLOW_STEPS = 320, 100
 BLENDS = [("starry_night", "the_scream"), ("great_wave", "composition_vii"), ("edtaonisl", "shipwreck")]
 SHARES = (0, 0.25, 0.5, 0.75, 1)
+STROKES_STYLE, STROKES_SIZE = "composition_vii", 560
 GAP = 6
 
 
@@ -91,6 +95,16 @@ def blend_picture() -> Image.Image:
     return column(rows)
 
 
+def strokes_picture() -> Image.Image:
+    """A large photo, and its stylizations with strokes of three sizes."""
+    photo = Image.fromarray(datasets.face())
+    stylize = Stylizer.load(STROKES_STYLE)
+    pictures = {"photo": photo} | {
+        f"--stroke-scale {scale}": stylize(photo, stroke_scale=scale) for scale in (1, 2, 4)
+    }
+    return contact_sheet({text: fit(picture, STROKES_SIZE) for text, picture in pictures.items()})
+
+
 def table() -> str:
     """What each style is worth, in a row."""
     rows = [
@@ -146,6 +160,7 @@ def main() -> None:
 
     save_image(readme_picture([*cards()]), DOCS / "pictures" / "readme.webp", quality=80)
     save_image(blend_picture(), DOCS / "pictures" / "blends.webp", quality=80)
+    save_image(strokes_picture(), DOCS / "pictures" / "strokes.webp", quality=80)
     for name in arguments.only:
         save_image(
             style_picture(name, paintings[name]), DOCS / "pictures" / "styles" / f"{name}.webp", quality=80

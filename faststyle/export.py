@@ -15,7 +15,7 @@ from faststyle.images import check_place, replacing
 from faststyle.models import find_model
 from faststyle.transformer import MARGIN, SMALLEST, Inference
 
-OPSET = 18  # of ONNX: the oldest that torch exports to, and so what most runtimes read
+OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
 PHOTO, PICTURE = "photo", "picture"  # what the file calls its input and its output
 LARGEST = 32768  # pixels of a side
 CARD_FILE = f"{HEADER}.json"  # the card's place in torch.export's archive

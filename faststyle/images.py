@@ -57,7 +57,8 @@ def open_image(
         raise InputError(f"{name} is not a picture that can be read") from None
     except Image.DecompressionBombError:
         raise InputError(
-            f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read; make it smaller first"
+            f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read without libvips; "
+            "make it smaller first, or pip install 'faststyle[large]'"
         ) from None
     # Pillow's decoders raise whatever a damaged file makes them stumble over.
     except Exception as error:

@@ -8,7 +8,7 @@ import torch
 from faststyle import hub
 from faststyle.checkpoint import Card, load_model
 from faststyle.errors import InputError, choose
-from faststyle.styles import ready
+from faststyle.styles import fast, ready
 from faststyle.transformer import TransformerNetwork
 
 HUB = "hf://"
@@ -19,8 +19,8 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
     """Read a model by what a person calls it.
 
     Args:
-        name: a ready style (starry_night), a model file, hf://user/repo, or a blend of these:
-            starry_night:0.6,great_wave:0.4. A file of that name comes before a ready style.
+        name: a ready style (starry_night or starry_night-fast), a model file, hf://user/repo, or a blend
+            of these: starry_night:0.6,great_wave:0.4. A file of that name comes before a ready style.
 
     Returns:
         The network in eval mode on the CPU, and its card.
@@ -33,7 +33,7 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
         return blend(parse_blend(text))
     if text.startswith(HUB):
         return load_model(hub.download(text.removeprefix(HUB)))
-    styles = ready()
+    styles = ready() | fast()
     if Path(text).is_file() or (text not in styles and is_path(text)):
         return load_model(text)
     return load_model(choose("ready style or file", text, styles))

@@ -70,7 +70,7 @@ class StyleTransfer(pl.LightningModule):
         blocks: int | None = None,
         init: str | None = None,
         teacher: str | None = None,
-        teacher_weight: float = 10.0,
+        teacher_weight: float = 5.0,
         alone: float = 0.7,
         vgg: str = "vgg19-caffe",
         pooling: str = "max",
@@ -94,8 +94,7 @@ class StyleTransfer(pl.LightningModule):
         self.start: Card | None = None  # the model that it started from
         self.network = TransformerNetwork(size, blocks)
         self.objective = Objective(**objective)
-        # In a tuple, where neither checkpoints nor the optimizer find it.
-        self.teacher = () if teacher is None else (find_model(teacher)[0],)
+        self.teacher: tuple[TransformerNetwork, ...] = ()  # where neither checkpoints nor optimizers look
         if init is not None:
             start, card = find_model(init)
             if start.config != self.network.config:
@@ -113,10 +112,12 @@ class StyleTransfer(pl.LightningModule):
         self.start = checkpoint.get("start")
 
     def setup(self, stage: str) -> None:
-        """Load VGG and measure the style; neither is part of a checkpoint."""
+        """Load VGG and the teacher, and measure the style; none of it is part of a checkpoint."""
         if hasattr(self, "vgg"):
             return
         h = self.hparams
+        if h["teacher"] is not None:
+            self.teacher = (find_model(h["teacher"])[0],)
         styles = [load_style(style, h["style_size"]) for style in h["style"]]
         self.vgg = VGG(h["vgg"], h["pooling"], layers=self.objective.layers)
         with torch.no_grad():

@@ -55,9 +55,13 @@ class AllStyles:
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
+        stroke_scale: float = 1.0,
     ) -> Image.Image:
         """The sheet of a PIL picture; ``max_size`` is each picture's longer side in it, 480 without."""
         picture = fit(to_rgb(picture), max_size or CELL)
         return contact_sheet(
-            {text: model(picture, strength, preserve_color) for text, model in self.models.items()}
+            {
+                text: model(picture, strength, preserve_color, stroke_scale=stroke_scale)
+                for text, model in self.models.items()
+            }
         )

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import overload
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -15,7 +16,10 @@ from faststyle.device import describe_device, memory_errors, pick_device, pick_p
 from faststyle.engines import ENGINES, pick_engine
 from faststyle.errors import InputError
 from faststyle.images import fit, to_image, to_rgb, to_tensor
+from faststyle.memory import most_pixels
 from faststyle.models import find_model
+from faststyle.strokes import enlarge, shrink
+from faststyle.tiles import LEAST_TILE, TILE, freeze, pick_tile, reach, stylize_tiled, thumbnail
 from faststyle.transformer import MARGIN, Inference, TransformerNetwork
 
 
@@ -46,6 +50,8 @@ class Stylizer:
         self.dtype = pick_precision(precision, self.device)
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.engine = pick_engine(engine, self.device, self.dtype)
+        if self.engine == "onnx":
+            self.dtype = torch.float32  # it computes as exported
         # A peer's model gives the very picture that it gives there.
         self.margin = 0 if "source" in card else MARGIN
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
@@ -87,6 +93,8 @@ class Stylizer:
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
+        tile: int | None = None,
+        stroke_scale: float = 1.0,
     ) -> Image.Image: ...
 
     @overload
@@ -96,6 +104,8 @@ class Stylizer:
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
+        tile: int | None = None,
+        stroke_scale: float = 1.0,
     ) -> Tensor: ...
 
     @overload
@@ -105,9 +115,13 @@ class Stylizer:
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
+        tile: int | None = None,
+        stroke_scale: float = 1.0,
     ) -> list[Image.Image]: ...
 
-    def __call__(self, picture, strength=1.0, preserve_color=False, max_size=None):
+    def __call__(
+        self, picture, strength=1.0, preserve_color=False, max_size=None, tile=None, stroke_scale=1.0
+    ):
         """Stylize a picture, a batch, or a list, and return what was given.
 
         Args:
@@ -116,34 +130,105 @@ class Stylizer:
             strength: 0 gives the photo, 1 the stylization, between them a blend.
             preserve_color: keep the photo's colours, and take only light and dark from the style.
             max_size: shrink a PIL picture first, so that its longer side has at most so many pixels.
+            tile: stylize tile by tile, in little memory, each of so many pixels a side; without it
+                that is done, with a size that fits, where the memory there is does not hold the whole.
+            stroke_scale: strokes so many times as large, for large pictures: the network sees the
+                picture smaller by so much, and the photo's edges come back when it is enlarged.
 
         Raises:
-            InputError: strength outside 0…1, or a tensor of another shape.
+            InputError: strength outside 0…1, a tile or stroke_scale below 1, or a tensor of another shape.
         """
         if not 0 <= strength <= 1:
             raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")
+        if tile is not None and tile < 1:
+            raise InputError(f"tile must be 1 pixel or more, such as {TILE}, not {tile}")
+        if not stroke_scale >= 1:
+            raise InputError(f"stroke_scale must be 1 (the network's strokes) or more, not {stroke_scale}")
         if isinstance(picture, Tensor):
-            return self._stylize_tensor(picture, strength, preserve_color)
+            return self._stylize_tensor(picture, strength, preserve_color, tile, stroke_scale)
         if isinstance(picture, list | tuple):
-            return [self(one, strength, preserve_color, max_size) for one in picture]
+            return [self(one, strength, preserve_color, max_size, tile, stroke_scale) for one in picture]
         if not isinstance(picture, Image.Image):
             raise InputError(
                 f"expected a PIL picture, a list of them, or a tensor, not {type(picture).__name__}"
             )
         picture = fit(to_rgb(picture), max_size)
-        photo = to_tensor(picture.convert("RGB"))
-        result = to_image(self._stylize_tensor(photo, strength, preserve_color))
+        if stroke_scale == 1 and (tile := tile or self.tile_for(*picture.size)):
+            pixels = np.array(picture.convert("RGB"))
+            stylized = np.empty_like(pixels)
+            self.stylize_pixels(pixels, stylized, strength, preserve_color, tile)
+            result = Image.fromarray(stylized)
+        else:
+            photo = to_tensor(picture.convert("RGB"))
+            result = to_image(self._stylize_tensor(photo, strength, preserve_color, tile, stroke_scale))
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))
         return result
 
-    def _stylize_tensor(self, photos: Tensor, strength: float, preserve_color: bool) -> Tensor:
+    def tile_for(self, width: int, height: int) -> int | None:
+        """The tile by which a picture of this size is stylized here now; None where it is whole."""
+        most = most_pixels(self.network, self.device)
+        return pick_tile(most, reach(self.network)) if width * height > most else None
+
+    def stylize_pixels(
+        self,
+        photo: np.ndarray,
+        out: np.ndarray,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        tile: int = TILE,
+    ) -> None:
+        """Stylize a picture of any size tile by tile, with the statistics of its thumbnail.
+
+        Args:
+            photo: (H,W,3) bytes; it may be a file that is mapped into memory.
+            out: (H,W,3) bytes, another: where the result goes.
+            strength, preserve_color: as for a whole picture.
+            tile: pixels to a side.
+
+        Raises:
+            InputError: not even a tile fits into memory.
+        """
+        pixels, result = torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(out).permute(2, 0, 1)
+        self._tiled(pixels, result, strength, preserve_color, tile)
+
+    def _tiled(self, photo: Tensor, out: Tensor, strength: float, preserve_color: bool, tile: int) -> None:
+        def run(x: Tensor) -> Tensor:
+            x = x.to(self.device)
+            return self._finish(engine(x), x, strength, preserve_color)
+
+        with memory_errors(f"tiles of {tile} pixels", f"a smaller --tile (tile), such as {LEAST_TILE}"):
+            frozen = freeze(self.network, thumbnail(photo).to(self.device), self.margin)
+            engine = ENGINES[self.engine].build(Inference(frozen, 0), self.device, self.dtype)
+            stylize_tiled(run, photo, out, tile, reach(frozen), self.margin)
+
+    def _stylize_tensor(
+        self,
+        photos: Tensor,
+        strength: float,
+        preserve_color: bool,
+        tile: int | None = None,
+        stroke_scale: float = 1.0,
+    ) -> Tensor:
         if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
             raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
         if not photos.is_floating_point():
             raise InputError(f"expected floats in [0,1], not {photos.dtype}: divide by 255 first")
+        height, width = photos.shape[-2:]
+        if stroke_scale != 1:
+            with memory_errors(f"{width}x{height} pixels", "a smaller picture, or --max-size (max_size)"):
+                x = photos.to(self.device, torch.float32)
+                whole = x if x.ndim == 4 else x[None]
+                y = enlarge(self._stylize_tensor(shrink(whole, stroke_scale), 1.0, False, tile), whole)
+                y = self._finish(y.view_as(x), x, strength, preserve_color)
+                return y.to(photos.device, photos.dtype)
+        if tile := tile or self.tile_for(width, photos.numel() // (3 * width)):
+            out = torch.empty_like(photos)
+            batch = (photos, out) if photos.ndim == 4 else (photos[None], out[None])
+            for photo, result in zip(*batch, strict=True):
+                self._tiled(photo, result, strength, preserve_color, tile)
+            return out
         x = photos.to(self.device, torch.float32)
-        height, width = x.shape[-2:]
         with memory_errors(
             f"{width}x{height} pixels", "a smaller picture, --max-size (max_size), or the device cpu"
         ):
@@ -151,7 +236,10 @@ class Stylizer:
 
     def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
         y = self.run(x if x.ndim == 4 else x[None])
-        y = y if x.ndim == 4 else y[0]
+        return self._finish(y if x.ndim == 4 else y[0], x, strength, preserve_color)
+
+    @staticmethod
+    def _finish(y: Tensor, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
         if preserve_color:
             y = keep_color(y, x).clamp(0, 1)
         return y if strength == 1 else torch.lerp(x, y, strength)

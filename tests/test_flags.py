@@ -13,12 +13,15 @@ FAST = ["photo.jpg", "--checkpoint", "model.safetensors"]
 SLOW = ["photo.jpg", "--style", "painting.jpg"]
 BOTH = [*FAST, *SLOW[1:], "--compare", "report"]
 PUSH = ["--checkpoint", "model.safetensors", "--push-to-hub", "user/repo"]
+EXPORT = ["--checkpoint", "model.safetensors", "--export", "model.onnx"]
 FIGURE = [*SLOW, "--reconstruct", "figure.png"]
 
 # A value that each flag takes.
 VALUES = {
     "--max-size": "64",
     "--strength": "0.5",
+    "--engine": "torch",
+    "--tile": "512",
     "--size": "64",
     "--style-size": "64",
     "--steps": "5",
@@ -49,17 +52,21 @@ VALUES = {
     "--output": "out.png",
     "--preserve-color": None,
     "--push-to-hub": "user/repo",
+    "--stroke-scale": "2",
+    "--export": "model.onnx",
 }
 COMMON = {"--output", "--preserve-color"}
-FAST_FLAGS = {"--max-size", "--strength"}
+ALONE = {"--push-to-hub", "--export"}  # they take no picture
+FAST_FLAGS = {"--max-size", "--stroke-scale", "--strength", "--engine", "--tile"}
 FIGURE_FLAGS = {"--size", "--steps", "--scales", "--statistic", "--preset", "--optimizer", "--learning-rate"}
 FIGURE_FLAGS |= {"--average", "--seed", "--vgg", "--pooling", "--reconstruct"}
 MODES = {
     "--checkpoint": (FAST, FAST_FLAGS | COMMON),
-    "--style": (SLOW, set(VALUES) - FAST_FLAGS - {"--sizes", "--push-to-hub"}),
+    "--style": (SLOW, set(VALUES) - FAST_FLAGS - {"--sizes", *ALONE}),
     "--compare": (BOTH, {"--sizes", "--steps"}),
     "--reconstruct": (FIGURE, FIGURE_FLAGS),
     "--push-to-hub": (PUSH, {"--push-to-hub"}),
+    "--export": (EXPORT, {"--export"}),
 }
 
 
@@ -85,7 +92,7 @@ def test_flags_that_go_with_the_mode_are_taken(mode):
 def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
     flags, allowed = MODES[mode]
     assert set(VALUES) - allowed
-    for flag in set(VALUES) - allowed - {"--push-to-hub"}:
+    for flag in set(VALUES) - allowed - ALONE:
         line = refused(capsys, parse, [*flags, *typed(flag)])
         assert f"{flag} does not go with --" in line, flag
 

@@ -95,6 +95,13 @@ def test_max_size_shrinks(infer, photos):
     assert open_image("out.png").size == (35, 55)
 
 
+def test_stroke_scale_changes_the_picture_and_not_its_size(infer, photos):
+    infer(photos / "cat.png", "-o", "plain.png")
+    infer(photos / "cat.png", "-o", "large.png", "--stroke-scale", 2.5)
+    assert open_image("large.png").size == (70, 110)
+    assert difference(Path("large.png"), Path("plain.png")) > 5
+
+
 def test_quality_changes_the_size_of_the_file(infer, photos):
     infer(photos / "cat.png", "-o", "low.jpg", "--quality", 10)
     infer(photos / "cat.png", "-o", "high.jpg", "--quality", 95)

@@ -6,20 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage
 from conftest import draw_picture, refused
 from PIL import Image
 
 from faststyle import styles
 from faststyle.checkpoint import load_model
 from faststyle.cli.infer import main
+from faststyle.images import fit, open_image, to_tensor
+from faststyle.module import imitation
 from faststyle.sheet import GAP, contact_sheet
+from faststyle.stylizer import Stylizer
 
+PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
 STYLES = ["composition_vii", "edtaonisl", "great_wave", "shipwreck", "starry_night", "the_scream"]
 
 
 def test_six_styles_come_with_the_package_in_15_megabytes():
     assert list(styles.ready()) == STYLES
-    assert sum(path.stat().st_size for path in styles.FOLDER.iterdir() if path.is_file()) < 15e6
+    assert list(styles.fast()) == [f"{name}-fast" for name in STYLES]
+    assert sum(path.stat().st_size for path in styles.FOLDER.rglob("*") if path.is_file()) < 15e6
     for name in STYLES:
         with Image.open(styles.sample(name)) as picture:
             assert max(picture.size) == 256
@@ -34,6 +40,16 @@ def test_card_of_a_ready_style_says_what_it_is(name):
     assert card["style"][0]["name"] == name and card["hardware"] and card["minutes"] > 0
     assert card["steps"] > 0 and card["data"]["photos"] > 1000
     assert card["equals"]["size"] == 512 and len(card["equals"]["each"]) == 10
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_small_network_of_each_style_paints_as_the_large_one_does(name):
+    card = styles.cards(styles.fast())[f"{name}-fast"]
+    assert card["network"]["size"] == "fast" and card["training"]["teacher"] == name
+    assert card["equals"]["size"] == 512 and len(card["equals"]["each"]) == 10
+    photo = fit(open_image(PHOTO), 256).convert("RGB")
+    large, small = (to_tensor(Stylizer.load(model)(photo)) for model in (name, f"{name}-fast"))
+    assert imitation(small[None], large[None]) < 0.15  # 1 is for the mean colour
 
 
 def test_styles_are_listed_at_once_and_without_torch():

@@ -10,7 +10,8 @@ from PIL import Image
 from faststyle import device
 from faststyle.device import has_fast_bfloat16, pick_device
 from faststyle.errors import InputError
-from faststyle.images import to_tensor
+from faststyle.images import to_image, to_tensor
+from faststyle.strokes import enlarge, shrink
 from faststyle.stylizer import Stylizer
 from faststyle.transformer import TransformerNetwork
 
@@ -105,6 +106,40 @@ def test_strength_between_is_a_blend(stylize):
     assert np.abs(half - (photo + full) / 2).max() <= 1
     quarter = np.asarray(stylize(picture, strength=0.25), float)
     assert np.abs(quarter - (0.75 * photo + 0.25 * full)).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [1.5, 2, 4])
+def test_larger_strokes_are_those_of_the_smaller_picture(stylize, scale):
+    photos = torch.stack([to_tensor(draw_picture(61, 44, seed)) for seed in (1, 2)])
+    results = stylize(photos, stroke_scale=scale)
+    assert torch.equal(results, enlarge(stylize(shrink(photos, scale)), photos))
+    assert torch.allclose(stylize(photos[0], stroke_scale=scale), results[0], atol=1e-5)
+    picture = draw_picture(61, 44, seed=1)
+    assert levels(stylize(picture, stroke_scale=scale), to_image(results[0])).max() <= 1
+    assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
+    # Tiles are of the smaller picture.
+    tiled = enlarge(stylize(shrink(photos, scale), tile=16), photos)
+    assert torch.equal(stylize(photos, tile=16, stroke_scale=scale), tiled)
+
+
+def test_larger_strokes_keep_alpha_strength_and_colours_of_the_whole_picture(stylize):
+    picture = Image.blend(Image.new("RGB", (64, 48), "gray"), draw_picture(64, 48), 0.3)
+    full = np.asarray(stylize(picture, stroke_scale=2), float)
+    half = np.asarray(stylize(picture, strength=0.5, stroke_scale=2), float)
+    assert np.abs(half - (np.asarray(picture, float) + full) / 2).max() <= 1
+    kept = to_tensor(stylize(picture, preserve_color=True, stroke_scale=2))
+    inside = (kept.amin(0) > 0.01) & (kept.amax(0) < 0.99)
+    assert (chroma(kept) - chroma(to_tensor(picture))).abs()[:, inside].max() <= 1.5 / 255
+    picture.putalpha(90)
+    pictures = stylize([picture], stroke_scale=2)
+    assert pictures[0].getchannel("A").getextrema() == (90, 90)
+    assert levels(pictures[0].convert("RGB"), stylize(picture.convert("RGB"), stroke_scale=2)).max() == 0
+
+
+@pytest.mark.parametrize("scale", [0, 0.5, -2, float("nan")])
+def test_strokes_smaller_than_the_networks_are_refused(stylize, scale):
+    with pytest.raises(InputError, match="stroke_scale must be 1"):
+        stylize(draw_picture(40, 30), stroke_scale=scale)
 
 
 def test_preserved_colours_of_a_picture_are_the_photos(stylize):

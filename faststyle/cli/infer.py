@@ -78,19 +78,52 @@ def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
     return jobs
 
 
+def stylize_one(
+    stylize: "Stylizer | AllStyles", source: Path, target: Path, arguments: argparse.Namespace
+) -> None:
+    """Stylize one picture: whole, by tiles, or by tiles from file to file."""
+    from faststyle import strips
+    from faststyle.images import fit, open_image, save_image
+    from faststyle.stylizer import Stylizer
+    from faststyle.tiles import TILE
+
+    max_size, tile = getattr(arguments, "max_size", None), getattr(arguments, "tile", None)
+    options = (getattr(arguments, "strength", 1.0), arguments.preserve_color)
+    scale = getattr(arguments, "stroke_scale", 1.0)
+    if not isinstance(stylize, Stylizer):
+        picture = stylize(open_image(source), *options, max_size, stroke_scale=scale)
+        save_image(picture, target, arguments.quality)
+    elif max_size is None and scale == 1 and strips.pixels_of(source) >= strips.LEAST:
+        with strips.stylized(source, target, arguments.quality) as (photo, out):
+            height, width, _ = photo.shape
+            tile = tile or say_tile(stylize, width, height) or TILE
+            stylize.stylize_pixels(photo[..., :3], out[..., :3], *options, tile)
+    else:
+        picture = fit(open_image(source), max_size)
+        tile = tile or say_tile(stylize, *(round(side / scale) for side in picture.size))
+        save_image(stylize(picture, *options, tile=tile, stroke_scale=scale), target, arguments.quality)
+
+
+def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
+    """The tile that a picture of this size needs, said on stderr; None where it fits into memory."""
+    tile = stylize.tile_for(width, height)
+    if tile:
+        print(
+            f"{width}x{height} pixels are too many for the memory there is now: in tiles of {tile}",
+            file=sys.stderr,
+        )
+    return tile
+
+
 def stylize_all(stylize: "Stylizer | AllStyles", jobs: list[Job], arguments: argparse.Namespace) -> int:
     """Stylize each picture, going on past those that cannot be read; the number of these."""
     from tqdm import tqdm
 
-    from faststyle.images import open_image, save_image
-
-    strength, max_size = getattr(arguments, "strength", 1.0), getattr(arguments, "max_size", None)
     failures = 0
     bar = tqdm(jobs, unit="picture", disable=len(jobs) == 1)
     for source, target in bar:
         try:
-            picture = stylize(open_image(source), strength, arguments.preserve_color, max_size)
-            save_image(picture, target, arguments.quality)
+            stylize_one(stylize, source, target, arguments)
         except (InputError, OSError) as error:
             failures += 1
             bar.write(f"error: {error}", file=sys.stderr)
@@ -118,8 +151,9 @@ def stylize(arguments: argparse.Namespace) -> int:
         from faststyle.stylizer import Stylizer
 
         model = Stylizer.load(arguments.checkpoint, *machine(arguments))
-        print(f"engine: {model}", file=sys.stderr)
         failures = stylize_all(model, jobs, arguments)
+        if failures < len(jobs):  # where nothing was done, an error is all that there is to say
+            print(f"engine: {model}", file=sys.stderr)
     else:
         from faststyle.cli.slow import optimize_all
 

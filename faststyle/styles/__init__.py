@@ -1,4 +1,7 @@
-"""The models that come with the package: NAME.safetensors, and beside each NAME.webp, a sample of it."""
+"""The models that come with the package.
+
+NAME.safetensors, beside each NAME.webp, a sample of it, and fast/NAME.safetensors, a small network.
+"""
 
 import json
 from pathlib import Path
@@ -12,6 +15,11 @@ FOLDER = Path(__file__).parent
 def ready() -> dict[str, Path]:
     """The ready styles: name to model file, in the order of the alphabet."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
+
+
+def fast() -> dict[str, Path]:
+    """The ready styles in small networks: NAME-fast to model file."""
+    return {f"{path.stem}-fast": path for path in sorted((FOLDER / "fast").glob("*.safetensors"))}
 
 
 def sample(name: str) -> Path:
@@ -30,10 +38,10 @@ def worth(card: dict[str, Any]) -> str:
     return f"more than {equals['steps'] + 1}" if evaluations is None else f"{evaluations:g}"
 
 
-def cards() -> dict[str, dict[str, Any]]:
-    """What each ready style was trained with, by name."""
+def cards(styles: dict[str, Path] | None = None) -> dict[str, dict[str, Any]]:
+    """What each of ``styles`` was trained with, by name; without them, each ready style."""
     found = {}
-    for name, path in ready().items():
+    for name, path in (ready() if styles is None else styles).items():
         # The header alone, and without torch: a list of styles must not wait for it.
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

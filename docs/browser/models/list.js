@@ -1,0 +1,1 @@
+window.STYLES = [{"name": "starry_night", "title": "The Starry Night"}];
