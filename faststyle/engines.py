@@ -1,6 +1,5 @@
 """The same network run by whatever is fastest here: torch, its compiler, OpenVINO or ONNX Runtime."""
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -14,16 +13,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from faststyle.cache import cached
 from faststyle.device import autocast
 from faststyle.errors import InputError, choose
-from faststyle.images import replacing
+from faststyle.exported import PHOTO, Exported, onnx_session
 from faststyle.transformer import SMALLEST, Inference
 
 # (B,3,H,W) float32 RGB in [0,1] to the same, any H and W; on the engine's device.
 Run = Callable[[Tensor], Tensor]
 
 GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory
-CACHED = 40  # converted models kept on the disk
 
 
 class Engine(NamedTuple):
@@ -131,9 +130,10 @@ def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> 
 
 
 def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
-    import onnxruntime
+    if isinstance(module.network, Exported):
+        return module
 
-    from faststyle.export import PHOTO, trace, write_onnx  # whose torch.export is slow to import
+    from faststyle.export import trace, write_onnx  # whose torch.export is slow to import
 
     def convert() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -141,13 +141,7 @@ def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
             write_onnx(trace(module), {}, path)
             return path.read_bytes()
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-
-    def load(made: bytes) -> Any:
-        return onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
-
-    session = cached(f"onnx {torch.__version__}", module, convert, load)
+    session = cached(f"onnx {torch.__version__}", module, convert, onnx_session)
 
     def run(images: Tensor) -> Tensor:
         if min(images.shape[-2:]) < SMALLEST:
@@ -155,40 +149,6 @@ def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
         return torch.from_numpy(session.run(None, {PHOTO: images.numpy()})[0])
 
     return run
-
-
-def cached(kind: str, module: Inference, make: Callable[[], bytes], load: Callable[[bytes], Any]) -> Any:
-    """Load what ``make`` makes of the module's weights, and keep it on the disk for the next start.
-
-    Args:
-        kind: what else it depends on: the runtime's version and options.
-        module: whose weights and layers it depends on.
-        make: takes seconds.
-        load: raises what it likes where the bytes are damaged.
-    """
-    key = hashlib.sha256(
-        f"{kind} {torch.backends.cpu.get_cpu_capability()} {module.margin} {module}".encode()
-    )
-    for weight in module.state_dict().values():
-        key.update(weight.detach().cpu().numpy().tobytes())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faststyle"
-    path = folder / key.hexdigest()[:32]
-    try:
-        loaded = load(path.read_bytes())
-        path.touch()  # the oldest are deleted
-        return loaded
-    except Exception:  # it is not there, or damaged
-        made = make()
-    if not any(isinstance(layer, torch.nn.InstanceNorm2d) for layer in module.modules()):
-        return load(made)  # frozen for one picture: it would not be asked for again
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(made)
-        for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-CACHED]:
-            old.unlink()
-    except OSError:  # a home that cannot be written to, or another process that cleans up as well
-        pass
-    return load(made)
 
 
 def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dtype], str | None]:

@@ -11,12 +11,12 @@ from torch.export import Dim, ExportedProgram
 
 from faststyle.checkpoint import HEADER, Card
 from faststyle.errors import InputError
+from faststyle.exported import PHOTO, PICTURE, onnx_session
 from faststyle.images import check_place, replacing
 from faststyle.models import find_model
 from faststyle.transformer import MARGIN, SMALLEST, Inference
 
 OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
-PHOTO, PICTURE = "photo", "picture"  # what the file calls its input and its output
 LARGEST = 32768  # pixels of a side
 CARD_FILE = f"{HEADER}.json"  # the card's place in torch.export's archive
 
@@ -99,7 +99,6 @@ def check_packages() -> None:
 
 def write_onnx(program: ExportedProgram, card: Card, path: Path) -> Run:
     """One file, weights and card in it; returns what runs the file."""
-    import onnxruntime
     from onnxscript import opset18
 
     def remainder(x, divisor):
@@ -123,7 +122,7 @@ def write_onnx(program: ExportedProgram, card: Card, path: Path) -> Run:
     model.graph.metadata_props.clear()
     model.metadata_props[HEADER] = json.dumps(card)
     onnx.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnx_session(path.read_bytes())
     return lambda photos: torch.from_numpy(session.run([PICTURE], {PHOTO: photos.numpy()})[0])
 
 

@@ -15,6 +15,7 @@ from faststyle.color import keep_color
 from faststyle.device import describe_device, memory_errors, pick_device, pick_precision
 from faststyle.engines import ENGINES, pick_engine
 from faststyle.errors import InputError
+from faststyle.exported import Exported
 from faststyle.images import fit, to_image, to_rgb, to_tensor
 from faststyle.memory import most_pixels
 from faststyle.models import find_model
@@ -27,7 +28,7 @@ class Stylizer:
     """Stylizes pictures with one trained network.
 
     Args:
-        network: the trained network.
+        network: the trained network, or what was exported of one.
         card: what it was trained with.
         device: auto, cpu, cuda, cuda:1, mps, …
         precision: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
@@ -39,13 +40,17 @@ class Stylizer:
 
     def __init__(
         self,
-        network: TransformerNetwork,
+        network: TransformerNetwork | Exported,
         card: Card,
         device: str = "auto",
         precision: str = "auto",
         engine: str = "auto",
     ):
         self.card = card
+        if isinstance(network, Exported):
+            if engine not in ("auto", "onnx"):
+                raise InputError(f"an exported model runs in the engine onnx, not in {engine}: leave it out")
+            engine, device = "onnx", "cpu" if device == "auto" else device
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.network = network.to(self.device).eval().requires_grad_(False)
@@ -60,11 +65,15 @@ class Stylizer:
     def load(
         cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto", engine: str = "auto"
     ) -> "Stylizer":
-        """Load a ready style, a model file, ``hf://user/repo``, or a blend such as ``"a:0.6,b:0.4"``.
+        """Load a ready style, a model file, ``hf://user/repo``, a blend such as ``"a:0.6,b:0.4"``, or an
+        exported model.
 
         Raises:
             InputError: no such model, not a model, or no such device, precision or engine here.
         """
+        if Path(checkpoint).suffix == ".onnx":
+            exported = Exported(Path(checkpoint))
+            return cls(exported, exported.card, device, precision, engine)
         return cls(*find_model(checkpoint), device=device, precision=precision, engine=engine)
 
     def __str__(self) -> str:
@@ -83,7 +92,7 @@ class Stylizer:
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            save_model(path, self.network, self.card)
+            save_model(path, self._weights(), self.card)
             return hub.push(path, repo, self.card, sample)
 
     @overload
@@ -167,8 +176,17 @@ class Stylizer:
 
     def tile_for(self, width: int, height: int) -> int | None:
         """The tile by which a picture of this size is stylized here now; None where it is whole."""
+        if isinstance(self.network, Exported):
+            return None
         most = most_pixels(self.network, self.device)
         return pick_tile(most, reach(self.network)) if width * height > most else None
+
+    def _weights(self) -> TransformerNetwork:
+        if isinstance(self.network, Exported):
+            raise InputError(
+                "an exported model only stylizes pictures whole: take the model it was exported from"
+            )
+        return self.network
 
     def stylize_pixels(
         self,
@@ -198,7 +216,7 @@ class Stylizer:
             return self._finish(engine(x), x, strength, preserve_color)
 
         with memory_errors(f"tiles of {tile} pixels", f"a smaller --tile (tile), such as {LEAST_TILE}"):
-            frozen = freeze(self.network, thumbnail(photo).to(self.device), self.margin)
+            frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
             engine = ENGINES[self.engine].build(Inference(frozen, 0), self.device, self.dtype)
             stylize_tiled(run, photo, out, tile, reach(frozen), self.margin)
 

@@ -3,10 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from conftest import draw_picture
 
-from faststyle import engines
-from faststyle.engines import ENGINES, Graphs, available, cached, pick_engine
+from faststyle import cache, engines
+from faststyle.cache import cached
+from faststyle.checkpoint import save_model
+from faststyle.engines import ENGINES, Graphs, available, pick_engine
 from faststyle.errors import InputError
+from faststyle.export import export
 from faststyle.stylizer import Stylizer
 from faststyle.transformer import Inference, TransformerNetwork
 
@@ -107,6 +111,43 @@ def test_stylizer_says_its_engine(network):
     assert str(stylize).startswith("torch, float32, CPU")
 
 
+# Exported models
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model's file, and what was exported of it."""
+    folder = tmp_path_factory.mktemp("exported")
+    torch.manual_seed(0)
+    save_model(folder / "model.safetensors", TransformerNetwork("fast", blocks=1), {"name": "it"})
+    export(folder / "model.safetensors", folder / "model.onnx")
+    return folder / "model.safetensors", folder / "model.onnx"
+
+
+def test_exported_model_stylizes_as_the_model_does(exported):
+    model, export = (Stylizer.load(path, "cpu", "fp32") for path in exported)
+    picture = draw_picture(50, 37)
+    picture.putalpha(100)
+    assert np.abs(np.asarray(model(picture), int) - np.asarray(export(picture), int)).max() <= 1
+    assert (export.engine, export.dtype, export.card["name"]) == ("onnx", torch.float32, "it")
+    assert export(torch.rand(2, 3, 20, 30), strength=0.5, preserve_color=True).shape == (2, 3, 20, 30)
+
+
+def test_exported_model_says_what_it_cannot(exported, tmp_path):
+    stylize = Stylizer.load(exported[1])
+    with pytest.raises(InputError, match="the model it was exported from"):
+        stylize(draw_picture(400, 300), tile=256)
+    with pytest.raises(InputError, match="the model it was exported from"):
+        stylize.push_to_hub("user/repo")
+    with pytest.raises(InputError, match="leave it out"):
+        Stylizer.load(exported[1], engine="openvino")
+    with pytest.raises(InputError, match="there is no model"):
+        Stylizer.load("nowhere.onnx")
+    (tmp_path / "broken.onnx").write_bytes(exported[1].read_bytes()[:500])
+    with pytest.raises(InputError, match="is no model that infer"):
+        Stylizer.load(tmp_path / "broken.onnx")
+
+
 # The cache
 
 
@@ -136,7 +177,7 @@ def test_other_weights_margins_and_kinds_are_made_anew(module, folder):
 
 
 def test_the_oldest_are_deleted(module, folder, monkeypatch):
-    monkeypatch.setattr(engines, "CACHED", 3)
+    monkeypatch.setattr(cache, "CACHED", 3)
     for number in range(5):
         cached(str(number), module, lambda: b"made", bytes)
     assert len(list(folder.iterdir())) == 3

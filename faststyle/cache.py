@@ -1,0 +1,48 @@
+"""What takes seconds to make of a network's weights, kept in the user's cache folder for the next start."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faststyle.images import replacing
+from faststyle.transformer import Inference
+
+CACHED = 40  # files kept, the newest
+
+
+def cached(kind: str, module: Inference, make: Callable[[], bytes], load: Callable[[bytes], Any]) -> Any:
+    """Load what ``make`` makes of the module's weights, and keep it on the disk for the next start.
+
+    Args:
+        kind: what else it depends on: the runtime's version and options.
+        module: whose weights and layers it depends on.
+        make: takes seconds.
+        load: raises what it likes where the bytes are damaged.
+    """
+    key = hashlib.sha256(
+        f"{kind} {torch.backends.cpu.get_cpu_capability()} {module.margin} {module}".encode()
+    )
+    for weight in module.state_dict().values():
+        key.update(weight.detach().cpu().numpy().tobytes())
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faststyle"
+    path = folder / key.hexdigest()[:32]
+    try:
+        loaded = load(path.read_bytes())
+        path.touch()  # the oldest are deleted
+        return loaded
+    except Exception:  # it is not there, or damaged
+        made = make()
+    if not any(isinstance(layer, torch.nn.InstanceNorm2d) for layer in module.modules()):
+        return load(made)  # frozen for one picture: it would not be asked for again
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(made)
+        for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-CACHED]:
+            old.unlink()
+    except OSError:  # a home that cannot be written to, or another process that cleans up as well
+        pass
+    return load(made)
