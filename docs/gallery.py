@@ -18,7 +18,7 @@ from faststyle import Stylizer, optimize
 from faststyle.device import keep_freed_memory
 from faststyle.images import find_images, fit, open_image, save_image
 from faststyle.sheet import contact_sheet
-from faststyle.styles import cards, worth
+from faststyle.styles import cards, fast, worth
 
 DOCS = Path(__file__).parent
 PHOTOS = Path(skimage.__file__).parent / "data"
@@ -95,6 +95,16 @@ def blend_picture() -> Image.Image:
     return column(rows)
 
 
+def fast_picture() -> Image.Image:
+    """A photo in each style, by the usual network and by the small one, side by side."""
+    pictures = {}
+    for name in cards():
+        photo = photos(STYLE_PHOTOS)[len(pictures) // 2 % len(STYLE_PHOTOS)]
+        for model in (name, f"{name}-fast"):
+            pictures[model] = fit(square(Stylizer.load(model)(photo)), 300)
+    return contact_sheet(pictures)
+
+
 def strokes_picture() -> Image.Image:
     """A large photo, and its stylizations with strokes of three sizes."""
     photo = Image.fromarray(datasets.face())
@@ -107,11 +117,14 @@ def strokes_picture() -> Image.Image:
 
 def table() -> str:
     """What each style is worth, in a row."""
+    small = cards(fast())
     rows = [
-        f"| [{name}](#{name}) | {card['painting']['title']}, {card['painting']['artist']} | {worth(card)} |"
+        f"| [{name}](#{name}) | {card['painting']['title']}, {card['painting']['artist']} "
+        f"| {worth(card)} | {worth(small[f'{name}-fast'])} |"
         for name, card in cards().items()
     ]
-    return "\n".join(["| style | painting | evaluations of L-BFGS |", "| --- | --- | --- |", *rows]) + "\n"
+    head = ["| style | painting | evaluations of L-BFGS | of NAME-fast |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def section(name: str, card: dict) -> str:
@@ -160,6 +173,7 @@ def main() -> None:
 
     save_image(readme_picture([*cards()]), DOCS / "pictures" / "readme.webp", quality=80)
     save_image(blend_picture(), DOCS / "pictures" / "blends.webp", quality=80)
+    save_image(fast_picture(), DOCS / "pictures" / "fast.webp", quality=80)
     save_image(strokes_picture(), DOCS / "pictures" / "strokes.webp", quality=80)
     for name in arguments.only:
         save_image(

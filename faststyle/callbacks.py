@@ -17,6 +17,7 @@ from faststyle.device import describe_device
 from faststyle.errors import InputError
 from faststyle.images import replacing, save_image, to_image
 from faststyle.module import StyleTransfer
+from faststyle.transformer import MARGIN
 
 
 class Previews(pl.Callback):
@@ -47,7 +48,7 @@ class Previews(pl.Callback):
         count = min(self.photos, len(held_out))
         photos = torch.stack([held_out[i][0] for i in range(count)]).to(module.device) / 255
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            stylized = module(photos).float().clamp(0, 1)
+            stylized = module(photos, MARGIN).float().clamp(0, 1)
         grid = torchvision.utils.make_grid(torch.cat([photos, stylized]), nrow=count, padding=4, pad_value=1)
         folder = Path(trainer.default_root_dir) / "previews"
         save_image(to_image(grid), folder / f"step_{trainer.global_step:06d}.png")

@@ -127,9 +127,9 @@ class StyleTransfer(pl.LightningModule):
             self.network.compile()
             self.vgg.compile()
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """Stylize (B,3,H,W), RGB in [0,1]; the result's values may leave [0,1] a little."""
-        return self.network(photos)
+    def forward(self, photos: Tensor, margin: int = 0) -> Tensor:
+        """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
+        return self.network(photos, margin)
 
     def losses(self, photos: Tensor, alone: bool = False) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos.
