@@ -1,5 +1,6 @@
 """The web page without a browser: its work, its limits, and the server as a client sees it."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from conftest import draw_picture, refused, sample
 from PIL import Image
 from web_server import serving
@@ -20,6 +20,7 @@ pytest.importorskip("gradio")
 
 from gradio_client import Client, handle_file
 
+from faststyle import engines, stylizer
 from faststyle.checkpoint import load_model
 from faststyle.errors import InputError
 from faststyle.styles import ready
@@ -106,10 +107,10 @@ def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monk
 
 def test_painted_photo_differs_and_not_at_strength_0(photo, style):
     before = pictures.open_upload(photo, "photo", 64)
-    after = stylize.paint(before, style, 1.0, False)
+    after = stylize.paint(before, shelf.load(style.model), 1.0, False)
     assert before.size == after.size and max(after.size) == 64
     assert np.abs(np.asarray(before, float) - np.asarray(after, float)).mean() > 10
-    assert stylize.paint(before, style, 0.0, False).tobytes() == before.tobytes()
+    assert stylize.paint(before, shelf.load(style.model), 0.0, False).tobytes() == before.tobytes()
 
 
 def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_path):
@@ -122,21 +123,13 @@ def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_p
     assert field is None and "letter.jpg is not a picture" in line
 
 
-def test_what_memory_cannot_hold_is_told_without_flags(style, monkeypatch):
+def test_what_memory_cannot_hold_is_told_without_flags():
     def full(*_):
         raise InputError("9x9 pixels do not fit into memory: take --max-size")
 
-    monkeypatch.setattr(stylize, "load", lambda model: full)
     with pytest.raises(InputError, match="choose a smaller photo") as caught:
-        stylize.paint(draw_picture(40, 30), style, 1.0, False)
+        stylize.paint(draw_picture(40, 30), full, 1.0, False)
     assert "40 × 30" in str(caught.value) and "--" not in str(caught.value)
-
-
-def test_memory_is_that_of_the_device(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 << 30, 80 << 30))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 1 << 30)
-    assert stylize.memory(torch.device("cuda")) == 6 << 30
-    assert stylize.memory(torch.device("cpu")) > 0
 
 
 def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, style, tmp_path):
@@ -172,14 +165,14 @@ def test_long_chinese_names_are_cut(style, tmp_path):
     assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
 
 
-def test_photo_that_memory_cannot_hold_is_brought_down_and_the_line_says_so(
-    photo, style, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(stylize, "memory", lambda device: 2 * 2400 * stylize.BYTES_PER_PIXEL)
-    path, line = stylize.full_size(photo, NAME, style, 1.0, False, str(tmp_path))
+def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(style, tmp_path, monkeypatch):
+    sample("coffee", 600).save(tmp_path / "beach.png")
+    monkeypatch.setattr(stylizer, "most_pixels", lambda network, device: 2400)
+    monkeypatch.setattr(stylizer.Stylizer, "_run", lambda *_: pytest.fail("whole"))
+    path, line = stylize.full_size(str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path))
     with Image.open(path) as picture:
-        assert picture.width * picture.height <= 2400 and picture.size == (60, 40)
-    assert "The photo has 120 × 80" in line
+        assert picture.size == (600, 400)
+    assert "600 × 400" in line
 
 
 # Styles
@@ -204,6 +197,18 @@ def test_style_is_found_among_the_ready_ones_and_ones_own(style):
             shelf.find(name, {})
 
 
+def test_ones_own_style_leaves_nothing_converted_on_the_disk(style, tmp_path, monkeypatch):
+    def build(module, device, dtype):
+        pytest.fail("converted")
+
+    fastest = engines.Engine(build, lambda device, dtype: None)
+    monkeypatch.setitem(engines.ENGINES, "openvino", fastest)
+    own = Path(shutil.copy(style.model, tmp_path))
+    assert shelf.open_model(own).engine == "torch"
+    with pytest.raises(pytest.fail.Exception, match="converted"):
+        shelf.open_model(style.model)
+
+
 def test_each_style_has_a_picture_in_the_page(style):
     css = shelf.sample_css({NAME: style})
     assert f'value="{NAME}"' in css and 'url("data:image/jpeg;base64,' in css
@@ -224,7 +229,8 @@ def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
         model, kept = run.keep(str(tmp_path))
     assert model.name == "mine.safetensors" and load_model(model)[1]["steps"] == 2
     style = shelf.Style("Mine", model, kept, kept)
-    assert stylize.paint(pictures.open_upload(photo, "photo", 32), style, 1.0, False).size == (32, 21)
+    small = pictures.open_upload(photo, "photo", 32)
+    assert stylize.paint(small, shelf.load(model), 1.0, False).size == (32, 21)
     assert free_again() and not list(tmp_path.glob("training_*"))
     shelf.forget({"mine": style})
     assert not model.parent.exists()

@@ -46,9 +46,12 @@ def leave(request: gr.Request) -> None:
 
 
 def warm_up() -> None:
-    """The first pass of a process takes longest: let nobody wait for it."""
+    """The first pass of a process takes longest, and OpenVINO's conversion seconds: let nobody wait."""
     photo = open_upload(str(PHOTOS / EXAMPLES["Coffee"]), "photo", 1024)
-    stylize.paint(photo, shelf.ready_styles()[shelf.FAVOURITE], 1.0, False)
+    ready = shelf.ready_styles()
+    stylize.paint(photo, shelf.load(ready[shelf.FAVOURITE].model), 1.0, False)
+    for style in ready.values():
+        shelf.load(style.model)
 
 
 def serve(host: str, port: int) -> None:

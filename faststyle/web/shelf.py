@@ -83,9 +83,15 @@ def sample_css(shelf: Shelf) -> str:
     return f"<style>{' '.join(rules)}</style>"
 
 
-@lru_cache(32)  # 1.7 MB each
-def load(model: Path) -> Stylizer:
-    return Stylizer.load(model)
+def open_model(model: Path) -> Stylizer:
+    """A stylizer that nobody else uses: on OpenVINO one picture waits for the other's end.
+
+    A person's own style runs on torch, for what OpenVINO converts would stay on the disk.
+    """
+    return Stylizer.load(model, engine="auto" if model in styles.ready().values() else "torch")
+
+
+load = lru_cache(32)(open_model)  # shared: on torch 1.7 MB each, on OpenVINO what its largest picture took
 
 
 def forget(shelf: Shelf) -> None:

@@ -9,20 +9,20 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.images import save_image
+from faststyle.stylizer import Stylizer
 from faststyle.web.pictures import open_upload
-from faststyle.web.shelf import Style, load
+from faststyle.web.shelf import Style, open_model
 
 SIZES = (512, 768, 1024, 1536, 2048)  # of a preview's longer side
 MAX_JPEG = 65_500  # pixels of a side, as libjpeg has it
 
 
-def paint(picture: Image.Image, style: Style, strength: float, keep_color: bool) -> Image.Image:
+def paint(picture: Image.Image, stylize: Stylizer, strength: float, keep_color: bool) -> Image.Image:
     """Stylize a picture.
 
     Raises:
         InputError: it does not fit into memory.
     """
-    stylize = load(style.model)
     try:
         return stylize(picture, strength, keep_color)
     except InputError as error:
@@ -50,7 +50,7 @@ def cut(name: str) -> str:
 def full_size(
     photo: str | None, name: str, style: Style, strength: float, keep_color: bool, folder: str
 ) -> tuple[Path, str]:
-    """Stylize an uploaded photo at its own size, into a file.
+    """Stylize an uploaded photo at its own size, into a file; by tiles where it does not fit into memory.
 
     Args:
         photo: the upload.
@@ -61,11 +61,13 @@ def full_size(
         The file, and a line about it.
 
     Raises:
-        InputError: no photo, not one that can be read, or one that does not fit into memory.
+        InputError: no photo, not one that can be read, or not even a tile fits into memory.
     """
     started = time.perf_counter()
-    result = paint(open_upload(photo, "photo"), style, strength, keep_color)
+    picture = open_upload(photo, "photo")
     assert photo is not None
+    # Minutes, perhaps: previews of the same style shall not wait for it.
+    result = paint(picture, open_model(style.model), strength, keep_color)
     path = Path(tempfile.mkdtemp(dir=folder)) / file_name(photo, name, result)
     save_image(result, path, quality=95)
     seconds = time.perf_counter() - started

@@ -53,7 +53,7 @@ def show(
         return None, EMPTY, wrong(error)
     try:
         style = shelf.find(name, own)
-        after = stylize.paint(before, style, strength, keep_color)
+        after = stylize.paint(before, shelf.load(style.model), strength, keep_color)
     except InputError as error:
         return gr.skip(), EMPTY, wrong(error)
     seconds = time.perf_counter() - started
