@@ -34,7 +34,7 @@ from benchmarks import inference_gpu, lite_peer
 from benchmarks.ceiling import matmul, precision, work
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, LITE, OURS, Row, draw, print_table, write_csv
-from faststyle.device import describe_device, pick_device, pick_precision
+from faststyle.device import describe_device, keep_freed_memory, pick_device, pick_precision
 from faststyle.engines import available, pick_engine
 from faststyle.errors import InputError
 from faststyle.images import find_images, open_image
@@ -178,6 +178,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    keep_freed_memory()  # as infer.py does
     device, photos = pick_device(arguments.device), find_photos(arguments.photos)
     sizes = arguments.sizes or [*SIZES, *(["3840x2160"] if device.type == "cuda" else [])]
     torch.set_float32_matmul_precision("high")  # on a GPU, as convolutions have it unasked

@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,6 @@ from faststyle.transformer import SMALLEST, Inference
 # (B,3,H,W) float32 RGB in [0,1] to the same, any H and W; on the engine's device.
 Run = Callable[[Tensor], Tensor]
 
-LARGE = 3 * 2**21  # values of a picture whose working memory is given back: two megapixels
 GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory
 
 
@@ -126,11 +124,7 @@ def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> 
         if min(images.shape[-2:]) < SMALLEST:  # it was traced with a picture that needs no filling up
             return module(images)
         # A request of its own: it costs nothing, and serves one thread.
-        result = model.create_infer_request().infer([images.numpy()], share_inputs=True)[0]
-        if images.numel() > LARGE:
-            with suppress(RuntimeError):  # another thread is at work
-                model.release_memory()
-        return torch.from_numpy(result)
+        return torch.from_numpy(model.create_infer_request().infer([images.numpy()], share_inputs=True)[0])
 
     return run
 

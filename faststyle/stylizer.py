@@ -176,7 +176,7 @@ class Stylizer:
 
     def tile_for(self, width: int, height: int) -> int | None:
         """The tile by which a picture of this size is stylized here now; None where it is whole."""
-        if isinstance(self.network, Exported):
+        if isinstance(self.network, Exported) or max(width, height) <= LEAST_TILE:
             return None
         most = most_pixels(self.network, self.device)
         return pick_tile(most, reach(self.network)) if width * height > most else None

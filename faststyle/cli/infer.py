@@ -136,6 +136,7 @@ def machine(arguments: argparse.Namespace) -> tuple[str, str, str]:
 
 def stylize(arguments: argparse.Namespace) -> int:
     """Write a stylization of each picture, and say where; the number of those that failed."""
+    from faststyle.device import keep_freed_memory
     from faststyle.models import label
 
     if arguments.checkpoint:
@@ -143,6 +144,7 @@ def stylize(arguments: argparse.Namespace) -> int:
     else:
         name = "+".join(Path(style).stem for style in arguments.style)
     jobs = plan(arguments.inputs, arguments.output, name)
+    keep_freed_memory()
     if arguments.checkpoint == "all":
         from faststyle.sheet import AllStyles
 
