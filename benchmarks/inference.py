@@ -10,7 +10,7 @@ round each has one turn with the same photo. It prints a table of medians and wr
 and inference.png.
 
 On a CPU, pictures of more than three megapixels are for ours alone, by the engine that it chooses
-itself, in two rounds. On a GPU 3840×2160 is added, and a second table (benchmarks/inference_gpu.py).
+itself, in three rounds. On a GPU 3840×2160 is added, and a second table (benchmarks/inference_gpu.py).
 """
 
 import argparse
@@ -178,19 +178,20 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    keep_freed_memory()  # as infer.py does
     device, photos = pick_device(arguments.device), find_photos(arguments.photos)
     sizes = arguments.sizes or [*SIZES, *(["3840x2160"] if device.type == "cuda" else [])]
     torch.set_float32_matmul_precision("high")  # on a GPU, as convolutions have it unasked
     print(f"{describe_device(device)}, torch {torch.__version__}\n")
     with ExitStack() as stack:
         entrants = list(contestants(arguments, device, stack))
+        if all(one.name.startswith(OURS) for one in entrants):
+            keep_freed_memory()  # as infer.py does; the peers' commands do not, whom it would help as well
         rows: list[Row] = []
         for size in map(parse_size, sizes):
             large = device.type == "cpu" and size[0] * size[1] > LARGE
             some = [one for one in entrants if one.usual] if large else entrants
             if some:
-                rows += measure(some, photos, size, 2 if large else arguments.rounds, device)
+                rows += measure(some, photos, size, 3 if large else arguments.rounds, device)
     if not rows:
         sys.exit("error: there is nobody to measure")
     print_table(rows)
