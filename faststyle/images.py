@@ -67,15 +67,20 @@ def open_image(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any picture to upright sRGB: mode RGB, or RGBA where it has transparency."""
-    image = ImageOps.exif_transpose(image)
+    """Bring any picture to upright sRGB: mode RGB, or RGBA where it has transparency.
+
+    One that is so already comes back itself; otherwise it is another.
+    """
+    if image.mode == "RGB" and not image.info and not image.getexif():
+        return image
+    image = ImageOps.exif_transpose(image)  # a copy, turned or not
     profile = image.info.get("icc_profile")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode.startswith("I") or image.mode == "F":
         image = to_8_bit(image)
     if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
         image = to_srgb(image, profile)
-    image = image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
     image.info.clear()  # it no longer has the file's orientation or profile
     if alpha is not None:
         image.putalpha(alpha)

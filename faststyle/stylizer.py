@@ -162,13 +162,14 @@ class Stylizer:
                 f"expected a PIL picture, a list of them, or a tensor, not {type(picture).__name__}"
             )
         picture = fit(to_rgb(picture), max_size)
+        opaque = picture if picture.mode == "RGB" else picture.convert("RGB")
         if stroke_scale == 1 and (tile := tile or self.tile_for(*picture.size)):
-            pixels = np.array(picture.convert("RGB"))
+            pixels = np.array(opaque)
             stylized = np.empty_like(pixels)
             self.stylize_pixels(pixels, stylized, strength, preserve_color, tile)
             result = Image.fromarray(stylized)
         else:
-            photo = to_tensor(picture.convert("RGB"))
+            photo = to_tensor(opaque)
             result = to_image(self._stylize_tensor(photo, strength, preserve_color, tile, stroke_scale))
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))

@@ -109,7 +109,7 @@ def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
     tile = stylize.tile_for(width, height)
     if tile:
         print(
-            f"{width}x{height} pixels are too many for the memory there is now: in tiles of {tile}",
+            f"{width}x{height} pixels are too many to stylize whole: in tiles of {tile}",
             file=sys.stderr,
         )
     return tile
