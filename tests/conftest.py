@@ -1,6 +1,7 @@
 """Small pictures, networks and models that the tests share; everything is made here, nothing downloaded."""
 
 import io
+import shutil
 from pathlib import Path
 
 import datasets
@@ -29,6 +30,18 @@ def torch_alone(request, monkeypatch, tmp_path_factory):
     if request.module.__name__ != "test_engines":
         alone = engines.ENGINES["openvino"]._replace(missing=lambda device, dtype: "not in this test")
         monkeypatch.setitem(engines.ENGINES, "openvino", alone)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium, driven by Playwright."""
+    playwright, chromium = pytest.importorskip("playwright.sync_api"), shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:

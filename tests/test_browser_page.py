@@ -53,14 +53,6 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(folder, browser):
     """The page, opened as a file: it may ask nobody."""
@@ -166,10 +158,10 @@ def test_keyboard_reaches_everything_and_everything_has_a_name(page, tmp_path):
     choose(page, tmp_path / "a.png")
     news(page, " s at ")
     reached = []
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id"))
-    assert reached == ["photo", "size", "jpeg", "png"]
+    assert reached == ["photo", "style", "size", "jpeg", "png"]
     tree = page.locator("body").aria_snapshot()
     found = re.findall(r"- '?(button|combobox|img)\b(.*)", tree)
     assert len(found) >= 5

@@ -1,4 +1,4 @@
-"""Put models beside the page: ``python docs/browser/make.py starry_night-fast great_wave-fast`` (extra ``onnx``).
+"""Put models beside the page (extra ``onnx``): ``python docs/browser/make.py starry_night-fast``.
 
 Each is exported, checked, and written to models/NAME.js, as base64 of gzip: a page that was opened as
 a file may load scripts, but fetch no models. models/list.js names them in the order given, and models
