@@ -10,8 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from faststyle.stylizer import MARGIN
-from faststyle.transformer import TransformerNetwork
+from faststyle.transformer import MARGIN, TransformerNetwork
 
 SHAPES = (1024, 2048, 4096, 8192)  # of square matrices
 MOST = 0.5  # seconds that a matrix product may take, by the one before it
@@ -68,11 +67,6 @@ def per_pixel(network: TransformerNetwork) -> float:
         side //= 2
         total += taps(layer[0]) / side**2
     return total + taps(network.last)
-
-
-def precision(engine: str, dtype: torch.dtype) -> torch.dtype:
-    """What an engine computes in when it is asked for ``dtype``: ONNX Runtime has float32 alone."""
-    return torch.float32 if engine == "onnx" else dtype
 
 
 def matmul(device: torch.device, dtype: torch.dtype) -> float:

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.ceiling import precision
 from faststyle.device import pick_device, pick_precision
 from faststyle.engines import available
 from faststyle.images import find_images, fit, open_image
@@ -60,7 +59,7 @@ def main() -> None:
             dtype = pick_precision(asked, device)
             for name in arguments.engines or available(device, dtype):
                 stylize = Stylizer.load(model, device=str(device), precision=asked, engine=name)
-                engines[f"{str(precision(name, dtype)).removeprefix('torch.')} | {name}"] = stylize
+                engines[f"{str(stylize.dtype).removeprefix('torch.')} | {name}"] = stylize
         counts = {name: np.zeros(256, dtype=np.int64) for name in engines}
         for path in paths:
             photo = fit(open_image(path).convert("RGB"), arguments.size)

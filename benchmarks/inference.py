@@ -31,7 +31,7 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from benchmarks import inference_gpu, lite_peer
-from benchmarks.ceiling import matmul, precision, work
+from benchmarks.ceiling import matmul, work
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, LITE, OURS, Row, draw, print_table, write_csv
 from faststyle.device import describe_device, keep_freed_memory, pick_device, pick_precision
@@ -79,7 +79,7 @@ def ours(title: str, model: str, device: torch.device, wanted: Callable[[str], b
         except InputError as error:
             print(f"Without {name}: {error}\n")
             continue
-        yield Contestant(name, timed(stylize), stylize.network, precision(engine, dtype), engine == usual)
+        yield Contestant(name, timed(stylize), stylize.network, stylize.dtype, engine == usual)
 
 
 def contestants(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from faststyle import transformer
 from faststyle.images import replacing
 from faststyle.transformer import Inference
 
@@ -19,16 +20,15 @@ def cached(kind: str, module: Inference, make: Callable[[], bytes], load: Callab
 
     Args:
         kind: what else it depends on: the runtime's version and options.
-        module: whose weights and layers it depends on.
+        module: whose weights, layers and code it depends on.
         make: takes seconds.
         load: raises what it likes where the bytes are damaged.
     """
-    key = hashlib.sha256(
-        f"{kind} {torch.backends.cpu.get_cpu_capability()} {module.margin} {module}".encode()
-    )
+    facts = kind, torch.backends.cpu.get_cpu_capability(), module.margin, module, module.network.config
+    key = hashlib.sha256(f"{facts}".encode() + Path(transformer.__file__).read_bytes())
     for weight in module.state_dict().values():
         key.update(weight.detach().cpu().numpy().tobytes())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faststyle"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "faststyle"  # noqa: PTH111
     path = folder / key.hexdigest()[:32]
     try:
         loaded = load(path.read_bytes())

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from faststyle.errors import InputError, first_line
-from faststyle.transformer import TransformerNetwork
+from faststyle.transformer import MARGIN, TransformerNetwork
 
 FORMAT_VERSION = 1
 HEADER = "faststyle"  # the key of our JSON among a safetensors file's metadata
@@ -87,6 +87,11 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
             f"{path} says that it is a network {config}, but its weights do not fit ({first_line(error)})"
         ) from None
     return network.eval().requires_grad_(False), card
+
+
+def margin_of(card: Card) -> int:
+    """Pixels of a model's mirrored frame; none for a peer's, whose pictures are so the same as there."""
+    return 0 if "source" in card else MARGIN
 
 
 def is_safetensors(path: Path) -> bool:

@@ -74,8 +74,8 @@ def memory_errors(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     # On the CPU torch has no exception of its own for it.
-    except RuntimeError as error:
-        if "memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise InputError(f"{what} do not fit into memory: take {remedy}") from None
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,13 +17,14 @@ from torch import Tensor
 from faststyle.cache import cached
 from faststyle.device import autocast
 from faststyle.errors import InputError, choose
-from faststyle.exported import PHOTO, Exported, onnx_session
+from faststyle.exported import Exported, run_onnx
 from faststyle.transformer import SMALLEST, Inference
 
 # (B,3,H,W) float32 RGB in [0,1] to the same, any H and W; on the engine's device.
 Run = Callable[[Tensor], Tensor]
 
 GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory
+LARGEST_GRAPH = 3 * 2**23  # values of a picture: beyond eight megapixels kernels start while others run
 
 
 class Engine(NamedTuple):
@@ -67,10 +69,16 @@ class Graphs:
     """Records a CUDA graph for each size, and plays it: a small network's kernels start faster so."""
 
     def __init__(self, run: Run):
-        self.run = run
+        self.run, self.lock = run, threading.Lock()
         self.recorded: OrderedDict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = OrderedDict()
 
     def __call__(self, images: Tensor) -> Tensor:
+        if images.numel() > LARGEST_GRAPH:
+            return self.run(images)
+        with self.lock, torch.cuda.device(images.device):
+            return self.play(images)
+
+    def play(self, images: Tensor) -> Tensor:
         if images.shape not in self.recorded:
             self.recorded[images.shape] = self.record(images)
             if len(self.recorded) > GRAPHS:
@@ -133,7 +141,7 @@ def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
     if isinstance(module.network, Exported):
         return module
 
-    from faststyle.export import trace, write_onnx  # whose torch.export is slow to import
+    from faststyle.export import OPSET, trace, write_onnx  # whose torch.export is slow to import
 
     def convert() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -141,14 +149,8 @@ def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
             write_onnx(trace(module), {}, path)
             return path.read_bytes()
 
-    session = cached(f"onnx {torch.__version__}", module, convert, onnx_session)
-
-    def run(images: Tensor) -> Tensor:
-        if min(images.shape[-2:]) < SMALLEST:
-            return module(images)
-        return torch.from_numpy(session.run(None, {PHOTO: images.numpy()})[0])
-
-    return run
+    run = cached(f"onnx {torch.__version__} {OPSET}", module, convert, run_onnx)
+    return lambda images: module(images) if min(images.shape[-2:]) < SMALLEST else run(images)
 
 
 def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dtype], str | None]:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from faststyle.checkpoint import HEADER, Card
+from faststyle.checkpoint import HEADER, Card, margin_of
 from faststyle.errors import InputError
-from faststyle.exported import PHOTO, PICTURE, onnx_session
+from faststyle.exported import PHOTO, PICTURE, run_onnx
 from faststyle.images import check_place, replacing
 from faststyle.models import find_model
-from faststyle.transformer import MARGIN, SMALLEST, Inference
+from faststyle.transformer import SMALLEST, Inference
 
 OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
 LARGEST = 32768  # pixels of a side
@@ -34,8 +34,7 @@ def inference(checkpoint: str | Path) -> tuple[Inference, Card]:
         InputError: no such model, or not a model.
     """
     network, card = find_model(checkpoint)
-    # A peer's model gives the very picture that it gives there.
-    return Inference(network, 0 if "source" in card else MARGIN).eval(), card
+    return Inference(network, margin_of(card)).eval(), card
 
 
 def trace(module: Inference) -> ExportedProgram:
@@ -82,7 +81,8 @@ def export(checkpoint: str | Path, path: str | Path) -> str:
     module, card = inference(checkpoint)
     check_place(path)
     with replacing(path) as temporary, torch.no_grad():
-        apart = distance(module, WRITERS[kind](trace(module), card, temporary))
+        WRITERS[kind](trace(module), card, temporary)
+        apart = distance(module, READERS[kind](temporary))
         if not apart <= ALLOWED:  # so that nan is refused too
             raise RuntimeError(f"{path} was not written: it would be {apart:.5f} from torch's picture")
     opset = f"opset {OPSET}, " if kind == ".onnx" else ""
@@ -97,8 +97,8 @@ def check_packages() -> None:
         raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install -e '.[onnx]'")
 
 
-def write_onnx(program: ExportedProgram, card: Card, path: Path) -> Run:
-    """One file, weights and card in it; returns what runs the file."""
+def write_onnx(program: ExportedProgram, card: Card, path: Path) -> None:
+    """One file, weights and card in it."""
     from onnxscript import opset18
 
     def remainder(x, divisor):
@@ -122,21 +122,26 @@ def write_onnx(program: ExportedProgram, card: Card, path: Path) -> Run:
     model.graph.metadata_props.clear()
     model.metadata_props[HEADER] = json.dumps(card)
     onnx.save(path, external_data=False)
-    session = onnx_session(path.read_bytes())
-    return lambda photos: torch.from_numpy(session.run([PICTURE], {PHOTO: photos.numpy()})[0])
 
 
-def write_archive(program: ExportedProgram, card: Card, path: Path) -> Run:
-    """torch.export's archive, with the card beside the graph; returns what runs the file."""
+def write_archive(program: ExportedProgram, card: Card, path: Path) -> None:
+    """torch.export's archive, with the card beside the graph."""
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # lines of our source, and the folder that it lies in
     with path.open("wb") as file:  # since torch would have the name end in .pt2
         torch.export.save(program, file, extra_files={CARD_FILE: json.dumps(card)})
+
+
+def open_archive(path: Path) -> Run:
     with path.open("rb") as file:
         return torch.export.load(file).module()
 
 
 WRITERS = {".onnx": write_onnx, ".pt2": write_archive}
+READERS: dict[str, Callable[[Path], Run]] = {
+    ".onnx": lambda path: run_onnx(path.read_bytes()),
+    ".pt2": open_archive,
+}
 
 
 def distance(module: Inference, run: Run) -> float:

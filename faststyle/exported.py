@@ -1,6 +1,7 @@
 """Models that were exported to ONNX, run by ONNX Runtime; alone knows how to start it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from faststyle.checkpoint import HEADER
 from faststyle.errors import InputError, first_line
+from faststyle.transformer import SMALLEST
 
 PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its output
 
@@ -30,20 +32,32 @@ class Exported(nn.Module):
         if not path.is_file():
             raise InputError(f"there is no model {path}: infer.py --export writes one, or check the path")
         try:
-            self.session = onnx_session(path.read_bytes())
-            self.card = json.loads(self.session.get_modelmeta().custom_metadata_map[HEADER])
+            session = start(path.read_bytes())
+            self.card = json.loads(session.get_modelmeta().custom_metadata_map[HEADER])
         except ImportError:
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
         except Exception as error:  # onnxruntime's have no ancestor of their own
             raise InputError(f"{path} is no model that infer.py exported ({first_line(error)})") from None
+        self.run = runner(session)
 
     def forward(self, images: Tensor, margin: int) -> Tensor:
-        return torch.from_numpy(self.session.run([PICTURE], {PHOTO: images.numpy()})[0])
+        if min(images.shape[-2:]) < SMALLEST:
+            raise InputError(f"an exported model takes pictures of {SMALLEST} pixels a side and more")
+        return self.run(images)
 
 
-def onnx_session(model: bytes) -> Any:
+def run_onnx(model: bytes) -> Callable[[Tensor], Tensor]:
+    """What runs the bytes of an ONNX file: (B,3,H,W) to the same."""
+    return runner(start(model))
+
+
+def start(model: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def runner(session: Any) -> Callable[[Tensor], Tensor]:
+    return lambda images: torch.from_numpy(session.run([PICTURE], {PHOTO: images.numpy()})[0])

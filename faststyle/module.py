@@ -45,7 +45,7 @@ class StyleTransfer(pl.LightningModule):
         style_size: longer side of the style picture in pixels: larger gives larger strokes, which
             come out as large in pictures of any size.
         style_blend: a weight for each of several style pictures; equal shares without it.
-        size: network size: half, full with twice the channels, or fast with a third of half's time.
+        size: network size: half, full with twice the channels, or fast with about half of half's time.
         blocks: number of residual blocks; the size's own without it.
         init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
             steps so.
@@ -85,10 +85,11 @@ class StyleTransfer(pl.LightningModule):
             ("learning_rate", learning_rate, 0),
             ("warmup", warmup, 0),
             ("teacher_weight", teacher_weight, 0),
-            ("alone", alone, 0),
         ):
             if value < least:
                 raise InputError(f"--model.{name} must be at least {least}, not {value}")
+        if not 0 <= alone <= 1:
+            raise InputError(f"--model.alone is a share, from 0 to 1, not {alone}")
         # Not init: a run that resumes has its weights in its own state.
         self.save_hyperparameters(ignore="init")
         self.start: Card | None = None  # the model that it started from
@@ -186,7 +187,7 @@ class StyleTransfer(pl.LightningModule):
             key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
         }
         names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
-        if self.teacher:
+        if settings["teacher"] is not None:
             settings["teacher"] = label(settings["teacher"])
         settings |= {name: getattr(self.objective, name) for name in names}
         return {"style": styles, "steps": self.global_step, "init": self.start, "training": settings}

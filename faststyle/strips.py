@@ -1,6 +1,6 @@
 """Picture files too large for Pillow, read and written in strips by libvips, through files of raw pixels.
 
-``pip install 'faststyle[large]'`` brings libvips; without it Pillow reads pictures whole.
+``pip install -e '.[large]'`` brings libvips; without it Pillow reads pictures whole.
 """
 
 import importlib.util
@@ -33,6 +33,8 @@ def pixels_of(path: Path) -> int:
 
 def read_strips(path: Path, raw: Path) -> np.ndarray:
     """Decode a picture into a file of raw pixels: upright and in sRGB, as ``images.open_image`` does.
+
+    But for CMYK without a profile, for which libvips has one of its own.
 
     Args:
         path: the picture.

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle import hub
-from faststyle.checkpoint import Card, save_model
+from faststyle.checkpoint import Card, margin_of, save_model
 from faststyle.color import keep_color
 from faststyle.device import describe_device, memory_errors, pick_device, pick_precision
 from faststyle.engines import ENGINES, pick_engine
@@ -21,7 +21,7 @@ from faststyle.memory import most_pixels
 from faststyle.models import find_model
 from faststyle.strokes import enlarge, shrink
 from faststyle.tiles import LEAST_TILE, TILE, freeze, pick_tile, reach, stylize_tiled, thumbnail
-from faststyle.transformer import MARGIN, Inference, TransformerNetwork
+from faststyle.transformer import Inference, TransformerNetwork
 
 
 class Stylizer:
@@ -57,8 +57,7 @@ class Stylizer:
         self.engine = pick_engine(engine, self.device, self.dtype)
         if self.engine == "onnx":
             self.dtype = torch.float32  # it computes as exported
-        # A peer's model gives the very picture that it gives there.
-        self.margin = 0 if "source" in card else MARGIN
+        self.margin = margin_of(card)
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
 
     @classmethod
@@ -218,44 +217,48 @@ class Stylizer:
 
         with memory_errors(f"tiles of {tile} pixels", f"a smaller --tile (tile), such as {LEAST_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
-            engine = ENGINES[self.engine].build(Inference(frozen, 0), self.device, self.dtype)
+            # It would be compiled for this picture alone.
+            name = "torch" if self.engine == "compile" else self.engine
+            engine = ENGINES[name].build(Inference(frozen, 0), self.device, self.dtype)
             stylize_tiled(run, photo, out, tile, reach(frozen), self.margin)
 
+    @torch.no_grad()
     def _stylize_tensor(
-        self,
-        photos: Tensor,
-        strength: float,
-        preserve_color: bool,
-        tile: int | None = None,
-        stroke_scale: float = 1.0,
+        self, photos: Tensor, strength: float, preserve_color: bool, tile: int | None, stroke_scale: float
     ) -> Tensor:
         if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
             raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
         if not photos.is_floating_point():
             raise InputError(f"expected floats in [0,1], not {photos.dtype}: divide by 255 first")
         height, width = photos.shape[-2:]
-        if stroke_scale != 1:
-            with memory_errors(f"{width}x{height} pixels", "a smaller picture, or --max-size (max_size)"):
-                x = photos.to(self.device, torch.float32)
-                whole = x if x.ndim == 4 else x[None]
-                y = enlarge(self._stylize_tensor(shrink(whole, stroke_scale), 1.0, False, tile), whole)
-                y = self._finish(y.view_as(x), x, strength, preserve_color)
-                return y.to(photos.device, photos.dtype)
-        if tile := tile or self.tile_for(width, photos.numel() // (3 * width)):
-            out = torch.empty_like(photos)
-            batch = (photos, out) if photos.ndim == 4 else (photos[None], out[None])
-            for photo, result in zip(*batch, strict=True):
-                self._tiled(photo, result, strength, preserve_color, tile)
-            return out
-        x = photos.to(self.device, torch.float32)
+        batch = photos.detach() if photos.ndim == 4 else photos.detach()[None]
         with memory_errors(
             f"{width}x{height} pixels", "a smaller picture, --max-size (max_size), or the device cpu"
         ):
-            return self._run(x, strength, preserve_color).to(photos.device, photos.dtype)
+            if stroke_scale == 1:
+                y = self._stylize_batch(batch, strength, preserve_color, tile)
+            else:
+                x = batch.to(self.device, torch.float32)
+                y = enlarge(self._stylize_batch(shrink(x, stroke_scale), 1.0, False, tile), x)
+                y = self._finish(y, x, strength, preserve_color).to(photos.device, photos.dtype)
+            return y.view_as(photos)
 
-    def _run(self, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
-        y = self.run(x if x.ndim == 4 else x[None])
-        return self._finish(y if x.ndim == 4 else y[0], x, strength, preserve_color)
+    def _stylize_batch(
+        self, batch: Tensor, strength: float, preserve_color: bool, tile: int | None
+    ) -> Tensor:
+        """(B,3,H,W) to the same, whole, one by one, or by tiles."""
+        size, height, width = len(batch), *batch.shape[-2:]
+        if tile := tile or self.tile_for(width, height):
+            out = torch.empty_like(batch)
+            for photo, result in zip(batch, out, strict=True):
+                self._tiled(photo, result, strength, preserve_color, tile)
+            return out
+        if size > 1 and self.tile_for(width, size * height):
+            return torch.cat(
+                [self._stylize_batch(one, strength, preserve_color, None) for one in batch.split(1)]
+            )
+        x = batch.to(self.device, torch.float32)
+        return self._finish(self.run(x), x, strength, preserve_color).to(batch.device, batch.dtype)
 
     @staticmethod
     def _finish(y: Tensor, x: Tensor, strength: float, preserve_color: bool) -> Tensor:

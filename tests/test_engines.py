@@ -1,3 +1,4 @@
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -169,11 +170,19 @@ def test_what_was_made_is_found_again(module, folder):
 
 def test_other_weights_margins_and_kinds_are_made_anew(module, folder):
     other = TransformerNetwork("fast", blocks=1)
-    for number, (kind, which) in enumerate(
-        [("a", module), ("b", module), ("a", Inference(module.network, 0)), ("a", Inference(other, 8))]
-    ):
+    linear = TransformerNetwork("fast", blocks=1, tanh=False)  # which neither layers nor weights tell
+    linear.load_state_dict(module.network.state_dict())
+    others = [Inference(module.network, 0), Inference(other, 8), Inference(linear, 8)]
+    for number, (kind, which) in enumerate([("a", module), ("b", module), *(("a", one) for one in others)]):
         made = str(number).encode()
         assert cached(kind, which, lambda made=made: made, bytes) == made
+
+
+def test_converted_by_older_code_is_made_anew(module, folder, tmp_path, monkeypatch):
+    cached("kind", module, lambda: b"old", bytes)
+    (tmp_path / "transformer.py").write_text("other code")
+    monkeypatch.setattr(cache.transformer, "__file__", str(tmp_path / "transformer.py"))
+    assert cached("kind", module, lambda: b"new", bytes) == b"new"
 
 
 def test_the_oldest_are_deleted(module, folder, monkeypatch):
@@ -207,13 +216,10 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @gpu
 @pytest.mark.parametrize("name", ["torch", "compile"])
 def test_engines_on_a_gpu_agree_with_the_cpu(module, name):
-    gpu = Inference(module.network, 8).cuda()
-    run = ENGINES[name].build(gpu, torch.device("cuda"), torch.float32)
+    run = ENGINES[name].build(copy.deepcopy(module).cuda(), torch.device("cuda"), torch.float32)
     for shape in ((64, 64), (33, 47), (64, 64), (128, 96)):
         images = torch.rand(1, 3, *shape)
-        result = run(images.cuda()).cpu()
-        module.cpu()
-        assert np.abs((result - module(images)).numpy()).max() < 2 / 255
+        assert (run(images.cuda()).cpu() - module(images)).abs().max() < 2 / 255
 
 
 @pytest.mark.gpu

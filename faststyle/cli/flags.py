@@ -33,7 +33,7 @@ class ListStyles(argparse.Action):
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         print("\npython infer.py PHOTO.jpg --checkpoint NAME, or --checkpoint all for a sheet of every style")
-        print("NAME-fast, such as starry_night-fast, does nearly the same in less than half the time")
+        print("NAME-fast, such as starry_night-fast, does nearly the same in about half the time")
         sys.exit()
 
 

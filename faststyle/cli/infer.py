@@ -200,7 +200,7 @@ def publish(arguments: argparse.Namespace) -> int:
     """Push the model to the Hub, and say where it is."""
     from faststyle.stylizer import Stylizer
 
-    print(Stylizer.load(arguments.checkpoint, "cpu").push_to_hub(arguments.push_to_hub))
+    print(Stylizer.load(arguments.checkpoint, "cpu", engine="torch").push_to_hub(arguments.push_to_hub))
     return 0
 
 
