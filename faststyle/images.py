@@ -58,8 +58,8 @@ def open_image(
         raise InputError(f"{name} is not a picture that can be read") from None
     except Image.DecompressionBombError:
         raise InputError(
-            f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read here; make it smaller, "
-            "or stylize it by infer.py --checkpoint, without --max-size and --stroke-scale, after "
+            f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read here; make it "
+            "smaller, or stylize it by infer.py --checkpoint, without --max-size and --stroke-scale, after "
             "pip install -e '.[large]'"
         ) from None
     # Pillow's decoders raise whatever a damaged file makes them stumble over.

@@ -257,3 +257,17 @@ def test_gpu_gives_the_cpus_picture(network):
     cpu = Stylizer(network, {}, device="cpu", precision="fp32")(picture)
     gpu = Stylizer(network, {}, device="cuda", precision="fp32")(picture)
     assert levels(gpu, cpu).max() <= 2
+
+
+def test_batch_that_does_not_fit_is_stylized_one_by_one(stylize, monkeypatch):
+    batch = torch.rand(3, 3, 280, 300)
+    expected = stylize(batch)
+    monkeypatch.setattr("faststyle.stylizer.most_pixels", lambda network, device: 100_000)  # one of them fits
+    monkeypatch.setattr(stylize, "_tiled", None)
+    assert torch.allclose(stylize(batch), expected, atol=1e-5)
+
+
+def test_tensor_that_wants_a_gradient_gives_one_that_does_not(stylize):
+    images = torch.rand(1, 3, 20, 20, requires_grad=True)
+    for options in ({"strength": 0.5}, {"preserve_color": True}, {"stroke_scale": 2.0}):
+        assert not stylize(images, **options).requires_grad
