@@ -77,6 +77,11 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
         )
     if not path.exists():
         raise InputError(f"there is no model {path}: train one with train.py, or check the path")
+    if path.suffix in (".onnx", ".pt2"):
+        raise InputError(
+            f"{path} is an export: infer.py stylizes with one in .onnx, and all else takes the model that it "
+            "was exported from"
+        )
     weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
     config = card.get("network", {})
     try:

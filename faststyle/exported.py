@@ -1,6 +1,7 @@
 """Models that were exported to ONNX, run by ONNX Runtime; alone knows how to start it."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ class Exported(nn.Module):
         except ImportError:
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
         except Exception as error:  # onnxruntime's have no ancestor of their own
-            raise InputError(f"{path} is no model that infer.py exported ({first_line(error)})") from None
+            raise InputError(
+                f"{path} is no model that infer.py exported, or it is damaged: export it again "
+                f"({first_line(error)})"
+            ) from None
         self.run = runner(session)
 
     def forward(self, images: Tensor, margin: int) -> Tensor:
@@ -52,6 +56,8 @@ def run_onnx(model: bytes) -> Callable[[Tensor], Tensor]:
 
 
 def start(model: bytes) -> Any:
+    # It would store what this machine is, and send it; once imported it is too late to say no.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

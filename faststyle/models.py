@@ -12,7 +12,7 @@ from faststyle.styles import fast, ready
 from faststyle.transformer import TransformerNetwork
 
 HUB = "hf://"
-SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model")
+SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
 
 
 def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
@@ -76,6 +76,10 @@ def parse_blend(text: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
+def describe(config: dict) -> str:
+    return f"size {config['size']}, {config['blocks']} blocks"
+
+
 def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
     """A network whose weights are the mean of several, and a card that says so.
 
@@ -94,7 +98,8 @@ def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
     for name, config in configs.items():
         if config != configs[first]:
             raise InputError(
-                f"{first} ({configs[first]}) and {name} ({config}) differ in size, and do not blend"
+                f"{first} ({describe(configs[first])}) and {name} ({describe(config)}) do not blend: take "
+                "networks of one size, such as two ready styles, or two of them as NAME-fast"
             )
     states = {name: network.state_dict() for name, (network, _) in found.items()}
     network = found[first][0]

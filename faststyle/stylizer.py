@@ -56,6 +56,8 @@ class Stylizer:
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.engine = pick_engine(engine, self.device, self.dtype)
         if self.engine == "onnx":
+            if precision == "bf16":
+                raise InputError("the engine onnx computes in fp32: leave out --precision (precision)")
             self.dtype = torch.float32  # it computes as exported
         self.margin = margin_of(card)
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)

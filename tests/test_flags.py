@@ -108,7 +108,7 @@ def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
         ([*BOTH, "--style", "a.jpg", "b.jpg"], "--compare takes one --style"),
         (["--style", "painting.jpg"], "PICTURE"),
         ([*FAST, "--push-to-hub", "user/repo"], "takes no pictures"),
-        (["--push-to-hub", "user/repo"], "the model of --checkpoint"),
+        (["--push-to-hub", "user/repo"], "needs --checkpoint MODEL"),
         ([*SLOW, "--nonsense"], "--nonsense"),
         ([*SLOW, "--style-w", "3"], "--style-w"),  # no abbreviations
     ],

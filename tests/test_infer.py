@@ -198,7 +198,7 @@ def test_picture_larger_than_memory_is_told_in_one_line(infer, photos, capsys, m
     def run(self, *_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr("faststyle.stylizer.Stylizer._run", run)
+    monkeypatch.setattr("faststyle.stylizer.Stylizer._stylize_batch", run)
     assert "--max-size" in refused(capsys, infer, photos / "cat.png")
 
 

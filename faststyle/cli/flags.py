@@ -245,10 +245,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     given = set(vars(arguments)) - COMMON
     given -= {name for name in ("output", "preserve_color") if not getattr(arguments, name)}
     push, export = hasattr(arguments, "push_to_hub"), hasattr(arguments, "export")
-    if push and (arguments.inputs or not arguments.checkpoint):
-        parser.error("--push-to-hub publishes the model of --checkpoint, and takes no pictures")
-    if export and (arguments.inputs or not arguments.checkpoint):
-        parser.error("--export writes the model of --checkpoint, and takes no pictures")
+    for flag, meant in (("--push-to-hub", push), ("--export", export)):
+        if meant and arguments.inputs:
+            parser.error(f"{flag} takes no pictures, only --checkpoint MODEL")
+        if meant and not arguments.checkpoint:
+            parser.error(f"{flag} needs --checkpoint MODEL")
     if not (push or export) and not arguments.inputs:
         parser.error("give a PICTURE, or a folder of them")
     if arguments.compare:

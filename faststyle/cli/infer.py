@@ -137,6 +137,7 @@ def machine(arguments: argparse.Namespace) -> tuple[str, str, str]:
 def stylize(arguments: argparse.Namespace) -> int:
     """Write a stylization of each picture, and say where; the number of those that failed."""
     from faststyle.device import keep_freed_memory
+    from faststyle.images import check_place
     from faststyle.models import label
 
     if arguments.checkpoint:
@@ -145,6 +146,8 @@ def stylize(arguments: argparse.Namespace) -> int:
         name = "+".join(Path(style).stem for style in arguments.style)
     jobs = plan(arguments.inputs, arguments.output, name)
     keep_freed_memory()
+    for target in {job.target.parent: job.target for job in jobs}.values():
+        check_place(target)
     if arguments.checkpoint == "all":
         from faststyle.sheet import AllStyles
 
