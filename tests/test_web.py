@@ -168,11 +168,12 @@ def test_long_chinese_names_are_cut(style, tmp_path):
 def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(style, tmp_path, monkeypatch):
     sample("coffee", 600).save(tmp_path / "beach.png")
     monkeypatch.setattr(stylizer, "most_pixels", lambda network, device: 2400)
-    monkeypatch.setattr(stylizer.Stylizer, "_run", lambda *_: pytest.fail("whole"))
+    tiled, tiles = stylizer.Stylizer._tiled, []
+    monkeypatch.setattr(stylizer.Stylizer, "_tiled", lambda *given: tiles.append(tiled(*given)))
     path, line = stylize.full_size(str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path))
     with Image.open(path) as picture:
         assert picture.size == (600, 400)
-    assert "600 × 400" in line
+    assert "600 × 400" in line and len(tiles) == 1
 
 
 # Styles
