@@ -1,6 +1,7 @@
 """The same network run by whatever is fastest here: torch, its compiler, OpenVINO or ONNX Runtime."""
 
 import importlib.util
+import io
 import os
 import shutil
 import tempfile
@@ -125,7 +126,9 @@ def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> 
             frontend = FrontEndManager().load_by_framework("pytorch")
             model = frontend.convert(frontend.load(decoder))
             model.reshape([-1, 3, -1, -1])
-        return core.compile_model(model, "CPU", options).export_model().getvalue()
+        made = io.BytesIO()
+        core.compile_model(model, "CPU", options).export_model(made)
+        return made.getvalue()
 
     def load(made: bytes) -> Any:
         return core.import_model(made, "CPU", options)
