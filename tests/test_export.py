@@ -165,7 +165,7 @@ def test_what_cannot_be_exported_gets_one_line(folder, model, capsys, arguments,
 
 
 def test_export_needs_a_checkpoint(capsys):
-    assert "the model of --checkpoint" in refused(capsys, main, ["--export", "model.onnx"])
+    assert "needs --checkpoint MODEL" in refused(capsys, main, ["--export", "model.onnx"])
 
 
 def test_missing_packages_are_named_with_the_remedy(folder, model, capsys, monkeypatch):

@@ -177,9 +177,10 @@ def slug(path: str) -> str:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(10)  # a photo that somebody waits for comes first
     from faststyle.cli.train import main
 
+    # Only now: somewhere in the imports an interrupt can be lost.
+    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
     main()
