@@ -246,6 +246,14 @@ def test_stopped_before_the_first_step_says_so(tmp_path):
     assert free_again()
 
 
+def test_training_of_a_server_that_ignores_ctrl_c_stops_as_well(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a server that a shell put in the background
+    try:
+        test_stopped_before_the_first_step_says_so(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_what_stops_train_py_is_told(tmp_path):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"nothing")

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -177,10 +178,11 @@ def slug(path: str) -> str:
 
 
 if __name__ == "__main__":
+    # A server that a shell started in the background ignores Ctrl-C, and so would this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(10)  # a photo that somebody waits for comes first
     from faststyle.cli.train import main
 
-    # Only now: somewhere in the imports an interrupt can be lost.
-    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
     main()
