@@ -18,7 +18,7 @@ from torch import Tensor
 from faststyle.cache import cached
 from faststyle.device import autocast
 from faststyle.errors import InputError, choose
-from faststyle.exported import Exported, run_onnx
+from faststyle.exported import PACKAGES, Exported, run_onnx
 from faststyle.transformer import SMALLEST, Inference
 
 # (B,3,H,W) float32 RGB in [0,1] to the same, any H and W; on the engine's device.
@@ -183,5 +183,5 @@ ENGINES = {
     "torch": Engine(on_torch, lambda device, dtype: None),
     "compile": Engine(compiled, compiler_missing),
     "openvino": Engine(on_openvino, module_missing("openvino", extra="cpu")),
-    "onnx": Engine(on_onnx, module_missing("onnx", "onnxruntime", "onnxscript", extra="onnx")),
+    "onnx": Engine(on_onnx, module_missing(*PACKAGES, extra="onnx")),
 }

@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 
 from faststyle.checkpoint import HEADER, Card, margin_of
 from faststyle.errors import InputError
-from faststyle.exported import PHOTO, PICTURE, run_onnx
+from faststyle.exported import PACKAGES, PHOTO, PICTURE, run_onnx
 from faststyle.images import check_place, replacing
 from faststyle.models import find_model
 from faststyle.transformer import SMALLEST, Inference
@@ -92,7 +92,7 @@ def export(checkpoint: str | Path, path: str | Path) -> str:
 
 def check_packages() -> None:
     """Raises: InputError: a package that writes or reads ONNX is missing."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install -e '.[onnx]'")
 

@@ -13,6 +13,7 @@ from faststyle.checkpoint import HEADER
 from faststyle.errors import InputError, first_line
 from faststyle.transformer import SMALLEST
 
+PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
 PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its output
 
 

@@ -119,6 +119,12 @@ def stylize_all(stylize: "Stylizer | AllStyles", jobs: list[Job], arguments: arg
     """Stylize each picture, going on past those that cannot be read; the number of these."""
     from tqdm import tqdm
 
+    from faststyle.device import keep_freed_memory
+    from faststyle.images import check_place
+
+    keep_freed_memory()
+    for target in {job.target.parent: job.target for job in jobs}.values():
+        check_place(target)
     failures = 0
     bar = tqdm(jobs, unit="picture", disable=len(jobs) == 1)
     for source, target in bar:
@@ -136,8 +142,6 @@ def machine(arguments: argparse.Namespace) -> tuple[str, str, str]:
 
 def stylize(arguments: argparse.Namespace) -> int:
     """Write a stylization of each picture, and say where; the number of those that failed."""
-    from faststyle.device import keep_freed_memory
-    from faststyle.images import check_place
     from faststyle.models import label
 
     if arguments.checkpoint:
@@ -145,9 +149,6 @@ def stylize(arguments: argparse.Namespace) -> int:
     else:
         name = "+".join(Path(style).stem for style in arguments.style)
     jobs = plan(arguments.inputs, arguments.output, name)
-    keep_freed_memory()
-    for target in {job.target.parent: job.target for job in jobs}.values():
-        check_place(target)
     if arguments.checkpoint == "all":
         from faststyle.sheet import AllStyles
 
