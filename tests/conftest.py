@@ -213,3 +213,20 @@ def train(train_flags):
     from faststyle.cli.train import main
 
     return lambda *more: main([*train_flags, *more])
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch) -> Path:
+    """The web page's folder for uploads and results."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path) -> str:
+    """A photo that was uploaded to the web page."""
+    path = tmp_path / "beach.jpg"
+    sample("coffee", 120).save(path, quality=95)
+    return str(path)
