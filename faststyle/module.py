@@ -14,6 +14,7 @@ from faststyle.errors import InputError
 from faststyle.images import scale_to, to_tensor
 from faststyle.models import find_model, label
 from faststyle.mosaic import open_style
+from faststyle.motion import disturb, inside, random_flow, unsteadiness, warp
 from faststyle.muon import Muon
 from faststyle.objective import Objective
 from faststyle.transformer import TransformerNetwork
@@ -53,6 +54,8 @@ class StyleTransfer(pl.LightningModule):
             beside the objective: a small network comes nearer to a large one so.
         teacher_weight: of what is left between its pictures and the network's.
         alone: share of the steps in which the teacher alone teaches, which VGG does not slow down.
+        temporal_weight: of what changes when a photo is moved a little and noise is added, for steady
+            video: 0 is without, and takes less time.
         vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: max, or avg for smoother gradients.
         learning_rate: Muon's, at its highest.
@@ -72,6 +75,7 @@ class StyleTransfer(pl.LightningModule):
         teacher: str | None = None,
         teacher_weight: float = 5.0,
         alone: float = 0.7,
+        temporal_weight: float = 0.0,
         vgg: str = "vgg19-caffe",
         pooling: str = "max",
         learning_rate: float = 2e-3,
@@ -85,6 +89,7 @@ class StyleTransfer(pl.LightningModule):
             ("learning_rate", learning_rate, 0),
             ("warmup", warmup, 0),
             ("teacher_weight", teacher_weight, 0),
+            ("temporal_weight", temporal_weight, 0),
         ):
             if value < least:
                 raise InputError(f"--model.{name} must be at least {least}, not {value}")
@@ -132,14 +137,22 @@ class StyleTransfer(pl.LightningModule):
         """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
         return self.network(photos, margin)
 
-    def losses(self, photos: Tensor, alone: bool = False) -> dict[str, Tensor]:
+    def losses(self, photos: Tensor, alone: bool = False, seed: int = 0) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos.
 
         Args:
             photos: RGB in [0,1].
             alone: leave out the objective's own, and so VGG: the teacher's is left.
+            seed: of the motion.
         """
-        images = self(photos)
+        temporal_weight = self.hparams["temporal_weight"]
+        if temporal_weight:
+            chance = torch.Generator().manual_seed(seed)
+            height, width = photos.shape[2:]
+            flow = random_flow(len(photos), height, width, chance).to(photos)
+            images, after = self(torch.cat([photos, disturb(photos, flow, chance)])).chunk(2)
+        else:
+            images = self(photos)
         terms = {}
         if not alone:
             with torch.no_grad():
@@ -150,11 +163,15 @@ class StyleTransfer(pl.LightningModule):
                 target = teacher.to(self.device)(photos)
             terms["teacher"] = imitation(images, target)
             terms["total"] = terms.get("total", 0) + self.hparams["teacher_weight"] * terms["teacher"]
+        if temporal_weight:
+            terms["temporal"] = unsteadiness(after, warp(images, flow), inside(flow)).mean()
+            terms["total"] = terms["total"] + temporal_weight * terms["temporal"]
         return terms
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         share = self.global_step / self.trainer.max_steps
-        terms = self.losses(photos, alone=bool(self.teacher) and share < self.hparams["alone"])
+        alone = bool(self.teacher) and share < self.hparams["alone"]
+        terms = self.losses(photos, alone, seed=self.global_step)
         self.log("loss", terms["total"], prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]
