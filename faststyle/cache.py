@@ -1,6 +1,7 @@
 """What takes seconds to make of a network's weights, kept in the user's cache folder for the next start."""
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,15 @@ import torch
 
 from faststyle import transformer
 from faststyle.images import replacing
+from faststyle.steady import SteadyNetwork
 from faststyle.transformer import Inference
 
 CACHED = 40  # files kept, the newest
 
 
-def cached(kind: str, module: Inference, make: Callable[[], bytes], load: Callable[[bytes], Any]) -> Any:
+def cached(
+    kind: str, module: Inference | SteadyNetwork, make: Callable[[], bytes], load: Callable[[bytes], Any]
+) -> Any:
     """Load what ``make`` makes of the module's weights, and keep it on the disk for the next start.
 
     Args:
@@ -26,6 +30,7 @@ def cached(kind: str, module: Inference, make: Callable[[], bytes], load: Callab
     """
     facts = kind, torch.backends.cpu.get_cpu_capability(), module.margin, module, module.network.config
     key = hashlib.sha256(f"{facts}".encode() + Path(transformer.__file__).read_bytes())
+    key.update(Path(inspect.getfile(type(module))).read_bytes())
     for weight in module.state_dict().values():
         key.update(weight.detach().cpu().numpy().tobytes())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "faststyle"  # noqa: PTH111

@@ -21,6 +21,19 @@ def keep_color(stylized: Tensor, photos: Tensor) -> Tensor:
     return photos + luminance(stylized) - luminance(photos)
 
 
+def finish(stylized: Tensor, photos: Tensor, strength: float, preserve_color: bool) -> Tensor:
+    """What a person asked for beyond the style: the photos' colours, and a blend with the photos.
+
+    Args:
+        stylized, photos: (B,3,H,W), RGB in [0,1].
+        strength: 0 gives the photos, 1 the stylization.
+        preserve_color: keep the photos' colours.
+    """
+    if preserve_color:
+        stylized = keep_color(stylized, photos).clamp(0, 1)
+    return stylized if strength == 1 else torch.lerp(photos, stylized, strength)
+
+
 def match_color(style: Tensor, photo: Tensor) -> Tensor:
     """Give a painting the mean and the covariance of a photo's colours (Gatys et al. 2017, §5.2).
 

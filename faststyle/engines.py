@@ -14,22 +14,24 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from faststyle.cache import cached
 from faststyle.device import autocast
 from faststyle.errors import InputError, choose
 from faststyle.exported import PACKAGES, Exported, run_onnx
-from faststyle.transformer import SMALLEST, Inference
+from faststyle.steady import SteadyNetwork
+from faststyle.transformer import Inference
 
-# (B,3,H,W) float32 RGB in [0,1] to the same, any H and W; on the engine's device.
-Run = Callable[[Tensor], Tensor]
+Module = Inference | SteadyNetwork  # of pictures, or of a clip's frames
+Run = Callable[..., Any]  # what the module's forward does, for any H and W; on the engine's device
 
 GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory
 LARGEST_GRAPH = 3 * 2**23  # values of a picture: beyond eight megapixels kernels start while others run
 
 
 class Engine(NamedTuple):
-    build: Callable[[Inference, torch.device, torch.dtype], Run]
+    build: Callable[[Module, torch.device, torch.dtype], Run]
     missing: Callable[[torch.device, torch.dtype], str | None]  # why it cannot run here, or None
 
 
@@ -52,15 +54,15 @@ def available(device: torch.device, dtype: torch.dtype = torch.float32) -> list[
     return [name for name, engine in ENGINES.items() if not engine.missing(device, dtype)]
 
 
-def on_torch(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
-    def run(images: Tensor) -> Tensor:
+def on_torch(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+    def run(*inputs: Tensor) -> Any:
         with torch.no_grad(), autocast(device, dtype):
-            return module(images)
+            return module(*inputs)
 
     return run
 
 
-def compiled(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+def compiled(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
     """torch.compile: the first size gets a kernel of its own, the second one for all sizes."""
     run = on_torch(torch.compile(module), device, dtype)  # type: ignore[arg-type]
     return Graphs(run) if device.type == "cuda" else run
@@ -71,40 +73,42 @@ class Graphs:
 
     def __init__(self, run: Run):
         self.run, self.lock = run, threading.Lock()
-        self.recorded: OrderedDict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = OrderedDict()
+        self.recorded: OrderedDict[Any, tuple[torch.cuda.CUDAGraph, Any, Any]] = OrderedDict()
 
-    def __call__(self, images: Tensor) -> Tensor:
-        if images.numel() > LARGEST_GRAPH:
-            return self.run(images)
-        with self.lock, torch.cuda.device(images.device):
-            return self.play(images)
+    def __call__(self, *inputs: Tensor) -> Any:
+        if inputs[0].numel() > LARGEST_GRAPH:
+            return self.run(*inputs)
+        with self.lock, torch.cuda.device(inputs[0].device):
+            return self.play(inputs)
 
-    def play(self, images: Tensor) -> Tensor:
-        if images.shape not in self.recorded:
-            self.recorded[images.shape] = self.record(images)
+    def play(self, inputs: tuple[Tensor, ...]) -> Any:
+        shapes = tuple(one.shape for one in inputs)
+        if shapes not in self.recorded:
+            self.recorded[shapes] = self.record(inputs)
             if len(self.recorded) > GRAPHS:
                 self.recorded.popitem(last=False)
-        self.recorded.move_to_end(images.shape)
-        graph, given, result = self.recorded[images.shape]
-        given.copy_(images)
+        self.recorded.move_to_end(shapes)
+        graph, given, result = self.recorded[shapes]
+        for place, one in zip(given, inputs, strict=True):
+            place.copy_(one)
         graph.replay()
-        return result.clone()
+        return tree_map(torch.clone, result)
 
-    def record(self, images: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        given = images.clone()
+    def record(self, inputs: tuple[Tensor, ...]) -> tuple[torch.cuda.CUDAGraph, Any, Any]:
+        given = tree_map(torch.clone, inputs)
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
             for _ in range(3):  # compiles, and chooses algorithms, which cannot be recorded
-                self.run(given)
+                self.run(*given)
         torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            result = self.run(given)
+            result = self.run(*given)
         return graph, given, result
 
 
-def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
     import openvino
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -117,15 +121,15 @@ def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> 
     }
 
     def convert() -> bytes:
-        photo = torch.rand(1, 3, 64, 64)
+        inputs = module.example()
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the sizes that tracing fixes: run() knows them
-            traced = torch.jit.trace(module, photo, check_trace=False)
+            traced = torch.jit.trace(module, tuple(inputs), check_trace=False)
             # As openvino.convert_model does, but without its telemetry, and in a fifth of its time.
-            decoder = TorchScriptPythonDecoder(traced, example_input=photo)
+            decoder = TorchScriptPythonDecoder(traced, example_input=tuple(inputs))
             frontend = FrontEndManager().load_by_framework("pytorch")
             model = frontend.convert(frontend.load(decoder))
-            model.reshape([-1, 3, -1, -1])
+            model.reshape(dict(zip(model.inputs, map(openvino.PartialShape, inputs.values()), strict=True)))
         made = io.BytesIO()
         core.compile_model(model, "CPU", options).export_model(made)
         return made.getvalue()
@@ -135,16 +139,19 @@ def on_openvino(module: Inference, device: torch.device, dtype: torch.dtype) -> 
 
     model = cached(f"openvino {openvino.__version__} {options}", module, convert, load)
 
-    def run(images: Tensor) -> Tensor:
-        if min(images.shape[-2:]) < SMALLEST:  # it was traced with a picture that needs no filling up
-            return module(images)
+    def run(*inputs: Tensor) -> Any:
+        if not module.traces(*inputs):
+            return module(*inputs)
         # A request of its own: it costs nothing, and serves one thread.
-        return torch.from_numpy(model.create_infer_request().infer([images.numpy()], share_inputs=True)[0])
+        found = model.create_infer_request().infer([one.numpy() for one in inputs], share_inputs=True)
+        results = tuple(torch.from_numpy(found[number]) for number in range(len(found)))
+        return results if len(results) > 1 else results[0]
 
     return run
 
 
-def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
+def on_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+    assert isinstance(module, Inference)  # clips go through it frame by frame
     if isinstance(module.network, Exported):
         return module
 
@@ -157,7 +164,7 @@ def on_onnx(module: Inference, device: torch.device, dtype: torch.dtype) -> Run:
             return path.read_bytes()
 
     run = cached(f"onnx {torch.__version__} {OPSET}", module, convert, run_onnx)
-    return lambda images: module(images) if min(images.shape[-2:]) < SMALLEST else run(images)
+    return lambda images: run(images) if module.traces(images) else module(images)
 
 
 def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dtype], str | None]:

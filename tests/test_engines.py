@@ -12,6 +12,7 @@ from faststyle.checkpoint import save_model
 from faststyle.engines import ENGINES, Graphs, available, pick_engine
 from faststyle.errors import InputError
 from faststyle.export import export
+from faststyle.steady import SteadyNetwork, mixing
 from faststyle.stylizer import Stylizer
 from faststyle.transformer import Inference, TransformerNetwork
 
@@ -231,3 +232,16 @@ def test_graphs_are_kept_for_few_sizes_only():
         assert torch.equal(graphs(images), images * 2)
         assert torch.equal(graphs(images + 1), images * 2 + 2)
     assert len(graphs.recorded) == engines.GRAPHS
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_clips_are_the_same_in_every_engine(module, name):
+    steady = SteadyNetwork(module.network, 8)
+    run, memory = ENGINES[name].build(steady, CPU, torch.float32), steady.blank()
+    for number, (height, width) in enumerate([(40, 48), (40, 48), (33, 21), (8, 12)]):
+        frame = torch.from_numpy(np.array(draw_picture(width, height, number)))[None]
+        mix = mixing([0.5 if number else 0.0])
+        expected, after = steady(frame, memory, mix)
+        result, memory = run(frame, memory, mix)
+        assert (result.int() - expected.int()).abs().max() <= 1
+        assert torch.allclose(memory, after, rtol=1e-2, atol=1e-3)

@@ -1,0 +1,142 @@
+"""The network for the frames of a clip: bytes in, bytes out, and norms that remember the frames before.
+
+An instance norm takes its statistics from the picture before it. When something enters a film they
+jump, and all of the picture changes its tone; so here they are running means over the frames.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from faststyle.color import finish
+from faststyle.transformer import SMALLEST, ConvNorm, TransformerNetwork
+
+MEMORY = 0.5  # seconds after which a frame counts for a third in the norms' statistics
+CUT = 0.12  # mean difference of two small frames in [0,1] from which there may be a cut, if
+JUMP = 2.5  # it is also so many times the one before: fast pans differ as much, but every time
+
+
+class RunningNorm(nn.InstanceNorm2d):
+    """Instance norm with running statistics.
+
+    ``memory`` (1,2C) holds mean and variance of the frames before, ``mix`` (B,1+B) the share of them
+    and of each of these B frames in what every frame is normalized with; ``after`` is the last one's.
+    """
+
+    memory: Tensor
+    mix: Tensor
+    after: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.float().mean((2, 3))  # (B,C)
+        variance = (x * x).float().mean((2, 3)) - mean * mean
+        mixed = self.mix @ torch.cat([self.memory, torch.cat([mean, variance], 1)])  # (B,2C)
+        self.after = mixed[-1:]
+        mean, variance = mixed.chunk(2, 1)
+        scale = self.weight * (variance.clamp(min=0) + self.eps).rsqrt()
+        return x * self.spread(scale).to(x.dtype) + self.spread(self.bias - mean * scale).to(x.dtype)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(B,C) to (B,C,1,1).
+
+        By a convolution that changes nothing: OpenVINO then keeps the layout of what it is multiplied
+        with, in place of turning every feature map twice, a quarter of the network's time.
+        """
+        identity = torch.eye(self.num_features, device=values.device)
+        return F.conv2d(values[..., None, None], identity[..., None, None])
+
+
+class SteadyNetwork(nn.Module):
+    """Frames (B,H,W,3) uint8 RGB to the same, with what was remembered before and after.
+
+    Args:
+        network: the trained network; a copy is made.
+        margin: pixels of the mirrored frame.
+        strength: 0 gives the frames, 1 the stylization.
+        preserve_color: keep the frames' colours.
+    """
+
+    def __init__(
+        self, network: TransformerNetwork, margin: int, strength: float = 1.0, preserve_color: bool = False
+    ):
+        super().__init__()
+        self.network, self.margin = copy.deepcopy(network), margin
+        self.strength, self.preserve_color = strength, preserve_color
+        self.norms: list[RunningNorm] = []
+        for layer in self.network.modules():
+            if isinstance(layer, ConvNorm):
+                norm = RunningNorm(len(layer[1].weight), affine=True)  # type: ignore[arg-type]
+                norm.load_state_dict(layer[1].state_dict())
+                layer[1] = norm.requires_grad_(False)
+                self.norms.append(norm)
+        self.widths = [2 * norm.num_features for norm in self.norms]
+
+    def extra_repr(self) -> str:
+        return f"strength={self.strength}, preserve_color={self.preserve_color}"
+
+    def blank(self) -> Tensor:
+        """What is remembered before the first frame: (1,S)."""
+        return torch.zeros(1, sum(self.widths))
+
+    def example(self) -> dict[Tensor, list[int]]:
+        """Inputs to trace it with, and the sizes that they may have: -1 is any."""
+        frames = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+        memory = self.blank()
+        # One frame: of several OpenVINO would compute a part in float32.
+        return {frames: [1, -1, -1, 3], memory: [*memory.shape], mixing([0.0]): [1, 2]}
+
+    def traces(self, frames: Tensor, *_: Tensor) -> bool:
+        """Whether what was traced does for these too: smaller ones are filled up."""
+        return min(frames.shape[1:3]) >= SMALLEST
+
+    def forward(self, frames: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """Stylize frames.
+
+        Args:
+            frames: (B,H,W,3) uint8.
+            memory: (1,S).
+            mix: (B,1+B), see ``mixing``.
+        """
+        for norm, part in zip(self.norms, memory.split(self.widths, 1), strict=True):
+            norm.memory, norm.mix = part, mix
+        x = frames.permute(0, 3, 1, 2).float() / 255
+        y = finish(self.network(x, self.margin).clamp(0, 1), x, self.strength, self.preserve_color)
+        pixels = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return pixels, torch.cat([norm.after for norm in self.norms], 1)
+
+
+def mixing(shares: Sequence[float]) -> Tensor:
+    """How the statistics of frames in a row are mixed: (B,1+B), each row's sum is 1.
+
+    Args:
+        shares: for each frame, the share that it leaves to what was remembered before it.
+    """
+    rows = []
+    before = F.one_hot(torch.tensor(0), 1 + len(shares)).float()
+    for number, share in enumerate(shares):
+        own = F.one_hot(torch.tensor(1 + number), 1 + len(shares)).float()
+        before = share * before + (1 - share) * own
+        rows.append(before)
+    return torch.stack(rows)
+
+
+class Shots:
+    """Tells for each frame how much of those before it is to be remembered: nothing after a cut."""
+
+    def __init__(self) -> None:
+        self.before: np.ndarray | None = None
+        self.difference = 0.0
+
+    def share(self, frame: np.ndarray, seconds: float) -> float:
+        """The share of what was before this frame, (H,W,3) bytes, so many seconds after the last one."""
+        rows, columns = (np.linspace(0, side - 1, 32).astype(int) for side in frame.shape[:2])
+        small = frame[rows[:, None], columns].astype(np.float32) / 255  # (32,32,3)
+        difference = 1.0 if self.before is None else float(np.abs(small - self.before).mean())
+        cut = self.before is None or (difference > CUT and difference > JUMP * self.difference)
+        self.before, self.difference = small, difference
+        return 0.0 if cut else math.exp(-seconds / MEMORY)
