@@ -1,0 +1,204 @@
+"""Frames out, to a video file, an animated GIF or numbered pictures; times, sound and colours kept."""
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from faststyle.clips import NUMBER, Clip, Frame
+from faststyle.decoding import import_av
+from faststyle.encoders import Encoder, find_encoder
+from faststyle.errors import InputError, first_line
+from faststyle.images import FORMATS as PICTURES
+from faststyle.images import save_image
+from faststyle.tags import EXACT
+from faststyle.tracks import Tracks
+
+# FFmpeg's name of what a suffix stands for.
+FORMATS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".gif": "gif",
+}
+
+
+def check_recording(path: Path, codec: str | None = None, crf: float | None = None) -> None:
+    """Refuse before the work what could not be written; codec and crf are as for ``Recorder``.
+
+    Raises:
+        InputError: no format has this suffix, or there is no such encoder for it, or no PyAV.
+    """
+    encoder_for(path, codec, crf)
+
+
+def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | None:
+    """The encoder that writes a file; None for numbered pictures."""
+    suffix = path.suffix.lower()
+    if NUMBER.search(path.name):
+        if suffix not in PICTURES:
+            raise InputError(f"cannot write {path}: frames' names must end in one of {', '.join(PICTURES)}")
+        if codec is not None or crf is not None:
+            raise InputError(f"{path} are pictures, which have no codec: leave {codec or 'crf'} out")
+        return None
+    if suffix not in FORMATS:
+        raise InputError(
+            f"cannot write {path}: a clip's name must end in one of {', '.join(FORMATS)}, or be a pattern of "
+            "pictures such as out/%05d.png"
+        )
+    encoder = find_encoder(FORMATS[suffix], suffix, codec)
+    encoder.quality(crf)
+    return encoder
+
+
+class Recorder:
+    """A context manager that writes frames, and copies what else the clip's file has.
+
+    Left without an exception, the file is finished and renamed to ``path``. Left with one, what was written
+    is finished as well as it can be, and stays as ``partial``.
+
+    Attributes:
+        partial: where it is written meanwhile, such as ``out.part.mp4``.
+        notes: lines for a person: what was padded, or left out.
+    """
+
+    def __init__(self, path: Path, clip: Clip, codec: str | None = None, crf: float | None = None):
+        """
+        Args:
+            path: a video file, a GIF, or a pattern of pictures, such as ``out/%05d.png``.
+            clip: where the frames come from: of its time_base, rate, colours and sound.
+            codec: one of ``CODECS``, or an encoder of FFmpeg's; by the suffix without it.
+            crf: quality as the encoder counts it, less is better; one suited to the encoder without it.
+
+        Raises:
+            InputError: as of ``check_recording``.
+            OSError: the file cannot be written.
+        """
+        self.encoder, self.path = encoder_for(path, codec, crf), path
+        self.notes: list[str] = []
+        self.partial = path if self.encoder is None else path.with_name(f"{path.stem}.part{path.suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.clip, self.crf = clip, crf
+        self.count = 0
+        self.video: Video | None = None
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame; ``pts`` grow from one to the next.
+
+        Raises:
+            OSError: the disk is full, or the file cannot be written.
+        """
+        if self.encoder is None:
+            numbers = self.clip.numbers
+            number = numbers[frame.pts] if numbers is not None else self.count + 1
+            save_image(Image.fromarray(frame.pixels), str(self.path) % number)
+        else:
+            if self.video is None:
+                self.video = Video(self.partial, self.encoder, self.clip, frame, self.crf, self.notes)
+            self.video.write(frame)
+        self.count += 1
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.video is None:
+            return
+        if kind is None:
+            self.video.finish()
+            self.partial.replace(self.path)
+            return
+        try:
+            self.video.finish(whole=False)
+        except Exception as second:  # the first error is the one to tell of
+            self.notes.append(f"{self.partial} could not be finished ({first_line(second)})")
+        if not self.partial.exists() or not self.partial.stat().st_size:
+            self.partial.unlink(missing_ok=True)
+
+
+class Video:
+    """One file that is written: an encoder, a muxer, and the other tracks in step."""
+
+    def __init__(
+        self, path: Path, encoder: Encoder, clip: Clip, first: Frame, crf: float | None, notes: list[str]
+    ):
+        av = import_av()
+        self.av, self.clip, self.encoder, self.notes = av, clip, encoder, notes
+        height, width = first.pixels.shape[:2]
+        self.scaled = encoder.square and clip.aspect != 1
+        if self.scaled:
+            width = round(width * clip.aspect)
+        self.width, self.height = width, height
+        if encoder.even:
+            self.width, self.height = width + width % 2, height + height % 2
+        if self.scaled:
+            what = f"{encoder.title} in {path.suffix.lower()}"
+            notes.append(
+                f"pixels are not square, which {what} cannot tell: scaled to {self.width}x{self.height}"
+            )
+        elif (self.width, self.height) != (width, height):
+            what = f"{width}x{height} is odd, and {encoder.title} wants even sides"
+            notes.append(f"{what}: padded to {self.width}x{self.height}")
+        self.container = av.open(str(path.absolute()), "w", format=encoder.form, options=encoder.muxing)
+        self.base = encoder.time_base(clip)
+        self.stream = encoder.add_to(self.container, clip, self.width, self.height, self.base, crf)
+        self.tracks = Tracks(clip, self.container, encoder.form, path.suffix.lower(), notes)
+        self.reformatter, self.scaler = (av.video.reformatter.VideoReformatter() for _ in range(2))
+        self.durations: dict[int, int] = {}  # of frames that the encoder still holds
+        self.held: tuple[Any, int] | None = None  # a frame, until the next one tells how long it is shown
+        self.usual = round(1 / (clip.rate * self.base)) if clip.rate else 1
+        self.written = False
+
+    def write(self, frame: Frame) -> None:
+        pts = round(frame.pts * self.clip.time_base / self.base)
+        if self.held is not None:
+            if pts <= self.held[1]:
+                return  # a format of coarse times has no room for it
+            self.encode(pts - self.held[1])
+        self.held = self.converted(frame.pixels), pts
+
+    def converted(self, pixels: np.ndarray) -> Any:
+        height, width = pixels.shape[:2]
+        if not self.scaled and (width, height) != (self.width, self.height):
+            pixels = np.pad(pixels, ((0, self.height - height), (0, self.width - width), (0, 0)), "edge")
+        rgb = self.av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "rgb24")
+        if self.scaled:
+            rgb = self.scaler.reformat(rgb, self.width, self.height, interpolation=EXACT)
+        return self.encoder.convert(rgb, self.reformatter, self.clip.colors)
+
+    def encode(self, lasts: int) -> None:
+        if self.held is None:
+            return
+        frame, pts = self.held
+        frame.pts, frame.time_base = pts, self.base
+        self.durations[pts], self.held = lasts, None
+        self.mux(self.stream.encode(frame))
+
+    def mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = self.durations.pop(packet.pts, self.usual)
+            time = packet.dts * packet.time_base
+            self.container.mux(packet)
+            self.tracks.copy_until(time)
+
+    def finish(self, whole: bool = True) -> None:
+        """Write what is held; the other tracks to their end, or no further than a film that breaks off."""
+        try:
+            lasting, end = self.clip.lasting, Fraction(0)
+            lasts = round(lasting * self.clip.time_base / self.base) if lasting else self.usual
+            if self.held is not None:
+                end = (self.held[1] + max(1, lasts)) * self.base
+            self.encode(max(1, lasts))
+            self.mux(self.stream.encode(None))
+            self.tracks.copy_until(None if whole and self.clip.damage is None else end)
+        finally:
+            self.tracks.close()
+            self.container.close()

@@ -1,0 +1,124 @@
+"""Clips that are pictures: animated GIF, WebP and PNG, and frames in numbered files."""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from math import inf
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from faststyle.clips import NUMBER, Clip, Frame, check_start, exact
+from faststyle.errors import InputError
+from faststyle.images import READABLE, open_image
+
+SHORTEST = 20  # milliseconds: browsers show frames of an animation that want less for 100
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+class Animation(Clip):
+    """A GIF, WebP or PNG of several frames."""
+
+    def __init__(self, path: Path, start: float, end: float, max_size: int | None):
+        self.image = opened(path)
+        super().__init__(str(path), *self.image.size, Fraction(1, 1000), max_size)
+        # Times are in the frames, so they are all looked at once; those of GIF are decoded by it.
+        times, time = [], 0
+        try:
+            for frame in ImageSequence.Iterator(self.image):
+                frame.load()
+                times.append(time)
+                time += self.shown(frame)
+        except (OSError, EOFError, SyntaxError, ValueError) as error:
+            self.damage = f"{path} is damaged after {time / 1000:.1f} s: {error}"
+        if not times:
+            raise InputError(f"{path} is damaged or cannot be read")
+        check_start(self.name, start, time / 1000)
+        self.first = next((i for i, at in enumerate(times) if at >= exact(start) * 1000), len(times) - 1)
+        self.last = max(self.first + 1, sum(end == inf or at < exact(end) * 1000 for at in times))
+        self.times, self.start, self.end = [*times, time], start, end
+        self.count = self.last - self.first
+        lasts = self.times[self.last] - self.times[self.first]
+        self.rate = Fraction(self.count * 1000, max(1, lasts))
+
+    @staticmethod
+    def shown(frame: Image.Image) -> int:
+        lasts = round(frame.info.get("duration", 0))
+        return lasts if lasts >= SHORTEST else 100
+
+    def frames(self) -> Iterator[Frame]:
+        for number in range(self.first, self.last):
+            self.image.seek(number)
+            picture = on_white(self.image)
+            if picture.size != (self.width, self.height):
+                picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
+            self.lasting = self.times[number + 1] - self.times[number]
+            yield Frame(np.array(picture), self.times[number] - self.times[self.first])
+
+    def close(self) -> None:
+        super().close()
+        self.image.close()
+
+
+class Numbered(Clip):
+    """Pictures with numbers in their names."""
+
+    def __init__(
+        self, name: str, files: list[Path], fps: Fraction, start: float, end: float, max_size: int | None
+    ):
+        check_start(name, start, len(files) / fps)
+        first = min(len(files) - 1, -int(-exact(start) * fps // 1))
+        last = len(files) if end == inf else max(first + 1, -int(-exact(end) * fps // 1))
+        self.files = files[first:last]
+        self.size = open_image(self.files[0]).size
+        super().__init__(name, *self.size, 1 / fps, max_size)
+        self.rate, self.count, self.start, self.end, self.lasting = fps, len(self.files), start, end, 1
+        self.numbers = [number(file) for file in self.files]
+
+    def frames(self) -> Iterator[Frame]:
+        for place, file in enumerate(self.files):
+            picture = on_white(open_image(file))
+            if picture.size != self.size:
+                raise InputError(
+                    f"{file} has {picture.width}x{picture.height} pixels, and {self.files[0]} "
+                    f"{self.size[0]}x{self.size[1]}: give frames of one size"
+                )
+            if picture.size != (self.width, self.height):
+                picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
+            yield Frame(np.array(picture), place)
+
+
+def number(file: Path) -> int:
+    """The last number in a file's name."""
+    return int(re.findall(r"\d+", file.stem)[-1])
+
+
+def numbered_files(source: Path) -> list[Path]:
+    """The frames of a folder, or of a pattern such as ``frames/%04d.png``, by their numbers."""
+    if source.is_dir():
+        found = [p for p in source.iterdir() if p.suffix.lower() in READABLE and re.search(r"\d", p.stem)]
+    else:
+        pattern = chain.from_iterable((re.escape(part), r"0*\d+") for part in NUMBER.split(source.name))
+        name = re.compile("".join(pattern).removesuffix(r"0*\d+"))
+        found = [p for p in source.parent.glob("*") if name.fullmatch(p.name)]
+    found = [p for p in found if not p.name.startswith(".")]
+    if not found:
+        raise InputError(f"there are no numbered pictures {'in' if source.is_dir() else 'named'} {source}")
+    return sorted(found, key=lambda p: (re.sub(r"\d+", "", p.stem), number(p), p.name))
+
+
+def opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except OSError:
+        raise InputError(f"{path} is damaged or cannot be read") from None

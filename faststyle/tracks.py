@@ -1,0 +1,136 @@
+"""Sound, subtitles, chapters and names copied from one video file to another, packet by packet."""
+
+import io
+from fractions import Fraction
+from math import inf
+from typing import Any
+
+from faststyle.clips import Clip
+from faststyle.decoding import import_av
+from faststyle.errors import first_line
+
+# Names that a container gives itself, or that say what the video no longer is.
+OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}
+KINDS = {"audio": "sound", "subtitle": "subtitles"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # usual ones, by the number of channels
+
+
+def kept(metadata: dict[str, str]) -> dict[str, str]:
+    return {
+        k: v for k, v in metadata.items() if k.lower() not in OWN and not k.startswith(("_STATISTICS", "BPS"))
+    }
+
+
+class Tracks:
+    """A second reader of the clip's file, whose packets are muxed in step with the video."""
+
+    def __init__(self, clip: Clip, target: Any, form: str, suffix: str, notes: list[str]):
+        self.clip, self.target, self.form, self.suffix, self.notes = clip, target, form, suffix, notes
+        self.source: Any = None
+        self.pending: Any = None
+        self.copies: dict[int, Any] = {}  # the target's streams, by the source's number of theirs
+        self.filters: dict[int, Any] = {}
+        if clip.path is None or form == "gif":
+            return
+        self.av = import_av()
+        self.source = self.av.open(str(clip.path.absolute()))
+        target.metadata.update(kept(self.source.metadata))
+        chosen = [stream for stream in self.source.streams if self.add(stream)]
+        self.add_chapters()
+        if clip.start:
+            self.source.seek(int(clip.origin * 1_000_000))
+        self.packets = self.source.demux(*chosen) if chosen else iter(())
+        self.pending = self.next_packet()
+
+    def add(self, stream: Any) -> bool:
+        """Make room for a stream in the target; False where it is not copied."""
+        if stream.type in KINDS:
+            problem = self.refused(stream)
+            if problem is None:
+                copy = add_copy(self.target, stream)
+                copy.metadata.update(kept(stream.metadata))
+                copy.disposition = stream.disposition
+                self.copies[stream.index] = copy
+                # From broadcasts AAC comes with headers of its own, which these muxers do not take away.
+                aac = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+                if aac and self.form in ("mp4", "mov"):
+                    filter = self.av.bitstream.BitStreamFilterContext("aac_adtstoasc", stream)
+                    self.filters[stream.index] = filter
+                return True
+            self.notes.append(f"{KINDS[stream.type]} of kind {problem} cannot be in {self.suffix}: left out")
+        elif stream.type == "attachment" and self.form == "matroska":
+            self.target.add_stream_from_template(stream)
+        stream.discard = self.av.stream.Discard.all
+        return False
+
+    def refused(self, stream: Any) -> str | None:
+        """What the kind of a stream is called that the target cannot hold, None if it can."""
+        if stream.codec_context is None:
+            return "unknown"
+        try:
+            with self.av.open(io.BytesIO(), "w", format=self.form) as trial:
+                add_copy(trial, stream)
+                trial.start_encoding()
+        except (self.av.FFmpegError, ValueError, OSError):
+            return stream.codec_context.codec.canonical_name
+        return None
+
+    def add_chapters(self) -> None:
+        chapters, until = [], self.clip.until
+        for chapter in self.source.chapters():
+            base, shift = chapter["time_base"], self.clip.origin
+            start, end = chapter["start"] * base - shift, chapter["end"] * base - shift
+            if end > 0 and start < until:
+                chapter["start"] = round(max(start, Fraction(0)) / base)
+                chapter["end"] = round((end if until == inf else min(end, until)) / base)
+                chapters.append(chapter)
+        if chapters:
+            self.target.set_chapters(chapters)
+
+    def next_packet(self) -> Any:
+        """The next packet that is wanted, with the target's times; None after the last."""
+        until = self.clip.until
+        try:
+            for packet in self.packets:
+                shown = packet.pts if packet.pts is not None else packet.dts
+                if shown is None:
+                    continue
+                base = packet.time_base
+                shift = round(self.clip.origin / base)
+                at = (shown - shift) * base
+                if (self.clip.start and at < 0) or at >= until:
+                    continue
+                packet.pts = shown - shift
+                packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+                if packet.stream.type == "subtitle" and until != inf and packet.duration:
+                    packet.duration = min(packet.duration, int((until - at) / base))
+                return packet
+        except (self.av.FFmpegError, OSError) as error:
+            self.notes.append(f"the sound of {self.clip.name} is damaged: {first_line(error)}")
+        return None
+
+    def copy_until(self, time: Fraction | None) -> None:
+        """Mux what comes up to a time in seconds, or all."""
+        while self.pending is not None:
+            packet = self.pending
+            if time is not None and packet.dts * packet.time_base > time:
+                return
+            number = packet.stream_index
+            for part in self.filters[number].filter(packet) if number in self.filters else [packet]:
+                part.stream = self.copies[number]
+                self.target.mux(part)
+            self.pending = self.next_packet()
+
+    def close(self) -> None:
+        self.pending = None
+        if self.source is not None:
+            self.source.close()
+
+
+def add_copy(target: Any, stream: Any) -> Any:
+    copy = target.add_stream_from_template(stream)
+    if stream.type == "audio" and stream.codec_context.layout.name.endswith("channels"):
+        usual = LAYOUTS.get(stream.codec_context.channels)  # some files give no more than their number
+        if usual is not None:
+            copy.codec_context.layout = usual
+    return copy
