@@ -39,12 +39,10 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     for path in arguments.models:
-        name = path.stem.removesuffix("-fast")
+        name, _, form = path.stem.partition("-")  # the form: fast, steady or none
         title, artist, year = choose("painting", name, PAINTINGS)
         network, card = load_model(path)
-        small = network.config["size"] == "fast"
-        if small:  # as it will be read again: half the file
-            network.half().float()
+        network.half().float()  # as it will be read again: half the file, and no picture changes by a level
         model = Stylizer(network, card)
         worth = measure(model, name, arguments)
         card |= {
@@ -52,11 +50,11 @@ def main() -> None:
             "licence": "MIT",
             "equals": worth,
         }
-        target = FOLDER / ("fast" if small else "") / f"{name}.safetensors"
-        if not small:
+        target = FOLDER / form / f"{name}.safetensors"
+        if not form:
             save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
         with replacing(target) as temporary:
-            save_model(temporary, network.half() if small else network, card)
+            save_model(temporary, network.half(), card)
         print(f"{path.stem}: {worth}", flush=True)
 
 

@@ -8,7 +8,7 @@ import torch
 from faststyle import hub
 from faststyle.checkpoint import Card, load_model
 from faststyle.errors import InputError, choose
-from faststyle.styles import fast, ready
+from faststyle.styles import fast, ready, steady
 from faststyle.transformer import TransformerNetwork
 
 HUB = "hf://"
@@ -33,7 +33,7 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
         return blend(parse_blend(text))
     if text.startswith(HUB):
         return load_model(hub.download(text.removeprefix(HUB)))
-    styles = ready() | fast()
+    styles = ready() | fast() | steady()
     if Path(text).is_file() or (text not in styles and is_path(text)):
         return load_model(text)
     return load_model(choose("ready style or file", text, styles))

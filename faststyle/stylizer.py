@@ -1,8 +1,9 @@
 """Load a model and stylize pictures with it."""
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from faststyle import hub
 from faststyle.checkpoint import Card, margin_of, save_model
-from faststyle.color import keep_color
+from faststyle.color import finish
 from faststyle.device import describe_device, memory_errors, pick_device, pick_precision
 from faststyle.engines import ENGINES, pick_engine
 from faststyle.errors import InputError
@@ -148,8 +149,7 @@ class Stylizer:
         Raises:
             InputError: strength outside 0…1, a tile or stroke_scale below 1, or a tensor of another shape.
         """
-        if not 0 <= strength <= 1:
-            raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")
+        check_strength(strength)
         if tile is not None and tile < 1:
             raise InputError(f"tile must be 1 pixel or more, such as {TILE}, not {tile}")
         if not stroke_scale >= 1:
@@ -175,6 +175,40 @@ class Stylizer:
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))
         return result
+
+    def video(
+        self,
+        source: str | Path | Iterable[Any],
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+        motion_blend: float = 0.0,
+        live: bool = False,
+    ) -> Iterator[Any]:
+        """Stylize a clip, frame after frame, in memory that does not grow with its length.
+
+        The norms' statistics are running means over the frames of a shot, so that the picture does not
+        change its tone when something enters. Frames are decoded, in a thread, while others are stylized.
+
+        Args:
+            source: a clip's file, which yields arrays (H,W,3) of uint8; or the frames, as PIL pictures,
+                such arrays, or a ``Clip``, and the same comes back.
+            strength, preserve_color: as for pictures.
+            max_size: shrink a clip that is read here so, in pixels of the longer side.
+            motion_blend: from 0 to below 1, the share of each frame that is taken from the one before,
+                moved along the motion, where the two agree; it calms what flickers, and takes time.
+            live: give each frame back before the next is taken.
+
+        Raises:
+            InputError: no such clip, or one that is damaged, after the frames before the break;
+                strength or motion_blend beyond their bounds, or OpenCV is missing for the latter.
+        """
+        from faststyle.film import stylize_film  # which knows the Stylizer
+
+        check_strength(strength)
+        if not 0 <= motion_blend < 1:
+            raise InputError(f"motion_blend must be from 0 to below 1, such as 0.5, not {motion_blend}")
+        return stylize_film(self, source, max_size, live, strength, preserve_color, motion_blend)
 
     def tile_for(self, width: int, height: int) -> int | None:
         """The tile by which a picture of this size is stylized here now; None where it is whole."""
@@ -215,7 +249,7 @@ class Stylizer:
     def _tiled(self, photo: Tensor, out: Tensor, strength: float, preserve_color: bool, tile: int) -> None:
         def run(x: Tensor) -> Tensor:
             x = x.to(self.device)
-            return self._finish(engine(x), x, strength, preserve_color)
+            return finish(engine(x), x, strength, preserve_color)
 
         with memory_errors(f"tiles of {tile} pixels", f"a smaller --tile (tile), such as {LEAST_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
@@ -242,7 +276,7 @@ class Stylizer:
             else:
                 x = batch.to(self.device, torch.float32)
                 y = enlarge(self._stylize_batch(shrink(x, stroke_scale), 1.0, False, tile), x)
-                y = self._finish(y, x, strength, preserve_color).to(photos.device, photos.dtype)
+                y = finish(y, x, strength, preserve_color).to(photos.device, photos.dtype)
             return y.view_as(photos)
 
     def _stylize_batch(
@@ -260,10 +294,9 @@ class Stylizer:
                 [self._stylize_batch(one, strength, preserve_color, None) for one in batch.split(1)]
             )
         x = batch.to(self.device, torch.float32)
-        return self._finish(self.run(x), x, strength, preserve_color).to(batch.device, batch.dtype)
+        return finish(self.run(x), x, strength, preserve_color).to(batch.device, batch.dtype)
 
-    @staticmethod
-    def _finish(y: Tensor, x: Tensor, strength: float, preserve_color: bool) -> Tensor:
-        if preserve_color:
-            y = keep_color(y, x).clamp(0, 1)
-        return y if strength == 1 else torch.lerp(x, y, strength)
+
+def check_strength(strength: float) -> None:
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")

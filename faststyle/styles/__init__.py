@@ -22,6 +22,16 @@ def fast() -> dict[str, Path]:
     return {f"{path.stem}-fast": path for path in sorted((FOLDER / "fast").glob("*.safetensors"))}
 
 
+def steady() -> dict[str, Path]:
+    """The ready styles in networks that were trained for clips: NAME-steady to model file."""
+    return {f"{path.stem}-steady": path for path in sorted((FOLDER / "steady").glob("*.safetensors"))}
+
+
+def for_clips(name: str) -> str:
+    """The ready style to take for a clip in place of this one, where there is a steady one."""
+    return f"{name}-steady" if f"{name}-steady" in steady() else name
+
+
 def sample(name: str) -> Path:
     """The picture that shows a ready style.
 
