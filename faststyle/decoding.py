@@ -12,7 +12,7 @@ import numpy as np
 from faststyle.clips import Clip, Frame, check_start, exact
 from faststyle.errors import InputError, first_line
 from faststyle.hdr import HLG, PQ, tone_map
-from faststyle.tags import EXACT, FULL, colors, upright
+from faststyle.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
 ANY_START = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: clocks of such formats start anywhere
@@ -259,7 +259,7 @@ class VideoClip(Clip):
             src_colorspace=None if frame.format.is_rgb else self.matrix,
             src_color_range=self.range,
             dst_color_range=FULL,
-            interpolation=EXACT,
+            interpolation=EXACT if self.size == (frame.width, frame.height) else SCALED,
         ).to_ndarray()
         if alpha:  # laid on white
             weight = rgb[..., 3:].astype(np.uint16)

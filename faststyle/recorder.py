@@ -14,7 +14,7 @@ from faststyle.encoders import Encoder, find_encoder
 from faststyle.errors import InputError, first_line
 from faststyle.images import FORMATS as PICTURES
 from faststyle.images import save_image
-from faststyle.tags import EXACT
+from faststyle.tags import SCALED
 from faststyle.tracks import Tracks
 
 # FFmpeg's name of what a suffix stands for.
@@ -171,7 +171,7 @@ class Video:
             pixels = np.pad(pixels, ((0, self.height - height), (0, self.width - width), (0, 0)), "edge")
         rgb = self.av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "rgb24")
         if self.scaled:
-            rgb = self.scaler.reformat(rgb, self.width, self.height, interpolation=EXACT)
+            rgb = self.scaler.reformat(rgb, self.width, self.height, interpolation=SCALED)
         return self.encoder.convert(rgb, self.reformatter, self.clip.colors)
 
     def encode(self, lasts: int) -> None:

@@ -263,7 +263,7 @@ def test_a_full_disk_is_one_oserror_and_leaves_a_playable_part(tmp_path, suffix)
         from faststyle.clips import open_clip, Frame
         from faststyle.recorder import Recorder
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         noise = np.random.default_rng(0)
         try:
             with open_clip({str(source)!r}) as clip, Recorder(Path({str(target)!r}), clip) as r:
