@@ -1,7 +1,7 @@
 """How much a stylized clip flickers: the warp error, beside the input's own.
 
 On photos the motion is made up, and so known exactly. On clips it is estimated between consecutive
-frames, and pixels that are hidden in one of them, or whose motion is unsure, are left out. The
+frames; cuts are left out, and pixels that are hidden in one of them or whose motion is unsure. The
 input's own error is the floor: what interpolation, noise and wrong motion leave. Errors are mean
 squares of values in [0,1], times 1,000; "above" is what the model adds to the floor. Style and
 content: the distances that the model was trained by.
@@ -14,7 +14,7 @@ does; each alone and blended along the motion; and with both.
 """
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -70,10 +70,13 @@ def to_pixels(frame: np.ndarray) -> Tensor:
     return torch.from_numpy(frame.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
-def error(frames: Frames, moves: list[Move]) -> float:
-    """Mean square difference of valid pixels from the frame before, moved; times 1,000."""
+def error(frames: Frames, moves: Sequence[Move | None]) -> float:
+    """Mean square difference of valid pixels from the frame before, moved, but at cuts; times 1,000."""
     found = []
-    for (before, after), (flow, valid) in zip(pairwise(frames), moves, strict=True):
+    for (before, after), move in zip(pairwise(frames), moves, strict=True):
+        if move is None:
+            continue
+        flow, valid = move
         difference = (to_pixels(after) - warp(to_pixels(before), flow)).square().mean(1, keepdim=True)
         found.append((valid * difference).sum().item() / valid.sum().clamp(min=1).item())
     return 1000 * float(np.mean(found))
@@ -155,8 +158,12 @@ def main() -> None:
     for path in arguments.clips:
         with open_clip(path, max_size=arguments.max_size) as clip:
             frames = [frame.pixels for frame, _ in zip(clip, range(arguments.frames), strict=False)]
-        motion = Motion()
-        moves = [Move(*motion.between(after, before)) for before, after in pairwise(frames)]
+        motion, shots = Motion(), Shots()
+        cuts = [not shots.share(frame, 1 / 25) for frame in frames]
+        moves = [
+            Move(*motion.between(after, before)) if not cut else None
+            for (before, after), cut in zip(pairwise(frames), cuts[1:], strict=True)
+        ]
         floor = error(frames, moves)
         for name, stylize in models.items():
             for way in arguments.ways:

@@ -17,7 +17,7 @@ from faststyle.exported import Exported
 from faststyle.flow import Blend
 from faststyle.images import to_rgb
 from faststyle.pipeline import ahead
-from faststyle.steady import Shots, SteadyNetwork, mixing
+from faststyle.steady import Shots, SteadyNetwork, mixed, mixing
 
 if TYPE_CHECKING:
     from faststyle.stylizer import Stylizer
@@ -61,7 +61,7 @@ class Film:
 
     def one_by_one(self, frames: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
         pictures = [np.asarray(self.stylize(Image.fromarray(one.numpy()), *self.options)) for one in frames]
-        return torch.from_numpy(np.stack(pictures)), memory
+        return torch.from_numpy(np.stack(pictures)), torch.zeros(len(frames), 0)
 
     def __call__(self, frames: list[np.ndarray]) -> list[np.ndarray]:
         """Stylize frames of one size, (H,W,3) uint8 RGB each."""
@@ -72,7 +72,9 @@ class Film:
         if device.type == "cuda":
             batch = batch.pin_memory()  # which is copied at twice the speed
         with memory_errors(f"frames of {width}x{height} pixels", "a smaller --max-size (max_size)"):
-            result, self.memory = self.run(batch.to(device), self.memory, mixing(shares).to(device))
+            mix = mixing(shares).to(device)
+            result, own = self.run(batch.to(device), self.memory, mix)
+        self.memory = mixed(mix, self.memory, own)[-1:]
         pictures = list(result.cpu().numpy())
         if self.blend:
             for number, (frame, share) in enumerate(zip(frames, shares, strict=True)):

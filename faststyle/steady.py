@@ -25,19 +25,18 @@ class RunningNorm(nn.InstanceNorm2d):
     """Instance norm with running statistics.
 
     ``memory`` (1,2C) holds mean and variance of the frames before, ``mix`` (B,1+B) the share of them
-    and of each of these B frames in what every frame is normalized with; ``after`` is the last one's.
+    and of each of these B frames in what every frame is normalized with; ``own`` (B,2C) are theirs.
     """
 
     memory: Tensor
     mix: Tensor
-    after: Tensor
+    own: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.float().mean((2, 3))  # (B,C)
-        variance = (x * x).float().mean((2, 3)) - mean * mean
-        mixed = self.mix @ torch.cat([self.memory, torch.cat([mean, variance], 1)])  # (B,2C)
-        self.after = mixed[-1:]
-        mean, variance = mixed.chunk(2, 1)
+        variance = x.float().square().mean((2, 3)) - mean * mean
+        self.own = torch.cat([mean, variance], 1)
+        mean, variance = mixed(self.mix, self.memory, self.own).chunk(2, 1)
         scale = self.weight * (variance.clamp(min=0) + self.eps).rsqrt()
         return x * self.spread(scale).to(x.dtype) + self.spread(self.bias - mean * scale).to(x.dtype)
 
@@ -52,7 +51,7 @@ class RunningNorm(nn.InstanceNorm2d):
 
 
 class SteadyNetwork(nn.Module):
-    """Frames (B,H,W,3) uint8 RGB to the same, with what was remembered before and after.
+    """Frames (B,H,W,3) uint8 RGB to the same, normalized with what is remembered too.
 
     Args:
         network: the trained network; a copy is made.
@@ -99,15 +98,25 @@ class SteadyNetwork(nn.Module):
 
         Args:
             frames: (B,H,W,3) uint8.
-            memory: (1,S).
+            memory: (1,S), the statistics of what was before.
             mix: (B,1+B), see ``mixing``.
+
+        Returns:
+            The frames, and the statistics of each, (B,S). What is then remembered is
+            ``mixed(mix, memory, statistics)[-1:]``, in float32, whatever the network computes in.
         """
         for norm, part in zip(self.norms, memory.split(self.widths, 1), strict=True):
             norm.memory, norm.mix = part, mix
         x = frames.permute(0, 3, 1, 2).float() / 255
         y = finish(self.network(x, self.margin).clamp(0, 1), x, self.strength, self.preserve_color)
         pixels = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return pixels, torch.cat([norm.after for norm in self.norms], 1)
+        return pixels, torch.cat([norm.own for norm in self.norms], 1)
+
+
+def mixed(mix: Tensor, memory: Tensor, own: Tensor) -> Tensor:
+    """What each frame is normalized with: (B,1+B), (1,S) and (B,S) to (B,S)."""
+    # Not a matrix product: in bfloat16 its result would be rounded.
+    return (mix[..., None] * torch.cat([memory, own])).sum(1)
 
 
 def mixing(shares: Sequence[float]) -> Tensor:

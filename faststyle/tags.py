@@ -11,8 +11,8 @@ BT709, UNKNOWN, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020C = 1, 2, 4, 5
 # Swscale's numbers of them.
 SWSCALE = {BT709: 1, FCC: 4, BT470BG: 5, SMPTE170M: 5, SMPTE240M: 7, BT2020: 9, BT2020C: 9}
 LIMITED, FULL = 1, 2
-# Swscale's full chroma and accurate rounding, without which colours lose two levels each way; bilinear, for the
-# colours that have half the size, and bicubic, in twice the time, where all is scaled.
+# Swscale's full chroma and accurate rounding, without which colours lose two levels each way; bilinear, for
+# colours of half the size, and bicubic, in twice the time, where all is scaled.
 EXACT = 0x2 | 0x2000 | 0x40000
 SCALED = 0x4 | 0x2000 | 0x40000
 

@@ -153,3 +153,11 @@ def test_a_damaged_clip_gives_what_comes_before_the_break(stylize, clip):
         for frame in stylize.video(broken):
             results.append(frame)
     assert 5 < len(results) < 30
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("engine", ["torch", "compile"])
+def test_a_gpu_gives_the_cpus_frames(network, stylize, engine):
+    gpu = Stylizer(network, {"name": "small"}, device="cuda", precision="fp32", engine=engine)
+    assert max(map(levels, gpu.video(pictures()), stylize.video(pictures()))) <= 2
