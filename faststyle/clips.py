@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from faststyle.errors import InputError
+from faststyle.images import READABLE
 
 VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"
 SUFFIXES = {f".{name}" for name in VIDEOS.split()}
@@ -157,9 +158,19 @@ def is_animated(path: Path) -> bool:
         return False
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether this stands for numbered pictures, as ``frames/%04d.png`` does; a file that exists is none."""
+    return bool(NUMBER.search(path.name)) and path.suffix.lower() in READABLE and not path.exists()
+
+
+def numbered(pattern: Path, number: int) -> Path:
+    """The file of the frame of this number."""
+    return pattern.with_name(NUMBER.sub(lambda field: field.group() % number, pattern.name))
+
+
 def is_clip(path: Path) -> bool:
     """Whether this is a clip rather than a picture, by its suffix; of GIF, WebP and PNG, by their frames."""
-    return path.suffix.lower() in SUFFIXES or bool(NUMBER.search(path.name)) or is_animated(path)
+    return path.suffix.lower() in SUFFIXES or is_pattern(path) or is_animated(path)
 
 
 def open_clip(
@@ -188,7 +199,7 @@ def open_clip(
     rate = None if fps is None else exact_rate(fps)
     from faststyle.stills import Animation, Numbered, numbered_files
 
-    if path.is_dir() or (NUMBER.search(path.name) and not path.exists()):
+    if path.is_dir() or is_pattern(path):
         return Numbered(str(path), numbered_files(path), rate or Fraction(RATE), start, end, max_size)
     if not path.exists():
         raise InputError(f"there is no file {path}")

@@ -14,7 +14,7 @@ from faststyle.errors import InputError, first_line
 from faststyle.hdr import HLG, PQ, tone_map
 from faststyle.tags import EXACT, FULL, SCALED, colors, upright
 
-LIVE = ("rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
+LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
 ANY_START = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: clocks of such formats start anywhere
 
 

@@ -136,7 +136,7 @@ def stylize_film(
         return
     if max_size is not None:
         raise InputError("max_size shrinks clips that are read here: give frames in the size that you want")
-    rate = float(source.rate or RATE) if isinstance(source, Clip) else RATE
+    rate = float(getattr(source, "rate", None) or RATE)
     film = Film(stylize, rate, *options)
     most = BATCH if stylize.device.type == "cuda" and not live else 1
     frames = ahead(source) if isinstance(source, Clip) and not live else source

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,7 +10,7 @@ T = TypeVar("T")
 DEPTH = 4  # items that wait between two stages
 
 
-def ahead(source: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
+def ahead(source: Iterable[T], depth: int = DEPTH) -> Generator[T]:
     """Iterate in a thread of its own, so many items ahead of who takes them.
 
     What the source raises is raised here, after the items before it. Who stops taking (close(), or an

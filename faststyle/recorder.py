@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from faststyle.clips import NUMBER, Clip, Frame
+from faststyle.clips import Clip, Frame, is_pattern, numbered
 from faststyle.decoding import import_av
 from faststyle.encoders import Encoder, find_encoder
 from faststyle.errors import InputError, first_line
@@ -41,7 +41,7 @@ def check_recording(path: Path, codec: str | None = None, crf: float | None = No
 def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | None:
     """The encoder that writes a file; None for numbered pictures."""
     suffix = path.suffix.lower()
-    if NUMBER.search(path.name):
+    if suffix not in FORMATS and is_pattern(path):
         if suffix not in PICTURES:
             raise InputError(f"cannot write {path}: frames' names must end in one of {', '.join(PICTURES)}")
         if codec is not None or crf is not None:
@@ -97,7 +97,7 @@ class Recorder:
         if self.encoder is None:
             numbers = self.clip.numbers
             number = numbers[frame.pts] if numbers is not None else self.count + 1
-            save_image(Image.fromarray(frame.pixels), str(self.path) % number)
+            save_image(Image.fromarray(frame.pixels), numbered(self.path, number))
         else:
             if self.video is None:
                 self.video = Video(self.partial, self.encoder, self.clip, frame, self.crf, self.notes)

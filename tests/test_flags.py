@@ -6,13 +6,14 @@ import pytest
 from conftest import contents, refused
 from PIL import Image
 
-from faststyle.cli.flags import build_parser, parse
+from faststyle.cli.flags import Usual, build_parser, parse
 from faststyle.cli.infer import main
 
 FAST = ["photo.jpg", "--checkpoint", "model.safetensors"]
 SLOW = ["photo.jpg", "--style", "painting.jpg"]
 BOTH = [*FAST, *SLOW[1:], "--compare", "report"]
 PUSH = ["--checkpoint", "model.safetensors", "--push-to-hub", "user/repo"]
+CAMERA = ["--checkpoint", "model.safetensors", "--camera", "0", "-o", "out.mp4"]
 EXPORT = ["--checkpoint", "model.safetensors", "--export", "model.onnx"]
 FIGURE = [*SLOW, "--reconstruct", "figure.png"]
 
@@ -54,19 +55,30 @@ VALUES = {
     "--push-to-hub": "user/repo",
     "--stroke-scale": "2",
     "--export": "model.onnx",
+    "--start": "1:30",
+    "--end": "1:31.5",
+    "--fps": "25",
+    "--codec": "hevc",
+    "--crf": "20",
+    "--motion-blend": "0.5",
+    "--camera": "0",
+    "--preview": None,
 }
 COMMON = {"--output", "--preserve-color"}
-ALONE = {"--push-to-hub", "--export"}  # they take no picture
+ALONE = {"--push-to-hub", "--export", "--camera"}  # they take no picture
 FAST_FLAGS = {"--max-size", "--stroke-scale", "--strength", "--engine", "--tile"}
+CLIP_FLAGS = {"--start", "--end", "--fps", "--codec", "--crf", "--motion-blend"}
+CAMERA_FLAGS = {"--camera", "--preview", "--codec", "--crf", "--motion-blend", "--max-size", "--strength"}
 FIGURE_FLAGS = {"--size", "--steps", "--scales", "--statistic", "--preset", "--optimizer", "--learning-rate"}
 FIGURE_FLAGS |= {"--average", "--seed", "--vgg", "--pooling", "--reconstruct"}
 MODES = {
-    "--checkpoint": (FAST, FAST_FLAGS | COMMON),
-    "--style": (SLOW, set(VALUES) - FAST_FLAGS - {"--sizes", *ALONE}),
+    "--checkpoint": (FAST, FAST_FLAGS | CLIP_FLAGS | COMMON),
+    "--style": (SLOW, set(VALUES) - FAST_FLAGS - CLIP_FLAGS - {"--sizes", "--preview", *ALONE}),
     "--compare": (BOTH, {"--sizes", "--steps"}),
     "--reconstruct": (FIGURE, FIGURE_FLAGS),
     "--push-to-hub": (PUSH, {"--push-to-hub"}),
     "--export": (EXPORT, {"--export"}),
+    "--camera": (CAMERA, CAMERA_FLAGS | COMMON | {"--engine"}),
 }
 
 
@@ -109,6 +121,14 @@ def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
         (["--style", "painting.jpg"], "PICTURE"),
         ([*FAST, "--push-to-hub", "user/repo"], "takes no pictures"),
         (["--push-to-hub", "user/repo"], "needs --checkpoint MODEL"),
+        (["photo.jpg", *CAMERA], "--camera takes no PICTURE"),
+        (["--camera", "0"], "--camera needs --checkpoint MODEL"),
+        (["--camera", "0", "--checkpoint", "all"], "one style"),
+        (["--camera", "0", *SLOW[1:]], "--camera needs --checkpoint MODEL"),
+        ([*CAMERA[:4], "--codec", "hevc"], "--codec is of a recording: give -o FILE"),
+        ([*CAMERA[:4], "--crf", "20"], "--crf is of a recording: give -o FILE"),
+        ([*CAMERA, "--quality", "92"], "--quality does not go with --camera"),
+        ([*FAST, "--start", "1:00", "--end", "60"], "--start 60 is not before --end 60"),
         ([*SLOW, "--nonsense"], "--nonsense"),
         ([*SLOW, "--style-w", "3"], "--style-w"),  # no abbreviations
     ],
@@ -123,7 +143,9 @@ NONSENSE = """
 --content-weight much, --tv-weight -1, --content-layers relu3_3=-1, --content-layers relu3_3=much,
 --style-layers relu1_1=nan, --style-layers relu1_1=inf, --blend -1, --blend nan, --blend half, --seed -1,
 --seed x, --learning-rate -1, --learning-rate nan, --learning-rate inf, --average 1, --average -0.1,
---average nan, --save-every 0, --save-every x, --quality 0, --quality 101, --precision fp8
+--average nan, --save-every 0, --save-every x, --quality 0, --quality 101, --precision fp8,
+--start -1, --start x, --start 1:60, --start 1:2:3:4, --start 1::2, --start 1.5:00, --end nan, --end inf,
+--end :, --fps 0, --fps 0.01, --fps 2000, --fps nan, --crf -1, --crf 64, --motion-blend 1, --motion-blend -0.1
 """
 
 
@@ -138,6 +160,21 @@ def test_numbers_and_layers_are_read_as_such():
     arguments = parse([*SLOW, *flags, "--style-weight", "1e10"])
     assert arguments.style_layers == [("relu1_1", 1.0), ("relu2_1", 0.5)]
     assert (arguments.average, arguments.learning_rate, arguments.style_weight) == (0, 0, 1e10)
+
+
+def test_times_are_read_as_seconds():
+    def times(start, end):
+        arguments = parse([*FAST, "--start", start, "--end", end])
+        return arguments.start, arguments.end
+
+    assert times("0", "90.5") == (0, 90.5)
+    assert times("1:30", "100:00") == (90, 6000)
+    assert times("0:01:30.25", "1:00:00") == (90.25, 3600)
+
+
+def test_quality_is_told_from_its_default():
+    assert isinstance(parse(FAST).quality, Usual) and parse(FAST).quality == 92
+    assert not isinstance(parse([*FAST, "--quality", "92"]).quality, Usual)
 
 
 # What only shows when there is work; nothing is written

@@ -197,7 +197,7 @@ def test_what_cannot_be_written_is_refused_before():
         ("a.mp4", "prores", "prores does not go into .mp4"),
         ("a.gif", "h264", "h264 does not go into .gif"),
         ("%05d.png", "h264", "are pictures, which have no codec"),
-        ("%05d.mp4", None, "frames' names must end in one of"),
+        ("%05d.bmp", None, "frames' names must end in one of"),
     ):
         with pytest.raises(InputError, match=message):
             check_recording(Path(path), codec)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(chromium is None, reason="needs chromium")
 
 # Titles as the page has them.
 STARRY, WAVE = (shelf.ready_styles()[name].title for name in ("starry_night", "great_wave"))
-TABS = ("Stylize", "Train a style", "Fast and slow")
+TABS = ("Stylize", "Video", "Train a style", "Fast and slow")
 PHONE = {"width": 390, "height": 844}
 SLOWEST = 60_000  # ms that anything may take on a busy machine
 
@@ -247,7 +247,7 @@ def test_everything_that_can_be_operated_has_a_name(page, photo):
         kinds = "button|slider|radio|radiogroup|checkbox|combobox|spinbutton|textbox|listbox|link|tab"
         found = re.findall(rf"- '?({kinds})\b(.*)", tree)
         assert len(found) > 6
-        assert 'group "Photo"' in tree or 'group "Painting"' in tree
+        assert re.search('group "(Photo|Clip|Painting)"', tree)
         assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
 
 

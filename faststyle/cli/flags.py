@@ -5,19 +5,24 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from faststyle.cli.parser import Parser, layer, number, whole
+from faststyle.cli.clip_flags import CAMERA, CLIPS, add_clip_flags, check_clip_flags
+from faststyle.cli.parser import Parser, number, whole
+from faststyle.cli.slow_flags import LARGEST, RECONSTRUCT, add_slow_flags
 from faststyle.styles import cards, worth
 
 EPILOG = """examples:
   python infer.py photo.jpg --checkpoint starry_night -o out.jpg             a ready style: instantly
   python infer.py photo.jpg --checkpoint all -o sheet.jpg                    every ready style on one sheet
   python infer.py photo.jpg --checkpoint runs/my/my.safetensors -o out.jpg   a model that you trained
+  python infer.py clip.mp4 --checkpoint great_wave -o out.mp4                a clip, with its sound
+  python infer.py --camera 0 --checkpoint starry_night                       a camera, live in a window
   python infer.py photo.jpg --style starry.jpg -o out.jpg                    no model: slowly, and well
   python infer.py photo.jpg --checkpoint starry.safetensors --style starry.jpg --compare report/
 """
 
 
-LARGEST = 20_000  # pixels of a longer side: more fits into no memory
+class Usual(int):
+    """A default, which can be told from the same number when it is typed."""
 
 
 class ListStyles(argparse.Action):
@@ -40,7 +45,8 @@ class ListStyles(argparse.Action):
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python infer.py",
-        description="Stylize pictures: instantly with a trained model, or slowly with a painting alone.",
+        description="Stylize pictures and clips: instantly with a trained model, or pictures slowly with a "
+        "painting alone.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -53,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=[],
         metavar="PICTURE",
-        help="picture files, or folders of them",
+        help="picture files, clips, frames such as frames/%%04d.png, or folders of them",
     )
     add(
         "-o",
@@ -61,7 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=None,
         metavar="PATH",
-        help="file for one picture, else a folder; without it NAME_STYLE beside each input",
+        help="file for one picture or clip (or frames/%%05d.png), else a folder; without it NAME_STYLE "
+        "beside each input",
     )
     add("--preserve-color", action="store_true", default=False, help="keep the photo's colours")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, … (default auto)")
@@ -74,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--quality",
         type=whole(1, 100),
-        default=92,
+        default=Usual(92),
         metavar="1…100",
         help="of JPEG and WebP (default 92)",
     )
@@ -88,7 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
         "hf://USER/REPO; a blend of these, such as starry_night:0.6,great_wave:0.4",
     )
     add("--list-styles", nargs=0, action=ListStyles, help="list the ready styles")
-    add("--max-size", type=whole(16), metavar="PIXELS", help="shrink pictures whose longer side has more")
+    add(
+        "--max-size",
+        type=whole(16),
+        metavar="PIXELS",
+        help="shrink pictures and clips whose longer side has more",
+    )
     add(
         "--stroke-scale",
         type=number(1, 16),
@@ -117,99 +129,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="write the model for other runtimes: .onnx, or .pt2 for torch.export's archive; no PICTURE",
     )
 
-    group = parser.add_argument_group("without one: the slow baseline, which optimizes the picture itself")
-    add = group.add_argument
-    add(
-        "--style",
-        nargs="+",
-        type=Path,
-        default=None,
-        metavar="PAINTING",
-        help="painting, or several; mosaic is one that the package draws",
-    )
-    add(
-        "--size",
-        type=whole(16, LARGEST),
-        metavar="PIXELS",
-        help="longer side of the result (default 512, with --reconstruct 256)",
-    )
-    add(
-        "--style-size",
-        type=whole(16, LARGEST),
-        metavar="PIXELS",
-        help="longer side of the painting (default --size)",
-    )
-    add("--steps", type=whole(1), metavar="N", help="default 200, with --reconstruct 100, with --compare 500")
-    add("--scales", type=whole(1), metavar="N", help="sizes to go through, coarse to fine (default 1)")
-    add(
-        "--style-weight",
-        type=number(0),
-        metavar="W",
-        help="more painting, less photo (default the preset's; relative: 5)",
-    )
-    add("--content-weight", type=number(0), metavar="W", help="default the preset's; relative: 1")
-    add(
-        "--tv-weight",
-        type=number(0),
-        metavar="W",
-        help="more gives smoother areas (default the preset's; relative: 1)",
-    )
-    add(
-        "--content-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="default relu2_2=0.5 relu3_3=0.5"
-    )
-    add(
-        "--style-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="such as relu1_1 relu2_1 relu3_1=2"
-    )
-    add("--statistic", metavar="NAME", help="what is called style: gram (default), or see docs/statistics.md")
-    add(
-        "--preset",
-        metavar="NAME",
-        help="formulas, layers and weights of gatys, coursera, cs231n or johnson (default relative)",
-    )
-    add("--blend", nargs="+", type=number(0), metavar="W", help="weight of each of several paintings")
-    add(
-        "--mask",
-        nargs="+",
-        metavar="MASK",
-        help="for each painting, a picture white where its style shall be; or all",
-    )
-    add(
-        "--style-mask",
-        nargs="+",
-        metavar="MASK",
-        help="for each painting, white where to take it from; or all",
-    )
-    add("--match-color", action="store_true", help="recolour the paintings to the photo's colours first")
-    add("--init", metavar="START", help="content (default), noise, or content+noise")
-    add(
-        "--init-checkpoint",
-        metavar="MODEL",
-        help="start from a trained model's stylization: few steps then do",
-    )
-    add("--seed", type=whole(0, 2**63 - 1), metavar="N", help="of the noise (default 0)")
-    add("--optimizer", metavar="NAME", help="lbfgs (default) or adam")
-    add("--learning-rate", type=number(0), metavar="R", help="default 1 with lbfgs, 0.02 with adam")
-    add(
-        "--average",
-        type=number(0, 1, below=True),
-        metavar="D",
-        help="running mean of the steps, such as 0.99 with adam",
-    )
-    add("--vgg", metavar="NAME", help="network that judges: vgg19-caffe (default), vgg19 or vgg16")
-    add("--pooling", metavar="NAME", help="max (default) or avg")
-    add("--save-every", type=whole(1), metavar="N", help="also save every Nth step, in the folder NAME_steps")
-    add(
-        "--animation",
-        type=Path,
-        metavar="FILE",
-        help="the way there, as .gif or .mp4, a frame each --save-every",
-    )
-    add(
-        "--reconstruct",
-        type=Path,
-        metavar="FILE",
-        help="in place of a stylization, a figure of what each layer keeps",
-    )
+    add_clip_flags(parser)
+    add_slow_flags(parser)
 
     add = parser.add_argument_group("both side by side (--checkpoint and --style)").add_argument
     add("--compare", type=Path, default=None, metavar="DIR", help="write a report on fast and slow into DIR")
@@ -225,8 +146,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 FAST = {"max_size", "stroke_scale", "strength", "engine", "tile"}
 COMPARE = {"sizes"}
-RECONSTRUCT = {"reconstruct", "size", "steps", "scales", "statistic", "preset", "optimizer", "learning_rate"}
-RECONSTRUCT |= {"average", "seed", "vgg", "pooling"}
 COMMON = {
     "inputs",
     "device",
@@ -244,13 +163,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     given = set(vars(arguments)) - COMMON
     given -= {name for name in ("output", "preserve_color") if not getattr(arguments, name)}
+    if hasattr(arguments, "camera") and not isinstance(arguments.quality, Usual):
+        given.add("quality")
     push, export = hasattr(arguments, "push_to_hub"), hasattr(arguments, "export")
     for flag, meant in (("--push-to-hub", push), ("--export", export)):
         if meant and arguments.inputs:
             parser.error(f"{flag} takes no pictures, only --checkpoint MODEL")
         if meant and not arguments.checkpoint:
             parser.error(f"{flag} needs --checkpoint MODEL")
-    if not (push or export) and not arguments.inputs:
+    check_clip_flags(parser, arguments)
+    camera = hasattr(arguments, "camera")
+    if not (push or export or camera) and not arguments.inputs:
         parser.error("give a PICTURE, or a folder of them")
     if arguments.compare:
         if not (arguments.checkpoint and arguments.style):
@@ -267,14 +190,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         mode, allowed = "--push-to-hub", {"push_to_hub"}
     elif export:
         mode, allowed = "--export", {"export"}
+    elif camera:
+        mode, allowed = "--camera", CAMERA
     elif arguments.checkpoint:
-        mode, allowed = "--checkpoint", {*FAST, "output", "preserve_color"}
+        mode, allowed = "--checkpoint", {*FAST, *CLIPS, "output", "preserve_color"}
     elif arguments.style and hasattr(arguments, "reconstruct"):
         mode, allowed = "--reconstruct", RECONSTRUCT
     elif arguments.style:
         if {"init", "init_checkpoint"} <= given:
             parser.error("--init and --init-checkpoint are two starts: give one")
-        mode, allowed = "--style", given - FAST - COMPARE
+        mode, allowed = "--style", given - FAST - COMPARE - CLIPS - CAMERA | {"output", "preserve_color"}
     else:
         parser.error("give --checkpoint MODEL, or --style PAINTING for the slow baseline")
     if arguments.checkpoint == "all" and "tile" in given:

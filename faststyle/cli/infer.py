@@ -1,81 +1,19 @@
-"""``python infer.py``: stylize pictures and folders, with a trained model or by the slow baseline."""
+"""``python infer.py``: stylize pictures, clips and folders, with a trained model or by the slow baseline."""
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from faststyle.cli import one_line_errors
 from faststyle.cli.flags import parse
+from faststyle.cli.jobs import Job, check_kinds, find_clips, pictures_in, plan
 from faststyle.errors import InputError
 
 # torch and the rooms on it are imported when there is work: --help answers at once.
 if TYPE_CHECKING:
     from faststyle.sheet import AllStyles
     from faststyle.stylizer import Stylizer
-
-
-class Job(NamedTuple):
-    source: Path
-    target: Path
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The folder's pictures.
-
-    Raises:
-        InputError: there are none.
-    """
-    from faststyle.images import find_images
-
-    found = find_images(folder)
-    if not found:
-        raise InputError(f"there are no pictures in {folder}")
-    return found
-
-
-def plan(inputs: list[Path], output: Path | None, model: str) -> list[Job]:
-    """Pair each picture with the file to write; folders' subfolders are mirrored.
-
-    Raises:
-        InputError: a missing input, an empty folder, a target that is an input, or two that meet.
-    """
-    from faststyle.images import FORMATS, check_output
-
-    def suffix(picture: Path) -> str:
-        return picture.suffix if picture.suffix.lower() in FORMATS else ".png"
-
-    alone = len(inputs) == 1 and not inputs[0].is_dir()
-    named_as_picture = output is not None and not output.is_dir() and output.suffix.lower() in FORMATS
-    if output is not None and not alone and (output.is_file() or named_as_picture):
-        raise InputError(f"-o {output} names one picture: for several give a folder")
-    jobs = []
-    for path in inputs:
-        if path.is_dir():
-            found = pictures_in(path)
-            folder = output or path.resolve().with_name(f"{path.resolve().name}_{model}")
-            for picture in found:
-                place = picture.relative_to(path)
-                jobs.append(Job(picture, folder / place.with_suffix(suffix(place))))
-        elif not path.exists():
-            raise InputError(f"there is no file or folder {path}")
-        elif output is None:
-            jobs.append(Job(path, path.with_name(f"{path.stem}_{model}{suffix(path)}")))
-        elif alone and output.suffix and not output.is_dir():
-            check_output(output)
-            jobs.append(Job(path, output))
-        else:
-            jobs.append(Job(path, output / f"{path.stem}{suffix(path)}"))
-
-    originals = {job.source.resolve() for job in jobs}
-    targets: dict[Path, Path] = {}
-    for source, target in jobs:
-        if target.resolve() in originals:
-            raise InputError(f"{target} would overwrite an input: give another -o")
-        other = targets.setdefault(target.resolve(), source)
-        if other != source:
-            raise InputError(f"{other} and {source} would both be written to {target}: run them apart")
-    return jobs
 
 
 def stylize_one(
@@ -115,61 +53,94 @@ def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
     return tile
 
 
-def stylize_all(stylize: "Stylizer | AllStyles", jobs: list[Job], arguments: argparse.Namespace) -> int:
-    """Stylize each picture, going on past those that cannot be read; the number of these."""
+class Done(NamedTuple):
+    """How many files were written, and how many inputs failed: a damaged clip counts for both."""
+
+    written: int
+    failures: int
+
+
+def load(name: str, arguments: argparse.Namespace) -> "Stylizer | AllStyles":
+    machine = arguments.device, arguments.precision, getattr(arguments, "engine", "auto")
+    if name == "all":
+        from faststyle.sheet import AllStyles
+
+        return AllStyles(*machine)
+    from faststyle.stylizer import Stylizer
+
+    return Stylizer.load(name, *machine)
+
+
+def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
+    """Stylize each picture and clip with a model, going on past those that cannot be read."""
     from tqdm import tqdm
 
+    from faststyle.cli.clip import check_clips, model_for_clips, stylize_clip
     from faststyle.device import keep_freed_memory
     from faststyle.images import check_place
 
+    check_clips(jobs, arguments)
     keep_freed_memory()
+    kinds = {job.clip for job in jobs}
+    names = {clip: model_for_clips(arguments.checkpoint) if clip else arguments.checkpoint for clip in kinds}
+    models: dict[str, Any] = {name: load(name, arguments) for name in {*names.values()}}
     for target in {job.target.parent: job.target for job in jobs}.values():
         check_place(target)
-    failures = 0
-    bar = tqdm(jobs, unit="picture", disable=len(jobs) == 1)
-    for source, target in bar:
+    written = failures = 0
+    alone = len(jobs) == 1
+    bar = tqdm(jobs, unit="file" if True in kinds else "picture", disable=alone)
+    for job in bar:
+        model = models[names[job.clip]]
         try:
-            stylize_one(stylize, source, target, arguments)
+            if job.clip:
+                failures += not stylize_clip(model, job, arguments, alone)
+            else:
+                stylize_one(model, job.source, job.target, arguments)
+            written += 1
         except (InputError, OSError) as error:
             failures += 1
             bar.write(f"error: {error}", file=sys.stderr)
-    return failures
+    if written and arguments.checkpoint != "all":  # else an error is all that there is to say
+        print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
+    return Done(written, failures)
 
 
-def machine(arguments: argparse.Namespace) -> tuple[str, str, str]:
-    return arguments.device, arguments.precision, getattr(arguments, "engine", "auto")
+def skip_clips(folders: list[Path], mode: str) -> None:
+    """Say which clips in folders are passed over by ways to stylize that take pictures alone."""
+    for folder in folders:
+        if clips := find_clips(folder):
+            print(f"{mode} takes pictures: clips in {folder} are left out ({len(clips)})", file=sys.stderr)
 
 
 def stylize(arguments: argparse.Namespace) -> int:
-    """Write a stylization of each picture, and say where; the number of those that failed."""
+    """Write a stylization of each picture and clip, and say where; the number of those that failed."""
     from faststyle.models import label
 
     if arguments.checkpoint:
         name = label(arguments.checkpoint)
     else:
         name = "+".join(Path(style).stem for style in arguments.style)
-    jobs = plan(arguments.inputs, arguments.output, name)
-    if arguments.checkpoint == "all":
-        from faststyle.sheet import AllStyles
-
-        failures = stylize_all(AllStyles(*machine(arguments)), jobs, arguments)
-    elif arguments.checkpoint:
-        from faststyle.stylizer import Stylizer
-
-        model = Stylizer.load(arguments.checkpoint, *machine(arguments))
-        failures = stylize_all(model, jobs, arguments)
-        if failures < len(jobs):  # where nothing was done, an error is all that there is to say
-            print(f"engine: {model}", file=sys.stderr)
+    clips = bool(arguments.checkpoint) and arguments.checkpoint != "all"
+    jobs = plan(arguments.inputs, arguments.output, name, clips)
+    check_kinds(jobs, arguments)
+    if not clips:
+        folders = [path for path in arguments.inputs if path.is_dir()]
+        skip_clips(folders, "--style" if arguments.style else "--checkpoint all")
+    if arguments.checkpoint:
+        done = stylize_all(arguments, jobs)
     else:
         from faststyle.cli.slow import optimize_all
 
-        failures = optimize_all(arguments, jobs)
-    if len(jobs) == 1 and not failures:
+        failures = optimize_all(arguments, [(job.source, job.target) for job in jobs])
+        done = Done(len(jobs) - failures, failures)
+    if len(jobs) == 1 and done.written:
         print(jobs[0].target)
     elif len(jobs) > 1:
         where = arguments.output or f"beside the inputs, such as {jobs[-1].target}"
-        print(f"{len(jobs) - failures} of {len(jobs)} pictures stylized: {where}")
-    return failures
+        kinds = {job.clip for job in jobs}
+        what = "pictures and clips" if len(kinds) > 1 else "clips" if True in kinds else "pictures"
+        print(f"{done.written} of {len(jobs)} {what} stylized: {where}")
+    return done.failures
 
 
 def set_side_by_side(arguments: argparse.Namespace) -> int:
@@ -229,6 +200,10 @@ def main(argv: list[str] | None = None) -> None:
             from faststyle.cli.slow import draw_reconstructions
 
             failures = draw_reconstructions(arguments)
+        elif hasattr(arguments, "camera"):
+            from faststyle.cli.clip import stylize_camera
+
+            failures = stylize_camera(arguments)
         else:
             failures = stylize(arguments)
     if failures:

@@ -1,4 +1,4 @@
-"""The third tab's work: one pass of a trained network beside the slow baseline, as it goes."""
+"""The fourth tab's work: one pass of a trained network beside the slow baseline, as it goes."""
 
 import time
 from collections.abc import Iterator

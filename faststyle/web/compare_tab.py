@@ -1,4 +1,4 @@
-"""The third tab: the fast way's picture, and beside it the slow one's as it grows."""
+"""The fourth tab: the fast way's picture, and beside it the slow one's as it grows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -90,7 +90,7 @@ def build(own: gr.State) -> None:
         show_progress_on=line,
     )
     end.click(stopped, outputs=line, cancels=run, api_visibility="private", show_progress="hidden")
-    # A style trained on the second tab can be chosen here too.
+    # A style trained on the third tab can be chosen here too.
     own.change(
         lambda own: gr.Dropdown(shelf.choices(shelf.everything(own)), value=list(own)[-1]),
         own,

@@ -12,18 +12,19 @@ document.addEventListener("keydown", (event) => {
 });
 // And for screen readers the groups of radio buttons, and the fields for pictures, get their names.
 new MutationObserver(() => {
-  for (const group of document.querySelectorAll("fieldset:not([aria-label]), .picture:not([aria-label])")) {
+  for (const group of document.querySelectorAll("fieldset:not([aria-label]), :is(.picture, .clip):not([aria-label])")) {
     group.setAttribute("role", group.matches("fieldset") ? "radiogroup" : "group");
     const label = group.querySelector("[data-testid=block-info], [data-testid=block-label]");
     group.setAttribute("aria-label", label?.innerText.trim() ?? "");
   }
 }).observe(document, { childList: true, subtree: true });
 
-// A picture may be pasted, and dropped anywhere: it goes to the field under the pointer, or the
-// first that is empty.
+// A picture may be pasted, and dropped anywhere, and so may a clip: it goes to the field under the
+// pointer, or the first that is empty.
 const give = (event, files) => {
-  const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
-  const fields = [...document.querySelectorAll(".picture")].filter((field) => field.offsetParent);
+  const fields = [...document.querySelectorAll(".picture, .clip")].filter((field) => field.offsetParent);
+  const kind = fields[0]?.matches(".clip") ? /^video\/|^image\/gif$/ : /^image\//;
+  const picture = [...(files ?? [])].find((file) => kind.test(file.type));
   const field = fields.find((field) => field.contains(event.target) || field.matches(":hover"))
     ?? fields.find((field) => !field.querySelector(".image-frame img")) ?? fields[0];
   const input = field?.querySelector("input[type=file]");

@@ -1,4 +1,4 @@
-"""The page: its three tabs put together, and served."""
+"""The page: its four tabs put together, and served."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import skimage
 
 from faststyle.cli import fail
 from faststyle.device import share_freed_memory
-from faststyle.web import compare_tab, shelf, stylize, stylize_tab, training, training_tab
+from faststyle.web import compare_tab, shelf, stylize, stylize_tab, training, training_tab, video, video_tab
 from faststyle.web.look import CSS, HEAD, theme
 from faststyle.web.pictures import MAX_UPLOAD, open_upload
 
@@ -31,6 +31,8 @@ def build() -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Stylize", id="stylize"):
                 chooser = stylize_tab.build(own, {name: PHOTOS / file for name, file in EXAMPLES.items()})
+            with gr.Tab("Video", id="video"):
+                video_tab.build(own)
             with gr.Tab("Train a style", id="train"):
                 training_tab.build(own, chooser)
             with gr.Tab("Fast and slow", id="compare"):
@@ -40,9 +42,10 @@ def build() -> gr.Blocks:
 
 
 def leave(request: gr.Request) -> None:
-    """Somebody closed the page: nobody is left to wait for their training."""
+    """Somebody closed the page: nobody is left to wait for their training or their clip."""
     if request.session_hash:
         training.stop(request.session_hash)
+        video.stop(request.session_hash)
 
 
 def warm_up() -> None:

@@ -1,6 +1,7 @@
-"""What the tabs share: the field for a picture, and the line of news."""
+"""What the tabs share: the fields for a picture and a clip, and the line of news."""
 
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,14 @@ def picture_field(label: str, placeholder: str, height: int) -> gr.Image:
     )
 
 
-def upload_path(_: gr.Image, payload: Any) -> str | None:
+def file_field(label: str, kinds: Sequence[str], height: int) -> gr.File:
+    """A field to drop or choose a file of one of these suffixes; gives the upload's path."""
+    return gr.File(label=label, file_types=list(kinds), elem_classes="clip", height=height)
+
+
+def upload_path(_: gr.Component, payload: Any) -> str | None:
     """Where an upload lies; None for any other place, which a forged request may name."""
-    if not payload or not payload.path:
+    if not getattr(payload, "path", None):
         return None
     path = Path(payload.path).resolve()
     return str(path) if path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) else None
@@ -35,6 +41,7 @@ def upload_path(_: gr.Image, payload: Any) -> str | None:
 # Gradio's own opens the picture, and answers "Error" to what is none; we say what is wrong.
 # Of the class, not of the field: Gradio makes the field anew whenever an answer may change it.
 gr.Image.preprocess = upload_path  # type: ignore[method-assign, assignment]
+gr.File.preprocess = upload_path  # type: ignore[method-assign, assignment]
 
 
 def news() -> gr.HTML:

@@ -88,7 +88,8 @@ def open_model(model: Path) -> Stylizer:
 
     A person's own style runs on torch, for what OpenVINO converts would stay on the disk.
     """
-    return Stylizer.load(model, engine="auto" if model in styles.ready().values() else "torch")
+    ours = {*styles.ready().values(), *styles.steady().values()}
+    return Stylizer.load(model, engine="auto" if model in ours else "torch")
 
 
 load = lru_cache(32)(open_model)  # shared: on torch 1.7 MB each, on OpenVINO what its largest picture took

@@ -37,9 +37,14 @@ def paint(picture: Image.Image, stylize: Stylizer, strength: float, keep_color: 
 
 def file_name(photo: str, style: str, picture: Image.Image) -> str:
     """photo_starry_night.jpg; a picture with transparency, or too long for JPEG, becomes PNG."""
-    stem = re.sub(r"[^\w\-. ]+", "", Path(photo).stem).strip(". ") or "photo"
     png = picture.mode == "RGBA" or max(picture.size) > MAX_JPEG
-    return f"{cut(stem)}_{cut(style)}{'.png' if png else '.jpg'}"
+    return joint_name(photo, style, "photo") + (".png" if png else ".jpg")
+
+
+def joint_name(upload: str, style: str, what: str) -> str:
+    """photo_starry_night; ``what`` it is where nothing of the upload's name can be kept."""
+    stem = re.sub(r"[^\w\-. ]+", "", Path(upload).stem).strip(". ") or what
+    return f"{cut(stem)}_{cut(style)}"
 
 
 def cut(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The second tab: a style of one's own from a painting, with a preview while it learns."""
+"""The third tab: a style of one's own from a painting, with a preview while it learns."""
 
 import os
 import re
