@@ -24,13 +24,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faststyle.clips import open_clip
 from faststyle.flow import Blend, Motion
 from faststyle.images import find_images, open_image, to_tensor
 from faststyle.judge import Judge
 from faststyle.motion import inside, random_flow, warp
 from faststyle.steady import Shots
 from faststyle.stylizer import Stylizer
+from faststyle.video.clips import open_clip
 
 SIZE = 512  # pixels of a photo's longer side
 JUDGED = 10  # of so many frames one is judged by VGG

@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.flicker import to_pixels
-from faststyle.clips import open_clip
 from faststyle.flow import Motion
 from faststyle.images import save_image
 from faststyle.motion import warp
 from faststyle.stylizer import Stylizer
+from faststyle.video.clips import open_clip
 
 FRAMES = 3
 GAIN = 4  # by which changes are brightened

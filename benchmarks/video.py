@@ -23,10 +23,10 @@ from statistics import median
 import numpy as np
 
 from faststyle import Stylizer
-from faststyle.clips import Frame, open_clip
 from faststyle.device import keep_freed_memory
 from faststyle.pipeline import ahead
-from faststyle.recorder import Recorder
+from faststyle.video.clips import Frame, open_clip
+from faststyle.video.recorder import Recorder
 
 ROUNDS = 3
 RATE = 25

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faststyle.clips import RATE, Clip, Frame, open_clip
 from faststyle.device import memory_errors
 from faststyle.engines import ENGINES
 from faststyle.errors import InputError
@@ -18,6 +17,7 @@ from faststyle.flow import Blend
 from faststyle.images import to_rgb
 from faststyle.pipeline import ahead
 from faststyle.steady import Shots, SteadyNetwork, mixed, mixing
+from faststyle.video.clips import RATE, Clip, Frame, open_clip
 
 if TYPE_CHECKING:
     from faststyle.stylizer import Stylizer

@@ -20,9 +20,9 @@ from PIL import Image
 from faststyle.checkpoint import save_model
 from faststyle.cli import clip as command
 from faststyle.cli.infer import main
-from faststyle.clips import open_clip
-from faststyle.recorder import Recorder
 from faststyle.stylizer import Stylizer
+from faststyle.video.clips import open_clip
+from faststyle.video.recorder import Recorder
 
 ROOT = Path(__file__).parents[1]
 

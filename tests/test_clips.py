@@ -8,9 +8,9 @@ import pytest
 from made_clips import BT2020, PATCHES, SIZE, card, look, make_clip, moving, turn
 from PIL import Image
 
-from faststyle import hdr
-from faststyle.clips import exact_rate, is_clip, open_camera, open_clip
 from faststyle.errors import InputError
+from faststyle.video import hdr
+from faststyle.video.clips import exact_rate, is_clip, open_camera, open_clip
 
 VIDEO = Path(__file__).parents[2] / "shared/data/video"
 

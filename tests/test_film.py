@@ -7,9 +7,9 @@ from conftest import draw_picture
 from PIL import Image
 
 from faststyle import film
-from faststyle.clips import Frame, open_clip
 from faststyle.errors import InputError
 from faststyle.stylizer import Stylizer
+from faststyle.video.clips import Frame, open_clip
 
 av = pytest.importorskip("av")
 COUNT = 7

@@ -15,12 +15,12 @@ import pytest
 from conftest import refused
 from made_clips import SIZE, look, make_clip, moving
 
-from faststyle import live
 from faststyle.cli import clip as command
 from faststyle.cli.infer import main
-from faststyle.clips import Clip, Frame
 from faststyle.errors import InputError
-from faststyle.live import Newest, Window, shown
+from faststyle.video import live
+from faststyle.video.clips import Clip, Frame
+from faststyle.video.live import Newest, Window, shown
 
 
 class Camera(Clip):
@@ -219,7 +219,7 @@ def test_window_is_closed_by_a_key_or_its_button(monkeypatch, key):
 
 
 def test_importing_live_imports_no_tkinter():
-    code = "import sys, faststyle.live; assert 'tkinter' not in sys.modules"
+    code = "import sys, faststyle.video.live; assert 'tkinter' not in sys.modules"
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
 
 

@@ -12,9 +12,9 @@ from made_clips import BT2020, PATCHES, card, look, make_clip, moving, turn
 from PIL import Image
 from test_clips import means, place, read
 
-from faststyle.clips import Frame, open_camera, open_clip
 from faststyle.errors import InputError
-from faststyle.recorder import Recorder, check_recording
+from faststyle.video.clips import Frame, open_camera, open_clip
+from faststyle.video.recorder import Recorder, check_recording
 
 VIDEO = Path(__file__).parents[2] / "shared/data/video"
 VARIABLE = [640, 740, 2340, 2440, 5640, 6152, 9640, 10152, 20640, 21040, 26640]
@@ -260,8 +260,8 @@ def test_a_full_disk_is_one_oserror_and_leaves_a_playable_part(tmp_path, suffix)
         import resource, signal, sys
         import numpy as np
         from pathlib import Path
-        from faststyle.clips import open_clip, Frame
-        from faststyle.recorder import Recorder
+        from faststyle.video.clips import open_clip, Frame
+        from faststyle.video.recorder import Recorder
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         noise = np.random.default_rng(0)

@@ -22,8 +22,8 @@ from gradio_client import Client, handle_file
 from made_clips import look, make_clip
 
 from faststyle import styles
-from faststyle.clips import open_clip
 from faststyle.errors import InputError
+from faststyle.video.clips import open_clip
 from faststyle.web import page as web_page
 from faststyle.web import shelf, stylize, video, video_tab
 
@@ -181,7 +181,7 @@ def test_left_page_ends_the_clip(monkeypatch):
 
 
 def test_full_disk_is_told_and_leaves_nothing(clip, folder, monkeypatch):
-    from faststyle.recorder import Recorder
+    from faststyle.video.recorder import Recorder
 
     def full(*_):
         raise OSError(28, "No space left on device", "/secret/place")

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from faststyle.cli.jobs import Job
-from faststyle.clips import SUFFIXES, Clip, open_camera, open_clip
-from faststyle.decoding import import_av
 from faststyle.errors import InputError
 from faststyle.images import check_place
-from faststyle.live import Newest, Window, shown
 from faststyle.pipeline import ahead
-from faststyle.recorder import Recorder, check_recording
 from faststyle.styles import for_clips
+from faststyle.video.clips import SUFFIXES, Clip, open_camera, open_clip
+from faststyle.video.decoding import import_av
+from faststyle.video.live import Newest, Window, shown
+from faststyle.video.recorder import Recorder, check_recording
 
 if TYPE_CHECKING:
     from faststyle.stylizer import Stylizer

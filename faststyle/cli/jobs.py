@@ -33,7 +33,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def find_clips(folder: Path) -> set[Path]:
     """The folder's clips, its subfolders' too; hidden files are left out."""
-    from faststyle.clips import is_clip
+    from faststyle.video.clips import is_clip
 
     return {
         path
@@ -46,17 +46,17 @@ def find_clips(folder: Path) -> set[Path]:
 
 def names_clip(path: Path) -> bool:
     """Whether an output is a clip: a video file, a GIF, or a pattern of frames."""
-    from faststyle.clips import is_pattern
-    from faststyle.recorder import FORMATS
+    from faststyle.video.clips import is_pattern
+    from faststyle.video.recorder import FORMATS
 
     return not path.is_dir() and (path.suffix.lower() in FORMATS or is_pattern(path))
 
 
 def suffix(path: Path, clip: bool) -> str:
     """The source's own suffix where it can be written."""
-    from faststyle.clips import is_pattern
     from faststyle.images import FORMATS as PICTURES
-    from faststyle.recorder import FORMATS as VIDEOS
+    from faststyle.video.clips import is_pattern
+    from faststyle.video.recorder import FORMATS as VIDEOS
 
     video = clip and not is_pattern(path)
     own = path.suffix.lower() in (VIDEOS if video else PICTURES)
@@ -75,8 +75,8 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
     Raises:
         InputError: a missing input, an empty folder, a target that is an input, or two that meet.
     """
-    from faststyle.clips import is_clip
     from faststyle.images import FORMATS, check_output, find_images
+    from faststyle.video.clips import is_clip
 
     one = len(inputs) == 1
     if one and output is not None and inputs[0].is_dir() and names_clip(output) and clips:
@@ -118,8 +118,8 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
 
 def checked(jobs: list[Job]) -> list[Job]:
     """The jobs, where none writes over an input or over what another writes."""
-    from faststyle.clips import numbered
-    from faststyle.stills import numbered_files
+    from faststyle.video.clips import numbered
+    from faststyle.video.stills import numbered_files
 
     originals: set[Path] = set()
     for source, target, _ in jobs:

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from faststyle import styles
-from faststyle.clips import open_clip
 from faststyle.errors import InputError
 from faststyle.images import fit
 from faststyle.pipeline import ahead
+from faststyle.video.clips import open_clip
 from faststyle.web.shelf import Style, open_model, ready_styles
 from faststyle.web.stylize import joint_name
 
@@ -168,7 +168,7 @@ class Work:
         self, path: str, target: Path, model: Path, strength: float, keep_color: bool, size: int | None
     ) -> str:
         """Stylize a clip, and return a line about it."""
-        from faststyle.recorder import Recorder  # which wants PyAV
+        from faststyle.video.recorder import Recorder  # which wants PyAV
 
         begun = time.perf_counter()
         stylize = open_model(model)  # previews of the same style shall not wait for it

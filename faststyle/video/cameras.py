@@ -2,8 +2,8 @@
 
 import sys
 
-from faststyle.decoding import import_av
 from faststyle.errors import InputError
+from faststyle.video.decoding import import_av
 
 DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 

@@ -5,9 +5,9 @@ from fractions import Fraction
 from math import inf
 from typing import Any
 
-from faststyle.clips import Clip
-from faststyle.decoding import import_av
 from faststyle.errors import first_line
+from faststyle.video.clips import Clip
+from faststyle.video.decoding import import_av
 
 # Names that a container gives itself, or that say what the video no longer is.
 OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from faststyle.clips import Colors
+from faststyle.video.clips import Colors
 
 # Matrices as in ITU-T H.273.
 BT709, UNKNOWN, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020C = 1, 2, 4, 5, 6, 7, 9, 10

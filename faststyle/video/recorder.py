@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from faststyle.clips import Clip, Frame, is_pattern, numbered
-from faststyle.decoding import import_av
-from faststyle.encoders import Encoder, find_encoder
 from faststyle.errors import InputError, first_line
 from faststyle.images import FORMATS as PICTURES
 from faststyle.images import save_image
-from faststyle.tags import SCALED
-from faststyle.tracks import Tracks
+from faststyle.video.clips import Clip, Frame, is_pattern, numbered
+from faststyle.video.decoding import import_av
+from faststyle.video.encoders import Encoder, find_encoder
+from faststyle.video.tags import SCALED
+from faststyle.video.tracks import Tracks
 
 # FFmpeg's name of what a suffix stands for.
 FORMATS = {

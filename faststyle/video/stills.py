@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageSequence
 
-from faststyle.clips import NUMBER, Clip, Frame, check_start, exact
 from faststyle.errors import InputError
 from faststyle.images import READABLE, open_image
+from faststyle.video.clips import NUMBER, Clip, Frame, check_start, exact
 
 SHORTEST = 20  # milliseconds: browsers show frames of an animation that want less for 100
 

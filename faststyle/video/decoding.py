@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from faststyle.clips import Clip, Frame, check_start, exact
 from faststyle.errors import InputError, first_line
-from faststyle.hdr import HLG, PQ, tone_map
-from faststyle.tags import EXACT, FULL, SCALED, colors, upright
+from faststyle.video.clips import Clip, Frame, check_start, exact
+from faststyle.video.hdr import HLG, PQ, tone_map
+from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
 ANY_START = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: clocks of such formats start anywhere

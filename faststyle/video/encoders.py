@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from faststyle.clips import RATE, Clip, Colors
-from faststyle.decoding import import_av
 from faststyle.errors import InputError, choose, first_line
-from faststyle.tags import BT470BG, EXACT, FULL, LIMITED, SWSCALE
+from faststyle.video.clips import RATE, Clip, Colors
+from faststyle.video.decoding import import_av
+from faststyle.video.tags import BT470BG, EXACT, FULL, LIMITED, SWSCALE
 
 PRESET = "veryfast"  # of x264 and x265: the network wants the same processor
 # What a person may ask for, to FFmpeg's encoders.

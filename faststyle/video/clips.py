@@ -197,7 +197,7 @@ def open_clip(
     if start < 0 or end <= start:
         raise InputError(f"a clip from {start:g} s to {end:g} s has no frames: give an end after the start")
     rate = None if fps is None else exact_rate(fps)
-    from faststyle.stills import Animation, Numbered, numbered_files
+    from faststyle.video.stills import Animation, Numbered, numbered_files
 
     if path.is_dir() or is_pattern(path):
         return Numbered(str(path), numbered_files(path), rate or Fraction(RATE), start, end, max_size)
@@ -207,7 +207,7 @@ def open_clip(
     if is_animated(path):
         clip = Animation(path, start, end, max_size)
     else:
-        from faststyle.decoding import VideoClip
+        from faststyle.video.decoding import VideoClip
 
         clip = VideoClip(str(path), start, end, max_size)
     if rate is not None:
@@ -225,8 +225,8 @@ def open_camera(source: str, max_size: int | None = None) -> Clip:
     Raises:
         InputError: there is no such camera.
     """
-    from faststyle.cameras import camera
-    from faststyle.decoding import VideoClip
+    from faststyle.video.cameras import camera
+    from faststyle.video.decoding import VideoClip
 
     name, form, options = camera(source)
     return VideoClip(name, 0, inf, max_size, form=form, options=options, camera=True)

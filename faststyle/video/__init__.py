@@ -1,0 +1,1 @@
+"""Video files, animated pictures, folders of frames and cameras ⇄ streams of frames."""
