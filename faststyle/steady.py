@@ -33,21 +33,23 @@ class RunningNorm(nn.InstanceNorm2d):
     own: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = x.float().mean((2, 3))  # (B,C)
-        variance = x.float().square().mean((2, 3)) - mean * mean
-        self.own = torch.cat([mean, variance], 1)
+        exact = x.float()
+        mean = exact.mean((2, 3))  # (B,C)
+        variance = (exact * exact).mean((2, 3)) - mean * mean
+        self.own = alike(torch.cat([mean, variance], 1)).flatten(1)
         mean, variance = mixed(self.mix, self.memory, self.own).chunk(2, 1)
         scale = self.weight * (variance.clamp(min=0) + self.eps).rsqrt()
-        return x * self.spread(scale).to(x.dtype) + self.spread(self.bias - mean * scale).to(x.dtype)
+        return x * alike(scale).to(x.dtype) + alike(self.bias - mean * scale).to(x.dtype)
 
-    def spread(self, values: Tensor) -> Tensor:
-        """(B,C) to (B,C,1,1).
 
-        By a convolution that changes nothing: OpenVINO then keeps the layout of what it is multiplied
-        with, in place of turning every feature map twice, a quarter of the network's time.
-        """
-        identity = torch.eye(self.num_features, device=values.device)
-        return F.conv2d(values[..., None, None], identity[..., None, None])
+def alike(values: Tensor) -> Tensor:
+    """(B,N) to (B,N,1,1), by a convolution that changes nothing.
+
+    For OpenVINO: it keeps what leads to a result in float32, but for what goes through a convolution,
+    and the layout of what is multiplied with the result of one. Without, a frame takes 1.6 times as long.
+    """
+    identity = torch.eye(values.shape[1], device=values.device)
+    return F.conv2d(values[..., None, None], identity[..., None, None])
 
 
 class SteadyNetwork(nn.Module):
