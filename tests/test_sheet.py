@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
+import torch
 from conftest import draw_picture, refused
 from PIL import Image
 
@@ -15,10 +16,12 @@ from faststyle.checkpoint import load_model
 from faststyle.cli.infer import main
 from faststyle.images import fit, open_image, to_tensor
 from faststyle.module import imitation
+from faststyle.motion import inside, random_flow, unsteadiness, warp
 from faststyle.sheet import GAP, contact_sheet
 from faststyle.stylizer import Stylizer
 
 PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
+STEADY = ["starry_night"]
 STYLES = ["composition_vii", "edtaonisl", "great_wave", "shipwreck", "starry_night", "the_scream"]
 
 
@@ -50,6 +53,23 @@ def test_small_network_of_each_style_paints_as_the_large_one_does(name):
     photo = fit(open_image(PHOTO), 256).convert("RGB")
     large, small = (to_tensor(Stylizer.load(model)(photo)) for model in (name, f"{name}-fast"))
     assert imitation(small[None], large[None]) < 0.15  # 1 is for the mean colour
+
+
+def test_steady_network_of_each_style_flickers_less():
+    assert list(styles.steady()) == [f"{name}-steady" for name in STEADY]
+    photo = to_tensor(fit(open_image(PHOTO), 256).convert("RGB"))[None]
+    flow = random_flow(1, *photo.shape[2:], torch.Generator().manual_seed(0))
+    moved = warp(photo, flow)
+    for name in STEADY:
+        assert styles.cards(styles.steady())[f"{name}-steady"]["training"]["temporal_weight"] > 0
+        usual, steady = (Stylizer.load(model) for model in (name, styles.for_clips(name)))
+        change, left = (
+            unsteadiness(model(moved), warp(model(photo), flow), inside(flow)) for model in (usual, steady)
+        )
+        assert left < 0.5 * change
+        assert (
+            imitation(steady(photo), usual(photo)) < 0.3
+        )  # 1 is for the mean colour
 
 
 def test_styles_are_listed_at_once_and_without_torch():

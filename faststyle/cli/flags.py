@@ -39,6 +39,7 @@ class ListStyles(argparse.Action):
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         print("\npython infer.py PHOTO.jpg --checkpoint NAME, or --checkpoint all for a sheet of every style")
         print("NAME-fast, such as starry_night-fast, does nearly the same in about half the time")
+        print("NAME-steady is for clips, and taken for them by itself")
         sys.exit()
 
 
