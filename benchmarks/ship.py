@@ -42,7 +42,7 @@ def main() -> None:
         name, _, form = path.stem.partition("-")  # the form: fast, steady or none
         title, artist, year = choose("painting", name, PAINTINGS)
         network, card = load_model(path)
-        network.half().float()  # as it will be read again: half the file, and no picture changes by a level
+        network.half().float()  # as it will be read again: half the file, the same within a level
         model = Stylizer(network, card)
         card |= {
             "painting": {"title": title, "artist": artist, "year": year, "licence": PUBLIC_DOMAIN},

@@ -11,7 +11,6 @@ made up, and prints the peak of each.
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -113,17 +112,12 @@ def memory(checkpoint: str) -> None:
         for seconds in SECONDS:
             path = Path(folder) / f"{seconds}.mp4"
             made_up(path, seconds)
-            pid = os.fork()
-            if not pid:  # a child of its own, whose peak is asked for
-                subprocess.run(
-                    [sys.executable, "infer.py", path, "--checkpoint", checkpoint, "-o", f"{path}.out.mp4"],
-                    check=True,
-                    stderr=subprocess.DEVNULL,
-                )
-                peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-                print(f"{seconds:4} seconds: {peak:.0f} MiB at most", flush=True)
-                os._exit(0)
-            os.waitpid(pid, 0)
+            words = [sys.executable, "infer.py", path, "--checkpoint", checkpoint, "-o", f"{path}.out.mp4"]
+            process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+            _, status, used = os.wait4(process.pid, 0)
+            if status:
+                sys.exit(f"infer.py failed on a clip of {seconds} seconds")
+            print(f"{seconds:4} seconds: {used.ru_maxrss / 1024:.0f} MiB at most", flush=True)
 
 
 def main() -> None:

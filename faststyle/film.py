@@ -1,6 +1,7 @@
 """Clips through a network: frames in batches, with norms that remember, and blending along motion."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from faststyle.color import finish
 from faststyle.device import memory_errors
-from faststyle.engines import ENGINES
 from faststyle.errors import InputError
-from faststyle.exported import Exported
 from faststyle.flow import Blend
 from faststyle.images import to_rgb
 from faststyle.pipeline import ahead
-from faststyle.steady import Shots, SteadyNetwork, mixed, mixing
+from faststyle.steady import Shots, mixed, mixing
 from faststyle.video.clips import RATE, Clip, Frame, open_clip
 
 if TYPE_CHECKING:
@@ -24,62 +24,80 @@ if TYPE_CHECKING:
 
 BATCH = 4  # frames that a GPU stylizes at once: smaller films leave a large one idle otherwise
 
-Run = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-
 
 class Film:
     """Stylizes the frames of one clip, in their order.
 
     Args:
         stylize: the model.
-        rate: frames a second.
+        time_base: seconds of one unit of the frames' pts; None for frames that have none.
         strength, preserve_color: as for pictures.
         motion_blend: the share of each frame that is taken from the one before, along the motion.
     """
 
     def __init__(
-        self, stylize: "Stylizer", rate: float, strength: float, preserve_color: bool, motion_blend: float
+        self,
+        stylize: "Stylizer",
+        time_base: Fraction | None = None,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        motion_blend: float = 0.0,
     ):
-        self.stylize, self.seconds = stylize, 1 / rate
-        self.options = strength, preserve_color
-        self.shots = Shots()
+        self.stylize, self.time_base = stylize, time_base
+        self.strength, self.preserve_color = strength, preserve_color
         self.blend = Blend(motion_blend) if motion_blend else None
-        self.run: Run | None = None
-        self.memory = torch.zeros(1, 0)
+        self.shots, self.pts = Shots(), 0
+        self.memory: Tensor | None = None
 
-    def load(self, height: int, width: int) -> Run:
-        """What stylizes frames of this size."""
-        stylize = self.stylize
-        # Exported norms have no memory, and tiles norms of their own: there each frame stands for itself.
-        network = stylize.network
-        if stylize.engine == "onnx" or isinstance(network, Exported) or stylize.tile_for(width, height):
-            return self.one_by_one
-        steady = SteadyNetwork(network, stylize.margin, *self.options)
-        steady = steady.to(stylize.device).eval()
-        self.memory = steady.blank().to(stylize.device)
-        return ENGINES[stylize.engine].build(steady, stylize.device, stylize.dtype)
-
-    def one_by_one(self, frames: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
-        pictures = [np.asarray(self.stylize(Image.fromarray(one.numpy()), *self.options)) for one in frames]
-        return torch.from_numpy(np.stack(pictures)), torch.zeros(len(frames), 0)
-
-    def __call__(self, frames: list[np.ndarray]) -> list[np.ndarray]:
-        """Stylize frames of one size, (H,W,3) uint8 RGB each."""
-        height, width, _ = frames[0].shape
-        self.run = self.run or self.load(height, width)
-        shares = [self.shots.share(frame, self.seconds) for frame in frames]
-        batch, device = torch.from_numpy(np.stack(frames)), self.stylize.device
-        if device.type == "cuda":
-            batch = batch.pin_memory()  # which is copied at twice the speed
-        with memory_errors(f"frames of {width}x{height} pixels", "a smaller --max-size (max_size)"):
-            mix = mixing(shares).to(device)
-            result, own = self.run(batch.to(device), self.memory, mix)
-        self.memory = mixed(mix, self.memory, own)[-1:]
-        pictures = list(result.cpu().numpy())
+    def __call__(self, items: list[Any]) -> list[Any]:
+        """Stylize frames of one size, and return what was given."""
+        frames = [pixels_of(item) for item in items]
+        shares = [
+            self.shots.share(frame, self.seconds(item)) for item, frame in zip(items, frames, strict=True)
+        ]
+        pictures = self.paint(frames, shares)
         if self.blend:
             for number, (frame, share) in enumerate(zip(frames, shares, strict=True)):
                 pictures[number] = self.blend(pictures[number], frame, cut=not share)
-        return pictures
+        return [like(item, picture) for item, picture in zip(items, pictures, strict=True)]
+
+    def seconds(self, item: Any) -> float:
+        """Since the frame before."""
+        if self.time_base is None or not isinstance(item, Frame):
+            return 1 / RATE
+        passed, self.pts = item.pts - self.pts, item.pts
+        return float(passed * self.time_base)
+
+    def paint(self, frames: list[np.ndarray], shares: list[float]) -> list[np.ndarray]:
+        height, width, _ = frames[0].shape
+        stylize = self.stylize
+        # Exported norms have no memory, and tiles norms of their own: there each frame stands for itself.
+        if stylize.engine == "onnx" or stylize.tile_for(width, height):
+            options = self.strength, self.preserve_color
+            return [np.asarray(stylize(Image.fromarray(frame), *options)) for frame in frames]
+        if len(frames) > 1 and stylize.tile_for(width, len(frames) * height):
+            return [self.paint([frame], [share])[0] for frame, share in zip(frames, shares, strict=True)]
+        with memory_errors(f"frames of {width}x{height} pixels", "a smaller --max-size (max_size)"):
+            return self.paint_together(frames, shares)
+
+    @torch.no_grad()
+    def paint_together(self, frames: list[np.ndarray], shares: list[float]) -> list[np.ndarray]:
+        device = self.stylize.device
+        # Copies between pinned memory and a GPU are twice as fast.
+        batch = torch.empty(
+            (len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda"
+        )
+        np.stack(frames, out=batch.numpy())
+        given, mix = batch.to(device, non_blocking=True), mixing(shares).to(device)
+        run, blank = self.stylize.frames
+        memory = blank if self.memory is None else self.memory
+        result, own = run(given, memory, mix)
+        self.memory = mixed(mix, memory, own)[-1:]
+        if self.preserve_color or self.strength < 1:
+            x, y = given.permute(0, 3, 1, 2) / 255, result.permute(0, 3, 1, 2) / 255
+            y = finish(y, x, self.strength, self.preserve_color)
+            result = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return list(batch.copy_(result).numpy())  # what was given is no longer needed
 
 
 def pixels_of(item: Any) -> np.ndarray:
@@ -98,6 +116,12 @@ def pixels_of(item: Any) -> np.ndarray:
     raise InputError(f"expected frames as PIL pictures or arrays (H,W,3) of uint8, not {what}")
 
 
+def size_of(item: Any) -> Any:
+    if isinstance(item, Frame):
+        return item.pixels.shape
+    return item.size if isinstance(item, Image.Image) else getattr(item, "shape", None)
+
+
 def like(item: Any, pixels: np.ndarray) -> Any:
     """The pixels as what the frame was given as."""
     if isinstance(item, Frame):
@@ -105,41 +129,35 @@ def like(item: Any, pixels: np.ndarray) -> Any:
     return Image.fromarray(pixels) if isinstance(item, Image.Image) else pixels
 
 
-def batches(items: Iterable[Any], most: int) -> Iterator[tuple[list[Any], list[np.ndarray]]]:
-    """Consecutive frames of one size, at most so many, and their pixels."""
+def batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """Consecutive frames of one size, at most so many."""
     batch: list[Any] = []
-    frames: list[np.ndarray] = []
     for item in items:
-        pixels = pixels_of(item)
-        if frames and frames[0].shape != pixels.shape:
-            yield batch, frames
-            batch, frames = [], []
+        if batch and size_of(item) != size_of(batch[0]):
+            yield batch
+            batch = []
         batch.append(item)
-        frames.append(pixels)
-        if len(frames) == most:  # without waiting for the next
-            yield batch, frames
-            batch, frames = [], []
-    if frames:
-        yield batch, frames
+        if len(batch) == most:  # without waiting for the next
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def stylize_film(
-    stylize: "Stylizer", source: Any, max_size: int | None, live: bool, *options: Any
+    stylize: "Stylizer", source: Any, max_size: int | None, live: bool, **options: Any
 ) -> Iterator[Any]:
-    """What ``Stylizer.video`` yields."""
+    """What ``Stylizer.video`` yields; ``options`` are those of ``Film``."""
     if isinstance(source, str | Path):
         with open_clip(source, max_size=max_size) as clip:
-            for frame in stylize_film(stylize, clip, None, live, *options):
+            for frame in stylize_film(stylize, clip, None, live, **options):
                 yield frame.pixels
         if clip.damage:
             raise InputError(clip.damage)
         return
     if max_size is not None:
         raise InputError("max_size shrinks clips that are read here: give frames in the size that you want")
-    rate = float(getattr(source, "rate", None) or RATE)
-    film = Film(stylize, rate, *options)
+    film = Film(stylize, getattr(source, "time_base", None), **options)
     most = BATCH if stylize.device.type == "cuda" and not live else 1
-    frames = ahead(source) if isinstance(source, Clip) and not live else source
-    for items, pixels in batches(frames, most):
-        for item, result in zip(items, film(pixels), strict=True):
-            yield like(item, result)
+    for items in batches(ahead(source) if isinstance(source, Clip) and not live else source, most):
+        yield from film(items)

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -33,8 +33,9 @@ def ahead(source: Iterable[T], depth: int = DEPTH) -> Generator[T]:
         return False
 
     def work() -> None:
-        iterator = iter(source)
+        iterator: Any = None
         try:
+            iterator = iter(source)
             for item in iterator:
                 if not put((True, item)):
                     break

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faststyle.color import finish
 from faststyle.transformer import SMALLEST, ConvNorm, TransformerNetwork
 
 MEMORY = 0.5  # seconds after which a frame counts for a third in the norms' statistics
@@ -45,12 +44,14 @@ class RunningNorm(nn.InstanceNorm2d):
 def alike(values: Tensor) -> Tensor:
     """(B,N) to (B,N,1,1), by a convolution that changes nothing.
 
-    For OpenVINO: it keeps what leads to a result in float32, but for what goes through a convolution,
-    and the layout of what is multiplied with the result of one. Without, a frame takes 1.6 times as long.
+    For OpenVINO, which is given a trace: it keeps what leads to a result in float32, but for what goes
+    through a convolution, and the layout of what is multiplied with the result of one. Without, a frame
+    takes 1.6 times as long.
     """
-    identity = torch.eye(values.shape[1], device=values.device)
-    with torch.autocast(values.device.type, enabled=False):  # float16 would not hold every variance
-        return F.conv2d(values[..., None, None], identity[..., None, None])
+    values = values[..., None, None]
+    if not torch.jit.is_tracing():
+        return values
+    return F.conv2d(values, torch.eye(values.shape[1])[..., None, None])
 
 
 class SteadyNetwork(nn.Module):
@@ -59,16 +60,11 @@ class SteadyNetwork(nn.Module):
     Args:
         network: the trained network; a copy is made.
         margin: pixels of the mirrored frame.
-        strength: 0 gives the frames, 1 the stylization.
-        preserve_color: keep the frames' colours.
     """
 
-    def __init__(
-        self, network: TransformerNetwork, margin: int, strength: float = 1.0, preserve_color: bool = False
-    ):
+    def __init__(self, network: TransformerNetwork, margin: int):
         super().__init__()
         self.network, self.margin = copy.deepcopy(network), margin
-        self.strength, self.preserve_color = strength, preserve_color
         self.norms: list[RunningNorm] = []
         for layer in self.network.modules():
             if isinstance(layer, ConvNorm):
@@ -78,19 +74,16 @@ class SteadyNetwork(nn.Module):
                 self.norms.append(norm)
         self.widths = [2 * norm.num_features for norm in self.norms]
 
-    def extra_repr(self) -> str:
-        return f"strength={self.strength}, preserve_color={self.preserve_color}"
-
     def blank(self) -> Tensor:
         """What is remembered before the first frame: (1,S)."""
         return torch.zeros(1, sum(self.widths))
 
-    def example(self) -> dict[Tensor, list[int]]:
+    def example(self) -> list[tuple[Tensor, list[int]]]:
         """Inputs to trace it with, and the sizes that they may have: -1 is any."""
         frames = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
         memory = self.blank()
         # One frame: of several OpenVINO would compute a part in float32.
-        return {frames: [1, -1, -1, 3], memory: [*memory.shape], mixing([0.0]): [1, 2]}
+        return [(frames, [1, -1, -1, 3]), (memory, [*memory.shape]), (mixing([0.0]), [1, 2])]
 
     def traces(self, frames: Tensor, *_: Tensor) -> bool:
         """Whether what was traced does for these too: smaller ones are filled up."""
@@ -111,7 +104,7 @@ class SteadyNetwork(nn.Module):
         for norm, part in zip(self.norms, memory.split(self.widths, 1), strict=True):
             norm.memory, norm.mix = part, mix
         x = frames.permute(0, 3, 1, 2).float() / 255
-        y = finish(self.network(x, self.margin).clamp(0, 1), x, self.strength, self.preserve_color)
+        y = self.network(x, self.margin).clamp(0, 1)
         pixels = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         return pixels, torch.cat([norm.own for norm in self.norms], 1)
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,12 +15,13 @@ from faststyle import hub
 from faststyle.checkpoint import Card, margin_of, save_model
 from faststyle.color import finish
 from faststyle.device import describe_device, memory_errors, pick_device, pick_precision
-from faststyle.engines import ENGINES, pick_engine
+from faststyle.engines import ENGINES, Run, pick_engine
 from faststyle.errors import InputError
 from faststyle.exported import Exported
 from faststyle.images import fit, to_image, to_rgb, to_tensor
 from faststyle.memory import most_pixels
 from faststyle.models import find_model
+from faststyle.steady import SteadyNetwork
 from faststyle.strokes import enlarge, shrink
 from faststyle.tiles import LEAST_TILE, TILE, freeze, pick_tile, reach, stylize_tiled, thumbnail
 from faststyle.transformer import Inference, TransformerNetwork
@@ -188,7 +190,8 @@ class Stylizer:
         """Stylize a clip, frame after frame, in memory that does not grow with its length.
 
         The norms' statistics are running means over the frames of a shot, so that the picture does not
-        change its tone when something enters. Frames are decoded, in a thread, while others are stylized.
+        change its tone when something enters; but not with the engine onnx, nor where a frame is larger
+        than memory. Frames are decoded, in a thread, while others are stylized.
 
         Args:
             source: a clip's file, which yields arrays (H,W,3) of uint8; or the frames, as PIL pictures,
@@ -208,7 +211,15 @@ class Stylizer:
         check_strength(strength)
         if not 0 <= motion_blend < 1:
             raise InputError(f"motion_blend must be from 0 to below 1, such as 0.5, not {motion_blend}")
-        return stylize_film(self, source, max_size, live, strength, preserve_color, motion_blend)
+        options = {"strength": strength, "preserve_color": preserve_color, "motion_blend": motion_blend}
+        return stylize_film(self, source, max_size, live, **options)
+
+    @cached_property
+    def frames(self) -> tuple[Run, Tensor]:
+        """The network for clips, and what its norms remember before the first frame: for ``Film``."""
+        network = SteadyNetwork(self._weights(), self.margin).to(self.device).eval()
+        run = ENGINES[self.engine].build(network, self.device, self.dtype)
+        return run, network.blank().to(self.device)
 
     def tile_for(self, width: int, height: int) -> int | None:
         """The tile by which a picture of this size is stylized here now; None where it is whole."""

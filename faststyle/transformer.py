@@ -184,9 +184,9 @@ class Inference(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images, self.margin).clamp(0, 1)
 
-    def example(self) -> dict[Tensor, list[int]]:
+    def example(self) -> list[tuple[Tensor, list[int]]]:
         """Inputs to trace it with, and the sizes that they may have: -1 is any."""
-        return {torch.rand(1, 3, 64, 64): [-1, 3, -1, -1]}
+        return [(torch.rand(1, 3, 64, 64), [-1, 3, -1, -1])]
 
     def traces(self, images: Tensor) -> bool:
         """Whether what was traced does for these too: smaller ones are filled up."""

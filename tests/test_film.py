@@ -74,7 +74,9 @@ def test_a_file_is_shrunk(stylize, clip):
 
 def test_strength_and_colours_are_as_in_pictures(stylize):
     photos = pictures(1)
-    assert levels(next(stylize.video(photos, strength=0)), photos[0]) <= 1
+    for strength in (0.0, 0.5):
+        expected = stylize(photos[0], strength=strength)
+        assert levels(next(stylize.video(photos, strength=strength)), expected) <= 1
     assert (
         levels(next(stylize.video(photos, preserve_color=True)), stylize(photos[0], preserve_color=True)) <= 1
     )
@@ -96,19 +98,46 @@ def test_frames_come_as_soon_as_they_are_taken(stylize):
     assert len(taken) == 2
 
 
-def test_batches_give_the_same_pictures(stylize, monkeypatch):
+def test_batches_give_the_same_pictures(stylize):
     one_by_one = list(stylize.video(pictures()))
     items = list(film.batches(pictures(), 3))
-    assert [len(batch) for batch, _ in items] == [3, 3, 1]
-    by_batches = film.Film(stylize, 25, 1.0, False, 0.0)
-    together = [result for _, frames in items for result in by_batches(frames)]
+    assert [len(batch) for batch in items] == [3, 3, 1]
+    by_batches = film.Film(stylize)
+    together = [result for batch in items for result in by_batches(batch)]
     assert max(map(levels, one_by_one, together)) <= 1
+
+
+def test_a_batch_that_is_too_large_for_memory_goes_one_by_one(stylize, monkeypatch):
+    expected = film.Film(stylize)(pictures(3))
+    monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256 if height > 48 else None)
+    whole, sizes = film.Film.paint_together, []
+
+    def noted(self, frames, shares):
+        sizes.append(len(frames))
+        return whole(self, frames, shares)
+
+    monkeypatch.setattr(film.Film, "paint_together", noted)
+    assert max(map(levels, film.Film(stylize)(pictures(3)), expected)) <= 1
+    assert sizes == [1, 1, 1]
+
+
+def test_what_is_remembered_fades_with_time_not_with_frames(stylize):
+    """The norms of clips of variable rate, and of a camera, go by the clock."""
+    slow, quick = film.Film(stylize, Fraction(1, 1)), film.Film(stylize, Fraction(1, 1000))
+    first, second = pictures(2)
+    for one in (slow, quick):
+        one([Frame(np.asarray(first), 0)])
+        one.shots.difference = 1.0  # no cut
+        one.remembered = one.memory.clone()
+        one([Frame(np.asarray(255 - np.asarray(second)), 1)])
+    change = [(one.memory - one.remembered).abs().sum() for one in (slow, quick)]
+    assert change[0] > 10 * change[1]
 
 
 def test_frames_of_several_sizes(stylize):
     mixed = [*pictures(2), *pictures(2, (40, 32)), *pictures(1)]
     assert [one.size for one in stylize.video(mixed)] == [one.size for one in mixed]
-    assert [len(batch) for batch, _ in film.batches(mixed, 4)] == [2, 2, 1]
+    assert [len(batch) for batch in film.batches(mixed, 4)] == [2, 2, 1]
 
 
 def test_blended_along_the_motion(stylize):
