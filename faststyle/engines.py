@@ -1,9 +1,11 @@
 """The same network run by whatever is fastest here: torch, its compiler, OpenVINO or ONNX Runtime."""
 
+import importlib
 import importlib.util
 import io
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import warnings
@@ -108,8 +110,20 @@ class Graphs:
         return graph, given, result
 
 
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry, which would tell its makers of every import."""
+    telemetry = "openvino_telemetry"
+    if telemetry in sys.modules:  # somebody else's import: too late
+        return importlib.import_module("openvino")
+    sys.modules[telemetry] = None  # type: ignore[assignment]  # as where it is not installed
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[telemetry]
+
+
 def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
-    import openvino
+    openvino = import_openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 

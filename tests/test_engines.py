@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -246,3 +248,13 @@ def test_clips_are_the_same_in_every_engine(module, name):
         assert (result.int() - expected.int()).abs().max() <= 1
         assert torch.allclose(same, own, rtol=1e-2, atol=1e-3)
         memory = mixed(mix, memory, own)
+
+
+def test_openvino_tells_nobody_that_it_is_imported():
+    code = """
+import sys
+from faststyle.engines import import_openvino
+assert import_openvino().Core().available_devices
+assert "openvino_telemetry" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
