@@ -30,7 +30,7 @@ from faststyle.judge import Judge
 from faststyle.motion import inside, random_flow, warp
 from faststyle.steady import Shots
 from faststyle.stylizer import Stylizer
-from faststyle.video.clips import open_clip
+from faststyle.video.opening import open_clip
 
 SIZE = 512  # pixels of a photo's longer side
 JUDGED = 10  # of so many frames one is judged by VGG

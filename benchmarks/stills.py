@@ -16,7 +16,7 @@ from faststyle.flow import Motion
 from faststyle.images import save_image
 from faststyle.motion import warp
 from faststyle.stylizer import Stylizer
-from faststyle.video.clips import open_clip
+from faststyle.video.opening import open_clip
 
 FRAMES = 3
 GAIN = 4  # by which changes are brightened

@@ -1,6 +1,7 @@
 """Pictures in a row to a GIF or an MP4."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.images import replacing
+from faststyle.video.clips import Clip, Frame
+from faststyle.video.recorder import Recorder, check_recording
 
 FORMATS = (".gif", ".mp4")
 RATE = 10  # frames a second
@@ -22,10 +25,7 @@ def check_animation(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"cannot write {path}: an animation's name must end in .gif or .mp4")
     if path.suffix.lower() == ".mp4":
-        try:
-            import av  # noqa: F401
-        except ImportError:
-            raise InputError("MP4 needs PyAV: pip install 'faststyle[video]', or take .gif") from None
+        check_recording(path)
 
 
 def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
@@ -33,27 +33,21 @@ def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
 
     Args:
         frames: RGB.
-        path: .gif, which repeats without end, or .mp4 (H.264).
+        path: .gif, which repeats without end, or .mp4 (H.264), whose odd sides are padded.
     """
     frames = [*frames, *[frames[-1]] * RATE]
+    if path.suffix.lower() == ".mp4":
+        save_mp4(frames, path)
+        return
     with replacing(path) as temporary:
-        if path.suffix.lower() == ".gif":
-            frames[0].save(
-                temporary, "GIF", save_all=True, append_images=frames[1:], duration=1000 // RATE, loop=0
-            )
-        else:
-            save_mp4(frames, temporary)
+        frames[0].save(
+            temporary, "GIF", save_all=True, append_images=frames[1:], duration=1000 // RATE, loop=0
+        )
 
 
 def save_mp4(frames: Sequence[Image.Image], path: Path) -> None:
-    import av
-
-    # H.264 halves the colours' resolution, so that it wants even sides.
-    width, height = (max(2, side // 2 * 2) for side in frames[0].size)
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for frame in frames:
-            pixels = np.asarray(frame.convert("RGB"))[:height, :width]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")))
-        container.mux(stream.encode())
+    clip = Clip(str(path), *frames[0].size, Fraction(1, RATE))
+    clip.rate, clip.lasting = Fraction(RATE), 1
+    with Recorder(path, clip) as recorder:
+        for number, frame in enumerate(frames):
+            recorder.write(Frame(np.asarray(frame.convert("RGB")), number))

@@ -17,7 +17,8 @@ from faststyle.flow import Blend
 from faststyle.images import to_rgb
 from faststyle.pipeline import ahead
 from faststyle.steady import Shots, mixed, mixing
-from faststyle.video.clips import RATE, Clip, Frame, open_clip
+from faststyle.video.clips import RATE, Clip, Frame
+from faststyle.video.opening import open_clip
 
 if TYPE_CHECKING:
     from faststyle.stylizer import Stylizer

@@ -61,7 +61,7 @@ def test_speed_is_told_in_three_ways(clip, model, monkeypatch, capsys):
 
 def test_a_clip_is_made_up(tmp_path):
     video.made_up(tmp_path / "a.mp4", 1)
-    from faststyle.video.clips import open_clip
+    from faststyle.video.opening import open_clip
 
     with open_clip(tmp_path / "a.mp4") as opened:
         assert len(list(opened)) == video.RATE

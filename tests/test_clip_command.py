@@ -1,12 +1,14 @@
 """``python infer.py`` with clips and cameras."""
 
 import errno
+import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from faststyle.checkpoint import save_model
 from faststyle.cli import clip as command
 from faststyle.cli.infer import main
 from faststyle.stylizer import Stylizer
-from faststyle.video.clips import open_clip
+from faststyle.video.opening import open_clip
 from faststyle.video.recorder import Recorder
 
 ROOT = Path(__file__).parents[1]
@@ -36,13 +38,6 @@ def infer(tmp_path, monkeypatch, model):
     make_clip(Path("a.mp4"), 8, sound="aac")
     flags = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
     return lambda *arguments: main([*flags, *map(str, arguments)])
-
-
-@pytest.fixture(autouse=True)
-def interruptible():
-    """After Ctrl-C the command listens to none any more: it ends."""
-    yield
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def frames_of(path: Path | str, **options) -> list[np.ndarray]:
@@ -256,6 +251,7 @@ def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, ne
     assert sorted(loaded) == ["wave", "wave-steady"]
     assert capsys.readouterr().err.count("wave-steady is taken for clips: ") == 1
     loaded.clear()
+    Path("wave").mkdir()  # a folder of that name is no model
     infer("a.mp4", "--checkpoint", "wave")
     assert loaded == ["wave-steady"] and Path("a_wave.mp4").exists()
     for name in ("wave-steady", "wave:1", str(files["wave"]), "wave-fast"):
@@ -306,8 +302,10 @@ def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
         ("a.mp4 --start 5", "start before that"),
         ("a.mp4 b.png -o out.mp4", "folder"),
         ("a.mp4 b.png -o %d.png", "folder"),
-        ("nowhere.mp4", "nowhere.mp4"),
-        ("nowhere/%04d.png", "nowhere/%04d.png"),
+        ("a.mp4 --codec hevc --crf 60", "libx265 has no crf 60: give a number from 0 to 51"),
+        ("nowhere.mp4", "there is no file or folder nowhere.mp4"),
+        ("nowhere.gif", "there is no file or folder nowhere.gif"),
+        ("nowhere/%04d.png", "there are no numbered pictures named nowhere/%04d.png"),
         ("b.png -o out.mp4", ".jpg"),
         ("empty -o out.mp4", "empty"),
         ("empty", "pictures or clips"),
@@ -349,6 +347,24 @@ def test_without_pyav_a_line_says_what_to_install(infer, capsys, monkeypatch):
     monkeypatch.setattr(Stylizer, "load", None)  # not even asked for
     assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4")
     assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4", "-o", "%d.png")
+
+
+def test_without_pyav_clips_of_folders_are_left_out_and_that_is_said(infer, capsys, monkeypatch):
+    Path("trip").mkdir()
+    draw_picture(40, 30).save("trip/b.png")
+    Path("a.mp4").rename("trip/c.mp4")
+    pictures = [Image.fromarray(moving(number)) for number in range(3)]
+    pictures[0].save("trip/d.gif", save_all=True, append_images=pictures[1:])
+    monkeypatch.setitem(sys.modules, "av", None)
+    infer("trip", "-o", "out")
+    assert sorted(contents(Path("out"))) == ["b.png"]
+    error = capsys.readouterr().err
+    assert "pip install -e '.[video]': clips in folders are left out (2)" in error
+    assert ended(infer, "trip", "trip/c.mp4", "-o", "new") == 2
+    assert "error: video needs PyAV" in capsys.readouterr().err
+    Path("trip/b.png").unlink()
+    assert "pip install" in refused(capsys, infer, "trip", "-o", "new")
+    assert not Path("new").exists()
 
 
 # What ends early
@@ -401,31 +417,70 @@ def test_disk_that_fills_up_stops_one_clip_and_not_the_others(infer, capsys, mon
     assert threading.active_count() < 4
 
 
+# A frame of these takes a while to decode.
+SLOW = """
+import sys, time
+from faststyle.cli.infer import main
+from faststyle.video.decoding import VideoClip
+pixels = VideoClip.pixels
+VideoClip.pixels = lambda *frame: time.sleep(0.02) or pixels(*frame)
+main(sys.argv[1:])
+"""
+
+
 def test_ctrl_c_leaves_a_playable_file(infer, model):
-    make_clip(Path("long.mp4"), 800)
+    make_clip(Path("long.mp4"), 200)
     arguments = ["long.mp4", "-o", "out.mp4", "--checkpoint", model, "--engine=torch", "--device=cpu"]
     run = subprocess.Popen(
-        [sys.executable, ROOT / "infer.py", *arguments],
+        [sys.executable, "-c", SLOW, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,  # away from the terminal's own Ctrl-C
     )
     part = Path("out.part.mp4")
-    limit = time.monotonic() + 60
-    while not part.exists() and time.monotonic() < limit:
-        time.sleep(0.05)
-    time.sleep(1)  # some frames
-    for _ in range(3):  # impatiently
+    limit = time.monotonic() + 120
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < limit:
+        time.sleep(0.02)
+    for _ in range(2):  # impatiently
         run.send_signal(signal.SIGINT)
-        time.sleep(0.05)
-    out, error = run.communicate(timeout=30)
+        time.sleep(0.02)
+    out, error = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, "")
     lines = [line for line in error.replace("\r", "\n").splitlines() if line.startswith("stopped")]
     assert len(lines) == 1 and "out.part.mp4" in lines[0] and "Traceback" not in error
     count = int(lines[0].split("the ")[1].split(" frames")[0])
-    assert len(frames_of("out.part.mp4")) == count < 800
+    assert len(frames_of("out.part.mp4")) == count < 200
     assert not Path("out.mp4").exists()
+
+
+def test_second_ctrl_c_waits_for_the_threads_and_later_ones_interrupt_again(infer, capsys, monkeypatch):
+    begin, ends = command.ahead, []
+
+    def ahead(frames):
+        taken = begin(frames)
+        try:
+            for number, frame in enumerate(taken):
+                if number == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield frame
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            taken.close()
+            ends.append(threading.active_count())
+
+    monkeypatch.setattr(command, "ahead", ahead)
+    assert ended(infer, "a.mp4", "-o", "out.mp4") == 130
+    assert ends and "stopped: the 3 frames so far are in out.part.mp4" in capsys.readouterr().err
+    assert len(frames_of("out.part.mp4")) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_clips_can_be_stylized_in_another_thread(infer):
+    with ThreadPoolExecutor(1) as pool:  # where no signal can be handled
+        pool.submit(infer, "a.mp4", "-o", "out.mp4").result()
+    assert len(frames_of("out.mp4")) == 8
 
 
 def test_ctrl_c_stops_all_that_was_to_come(infer, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.video import hdr
-from faststyle.video.clips import exact_rate, is_clip, open_camera, open_clip
+from faststyle.video.clips import exact_rate
+from faststyle.video.opening import is_clip, open_camera, open_clip
 
 VIDEO = Path(__file__).parents[2] / "shared/data/video"
 
@@ -63,6 +65,34 @@ def test_variable_times_and_a_late_first_frame_are_kept(tmp_path):
     assert [frame.pts * clip.time_base for frame in frames] == [Fraction(t, 12800) for t in times]
 
 
+@pytest.mark.parametrize("base", [Fraction(1, 25), Fraction(1, 12800)])
+def test_frames_without_times_of_their_own_come_in_order_and_none_is_lost(tmp_path, base):
+    step = round(1 / (25 * base))
+    frames, clip = read(make_clip(tmp_path / "a.avi", 20, base=base, step=step))  # with B-frames
+    assert [place(frame.pixels) for frame in frames] == list(range(20))
+    times = [frame.pts * clip.time_base for frame in frames]
+    assert [time - times[0] for time in times] == [Fraction(n, 25) for n in range(20)]
+    assert times[0] <= Fraction(2, 25)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([0, 40, 40, 80, 120], [0, 40, 41, 80, 120]),  # two at one time: the others keep theirs
+        ([(0, -80), (40, -40), (40, 0), (80, 40)], [0, 40, 41, 80]),
+        ([(0, 0), (120, 40), (40, 160), (200, 200)], [0, 120, 160, 200]),
+        ([0, 40, 80, 0, 40, 80], [0, 40, 80, 120, 160, 200]),  # a clock that was set back
+        ([None, None, None], [0, 40, 80]),
+        ([0, 100, None, 160], [0, 100, 200, 201]),
+    ],
+)
+def test_times_always_grow(tmp_path, given, expected):
+    with open_clip(make_clip(tmp_path / "a.mkv", 2, base=Fraction(1, 1000), step=40)) as clip:
+        both = [one if isinstance(one, tuple) else (one, None) for one in given]
+        frames = [SimpleNamespace(pts=pts, dts=dts) for pts, dts in both]
+        assert [frame.pts for frame in clip.timed(frames)] == expected
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_a_part_has_exactly_the_frames_between(tmp_path, suffix):
     base = {"base": Fraction(1, 90000), "step": 3600}
@@ -91,8 +121,9 @@ def test_a_constant_rate_leaves_out_and_repeats(tmp_path):
     assert [f.pts for f in frames] == list(range(40)) and clip.count == 40
     assert len(read(path, fps=0.5)[0]) == 1
     assert exact_rate(29.97) == Fraction(30000, 1001) and exact_rate(12.5) == Fraction(25, 2)
-    with pytest.raises(InputError, match="frames per second"):
-        open_clip(path, fps=0)
+    for fps in (0, 0.0003, 0.09, 1001):
+        with pytest.raises(InputError, match="frames per second are not possible: give a number from"):
+            open_clip(path, fps=fps)
 
 
 def test_frames_shrink_to_even_sides_and_are_not_enlarged(tmp_path):
@@ -262,6 +293,22 @@ def test_numbered_frames_come_in_the_order_of_their_numbers(tmp_path):
     Image.fromarray(moving(3, 32, 32)).save(tmp_path / "f11.png")
     with pytest.raises(InputError, match=r"f11\.png has 32x32"):
         read(tmp_path)
+
+
+def test_a_patterns_number_is_the_one_at_its_field(tmp_path):
+    for n in (1, 2, 10):
+        Image.fromarray(moving(n)).save(tmp_path / f"{n}_v2.png")
+    frames, clip = read(tmp_path / "%d_v2.png")
+    assert [place(f.pixels) for f in frames] == clip.numbers == [1, 2, 10]
+    frames, clip = read(tmp_path / "%d_v2.png", start=0.04)
+    assert clip.numbers == [2, 10]
+
+
+def test_frames_of_several_shots_have_no_numbers(tmp_path):
+    for n, name in enumerate(("a1", "a2", "b1")):
+        Image.fromarray(moving(n)).save(tmp_path / f"{name}.png")
+    frames, clip = read(tmp_path)
+    assert [place(f.pixels) for f in frames] == [0, 1, 2] and clip.numbers is None
 
 
 def test_a_clip_is_told_from_a_picture(tmp_path):

@@ -9,7 +9,8 @@ from PIL import Image
 from faststyle import film
 from faststyle.errors import InputError
 from faststyle.stylizer import Stylizer
-from faststyle.video.clips import Frame, open_clip
+from faststyle.video.clips import Frame
+from faststyle.video.opening import open_clip
 
 av = pytest.importorskip("av")
 COUNT = 7

@@ -13,7 +13,8 @@ from PIL import Image
 from test_clips import means, place, read
 
 from faststyle.errors import InputError
-from faststyle.video.clips import Frame, open_camera, open_clip
+from faststyle.video.clips import Frame
+from faststyle.video.opening import open_camera, open_clip
 from faststyle.video.recorder import Recorder, check_recording
 
 VIDEO = Path(__file__).parents[2] / "shared/data/video"
@@ -180,6 +181,38 @@ def test_numbered_pictures_are_numbered_as_their_source(tmp_path):
     assert sorted(p.name for p in (tmp_path / "film").iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
+def test_pictures_of_several_shots_are_counted(tmp_path):
+    for n, name in enumerate(("a1", "a2", "b1")):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(moving(n)).save(tmp_path / "in" / f"{name}.png")
+    record_pictures(tmp_path / "in", tmp_path / "out" / "%d.png")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize(("suffix", "rate", "dropped"), [("avi", 25, 5), ("gif", 120, 4)])
+def test_frames_that_coarse_times_have_no_room_for_are_told_of(tmp_path, suffix, rate, dropped):
+    times = VARIABLE if rate == 25 else [n * 100 for n in range(24)]
+    base = Fraction(1, 12800 if rate == 25 else 12000)
+    source = make_clip(tmp_path / "a.mp4", times, base=base, step=100, rate=rate)
+    target = tmp_path / f"b.{suffix}"
+    with open_clip(source) as clip, Recorder(target, clip) as recorder:
+        for frame in clip:
+            recorder.write(frame)
+    assert recorder.notes == [f"{dropped} frames had no time of their own in .{suffix}: left out"]
+    assert len(look(target).times) == recorder.count == len(times) - dropped
+
+
+def test_what_an_encoder_refuses_is_one_line(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", 3, base=Fraction(1, 90000), step=3600)
+    with (
+        pytest.raises(InputError, match=r"^mpeg4 cannot write \.mp4 of this clip \(Invalid argument\)"),
+        open_clip(source) as clip,
+        Recorder(tmp_path / "b.mp4", clip, "mpeg4") as recorder,
+    ):
+        for frame in clip:
+            recorder.write(frame)
+
+
 def record_pictures(source: Path, pattern: Path) -> None:
     with open_clip(source) as clip, Recorder(pattern, clip) as recorder:
         for frame in clip:
@@ -209,6 +242,10 @@ def test_what_cannot_be_written_is_refused_before():
         ("a.gif", None),
     ):
         check_recording(Path(path), codec)
+    for codec, most in ((None, 51), ("hevc", 51), ("av1", 63), ("vp9", 63)):
+        check_recording(Path("a.mp4"), codec, most)
+        with pytest.raises(InputError, match=f"has no crf {most + 1}: give a number from 0 to {most}"):
+            check_recording(Path("a.mp4"), codec, most + 1)
     if "h264_nvenc" in av.codecs_available and not Path("/dev/nvidia0").exists():
         with pytest.raises(InputError, match="h264_nvenc does not work on this machine"):
             check_recording(Path("a.mp4"), "h264_nvenc")
@@ -260,7 +297,8 @@ def test_a_full_disk_is_one_oserror_and_leaves_a_playable_part(tmp_path, suffix)
         import resource, signal, sys
         import numpy as np
         from pathlib import Path
-        from faststyle.video.clips import open_clip, Frame
+        from faststyle.video.clips import Frame
+        from faststyle.video.opening import open_clip
         from faststyle.video.recorder import Recorder
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

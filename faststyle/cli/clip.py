@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
@@ -15,9 +16,10 @@ from faststyle.errors import InputError
 from faststyle.images import check_place
 from faststyle.pipeline import ahead
 from faststyle.styles import for_clips
-from faststyle.video.clips import SUFFIXES, Clip, open_camera, open_clip
+from faststyle.video.clips import Clip
 from faststyle.video.decoding import import_av
 from faststyle.video.live import Newest, Window, shown
+from faststyle.video.opening import SUFFIXES, open_camera, open_clip
 from faststyle.video.recorder import Recorder, check_recording
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def say(line: str) -> None:
 
 def model_for_clips(name: str) -> str:
     """The steady network of a ready style, where there is one; any other model itself."""
-    taken = name if Path(name).exists() else for_clips(name)  # a file of that name comes first
+    taken = name if Path(name).is_file() else for_clips(name)  # a file of that name comes first
     if taken != name:
         say(f"{taken} is taken for clips: it flickers less ({name} itself: --checkpoint {name}:1)")
     return taken
@@ -59,6 +61,43 @@ def look(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
 
+def without_pyav(jobs: list[Job], typed: list[Path]) -> list[Job]:
+    """The jobs; without PyAV less the clips that were found in folders, which is said.
+
+    Raises:
+        InputError: no PyAV, and nothing else to do.
+    """
+    found = [job for job in jobs if job.clip and job.source not in typed]
+    if found:
+        try:
+            import_av()
+        except InputError as error:
+            if len(found) == len(jobs):
+                raise
+            say(f"{error}: clips in folders are left out ({len(found)})")
+            return [job for job in jobs if job not in found]
+    return jobs
+
+
+@contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Ctrl-C interrupts; the second one would break the file, or close it while threads read."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # elsewhere it is others' to handle
+        return
+
+    def interrupt(*_) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def recording(target: Path, clip: Clip, arguments: argparse.Namespace) -> Iterator[Recorder]:
     """A recorder that says what there is of a clip that could not be finished.
@@ -68,21 +107,14 @@ def recording(target: Path, clip: Clip, arguments: argparse.Namespace) -> Iterat
     """
     recorder = Recorder(target, clip, *codec_of(arguments))
     try:
-        with recorder:
-            try:
-                yield recorder
-            except KeyboardInterrupt:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever is impatient would break the file
-                raise
+        with interrupted_once(), recorder:
+            yield recorder
         if not recorder.count:
             raise InputError(f"{clip.name} gave no frames: nothing was written")
     except KeyboardInterrupt:
         say(f"stopped{so_far(recorder)}")
         sys.exit(130)
-    except Exception as error:
-        # FFmpeg's errors are not all the system's, and PyAV may be missing for frames.
-        if not isinstance(error, InputError | OSError) and not type(error).__module__.startswith("av"):
-            raise
+    except (InputError, OSError) as error:
         why = getattr(error, "strerror", None)
         raise InputError(
             f"{target}: {why}{so_far(recorder)}" if why else f"{error}{so_far(recorder)}"
@@ -154,9 +186,9 @@ def stylize_camera(arguments: argparse.Namespace) -> int:
         check_recording(target, *codec_of(arguments))
         check_place(target)
     with window_for(arguments) as window:
-        clip = open_camera(arguments.camera, getattr(arguments, "max_size", None))
         name, engine = model_for_clips(arguments.checkpoint), getattr(arguments, "engine", "auto")
         model = Stylizer.load(name, arguments.device, arguments.precision, engine)
+        clip = open_camera(arguments.camera, getattr(arguments, "max_size", None))
         say(f"engine: {model}")
         with recording(target, clip, arguments) if target else nullcontext() as recorder:
             run_live(model, clip, window, recorder, arguments)

@@ -123,7 +123,11 @@ def stylize(arguments: argparse.Namespace) -> int:
     clips = bool(arguments.checkpoint) and arguments.checkpoint != "all"
     jobs = plan(arguments.inputs, arguments.output, name, clips)
     check_kinds(jobs, arguments)
-    if not clips:
+    if clips:
+        from faststyle.cli.clip import without_pyav
+
+        jobs = without_pyav(jobs, arguments.inputs)
+    else:
         folders = [path for path in arguments.inputs if path.is_dir()]
         skip_clips(folders, "--style" if arguments.style else "--checkpoint all")
     if arguments.checkpoint:

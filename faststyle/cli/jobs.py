@@ -1,7 +1,6 @@
 """What ``python infer.py`` is to do: each input with the file to write, checked before the work."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +32,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def find_clips(folder: Path) -> set[Path]:
     """The folder's clips, its subfolders' too; hidden files are left out."""
-    from faststyle.video.clips import is_clip
+    from faststyle.video.opening import is_clip
 
     return {
         path
@@ -46,7 +45,7 @@ def find_clips(folder: Path) -> set[Path]:
 
 def names_clip(path: Path) -> bool:
     """Whether an output is a clip: a video file, a GIF, or a pattern of frames."""
-    from faststyle.video.clips import is_pattern
+    from faststyle.video.opening import is_pattern
     from faststyle.video.recorder import FORMATS
 
     return not path.is_dir() and (path.suffix.lower() in FORMATS or is_pattern(path))
@@ -55,7 +54,7 @@ def names_clip(path: Path) -> bool:
 def suffix(path: Path, clip: bool) -> str:
     """The source's own suffix where it can be written."""
     from faststyle.images import FORMATS as PICTURES
-    from faststyle.video.clips import is_pattern
+    from faststyle.video.opening import is_pattern
     from faststyle.video.recorder import FORMATS as VIDEOS
 
     video = clip and not is_pattern(path)
@@ -76,7 +75,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
         InputError: a missing input, an empty folder, a target that is an input, or two that meet.
     """
     from faststyle.images import FORMATS, check_output, find_images
-    from faststyle.video.clips import is_clip
+    from faststyle.video.opening import is_clip, is_pattern
 
     one = len(inputs) == 1
     if one and output is not None and inputs[0].is_dir() and names_clip(output) and clips:
@@ -99,7 +98,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
                 place = file.relative_to(path)
                 target = folder / place.with_suffix(suffix(place, file in films))
                 jobs.append(Job(file, target, file in films))
-        elif not path.exists() and not clip:
+        elif not path.exists() and not is_pattern(path):
             raise InputError(f"there is no file or folder {path}")
         elif output is None and not path.exists():  # frames: a folder of them beside theirs
             folder = path.parent.resolve()
@@ -118,7 +117,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
 
 def checked(jobs: list[Job]) -> list[Job]:
     """The jobs, where none writes over an input or over what another writes."""
-    from faststyle.video.clips import numbered
+    from faststyle.video.opening import is_pattern, numbered
     from faststyle.video.stills import numbered_files
 
     originals: set[Path] = set()
@@ -126,10 +125,10 @@ def checked(jobs: list[Job]) -> list[Job]:
         if source.is_file():
             originals.add(source.resolve())
             continue
-        frames = numbered_files(source)
+        frames, numbers = numbered_files(source)
         originals |= {frame.resolve() for frame in frames}
-        written = {numbered(target, int(n)) for frame in frames for n in re.findall(r"\d+", frame.stem)}
-        if originals & {one.resolve() for one in written}:
+        written = (numbers or range(1, len(frames) + 1)) if is_pattern(target) else ()
+        if originals & {numbered(target, number).resolve() for number in written}:
             raise InputError(f"{target} would overwrite an input: give another -o")
     targets: dict[Path, Path] = {}
     for source, target, clip in jobs:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from faststyle.errors import InputError, first_line
-from faststyle.video.clips import Clip, Frame, check_start, exact
+from faststyle.video.clips import Clip, Frame, check_start, exact, shrunk
 from faststyle.video.hdr import HLG, PQ, tone_map
+from faststyle.video.lengths import breaks_off, end_of_last, estimated_count, video_length, whole_length
 from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
@@ -44,7 +45,8 @@ class VideoClip(Clip):
         options: dict[str, str] | None = None,
         camera: bool = False,
     ):
-        self.av, self.name, self.camera = import_av(), name, camera
+        super().__init__(name, 0, 0, Fraction(1))  # size and time base are known when it is open
+        self.av, self.camera, self.start, self.end = import_av(), camera, start, end
         # A relative name with a colon would be an address to FFmpeg.
         self.opening: dict[str, Any] = {
             "file": name if camera else str(Path(name).absolute()),
@@ -61,18 +63,18 @@ class VideoClip(Clip):
         except BaseException:
             self.container.close()
             raise
-        damage, base = self.damage, self.stream.time_base
         self.first, self.turn = first, upright(first)
-        size = (first.height, first.width) if self.turn[0] else (first.width, first.height)
-        super().__init__(name, *size, Fraction(1, 1_000_000) if self.live else base, max_size)
-        self.damage, self.start, self.end = damage, start, end
-        self.size = (self.height, self.width) if self.turn[0] else (self.width, self.height)
+        turned = self.turn[0]
+        width, height = (first.height, first.width) if turned else (first.width, first.height)
+        self.width, self.height = shrunk(width, height, max_size)
+        self.size = (self.height, self.width) if turned else (self.width, self.height)
+        self.time_base = Fraction(1, 1_000_000) if self.live else self.stream.time_base
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
-        self.aspect = 1 / aspect if self.turn[0] else aspect
+        self.aspect = 1 / aspect if turned else aspect
         self.path = None if camera else Path(name)
-        self.rate = self.stream.average_rate or self.stream.guessed_rate
+        self.rate = rate = self.stream.average_rate or self.stream.guessed_rate
         if start:
-            self.origin = first.pts * base
+            self.origin = self.clock(first)
         elif self.container.format.flags & ANY_START:
             self.origin = self.begin
         if end != inf:
@@ -80,7 +82,9 @@ class VideoClip(Clip):
         self.hdr = first.color_trc if first.color_trc in (PQ, HLG) else None
         self.matrix, self.range, self.colors = colors(first, self.hdr is not None)
         self.reformatter = self.av.video.reformatter.VideoReformatter()
-        self.count = None if self.live else self.estimate()
+        if not self.live:
+            length = self.length() or whole_length(self.container)
+            self.count = estimated_count(length, rate, self.stream.frames, start, end)
 
     def open(self) -> None:
         """Open the source, and choose the stream; frames begin anew."""
@@ -99,10 +103,32 @@ class VideoClip(Clip):
         best = self.container.streams.best("video")
         self.stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
         self.stream.thread_type = "AUTO"
+        # AVI holds no times but the order of its packets, which B-frames are not shown in.
+        self.unordered = self.container.format.name == "avi"
         for other in self.container.streams:
             if other.index != self.stream.index:
                 other.discard = av.stream.Discard.all
-        self.damage, self.decoded = None, self.decode()
+        self.damage, self.decoded = None, self.timed(self.decode())
+
+    def timed(self, frames: Iterator[Any]) -> Iterator[Any]:
+        """Give each frame a pts after the last one's, whatever the file says, so that none is lost."""
+        base, rate = self.stream.time_base, self.stream.average_rate or self.stream.guessed_rate
+        step = max(1, round(1 / (rate * base))) if rate else 1
+        last: int | None = None
+        for frame in frames:
+            pts, dts = frame.pts, frame.dts
+            if self.unordered or pts is None or (None not in (last, dts) and pts <= last < dts):
+                pts = dts
+            if last is None:
+                pts = round(self.begin / base) if pts is None else pts
+            elif pts is None or pts <= last - step:  # none, or the clock was set back
+                pts = last + step
+            elif pts <= last:
+                pts = last + 1
+            else:
+                step = pts - last
+            frame.pts = last = pts
+            yield frame
 
     def decode(self) -> Iterator[Any]:
         """Frames as they come; at the first that cannot be decoded they end."""
@@ -135,40 +161,17 @@ class VideoClip(Clip):
             return
 
     def broken(self, last: Any, why: str) -> None:
-        at = 0 if last is None or last.pts is None else last.pts * self.stream.time_base - self.begin
+        at = 0 if last is None else self.clock(last) - self.begin
         self.damage = f"{self.name} is damaged after {float(at):.1f} s: {why}"
 
     def check_whole(self, last: Any) -> None:
         """Some demuxers end a file that was cut off without a word."""
-        length, base = self.length(), self.stream.time_base
-        if length is None or last.pts is None:
-            return
-        lasts = (last.duration or 0) * base
-        if length - (last.pts * base + lasts - self.begin) > max(Fraction(1, 4), length / 100, 3 * lasts):
+        length, lasts = self.length(), (last.duration or 0) * self.stream.time_base
+        if length is not None and breaks_off(length, self.clock(last) + lasts - self.begin, lasts):
             self.broken(last, f"it ends there, though it should last {float(length):.1f} s")
 
     def length(self) -> Fraction | None:
-        """Seconds that the video lasts, None if the file does not say."""
-        stream, container, base = self.stream, self.container, self.stream.time_base
-        whole = Fraction(container.duration, 1_000_000) if container.duration else None
-        if stream.duration:
-            own = (stream.duration + (stream.start_time or 0)) * base - self.begin
-            return own if whole is None else min(own, whole)
-        tag = stream.metadata.get("DURATION", "")
-        if tag.count(":") == 2:
-            hours, minutes, seconds = tag.split(":")
-            return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
-        return whole if len(container.streams) == 1 else None
-
-    def estimate(self) -> int | None:
-        length, whole = self.length(), self.container.duration
-        if not self.start and self.end == inf and self.stream.frames:
-            return self.stream.frames
-        length = Fraction(whole, 1_000_000) if length is None and whole else length
-        if length is None or not self.rate:
-            return None
-        end = length if self.end == inf else min(length, exact(self.end))
-        return max(1, round((end - exact(self.start)) * self.rate))
+        return video_length(self.container, self.stream, self.begin)
 
     def find_first(self, start: float) -> Any:
         """The first frame at a time or after it."""
@@ -197,46 +200,33 @@ class VideoClip(Clip):
         return frame
 
     def clock(self, frame: Any) -> Fraction:
-        return (frame.pts or 0) * self.stream.time_base
+        return frame.pts * self.stream.time_base
 
     def frames(self) -> Iterator[Frame]:
         if self.live:
             yield from self.arriving()
             return
-        base, last = self.stream.time_base, -inf
-        offset, step = round(self.origin / base), round(1 / (self.rate * base)) if self.rate else 1
+        base = self.stream.time_base
+        offset = round(self.origin / base)
         frame, self.first = self.first, None
         while frame is not None:
             # The next one tells how long this is shown: what files say of it is often wrong.
             following = next(self.decoded, None)
-            pts = self.time(frame, last, offset, step)
+            pts = frame.pts - offset
             if pts * base >= self.until:
                 return
-            end = self.last_end(frame, pts, step)
-            if following is not None:
-                end = self.time(following, pts, offset, step)
+            end = self.last_end(frame) if following is None else following.pts - offset
             self.lasting = max(1, round(min(end, self.until / base)) - pts)
-            if pts > last:  # two frames at one time cannot be written
-                last = pts
-                yield Frame(self.pixels(frame), pts)
+            yield Frame(self.pixels(frame), pts)
             frame = following
 
-    def time(self, frame: Any, last: float, offset: int, step: int) -> int:
-        """A frame's pts in the clip; after the last one's where it has none."""
-        if frame.pts is not None:
-            return frame.pts - offset
-        return 0 if last == -inf else int(last) + step
-
-    def last_end(self, frame: Any, pts: int, step: int) -> int:
+    def last_end(self, frame: Any) -> int:
         """When the last frame ends, in the clip's units."""
-        base, length, whole = self.stream.time_base, self.length(), self.container.duration
-        if length is not None and self.damage is None:
-            end = round((self.begin + length - self.origin) / base)
-            if end > pts:
-                return end
-        whole_end = round((self.begin + Fraction(whole or 0, 1_000_000) - self.origin) / base)
-        own = pts + (frame.duration or step)
-        return min(own, whole_end) if whole_end > pts else own
+        base = self.stream.time_base
+        lasts = frame.duration * base if frame.duration else 1 / self.rate if self.rate else base
+        length = None if self.damage else self.length()
+        end = end_of_last(self.clock(frame) - self.begin, lasts, length, whole_length(self.container))
+        return round((end + self.begin - self.origin) / base)
 
     def arriving(self) -> Iterator[Frame]:
         """A camera's frames, by the clock: the next one is not waited for."""

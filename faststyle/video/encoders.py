@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from faststyle.errors import InputError, choose, first_line
+from faststyle.errors import InputError, choose
 from faststyle.video.clips import RATE, Clip, Colors
-from faststyle.video.decoding import import_av
+from faststyle.video.decoding import import_av, reason
 from faststyle.video.tags import BT470BG, EXACT, FULL, LIMITED, SWSCALE
 
 # The network wants the same processor: of x264's work two fifths are left so, beside its preset veryfast, and
@@ -37,7 +37,8 @@ OPTIONS = {
     "mjpeg": {"qmin": "2", "qmax": "3"},
 }
 CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 24}
-QUALITY = {"_nvenc": "cq", "_qsv": "global_quality", "_vaapi": "qp"}  # hardware's own option instead of crf
+CRF_MOST = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx-vp9": 63}
+QUALITY = {"_nvenc": "cq", "_qsv": "global_quality"}  # hardware's own option instead of crf
 QUALITY_ELSEWHERE = 20
 ANY_SIZE = {"libvpx", "libvpx-vp9", "ffv1", "gif"}  # encoders that take odd sides
 SHAPELESS = {
@@ -46,7 +47,7 @@ SHAPELESS = {
     "libsvtav1",
     "ffv1",
 }  # whose streams do not tell the pixels' aspect themselves
-FORMATS = ("pal8", "yuv420p", "nv12", "yuv422p10le", "yuv422p", "yuv444p", "bgr0", "rgb24", "yuvj420p")
+PIXELS = ("pal8", "yuv420p", "nv12", "yuv422p10le", "yuv422p", "yuv444p", "bgr0", "rgb24", "yuvj420p")
 # A file that is cut off stays playable, and becomes an ordinary one when it is finished.
 MOVIE = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov", "use_editlist": "1"}
 MUXING = {"mp4": MOVIE, "mov": MOVIE, "matroska": {"avoid_negative_ts": "disabled"}}
@@ -120,6 +121,9 @@ class Encoder(NamedTuple):
             if crf is not None:
                 raise InputError(f"{self.name} has no crf: leave it out, or take one of {', '.join(CRF)}")
             return {}
+        most = CRF_MOST.get(self.name)
+        if crf is not None and most is not None and not 0 <= crf <= most:
+            raise InputError(f"{self.name} has no crf {crf:g}: give a number from 0 to {most}")
         return {other or "crf": f"{CRF.get(self.name, QUALITY_ELSEWHERE) if crf is None else crf:g}"}
 
     def convert(self, rgb: Any, reformatter: Any, colors: Colors) -> Any:
@@ -149,11 +153,12 @@ def with_palette(pixels: np.ndarray) -> Any:
     return import_av().VideoFrame.from_ndarray((np.array(picture), palette), "pal8")
 
 
-def find_encoder(form: str, suffix: str, codec: str | None) -> Encoder:
+def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = None) -> Encoder:
     """An encoder by its name, or the usual one of a container.
 
     Raises:
-        InputError: no such encoder, or it does not work here, or does not go into this container.
+        InputError: no such encoder, or it does not work here, or not at this quality, or does not go into
+            this container.
     """
     av = import_av()
     name = USUAL.get(form, "libx264") if codec is None or form == "gif" else CODECS.get(codec, codec)
@@ -164,18 +169,20 @@ def find_encoder(form: str, suffix: str, codec: str | None) -> Encoder:
             choose("codec", str(codec), {**CODECS, "or an encoder of FFmpeg's": ""})
         raise InputError(f"this PyAV has no {name} to write {codec}: take another codec")
     own = [f.name for f in av.codec.Codec(name, "w").video_formats or []]
-    pixels = next((f for f in FORMATS if f in own), own[0] if own else "yuv420p")
+    pixels = next((f for f in PIXELS if f in own), own[0] if own else "yuv420p")
     pixels = own[0] if own and own[0].startswith("yuvj") else pixels
     encoder = Encoder(name, form, "bgr0" if name == "ffv1" else pixels)
+    encoder.quality(crf)
     try:
         trial = av.open(io.BytesIO(), "w", format=form)
-        encoder.add_to(trial, TRIAL, 256, 256, Fraction(1, RATE), None)
+        encoder.add_to(trial, TRIAL, 256, 256, Fraction(1, RATE), crf)
     except ValueError:
         raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another codec") from None
     try:
         trial.streams.video[0].codec_context.open()
     except av.FFmpegError as error:
-        raise InputError(f"{codec or name} does not work on this machine ({first_line(error)})") from None
+        what = f"{codec or name}{'' if crf is None else f' with crf {crf:g}'}"
+        raise InputError(f"{what} does not work on this machine ({reason(error)})") from None
     try:
         trial.start_encoding()
     except (av.FFmpegError, OSError):

@@ -19,9 +19,13 @@ class Newest(Generic[T]):
     """Iterates a source in a thread; who takes an item gets the newest, and those before it are dropped.
 
     A context manager: left, it stops the thread, which closes the source.
+
+    Attributes:
+        rate, time_base: the source's, None if it has none.
     """
 
     def __init__(self, source: Iterable[T]):
+        self.rate, self.time_base = getattr(source, "rate", None), getattr(source, "time_base", None)
         self.change = threading.Condition()
         self.item: T | None = None
         self.error: BaseException | None = None
@@ -30,8 +34,10 @@ class Newest(Generic[T]):
         self.thread.start()
 
     def work(self, source: Iterable[T]) -> None:
-        iterator, error = iter(source), None
+        iterator: Any = source  # which is closed even where it cannot be iterated
+        error: BaseException | None = None
         try:
+            iterator = iter(source)
             for item in iterator:
                 with self.change:
                     if self.stopped:
@@ -40,12 +46,14 @@ class Newest(Generic[T]):
                     self.change.notify()
         except BaseException as raised:
             error = raised
-        finally:
+        try:
             if hasattr(iterator, "close"):
                 iterator.close()
-            with self.change:
-                self.ended, self.error = True, error
-                self.change.notify()
+        except BaseException as raised:
+            error = error or raised
+        with self.change:
+            self.ended, self.error = True, error
+            self.change.notify()
 
     def take(self, seconds: float | None = None) -> T | None:
         """The newest item that was not taken yet, waited for so long; None without one, and at the end.

@@ -1,5 +1,7 @@
 """Frames out, to a video file, an animated GIF or numbered pictures; times, sound and colours kept."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +13,10 @@ from PIL import Image
 from faststyle.errors import InputError, first_line
 from faststyle.images import FORMATS as PICTURES
 from faststyle.images import save_image
-from faststyle.video.clips import Clip, Frame, is_pattern, numbered
-from faststyle.video.decoding import import_av
+from faststyle.video.clips import Clip, Frame
+from faststyle.video.decoding import import_av, reason
 from faststyle.video.encoders import Encoder, find_encoder
+from faststyle.video.opening import is_pattern, numbered
 from faststyle.video.tags import SCALED
 from faststyle.video.tracks import Tracks
 
@@ -52,9 +55,7 @@ def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | N
             f"cannot write {path}: a clip's name must end in one of {', '.join(FORMATS)}, or be a pattern of "
             "pictures such as out/%05d.png"
         )
-    encoder = find_encoder(FORMATS[suffix], suffix, codec)
-    encoder.quality(crf)
-    return encoder
+    return find_encoder(FORMATS[suffix], suffix, codec, crf)
 
 
 class Recorder:
@@ -66,6 +67,7 @@ class Recorder:
     Attributes:
         partial: where it is written meanwhile, such as ``out.part.mp4``.
         notes: lines for a person: what was padded, or left out.
+        count: frames that were written.
     """
 
     def __init__(self, path: Path, clip: Clip, codec: str | None = None, crf: float | None = None):
@@ -93,16 +95,31 @@ class Recorder:
 
         Raises:
             OSError: the disk is full, or the file cannot be written.
+            InputError: the encoder or the format refuses it.
         """
         if self.encoder is None:
             numbers = self.clip.numbers
             number = numbers[frame.pts] if numbers is not None else self.count + 1
             save_image(Image.fromarray(frame.pixels), numbered(self.path, number))
         else:
-            if self.video is None:
-                self.video = Video(self.partial, self.encoder, self.clip, frame, self.crf, self.notes)
-            self.video.write(frame)
+            with self.told():
+                if self.video is None:
+                    self.video = Video(self.partial, self.encoder, self.clip, frame, self.crf, self.notes)
+                if not self.video.write(frame):
+                    return
         self.count += 1
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """FFmpeg's errors that are none of the system's, in a line."""
+        av = import_av()
+        try:
+            yield
+        except av.FFmpegError as error:
+            if self.encoder is None or isinstance(error, OSError):
+                raise
+            what = f"{self.encoder.name} cannot write {self.path.suffix.lower()} of this clip"
+            raise InputError(f"{what} ({reason(error)}): take another codec") from error
 
     def __enter__(self) -> "Recorder":
         return self
@@ -113,7 +130,8 @@ class Recorder:
         if self.video is None:
             return
         if kind is None:
-            self.video.finish()
+            with self.told():
+                self.video.finish()
             self.partial.replace(self.path)
             return
         try:
@@ -155,15 +173,18 @@ class Video:
         self.durations: dict[int, int] = {}  # of frames that the encoder still holds
         self.held: tuple[Any, int] | None = None  # a frame, until the next one tells how long it is shown
         self.usual = round(1 / (clip.rate * self.base)) if clip.rate else 1
-        self.written = False
+        self.dropped, self.suffix = 0, path.suffix.lower()
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame) -> bool:
+        """Write a frame; False where a format of coarse times has no room for it."""
         pts = round(frame.pts * self.clip.time_base / self.base)
         if self.held is not None:
             if pts <= self.held[1]:
-                return  # a format of coarse times has no room for it
+                self.dropped += 1
+                return False
             self.encode(pts - self.held[1])
         self.held = self.converted(frame.pixels), pts
+        return True
 
     def converted(self, pixels: np.ndarray) -> Any:
         height, width = pixels.shape[:2]
@@ -191,6 +212,9 @@ class Video:
 
     def finish(self, whole: bool = True) -> None:
         """Write what is held; the other tracks to their end, or no further than a film that breaks off."""
+        if self.dropped:
+            frames = "1 frame" if self.dropped == 1 else f"{self.dropped} frames"
+            self.notes.append(f"{frames} had no time of their own in {self.suffix}: left out")
         try:
             lasting, end = self.clip.lasting, Fraction(0)
             lasts = round(lasting * self.clip.time_base / self.base) if lasting else self.usual

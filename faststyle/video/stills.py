@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from PIL import Image, ImageSequence
 
 from faststyle.errors import InputError
 from faststyle.images import READABLE, open_image
-from faststyle.video.clips import NUMBER, Clip, Frame, check_start, exact
+from faststyle.video.clips import Clip, Frame, check_start, exact
 
+NUMBER = re.compile(r"%0?\d*d")
 SHORTEST = 20  # milliseconds: browsers show frames of an animation that want less for 100
 
 
@@ -72,7 +73,14 @@ class Numbered(Clip):
     """Pictures with numbers in their names."""
 
     def __init__(
-        self, name: str, files: list[Path], fps: Fraction, start: float, end: float, max_size: int | None
+        self,
+        name: str,
+        files: list[Path],
+        numbers: list[int] | None,
+        fps: Fraction,
+        start: float,
+        end: float,
+        max_size: int | None,
     ):
         check_start(name, start, len(files) / fps)
         first = min(len(files) - 1, -int(-exact(start) * fps // 1))
@@ -81,7 +89,7 @@ class Numbered(Clip):
         self.size = open_image(self.files[0]).size
         super().__init__(name, *self.size, 1 / fps, max_size)
         self.rate, self.count, self.start, self.end, self.lasting = fps, len(self.files), start, end, 1
-        self.numbers = [number(file) for file in self.files]
+        self.numbers = numbers and numbers[first:last]
 
     def frames(self) -> Iterator[Frame]:
         for place, file in enumerate(self.files):
@@ -96,23 +104,27 @@ class Numbered(Clip):
             yield Frame(np.array(picture), place)
 
 
-def number(file: Path) -> int:
-    """The last number in a file's name."""
-    return int(re.findall(r"\d+", file.stem)[-1])
+def numbered_files(source: Path) -> tuple[list[Path], list[int] | None]:
+    """The frames of a folder, or of a pattern such as ``frames/%04d.png``, in order, and their numbers.
 
-
-def numbered_files(source: Path) -> list[Path]:
-    """The frames of a folder, or of a pattern such as ``frames/%04d.png``, by their numbers."""
+    Numbers are None where they do not grow: in a folder of several shots they would meet.
+    """
+    folder = source if source.is_dir() else source.parent
+    files = [p for p in folder.glob("*") if not p.name.startswith(".")]
+    keys: dict[Path, tuple] = {}  # by which to sort; the last of each is the frame's number
     if source.is_dir():
-        found = [p for p in source.iterdir() if p.suffix.lower() in READABLE and re.search(r"\d", p.stem)]
+        for file in files:
+            fields = re.findall(r"\d+", file.stem)
+            if fields and file.suffix.lower() in READABLE:
+                keys[file] = re.sub(r"\d+", "", file.stem), *map(int, fields)
     else:
-        pattern = chain.from_iterable((re.escape(part), r"0*\d+") for part in NUMBER.split(source.name))
-        name = re.compile("".join(pattern).removesuffix(r"0*\d+"))
-        found = [p for p in source.parent.glob("*") if name.fullmatch(p.name)]
-    found = [p for p in found if not p.name.startswith(".")]
-    if not found:
+        pattern = re.compile(r"(\d+)".join(map(re.escape, NUMBER.split(source.name))))
+        keys = {p: tuple(map(int, m.groups())) for p in files if (m := pattern.fullmatch(p.name))}
+    if not keys:
         raise InputError(f"there are no numbered pictures {'in' if source.is_dir() else 'named'} {source}")
-    return sorted(found, key=lambda p: (re.sub(r"\d+", "", p.stem), number(p), p.name))
+    order = sorted(keys, key=lambda file: (keys[file], file.name))
+    numbers = [keys[file][-1] for file in order]
+    return order, numbers if all(a < b for a, b in pairwise(numbers)) else None
 
 
 def opened(path: Path) -> Image.Image:

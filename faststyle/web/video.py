@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,12 +18,15 @@ from faststyle import styles
 from faststyle.errors import InputError
 from faststyle.images import fit
 from faststyle.pipeline import ahead
-from faststyle.video.clips import open_clip
+from faststyle.video.clips import Clip
+from faststyle.video.opening import open_clip
 from faststyle.web.shelf import Style, open_model, ready_styles
 from faststyle.web.stylize import joint_name
 
 SIZES = (480, 720, 1080)  # of the longer side
 MAX_SECONDS = 60  # of a clip; what is longer is cut off
+SLACK = 0.1  # seconds that a clip may be longer without a word, so that one of a minute's is whole
+MAX_RATE = 60  # frames a second; of a clip of more some are left out
 MAX_PIXELS = 36_000_000  # of a frame: 8K
 KINDS = (".mp4", ".mov", ".webm", ".mkv", ".gif", ".avi")
 # FFmpeg's readers of these. Others stay out: a play list of a stranger's may name files of the server.
@@ -120,10 +124,15 @@ def check_upload(path: str | None) -> str:
 
 def told(error: Exception | str, path: str) -> InputError:
     """A library's line for the page, which shows no folders of the server and has no flags."""
-    line = str(error).replace(path, Path(path).name)
+    line = str(error).replace(path, Path(path).name).removesuffix(": take another codec")
     if "fit into memory" in line:
         return InputError("Frames of this size do not fit into this computer's memory: choose a smaller one.")
     return InputError(line)
+
+
+def length(clip: Clip) -> float | None:
+    """Seconds of a clip that was opened whole, None where it does not tell."""
+    return float(clip.count / clip.rate) if clip.count and clip.rate else None
 
 
 def first_frame(path: str | None) -> tuple[Image.Image, str]:
@@ -135,14 +144,14 @@ def first_frame(path: str | None) -> tuple[Image.Image, str]:
     path = check_upload(path)
     try:
         with open_clip(path) as clip:
-            seconds = float(clip.count / clip.rate) if clip.count and clip.rate else None
+            seconds = length(clip)
             frame = fit(Image.fromarray(next(clip).pixels), PREVIEW)
     except InputError as error:
         raise told(error, path) from None
     line = f"{Path(path).name}: {clip.width} × {clip.height} pixels"
     if seconds:
         line += f", {seconds:.1f} s"
-        line += f", of which the first {MAX_SECONDS} s are taken" if seconds > MAX_SECONDS + 0.5 else ""
+        line += f", of which the first {MAX_SECONDS} s are taken" if seconds > MAX_SECONDS + SLACK else ""
     return frame, line
 
 
@@ -172,21 +181,33 @@ class Work:
 
         begun = time.perf_counter()
         stylize = open_model(model)  # previews of the same style shall not wait for it
-        with open_clip(path, max_size=size, end=MAX_SECONDS) as clip, Recorder(target, clip) as recorder:
+        with open_clip(path) as whole:
+            seconds, rate = length(whole), whole.rate or 0
+        fast = rate > MAX_RATE * 1.02  # than phones' own sixty, which are seldom exact
+        wanted: dict[str, Any] = {"max_size": size, "end": MAX_SECONDS, "fps": MAX_RATE if fast else None}
+        with (
+            open_clip(path, **wanted) as clip,
+            Recorder(target, clip) as recorder,
+            # Closed before the recorder is: no thread reads on while the file is finished.
+            closing(ahead(stylize.video(clip, strength, keep_color))) as frames,
+        ):
             self.check()
-            self.total, last = clip.count, 0.0
-            for frame in ahead(stylize.video(clip, strength, keep_color)):
+            self.total, end = clip.count, 0.0
+            for frame in frames:
                 self.check()
                 recorder.write(frame)
                 if not self.done:
                     self.first, self.started = frame.pixels, time.perf_counter()
-                self.newest, last = frame.pixels, float((frame.pts + (clip.lasting or 0)) * clip.time_base)
+                self.newest, end = frame.pixels, float((frame.pts + (clip.lasting or 0)) * clip.time_base)
                 self.done += 1
             self.check()
-        seconds = time.perf_counter() - begun
+        took = time.perf_counter() - begun
         count = "1 frame" if self.done == 1 else f"{self.done} frames"
-        line = f"{target.name}: {count} of {clip.width} × {clip.height} pixels in {seconds:.1f} s."
-        cut = [f"These are its first {MAX_SECONDS} s."] if last > MAX_SECONDS - 0.05 else []
+        line = f"{target.name}: {count} of {clip.width} × {clip.height} pixels in {took:.1f} s."
+        longer = (seconds is None or seconds > MAX_SECONDS + SLACK) and end > MAX_SECONDS - SLACK
+        cut = [f"These are its first {MAX_SECONDS} s."] if longer else []
+        if fast:
+            cut.append(f"Of its {float(rate):.0f} frames a second {MAX_RATE} are taken.")
         damage = [str(told(clip.damage, path))] if clip.damage else []
         notes = [f"{note.rstrip('.')}." for note in [*damage, *recorder.notes]]
         return " ".join([line, *cut, *notes])
