@@ -348,3 +348,17 @@ def test_covers_are_not_the_film(tmp_path):
                 target.mux(packet)
     frames, clip = read(covered)
     assert (clip.width, clip.height) == SIZE and len(frames) == 5
+
+
+def test_matroska_that_begins_late_is_whole(tmp_path):
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(moving(number), "rgb24")
+            frame.pts, frame.time_base = 25 * 1000 + number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames, clip = read(path)
+    assert len(frames) == 10 and clip.damage is None and clip.count in (None, 10)

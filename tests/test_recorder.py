@@ -211,6 +211,7 @@ def test_what_an_encoder_refuses_is_one_line(tmp_path):
     ):
         for frame in clip:
             recorder.write(frame)
+    assert recorder.notes == [] and sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4"]
 
 
 def record_pictures(source: Path, pattern: Path) -> None:

@@ -67,9 +67,7 @@ def test_steady_network_of_each_style_flickers_less():
             unsteadiness(model(moved), warp(model(photo), flow), inside(flow)) for model in (usual, steady)
         )
         assert left < 0.5 * change
-        assert (
-            imitation(steady(photo), usual(photo)) < 0.3
-        )  # 1 is for the mean colour
+        assert imitation(steady(photo), usual(photo)) < 0.3  # 1 is for the mean colour
 
 
 def test_styles_are_listed_at_once_and_without_torch():

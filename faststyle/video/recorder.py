@@ -134,12 +134,15 @@ class Recorder:
                 self.video.finish()
             self.partial.replace(self.path)
             return
+        second: Exception | None = None  # the first error is the one to tell of
         try:
             self.video.finish(whole=False)
-        except Exception as second:  # the first error is the one to tell of
-            self.notes.append(f"{self.partial} could not be finished ({first_line(second)})")
+        except Exception as other:
+            second = other
         if not self.partial.exists() or not self.partial.stat().st_size:
             self.partial.unlink(missing_ok=True)
+        elif second is not None:
+            self.notes.append(f"{self.partial} could not be finished ({first_line(second)})")
 
 
 class Video:

@@ -1,0 +1,95 @@
+"""What can be opened as a clip: video files, animated pictures, numbered pictures, cameras."""
+
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+
+from PIL import Image
+
+from faststyle.errors import InputError
+from faststyle.images import READABLE
+from faststyle.video.cameras import camera
+from faststyle.video.clips import RATE, Clip, exact_rate
+from faststyle.video.decoding import VideoClip
+from faststyle.video.stills import NUMBER, Animation, Numbered, numbered_files
+
+VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"
+SUFFIXES = {f".{name}" for name in VIDEOS.split()}
+ANIMATED = (".gif", ".webp", ".png", ".apng")  # which may hold one picture or several
+
+
+def is_animated(path: Path) -> bool:
+    if path.suffix.lower() not in ANIMATED or not path.is_file():
+        return path.suffix.lower() == ".gif"
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "is_animated", False)
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether this stands for numbered pictures, as ``frames/%04d.png`` does; a file that exists is none."""
+    return bool(NUMBER.search(path.name)) and path.suffix.lower() in READABLE and not path.exists()
+
+
+def numbered(pattern: Path, number: int) -> Path:
+    """The file of the frame of this number."""
+    return pattern.with_name(NUMBER.sub(lambda field: field.group() % number, pattern.name))
+
+
+def is_clip(path: Path) -> bool:
+    """Whether this is a clip rather than a picture, by its suffix; of GIF, WebP and PNG, by their frames."""
+    return path.suffix.lower() in SUFFIXES or is_pattern(path) or is_animated(path)
+
+
+def open_clip(
+    source: str | Path,
+    start: float = 0,
+    end: float | None = None,
+    max_size: int | None = None,
+    fps: float | None = None,
+) -> Clip:
+    """Open a clip.
+
+    Args:
+        source: a video file, an animated GIF, WebP or PNG, a folder of numbered frames, or a pattern of
+            their names, such as ``frames/%04d.png``.
+        start: seconds that are left out before.
+        end: seconds at which it ends; its own end without.
+        max_size: shrink frames, so that no side has more pixels; never enlarge.
+        fps: constant frames per second; the clip's own times without, and for frames in a folder 25.
+
+    Raises:
+        InputError: no such file, no video in it, damaged from its beginning, or start after its end.
+    """
+    path, end = Path(source), inf if end is None else end
+    if start < 0 or end <= start:
+        raise InputError(f"a clip from {start:g} s to {end:g} s has no frames: give an end after the start")
+    rate = None if fps is None else exact_rate(fps)
+    if path.is_dir() or is_pattern(path):
+        return Numbered(str(path), *numbered_files(path), rate or Fraction(RATE), start, end, max_size)
+    if not path.exists():
+        raise InputError(f"there is no file {path}")
+    clip: Clip
+    if is_animated(path):
+        clip = Animation(path, start, end, max_size)
+    else:
+        clip = VideoClip(str(path), start, end, max_size)
+    if rate is not None:
+        clip.resample(rate)
+    return clip
+
+
+def open_camera(source: str, max_size: int | None = None) -> Clip:
+    """Open a camera.
+
+    Args:
+        source: "0" is the first one; or an address, device or file that FFmpeg opens.
+        max_size: as in ``open_clip``.
+
+    Raises:
+        InputError: there is no such camera.
+    """
+    name, form, options = camera(source)
+    return VideoClip(name, 0, inf, max_size, form=form, options=options, camera=True)
