@@ -351,7 +351,7 @@ def test_full_disk_keeps_what_was_recorded(infer, camera, monkeypatch, capsys):
         infer("-o", "out.mp4")
     assert caught.value.code == 2
     assert (
-        "error: out.mp4: No space left on device: the 5 frames so far are in out.part.mp4"
+        "error: out.mp4: No space left on device: what could be written is in out.part.mp4"
         in capsys.readouterr().err
     )
     assert len(look(Path("out.part.mp4")).times) == 5 and camera.closed

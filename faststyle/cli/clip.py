@@ -112,22 +112,22 @@ def recording(target: Path, clip: Clip, arguments: argparse.Namespace) -> Iterat
         if not recorder.count:
             raise InputError(f"{clip.name} gave no frames: nothing was written")
     except KeyboardInterrupt:
-        say(f"stopped{so_far(recorder)}")
+        say(f"stopped{so_far(recorder, f'the {recorder.count} frames so far are')}")
         sys.exit(130)
     except (InputError, OSError) as error:
+        # Of what the recorder took some may not have got to the disk.
+        left = so_far(recorder, "what could be written is")
         why = getattr(error, "strerror", None)
-        raise InputError(
-            f"{target}: {why}{so_far(recorder)}" if why else f"{error}{so_far(recorder)}"
-        ) from error
+        raise InputError(f"{target}: {why}{left}" if why else f"{error}{left}") from error
     finally:
         for note in recorder.notes:
             say(f"{target}: {note}")
 
 
-def so_far(recorder: Recorder) -> str:
+def so_far(recorder: Recorder, what: str) -> str:
     if not recorder.count or not (recorder.partial == recorder.path or recorder.partial.exists()):
         return ""
-    return f": the {recorder.count} frames so far are in {recorder.partial}"
+    return f": {what} in {recorder.partial}"
 
 
 def stylize_clip(stylize: "Stylizer", job: Job, arguments: argparse.Namespace, alone: bool = True) -> bool:

@@ -1,6 +1,7 @@
 """The flags of clips and cameras, ``python infer.py clip.mp4`` and ``--camera``."""
 
 import argparse
+import re
 
 from faststyle.cli.parser import number
 
@@ -8,19 +9,14 @@ CLIPS = {"start", "end", "fps", "codec", "crf", "motion_blend"}
 CAMERA = {"camera", "preview", "codec", "crf", "motion_blend", "max_size", "strength", "engine"}
 CAMERA |= {"output", "preserve_color"}
 RECORDING = ("codec", "crf")
+TIME = re.compile(r"\d+(\.\d*)?|(\d+:)?\d+:[0-5]?\d(\.\d*)?")
 
 
 def seconds(text: str) -> float:
     """90, 1:30 or 0:01:30, each with a fraction or without, as an argparse type."""
-    *before, last = text.split(":")
-    whole = all(part.isdecimal() for part in before)
-    small = all(float(part) < 60 for part in [*before, last][1:]) if whole else False
-    if not small or len(before) > 2 or not 0 <= float(last) < float("inf"):
+    if not TIME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text} is not a time such as 90, 1:30 or 0:01:30")
-    return sum(float(part) * 60**power for power, part in enumerate([last, *before[::-1]]))
-
-
-seconds.__name__ = "time such as 90, 1:30 or 0:01:30"
+    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
 
 
 def add_clip_flags(parser: argparse.ArgumentParser) -> None:

@@ -207,5 +207,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--tile is for large pictures, and those on the sheet of --checkpoint all are small")
     wrong = sorted(given - allowed)
     if wrong:
-        parser.error(f"--{wrong[0].replace('_', '-')} does not go with {mode}")
+        hint = " alone: it is --camera's" if wrong == ["preview"] else ""
+        parser.error(f"--{wrong[0].replace('_', '-')} does not go with {mode}{hint}")
     return arguments
