@@ -395,7 +395,8 @@ def test_full_disk_leaves_a_playable_file(infer, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert (
+    assert code == 2 and len(error) == 1
+    assert "what could be written is in out.part.mp4" in error[0]
         code == 2
         and len(error) == 1
         and "out.part.mp4" in error[0]
