@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from faststyle.steady import Shots, mixed, mixing
 from faststyle.video.clips import RATE, Clip, Frame
 from faststyle.video.opening import open_clip
 
-if TYPE_CHECKING:
-    from faststyle.stylizer import Stylizer
-
 BATCH = 4  # frames that a GPU stylizes at once: smaller films leave a large one idle otherwise
 
 
@@ -30,7 +27,7 @@ class Film:
     """Stylizes the frames of one clip, in their order.
 
     Args:
-        stylize: the model.
+        stylize: a ``Stylizer``, whose room knows this one.
         time_base: seconds of one unit of the frames' pts; None for frames that have none.
         strength, preserve_color: as for pictures.
         motion_blend: the share of each frame that is taken from the one before, along the motion.
@@ -38,7 +35,7 @@ class Film:
 
     def __init__(
         self,
-        stylize: "Stylizer",
+        stylize: Any,
         time_base: Fraction | None = None,
         strength: float = 1.0,
         preserve_color: bool = False,
@@ -146,7 +143,7 @@ def batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
 
 
 def stylize_film(
-    stylize: "Stylizer", source: Any, max_size: int | None, live: bool, **options: Any
+    stylize: Any, source: Any, max_size: int | None, live: bool, **options: Any
 ) -> Iterator[Any]:
     """What ``Stylizer.video`` yields; ``options`` are those of ``Film``."""
     if isinstance(source, str | Path):

@@ -18,6 +18,7 @@ from faststyle.device import describe_device, memory_errors, pick_device, pick_p
 from faststyle.engines import ENGINES, Run, pick_engine
 from faststyle.errors import InputError
 from faststyle.exported import Exported
+from faststyle.film import stylize_film
 from faststyle.images import fit, to_image, to_rgb, to_tensor
 from faststyle.memory import most_pixels
 from faststyle.models import find_model
@@ -206,8 +207,6 @@ class Stylizer:
             InputError: no such clip, or one that is damaged, after the frames before the break;
                 strength or motion_blend beyond their bounds, or OpenCV is missing for the latter.
         """
-        from faststyle.film import stylize_film  # which knows the Stylizer
-
         check_strength(strength)
         if not 0 <= motion_blend < 1:
             raise InputError(f"motion_blend must be from 0 to below 1, such as 0.5, not {motion_blend}")
