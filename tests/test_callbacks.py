@@ -30,16 +30,16 @@ def photos(tmp_path) -> Path:
 def test_loss_that_is_not_a_number_ends_training_before_the_weights_change(train, monkeypatch, capsys):
     losses = StyleTransfer.losses
 
-    def spoiled(self, photos, alone=False):
-        terms = losses(self, photos)
+    def spoiled(self, photos, *rest, **more):
+        terms = losses(self, photos, *rest, **more)
         if self.global_step == 2:
             terms["total"] = terms["total"] * float("nan")
         return terms
 
-    def stopped(self, photos, alone=False):
+    def stopped(self, photos, *rest, **more):
         if self.global_step == 2:
             raise InputError("stopped")
-        return losses(self, photos)
+        return losses(self, photos, *rest, **more)
 
     runs = {"spoiled": spoiled, "stopped": stopped}
     for name, function in runs.items():
@@ -62,9 +62,9 @@ def test_run_ended_by_the_guard_can_be_resumed(train, monkeypatch):
     monkeypatch.setattr(
         StyleTransfer,
         "losses",
-        lambda self, photos, alone=False: {
+        lambda self, photos, *rest, **more: {
             name: term * (float("inf") if self.global_step == 2 else 1)
-            for name, term in losses(self, photos).items()
+            for name, term in losses(self, photos, *rest, **more).items()
         },
     )
     with pytest.raises(SystemExit):
