@@ -95,7 +95,10 @@ class Film:
             x, y = given.permute(0, 3, 1, 2) / 255, result.permute(0, 3, 1, 2) / 255
             y = finish(y, x, self.strength, self.preserve_color)
             result = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return list(batch.copy_(result).numpy())  # what was given is no longer needed
+        if device.type == "cuda":
+            result = batch.copy_(result)  # what was given is no longer needed
+        # Not by torch on a CPU: its threads would go on spinning, in the way of an engine's.
+        return list(result.cpu().numpy())
 
 
 def pixels_of(item: Any) -> np.ndarray:
