@@ -3,8 +3,9 @@
 On photos the motion is made up, and so known exactly. On clips it is estimated between consecutive
 frames; cuts are left out, and pixels that are hidden in one of them or whose motion is unsure. The
 input's own error is the floor: what interpolation, noise and wrong motion leave. Errors are mean
-squares of values in [0,1], times 1,000; "above" is what the model adds to the floor. Style and
-content: the distances that the model was trained by.
+squares of values in [0,1], times 1,000; "above" is what the model adds to the floor. Tone: how much
+the mean colour changes from frame to frame, in levels. Style and content: the distances that the
+model was trained by.
 
 Clips are stylized in four ways: each frame alone; with running statistics in the norms, as infer.py
 does; each alone and blended along the motion; and with both.
@@ -35,6 +36,7 @@ from faststyle.video.opening import open_clip
 SIZE = 512  # pixels of a photo's longer side
 JUDGED = 10  # of so many frames one is judged by VGG
 BLEND = 0.5
+COLUMNS = ("floor", "model", "above", "tone", "style", "content")
 
 Frames = list[np.ndarray]  # (H,W,3) bytes each
 
@@ -82,6 +84,13 @@ def error(frames: Frames, moves: Sequence[Move | None]) -> float:
     return 1000 * float(np.mean(found))
 
 
+def tone(frames: Frames, moves: Sequence[Move | None]) -> float:
+    """How much the mean colour changes from frame to frame, but at cuts, in levels of 255."""
+    means = [frame.mean((0, 1)) for frame in frames]
+    pairs = zip(pairwise(means), moves, strict=True)
+    return float(np.mean([np.abs(after - before).mean() for (before, after), move in pairs if move]))
+
+
 def distances(judge: Judge, pictures: Frames, frames: Frames) -> dict[str, float]:
     """Mean distances of every tenth picture from the style, and from the frame."""
     rows, device = [], next(judge.vgg.buffers()).device
@@ -121,7 +130,7 @@ def show(source: str, name: str, way: str, rows: Iterable[dict[str, float]]) -> 
     rows = list(rows)
     row = {key: float(np.mean([one[key] for one in rows])) for key in rows[0]}
     row["above"] = row["model"] - row["floor"]
-    figures = "".join(f"{row[key]:8.3f}" for key in ("floor", "model", "above", "style", "content"))
+    figures = "".join(f"{row[key]:8.3f}" for key in COLUMNS)
     print(f"{source:14}{name:26}{way:14}{figures}", flush=True)
 
 
@@ -138,7 +147,7 @@ def main() -> None:
     parser.add_argument("--max-size", type=int, help="shrink the clips so")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     arguments = parser.parse_args()
-    print(f"{'':54}{'floor':>8}{'model':>8}{'above':>8}{'style':>8}{'content':>8}")
+    print(" " * 54 + "".join(f"{key:>8}" for key in COLUMNS))
     models = {name: Stylizer.load(name) for name in arguments.models}
     # The first model's objective judges all, so that their distances are of one kind.
     first = next(iter(models.values()))
@@ -152,6 +161,7 @@ def main() -> None:
                 pictures = alone(stylize, frames)
                 rows.append(
                     {"floor": error(frames, [move]), "model": error(pictures, [move])}
+                    | {"tone": tone(pictures, [move])}
                     | distances(judge, pictures, frames)
                 )
             show("photos", Path(name).stem, "alone", rows)
@@ -168,7 +178,7 @@ def main() -> None:
         for name, stylize in models.items():
             for way in arguments.ways:
                 pictures = WAYS[way](stylize, frames)
-                row = {"floor": floor, "model": error(pictures, moves)}
+                row = {"floor": floor, "model": error(pictures, moves), "tone": tone(pictures, moves)}
                 show(path.stem, Path(name).stem, way, [row | distances(judge, pictures, frames)])
 
 

@@ -26,7 +26,7 @@ def test_flicker_of_photos_and_clips_in_four_ways(clip, model, photos, painting,
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert [row[:2] for row in rows] == [["photos", "small"], *[["clip", "small"]] * 4]
     for row in rows:
-        floor, error, above, style, _ = map(float, row[-5:])
+        floor, error, above, _, style, _ = map(float, row[-6:])
         assert above == pytest.approx(error - floor, abs=2e-3) and error >= 0 and style > 0
 
 
