@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from faststyle.transformer import SMALLEST, ConvNorm, TransformerNetwork
 
-MEMORY = 0.5  # seconds after which a frame counts for a third in the norms' statistics
+MEMORY = 0.1  # seconds after which a frame counts for a third in the norms' statistics
 CUT = 0.12  # mean difference of two small frames in [0,1] from which there may be a cut, if
 JUMP = 2.5  # it is also so many times the one before: fast pans differ as much, but every time
 
