@@ -4,7 +4,7 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -205,12 +205,17 @@ def save_image(image: Image.Image, path: str | Path, quality: int = 92) -> None:
         image.save(temporary, format=kind, **options)
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Every picture file under ``folder``, by its suffix, sorted; hidden files are left out."""
+def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """The files under ``folder`` that are wanted, sorted; hidden ones are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in READABLE
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
+        and wanted(path)
     )
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every picture file under ``folder``, by its suffix, sorted; hidden files are left out."""
+    return find_files(folder, lambda path: path.suffix.lower() in READABLE)

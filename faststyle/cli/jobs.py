@@ -32,15 +32,10 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def find_clips(folder: Path) -> set[Path]:
     """The folder's clips, its subfolders' too; hidden files are left out."""
+    from faststyle.images import find_files
     from faststyle.video.opening import is_clip
 
-    return {
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-        and is_clip(path)
-    }
+    return set(find_files(folder, is_clip))
 
 
 def names_clip(path: Path) -> bool:
@@ -118,6 +113,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
 def checked(jobs: list[Job]) -> list[Job]:
     """The jobs, where none writes over an input or over what another writes."""
     from faststyle.video.opening import is_pattern, numbered
+    from faststyle.video.recorder import part_of
     from faststyle.video.stills import numbered_files
 
     originals: set[Path] = set()
@@ -132,8 +128,7 @@ def checked(jobs: list[Job]) -> list[Job]:
             raise InputError(f"{target} would overwrite an input: give another -o")
     targets: dict[Path, Path] = {}
     for source, target, clip in jobs:
-        partial = target.with_name(f"{target.stem}.part{target.suffix}")  # while it is written
-        if target.resolve() in originals or (clip and partial.resolve() in originals):
+        if target.resolve() in originals or (clip and part_of(target).resolve() in originals):
             raise InputError(f"{target} would overwrite an input: give another -o")
         other = targets.setdefault(target.resolve(), source)
         if other != source:

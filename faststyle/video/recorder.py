@@ -58,6 +58,11 @@ def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | N
     return find_encoder(FORMATS[suffix], suffix, codec, crf)
 
 
+def part_of(path: Path) -> Path:
+    """The name that a file has while it is written."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
 class Recorder:
     """A context manager that writes frames, and copies what else the clip's file has.
 
@@ -84,7 +89,7 @@ class Recorder:
         """
         self.encoder, self.path = encoder_for(path, codec, crf), path
         self.notes: list[str] = []
-        self.partial = path if self.encoder is None else path.with_name(f"{path.stem}.part{path.suffix}")
+        self.partial = path if self.encoder is None else part_of(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.clip, self.crf = clip, crf
         self.count = 0
