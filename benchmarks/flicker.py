@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle.flow import Blend, Motion
-from faststyle.images import find_images, open_image, to_tensor
+from faststyle.images import find_images, open_image, to_image, to_tensor
 from faststyle.judge import Judge
 from faststyle.motion import inside, random_flow, warp
 from faststyle.steady import Shots
@@ -60,16 +60,12 @@ def moved_photo(path: Path, seed: int) -> tuple[Frames, Move]:
     # Each from where in the file it lies: pixels of the result to those of the file.
     ratio = torch.tensor([(width - 1) / (columns - 1), (height - 1) / (rows - 1)]).view(1, 2, 1, 1)
     both = [warp(photo, (places + move) * ratio - places, "bicubic") for move in (0, flow)]
-    return [to_bytes(one) for one in both], Move(flow, inside(flow))
-
-
-def to_bytes(picture: Tensor) -> np.ndarray:
-    return (picture[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return [np.asarray(to_image(one[0])) for one in both], Move(flow, inside(flow))
 
 
 def to_pixels(frame: np.ndarray) -> Tensor:
     """(H,W,3) bytes to (1,3,H,W) in [0,1]."""
-    return torch.from_numpy(frame.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    return to_tensor(Image.fromarray(frame))[None]
 
 
 def error(frames: Frames, moves: Sequence[Move | None]) -> float:
