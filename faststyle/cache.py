@@ -15,6 +15,7 @@ from faststyle.steady import SteadyNetwork
 from faststyle.transformer import Inference
 
 CACHED = 40  # files kept, the newest
+DIGEST = hashlib.sha256().digest_size  # bytes at the start of each
 
 
 def cached(
@@ -36,18 +37,29 @@ def cached(
     folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "faststyle"  # noqa: PTH111
     path = folder / key.hexdigest()[:32]
     try:
-        loaded = load(path.read_bytes())
+        stored = path.read_bytes()
+        # Runtimes trust what they are given: a changed byte may end the process.
+        if not private(folder) or hashlib.sha256(stored[DIGEST:]).digest() != stored[:DIGEST]:
+            raise ValueError(path)
+        loaded = load(stored[DIGEST:])
         path.touch()  # the oldest are deleted
         return loaded
-    except Exception:  # it is not there, or damaged
+    except Exception:  # it is not there, or damaged, or anybody may have put it there
         made = make()
     if not any(isinstance(layer, torch.nn.InstanceNorm2d) for layer in module.modules()):
         return load(made)  # frozen for one picture: it would not be asked for again
     try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_bytes(made)
+            temporary.write_bytes(hashlib.sha256(made).digest() + made)
         for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-CACHED]:
             old.unlink()
     except OSError:  # a home that cannot be written to, or another process that cleans up as well
         pass
     return load(made)
+
+
+def private(folder: Path) -> bool:
+    """Whether the folder is this user's, and not everybody may write into it."""
+    found = folder.stat()
+    return not found.st_mode & 0o002 and (os.name == "nt" or found.st_uid == os.getuid())

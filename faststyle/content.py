@@ -1,13 +1,18 @@
 """Where content photos come from: scikit-image's, a folder, parquet files, or the Hugging Face Hub."""
 
+import logging
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import skimage
 
-from faststyle.errors import InputError, first_line
+from faststyle.errors import InputError, first_line, one_line
 from faststyle.images import find_images
+
+log = logging.getLogger(__name__)
 
 # Photos that come inside scikit-image's wheel; the portrait is held out.
 SAMPLES = {
@@ -74,7 +79,12 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
 
 
 def picture_files(paths: list[Path]) -> datasets.Dataset:
-    rows = datasets.Dataset.from_dict({"image": [str(path) for path in paths]})
+    """Rows of pictures by their paths, which must be text: others are said, and left out."""
+    names = [str(path) for path in paths]
+    named = [name for name in names if name == os.fsencode(name).decode(errors="replace")]
+    for name in sorted(set(names) - set(named)):
+        log.warning("skipped: %s: its name is no text (UTF-8): rename it", one_line(name))
+    rows = datasets.Dataset.from_dict({"image": named})
     return rows.cast_column("image", datasets.Image(decode=False))
 
 
@@ -84,10 +94,10 @@ def load_folder(folder: Path) -> tuple[Any, Any]:
         found = [find_images(part) for part in parts]
         if all(found):
             return picture_files(found[0]), picture_files(found[1])
-    paths = find_images(folder)
-    if not paths:
+    rows = picture_files(find_images(folder))
+    if not len(rows):
         raise InputError(f"there are no pictures in {folder}: give --content a folder of photos")
-    return hold_out(picture_files(paths))
+    return hold_out(rows)
 
 
 def hold_out(rows: Any) -> tuple[Any, Any]:
@@ -107,9 +117,21 @@ def split_rows(splits: Any) -> tuple[Any, Any]:
         return train, picture_column(splits[held])
     if isinstance(train, datasets.IterableDataset):
         # A stream does not tell its length; of a short one at most half is held out.
-        count = min(HELD_OUT, len(list(train.take(2 * HELD_OUT))) // 2)
-        return train.skip(count), train.take(max(1, count))
+        first = list(train.take(2 * HELD_OUT))
+        held_out = first[: max(1, min(HELD_OUT, len(first) // 2))]
+        if len(first) < 2:
+            return train, held_out
+        # By what they hold, not by place: each process and worker counts the places of its own share.
+        return train.filter(partial(is_apart, {stored_picture(row) for row in held_out})), held_out
     return hold_out(train)
+
+
+def stored_picture(row: Any) -> bytes | str:
+    return row["image"]["bytes"] or row["image"]["path"]
+
+
+def is_apart(others: set[bytes | str], row: Any) -> bool:
+    return stored_picture(row) not in others
 
 
 def picture_column(rows: Any) -> Any:

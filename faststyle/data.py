@@ -1,29 +1,25 @@
 """Content photos for training, as a LightningDataModule on Hugging Face datasets."""
 
-import io
 import itertools
 import logging
-import random
-from collections.abc import Iterator, Sized
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import datasets
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from PIL import Image
+from datasets.distributed import split_dataset_by_node
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, Sampler, get_worker_info
-from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import DataLoader
 
-from faststyle.content import HELD_OUT, load_content
-from faststyle.errors import InputError
-from faststyle.images import open_image
+from faststyle.content import load_content
+from faststyle.draws import Draws, HeldOutPhotos, Photos, StreamedPhotos
+from faststyle.errors import InputError, one_line
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS = 100  # bad pictures in a row before the folder is given up
 
 
 class Batch(NamedTuple):
@@ -33,158 +29,13 @@ class Batch(NamedTuple):
     skipped: list[str]
 
 
-Row = dict[str, Any]  # a datasets row whose one picture is {"bytes": …, "path": …}, not decoded
-
-
-def read_photo(row: Row, size: int) -> Image.Image:
-    """Decode a row's picture; a JPEG much larger than needed at a fraction of its size.
-
-    Raises:
-        InputError: damaged, or its shorter side has less than half of ``size`` pixels.
-    """
-    stored = row["image"]
-    name = stored.get("path") or "a picture of the data set"
-    source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else stored["path"]
-    photo = open_image(source, name, draft=2 * size).convert("RGB")
-    if min(photo.size) * 2 < size:
-        raise InputError(f"{name} is too small ({photo.width}x{photo.height})")
-    return photo
-
-
-def crop(photo: Image.Image, left: int, top: int, side: int, size: int) -> Image.Image:
-    """A square of ``side`` pixels, resized to ``size``."""
-    box = (left, top, left + side, top + side)
-    return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
-
-
-def random_crop(photo: Image.Image, size: int, least: float, chance: random.Random) -> Image.Image:
-    """A random square, resized, perhaps mirrored.
-
-    It has a share of ``least`` of the shorter side to all of it, whatever the photo's own size: so
-    with three tenths a network trained at 192 pixels sees things as large as in pictures of 192 to 640.
-    """
-    shorter = min(photo.size)
-    side = chance.randint(max(1, int(shorter * least)), shorter)
-    left, top = chance.randint(0, photo.width - side), chance.randint(0, photo.height - side)
-    photo = crop(photo, left, top, side, size)
-    return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
-
-
-def center_crop(photo: Image.Image, size: int) -> Image.Image:
-    """The largest square in the middle, resized."""
-    side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    return crop(photo, left, top, side, size)
-
-
-def to_bytes(photo: Image.Image) -> Tensor:
-    """(3,H,W) uint8: a quarter of what floats would weigh on the way to the GPU."""
-    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)
-
-
 def collate(items: list[tuple[Tensor, list[str]]]) -> Batch:
     return Batch(torch.stack([photo for photo, _ in items]), [name for _, names in items for name in names])
 
 
-class Draws(Sampler[tuple[int, int]]):
-    """Photos in random order, shuffled anew at each pass: (index, number of the draw).
-
-    The whole order follows from the seed, so a run that resumes at draw ``first`` goes on with
-    the very photos, crops and flips that it would have had.
-
-    Args:
-        photos: what to draw from.
-        first: number of the first draw.
-        last: number of draws of the whole run.
-        seed: of the order.
-    """
-
-    def __init__(self, photos: Sized, first: int, last: int, seed: int):
-        self.photos, self.first, self.last, self.seed = photos, first, last, seed
-
-    def __len__(self) -> int:
-        return self.last  # the whole run's, also when resumed: Lightning counts on from there
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        count, order = len(self.photos), None
-        for number in range(self.first, self.last):
-            turn, place = divmod(number, count)
-            if order is None or place == 0:
-                order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed + turn))
-            yield int(order[place]), number
-
-
-class Photos(TorchDataset):
-    """Random crops of a set that is held whole; a bad picture is replaced by another."""
-
-    def __init__(self, rows: Any, size: int, least: float, seed: int):
-        self.rows, self.size, self.least, self.seed = rows, size, least, seed
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, draw: tuple[int, int]) -> tuple[Tensor, list[str]]:
-        index, number = draw
-        chance = random.Random(f"{self.seed} {number}")
-        skipped: list[str] = []
-        for _ in range(ATTEMPTS):
-            try:
-                photo = read_photo(self.rows[index], self.size)
-            except InputError as error:
-                skipped.append(str(error))
-                index = chance.randrange(len(self.rows))
-                continue
-            return to_bytes(random_crop(photo, self.size, self.least, chance)), skipped
-        raise InputError(f"{ATTEMPTS} pictures in a row could not be used; the last: {skipped[-1]}")
-
-
-class StreamedPhotos(IterableDataset):
-    """Random crops of a set that is read as it comes, shuffled within a buffer, without end."""
-
-    def __init__(self, rows: Any, size: int, least: float, seed: int, buffer: int = 1000):
-        self.rows, self.size, self.least, self.seed, self.buffer = rows, size, least, seed, buffer
-
-    def __iter__(self) -> Iterator[tuple[Tensor, list[str]]]:
-        worker = get_worker_info()
-        chance = random.Random(f"{self.seed} {worker.id if worker else 0}")
-        skipped: list[str] = []
-        for turn in itertools.count():
-            used = 0
-            for row in self.rows.shuffle(seed=self.seed + turn, buffer_size=self.buffer):
-                try:
-                    photo = read_photo(row, self.size)
-                except InputError as error:
-                    skipped.append(str(error))
-                    continue
-                used += 1
-                yield to_bytes(random_crop(photo, self.size, self.least, chance)), skipped
-                skipped = []
-            if used == 0 and skipped:
-                raise InputError(f"no picture of the stream could be used; the last: {skipped[-1]}")
-            if used == 0:
-                return  # this worker has no share of the set
-
-
-class HeldOutPhotos(TorchDataset):
-    """The middle of the first validation photos that can be read, always the same."""
-
-    def __init__(self, rows: Any, size: int):
-        self.size = size
-        self.photos: list[Image.Image] = []
-        self.skipped: list[str] = []
-        for row in rows:
-            try:
-                self.photos.append(read_photo(row, size))
-            except InputError as error:
-                self.skipped.append(str(error))
-            if len(self.photos) == HELD_OUT or (not self.photos and len(self.skipped) == ATTEMPTS):
-                break
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, list[str]]:
-        return to_bytes(center_crop(self.photos[index], self.size)), []
+def ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches a worker process too, whose photos are wanted until the step has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class ContentPhotos(pl.LightningDataModule):
@@ -225,6 +76,7 @@ class ContentPhotos(pl.LightningDataModule):
         self.content, self.size, self.least_crop, self.batch_size = content, size, least_crop, batch_size
         self.workers, self.streaming, self.seed = workers, streaming, seed
         self.skipped: set[str] = set()
+        self.dealt: dict[str, int] = {}  # what a stream's order depends on, beside the seed
 
     def setup(self, stage: str) -> None:
         """Find the photos and read those held out, so that a bad folder ends before training starts."""
@@ -232,7 +84,7 @@ class ContentPhotos(pl.LightningDataModule):
             return
         self.rows, validation = load_content(self.content, self.streaming)
         self.held_out = HeldOutPhotos(validation, self.size)
-        self.report(self.held_out.skipped)
+        rank_zero_only(self.report)(self.held_out.skipped)  # every process reads the same ones
         if not self.held_out.photos:
             why = self.held_out.skipped[-1] if self.held_out.skipped else "there are none"
             raise InputError(f"none of the first pictures of {self.content} could be used: {why}")
@@ -242,14 +94,14 @@ class ContentPhotos(pl.LightningDataModule):
         for line in skipped:
             if line not in self.skipped:
                 self.skipped.add(line)
-                log.warning("skipped: %s", line)
+                log.warning("skipped: %s", one_line(line))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Tensor:
         """Batch of bytes to (B,3,size,size) float32 in [0,1], on the device."""
         self.report(batch.skipped)
         return batch.photos.float() / 255
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Iterable[Batch]:
         trainer = cast(pl.Trainer, self.trainer)
         workers = self.workers
         if workers is None:
@@ -258,26 +110,71 @@ class ContentPhotos(pl.LightningDataModule):
             "batch_size": self.batch_size,
             "num_workers": workers,
             "collate_fn": collate,
+            "worker_init_fn": ignore_interrupts,
             "pin_memory": trainer.strategy.root_device.type == "cuda",
             "drop_last": True,
         }
+        batches = trainer.global_step * trainer.accumulate_grad_batches  # that this process has had
         if isinstance(self.rows, datasets.IterableDataset):
-            return DataLoader(StreamedPhotos(self.rows, self.size, self.least_crop, self.seed), **options)
-        # One epoch is the whole run: its length in draws, less what a resumed run has had.
-        step = self.batch_size * trainer.accumulate_grad_batches
-        draws = Draws(self.rows, trainer.global_step * step, trainer.max_steps * step, self.seed)
+            return self.stream(self.rows, batches, options)
+        # One epoch is the whole run: its length, less what a resumed run has had.
+        draws = Draws(
+            self.rows,
+            batches,
+            trainer.max_steps * trainer.accumulate_grad_batches,
+            self.seed,
+            self.batch_size,
+            trainer.global_rank,
+            trainer.world_size,
+        )
         return DataLoader(Photos(self.rows, self.size, self.least_crop, self.seed), sampler=draws, **options)
 
+    def stream(self, rows: datasets.IterableDataset, had: int, options: dict[str, Any]) -> Iterable[Batch]:
+        """This process's share of a stream, from the batch on that a resumed run comes to."""
+        trainer = cast(pl.Trainer, self.trainer)
+        rank, ranks = trainer.global_rank, trainer.world_size
+        if rank == 0 and rows.num_shards % ranks:
+            log.warning(
+                "%s has %d files for %d processes: each reads them all and keeps a photo in %d; of a "
+                "multiple of %d files each would read its own",
+                *(self.content, rows.num_shards, ranks, ranks, ranks),
+            )
+        rows = split_dataset_by_node(rows, rank, ranks)
+        workers = min(options["num_workers"], rows.num_shards)  # datasets deals whole files to workers
+        dealt = {"ranks": ranks, "workers": workers, "batch_size": self.batch_size}
+        if rank == 0 and self.dealt not in ({}, dealt):
+            log.warning(
+                "the stream goes on in another order: dealt to %s, and before to %s", dealt, self.dealt
+            )
+        self.dealt = dealt
+        # Workers give a batch each in turn: all go on from the last full round, of which some was had.
+        rounds, had = divmod(had, max(1, workers))
+        photos = StreamedPhotos(rows, self.size, self.least_crop, self.seed, rounds * self.batch_size, rank)
+        loader = DataLoader(photos, **{**options, "num_workers": workers})
+        return itertools.islice(loader, had, None)
+
+    def state_dict(self) -> dict[str, int]:
+        return self.dealt
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.dealt = state_dict
+
     def val_dataloader(self) -> DataLoader:
+        """All of the few photos for every process: so the figures are the same whatever their number."""
         return DataLoader(self.held_out, batch_size=self.batch_size, collate_fn=collate)
 
     def card(self) -> dict[str, Any]:
         """What of the photos goes into the header of a model's file; no paths of this machine."""
         streamed = isinstance(self.rows, datasets.IterableDataset)
+        trainer = cast(pl.Trainer, self.trainer)
         return {
             "content": Path(self.content).name,
             "photos": None if streamed else len(self.rows),
             "size": self.size,
             "least_crop": self.least_crop,
             "batch_size": self.batch_size,
+            "accumulate": trainer.accumulate_grad_batches,
+            "devices": trainer.world_size,
+            "nodes": trainer.num_nodes,
+            "global_batch": self.batch_size * trainer.accumulate_grad_batches * trainer.world_size,
         }

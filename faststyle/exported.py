@@ -1,5 +1,6 @@
 """Models that were exported to ONNX, run by ONNX Runtime; alone knows how to start it."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faststyle.checkpoint import HEADER
+from faststyle.checkpoint import HEADER, check_card
 from faststyle.errors import InputError, first_line
 from faststyle.transformer import SMALLEST
 
@@ -34,7 +35,9 @@ class Exported(nn.Module):
         if not path.is_file():
             raise InputError(f"there is no model {path}: infer.py --export writes one, or check the path")
         try:
-            session = start(path.read_bytes())
+            model = path.read_bytes()
+            self.digest = hashlib.sha256(model).hexdigest()
+            session = start(model)
             self.card = json.loads(session.get_modelmeta().custom_metadata_map[HEADER])
         except ImportError:
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
@@ -43,12 +46,21 @@ class Exported(nn.Module):
                 f"{path} is no model that infer.py exported, or it is damaged: export it again "
                 f"({first_line(error)})"
             ) from None
-        self.run = runner(session)
+        check_card(path, self.card)
+        self.path, self.run = path, runner(session)
 
     def forward(self, images: Tensor, margin: int) -> Tensor:
         if min(images.shape[-2:]) < SMALLEST:
             raise InputError(f"an exported model takes pictures of {SMALLEST} pixels a side and more")
-        return self.run(images)
+        try:
+            pictures = self.run(images)
+            if pictures.shape != images.shape:
+                raise ValueError(f"gives {tuple(pictures.shape)} for {tuple(images.shape)}")
+        except Exception as error:
+            if "memory" in str(error) or "alloc" in str(error):
+                raise RuntimeError(f"out of memory: {error}") from error
+            raise InputError(f"{self.path} is damaged, export it again ({first_line(error)})") from None
+        return pictures
 
 
 def run_onnx(model: bytes) -> Callable[[Tensor], Tensor]:

@@ -2,28 +2,42 @@
 
 import io
 import os
+import re
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 from torch import Tensor
 
 from faststyle.errors import InputError
-
-# From half of what it refuses Pillow warns, of pictures that are only large.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+from faststyle.headers import EXIF, ORIENTATION, open_header, orientation, tags_fit, told
+from faststyle.places import cut
 
 # What may be written, by the file name's suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-MOST_PIXELS = 179_000_000  # beyond which Pillow refuses
 STRIP = 64  # rows that are converted at a time, so that what is between stays in a processor's cache
 READABLE = {*FORMATS, ".bmp", ".gif", ".jfif", ".ppm"}
+# What turns a picture upright, by its orientation in EXIF.
+TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)
 
 
 def open_image(
@@ -44,27 +58,11 @@ def open_image(
         InputError: the file is missing, no picture, or damaged.
     """
     name = name or str(source)
-    try:
-        with Image.open(source) as image:
-            if draft is not None:
-                image.draft("RGB", (draft, draft))
-            image.load()
-            return to_rgb(image)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {name}") from None
-    except IsADirectoryError:
-        raise InputError(f"{name} is a folder, not a picture") from None
-    except Image.UnidentifiedImageError:
-        raise InputError(f"{name} is not a picture that can be read") from None
-    except Image.DecompressionBombError:
-        raise InputError(
-            f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read here; make it "
-            "smaller, or stylize it by infer.py --checkpoint, without --max-size and --stroke-scale, after "
-            "pip install -e '.[large]'"
-        ) from None
-    # Pillow's decoders raise whatever a damaged file makes them stumble over.
-    except Exception as error:
-        raise InputError(f"{name} is damaged or cannot be read ({error})") from None
+    with told(name), open_header(source, name) as image:
+        if draft is not None:
+            image.draft("RGB", (draft, draft))
+        image.load()
+        return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -74,7 +72,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode == "RGB" and not image.info and not image.getexif():
         return image
-    image = ImageOps.exif_transpose(image)  # a copy, turned or not
+    image = upright(image)
     profile = image.info.get("icc_profile")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode.startswith("I") or image.mode == "F":
@@ -88,11 +86,28 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """A copy, turned as its EXIF says; what is wrong with that is passed over, as browsers do."""
+    value = 1
+    with suppress(Exception):  # Pillow raises whatever broken tags make it stumble over
+        exif = image.info.get("exif") or raw_profile(image.info.get("Raw profile type exif", ""))
+        exif = exif.removeprefix(EXIF)
+        value = orientation(exif)
+        if tags_fit(io.BytesIO(exif), len(exif)):
+            value = image.getexif().get(ORIENTATION, 1)  # which looks into XMP, too
+    return image.transpose(TURNS[value]) if value in TURNS else image.copy()
+
+
+def raw_profile(text: str) -> bytes:
+    """EXIF as some programs put it into a PNG's text."""
+    return bytes.fromhex("".join(text.split("\n")[3:]))
+
+
 def to_8_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit integers, or floats in [0,1], to 8-bit grey."""
     values = np.asarray(image, dtype=np.float32)
     scale = 255.0 if image.mode == "F" else 255 / 65535
-    return Image.fromarray((values * scale).clip(0, 255).round().astype(np.uint8))
+    return Image.fromarray(np.nan_to_num(values * scale).clip(0, 255).round().astype(np.uint8))
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -102,7 +117,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
+    except (ImageCms.PyCMSError, OSError, ValueError):
         return image
     return converted or image
 
@@ -145,15 +160,33 @@ def to_image(tensor: Tensor) -> Image.Image:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path`` to write to, and rename it when all went well.
 
-    So a crash leaves the old file or the new one, never half of one.
+    So a crash leaves the old file or the new one, never half of one, and so does a power cut: what was
+    written is on the disk before it gets its name.
+
+    Raises:
+        OSError: what the system refuses, such as a full disk, in the name of ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{cut(path.name)}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a link would lead elsewhere
         yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # Of writing it names no file, and otherwise the temporary one.
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that has become read-only
+            temporary.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that ``replacing`` gives, and so is left of a writer who was killed."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
 
 
 def check_place(path: Path) -> None:

@@ -29,12 +29,14 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
         InputError: no such model, or a blend of networks that differ in size.
     """
     text = str(name)
+    if not text or "\0" in text:
+        raise InputError(f"no model is named {text!r}: give a ready style's name, or a model's file")
     if is_blend(text):
         return blend(parse_blend(text))
     if text.startswith(HUB):
         return load_model(hub.download(text.removeprefix(HUB)))
     styles = ready() | fast() | steady()
-    if Path(text).is_file() or (text not in styles and is_path(text)):
+    if (on_disk(text) and Path(text).is_file()) or (text not in styles and is_path(text)):
         return load_model(text)
     return load_model(choose("ready style or file", text, styles))
 
@@ -49,12 +51,20 @@ def label(name: str | Path) -> str:
 
 
 def is_blend(text: str) -> bool:
-    return not Path(text).exists() and ("," in text or bool(re.search(r":[\d.]+$", text)))
+    return not on_disk(text) and ("," in text or bool(re.search(r":[\d.]+$", text)))
+
+
+def on_disk(text: str) -> bool:
+    """Whether there is such a file or folder; a name that none can have, such as a long blend, is none."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def is_path(text: str) -> bool:
     """Whether a name was meant for a file, be it there or not."""
-    return Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix in SUFFIXES
+    return on_disk(text) or "/" in text or "\\" in text or Path(text).suffix in SUFFIXES
 
 
 def parse_blend(text: str) -> dict[str, float]:
@@ -66,13 +76,13 @@ def parse_blend(text: str) -> dict[str, float]:
             weights[name] = weights.get(name, 0) + float(weight)
         except ValueError:
             name = ""
-        if not name or not 0 <= weights[name] < float("inf"):
+        if not name or is_blend(name) or not 0 <= weights[name] < float("inf"):
             raise InputError(
                 f"{part.strip()!r} in the blend {text!r} is not NAME:WEIGHT, such as starry_night:0.6"
             )
     total = sum(weights.values())
-    if not total:
-        raise InputError(f"the weights of the blend {text!r} sum to 0")
+    if not 0 < total < float("inf"):
+        raise InputError(f"the weights of the blend {text!r} sum to {total:g}")
     return {name: weight / total for name, weight in weights.items()}
 
 

@@ -36,6 +36,23 @@ def imitation(images: Tensor, target: Tensor) -> Tensor:
     return (difference / target.var((1, 2, 3)).clamp(min=1e-4)).mean()
 
 
+def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Made-up motion of (B,3,H,W), another for each photo, by its number from ``first`` on.
+
+    So a batch moves alike in one process and in parts.
+
+    Returns:
+        The flow, (B,2,H,W), and the photos a moment later.
+    """
+    height, width = photos.shape[2:]
+    flows, moved = [], []
+    for number, photo in enumerate(photos.split(1), first):
+        chance = torch.Generator().manual_seed(number)
+        flows.append(random_flow(1, height, width, chance).to(photo))
+        moved.append(disturb(photo, flows[-1], chance))
+    return torch.cat(flows), torch.cat(moved)
+
+
 class StyleTransfer(pl.LightningModule):
     """Trains a network that gives photos the style of a painting.
 
@@ -58,7 +75,9 @@ class StyleTransfer(pl.LightningModule):
             video: 0 is without, and takes less time.
         vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: max, or avg for smoother gradients.
-        learning_rate: Muon's, at its highest.
+        learning_rate: Muon's, at its highest. It is never changed for the batch: for k times as many photos a
+            step, of several devices or accumulated, take the square root of k times as much (Malladi et
+            al. 2022, https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to be as large).
         warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
         compile: torch.compile the network and VGG: worth its wait on a GPU.
         **objective: what Objective takes.
@@ -116,6 +135,13 @@ class StyleTransfer(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.start = checkpoint.get("start")
+        if self._trainer is not None:
+            # Lightning counts batches; a step may have more or fewer of them from now on.
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            had = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+            for counts in (progress["current"], progress["total"]):
+                late = counts["processed"] - had
+                counts.update({name: count - late for name, count in counts.items()})
 
     def setup(self, stage: str) -> None:
         """Load VGG and the teacher, and measure the style; none of it is part of a checkpoint."""
@@ -137,20 +163,18 @@ class StyleTransfer(pl.LightningModule):
         """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
         return self.network(photos, margin)
 
-    def losses(self, photos: Tensor, alone: bool = False, seed: int = 0) -> dict[str, Tensor]:
+    def losses(self, photos: Tensor, alone: bool = False, first: int = 0) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos.
 
         Args:
             photos: RGB in [0,1].
             alone: leave out the objective's own, and so VGG: the teacher's is left.
-            seed: of the motion.
+            first: number of the first photo's draw; each photo's motion follows from its number.
         """
         temporal_weight = self.hparams["temporal_weight"]
         if temporal_weight:
-            chance = torch.Generator().manual_seed(seed)
-            height, width = photos.shape[2:]
-            flow = random_flow(len(photos), height, width, chance).to(photos)
-            images, after = self(torch.cat([photos, disturb(photos, flow, chance)])).chunk(2)
+            flow, moved = move(photos, first)
+            images, after = self(torch.cat([photos, moved])).chunk(2)
         else:
             images = self(photos)
         terms = {}
@@ -171,13 +195,15 @@ class StyleTransfer(pl.LightningModule):
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
         share = self.global_step / self.trainer.max_steps
         alone = bool(self.teacher) and share < self.hparams["alone"]
-        terms = self.losses(photos, alone, seed=self.global_step)
+        accumulate, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
+        batch = self.global_step * accumulate + batch_idx % accumulate
+        terms = self.losses(photos, alone, first=(batch * ranks + self.global_rank) * len(photos))
         self.log("loss", terms["total"], prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]
 
     def validation_step(self, photos: Tensor, batch_idx: int) -> None:
-        terms = self.losses(photos)
+        terms = self.losses(photos, first=batch_idx * self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
         self.log("held_out", terms["total"], prog_bar=True, logger=False)
         self.log_dict({f"validation/{name}": value for name, value in terms.items()})
 

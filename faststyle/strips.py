@@ -4,31 +4,61 @@
 """
 
 import importlib.util
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from faststyle.errors import InputError, first_line
+from faststyle.headers import LOADERS, check_pixels
 from faststyle.images import check_output, replacing
 from faststyle.memory import MOST_WHOLE
 
 LEAST = MOST_WHOLE  # pixels; below it Pillow's copies are no matter
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a folder has a name that ``stylized`` gives, and so is left of a writer who was killed."""
+    return path.suffix == ".strips" and path.name.startswith(".") and path.is_dir()
+
+
+def opened(path: Path, **options: str) -> Any:
+    """A picture as libvips sees it, of which nothing is decoded yet; None of what it shall not read.
+
+    Raises:
+        pyvips.Error: the picture is damaged.
+    """
+    os.environ.setdefault("VIPS_WARNING", "no")  # what is wrong with a file its errors say
+    import pyvips
+
+    with path.open("rb") as file:
+        head = file.read(4)
+    loader = next((loader for start, loader in LOADERS.items() if head.startswith(start)), None)
+    # By a reader's own name: in a file's it would look for options in brackets.
+    return loader and getattr(pyvips.Image, loader)(os.fsencode(path), **options)
+
+
 def pixels_of(path: Path) -> int:
-    """How many pixels a picture has, from its header; 0 where libvips is missing or cannot read it."""
-    if importlib.util.find_spec("pyvips") is None:
+    """How many pixels a picture has, from its header; 0 where libvips is missing or cannot read it.
+
+    Raises:
+        InputError: a decompression bomb.
+    """
+    if importlib.util.find_spec("pyvips") is None or not path.is_file():
         return 0
     import pyvips
 
     try:
-        image = pyvips.Image.new_from_file(str(path))
+        image = opened(path)
     except pyvips.Error:
         return 0
-    return image.width * image.height
+    pixels = image.width * image.height if image else 0
+    check_pixels(pixels, path.stat().st_size, str(path))
+    return pixels
 
 
 def read_strips(path: Path, raw: Path) -> np.ndarray:
@@ -49,20 +79,34 @@ def read_strips(path: Path, raw: Path) -> np.ndarray:
     import pyvips
 
     try:
-        image = pyvips.Image.new_from_file(str(path))
+        image = opened(path)
         # A picture on its side cannot be read from top to bottom: it is unpacked into a file first.
         turned = image.get_typeof("orientation") and image.get("orientation") != 1
         options = {"access": "random" if turned else "sequential", "fail_on": "truncated"}
-        image = pyvips.Image.new_from_file(str(path), **options).autorot()
+        image = opened(path, **options).autorot()
         if image.get_typeof("icc-profile-data"):
             image = image.icc_transform("srgb", embedded=True, intent="perceptual", depth=8)
         else:
             image = image.colourspace("srgb")
         image = image.cast("uchar")
-        image.rawsave(str(raw))
+        image.rawsave(os.fsencode(raw))
     except pyvips.Error as error:
         raise InputError(f"{path} is damaged or cannot be read ({first_line(error)})") from None
     return np.memmap(raw, np.uint8, "r+", shape=(image.height, image.width, image.bands))
+
+
+def check_strips(path: Path) -> None:
+    """Decode a picture to its end, in little memory.
+
+    Raises:
+        InputError: the picture is damaged.
+    """
+    import pyvips
+
+    try:
+        opened(path, access="sequential", fail_on="truncated").avg()
+    except pyvips.Error as error:
+        raise InputError(f"{path} is damaged ({first_line(error)})") from None
 
 
 def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:
@@ -81,7 +125,7 @@ def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:
     kind = check_output(path)
     height, width, bands = pixels.shape
     pixels.flush()
-    image = pyvips.Image.rawload(str(pixels.filename), width, height, bands, access="sequential")
+    image = pyvips.Image.rawload(os.fsencode(str(pixels.filename)), width, height, bands, access="sequential")
     image = image.copy(interpretation="srgb")
     if kind == "JPEG" and bands == 4:
         image = image.flatten(background=255)
@@ -95,7 +139,7 @@ def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:
     save = getattr(image, f"{kind.lower()}save")
     with replacing(path) as temporary:
         try:
-            save(str(temporary), **options)
+            save(os.fsencode(temporary), **options)
         except pyvips.Error as error:
             raise InputError(
                 f"{width}x{height} pixels cannot be written to {path} ({first_line(error)}): "
@@ -115,7 +159,7 @@ def stylized(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}.", ignore_cleanup_errors=True
+        dir=target.parent, prefix=f".{target.name}.", suffix=".strips", ignore_cleanup_errors=True
     ) as folder:
         photo = read_strips(source, Path(folder) / "photo")
         out = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)

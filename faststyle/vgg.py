@@ -5,6 +5,7 @@ Simonyan and Zisserman, "Very deep convolutional networks for large-scale image 
 """
 
 import importlib.util
+import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -59,12 +60,18 @@ def load_torchvision(name: str) -> Weights:
     from torchvision.models import get_model_weights
 
     try:
-        stored = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
+        stored = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(
+            progress=True, check_hash=True, weights_only=True
+        )
     # urllib's URLError is an OSError; a download that was cut off has another hash, a RuntimeError.
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"torchvision's weights of {name} could not be downloaded ({error}): "
             "go online, or take vgg19-caffe, which needs no download"
+        ) from error
+    except (EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"torchvision's weights of {name} are damaged: delete them from {torch.hub.get_dir()}/checkpoints"
         ) from error
     keys = [key for key in stored if key.startswith("features.") and key.endswith(".weight")]
     return [(stored[key].detach(), stored[key.replace("weight", "bias")].detach()) for key in keys]

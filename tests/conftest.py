@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from faststyle import engines, vgg
 from faststyle.checkpoint import save_model
+from faststyle.cli import slow_flags
 from faststyle.images import scale_to
 from faststyle.transformer import TransformerNetwork
 from faststyle.vgg import VGG19_BLOCKS, Network, Weights
@@ -140,6 +141,7 @@ def random_vgg(monkeypatch) -> str:
     """The name of a VGG for tests of plumbing, where nobody looks at the picture."""
     network = Network(VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
     monkeypatch.setitem(vgg.NETWORKS, "random", network)
+    monkeypatch.setattr(slow_flags, "VGGS", [*slow_flags.VGGS, "random"])
     return "random"
 
 
@@ -163,10 +165,10 @@ def painting(tmp_path) -> Path:
     return path
 
 
-def write_parquet(path: Path, count: int, column: str = "image") -> None:
+def write_parquet(path: Path, count: int, column: str = "image", first: int = 0) -> None:
     """A set of small pictures, beside a column that is none."""
     stored = []
-    for i in range(count):
+    for i in range(first, first + count):
         stream = io.BytesIO()
         draw_picture(40, 40, seed=i).save(stream, "PNG")
         stored.append({"bytes": stream.getvalue(), "path": f"{i}.png"})

@@ -18,7 +18,8 @@ from benchmarks.engines_accuracy import differences, figures
 from benchmarks.examples_network import Examples, TransformerNet
 from benchmarks.inference_report import EXAMPLES, LITE, Row
 from benchmarks.lite_peer import Lite
-from faststyle.checkpoint import EXAMPLES_NAMES, load_model
+from faststyle.checkpoint import load_model
+from faststyle.examples import EXAMPLES_NAMES
 from faststyle.transformer import TransformerNetwork
 
 CPU = torch.device("cpu")

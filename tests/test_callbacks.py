@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,8 +8,10 @@ from conftest import draw_picture
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from faststyle.callbacks import NotANumberGuard
 from faststyle.checkpoint import load_model
-from faststyle.data import center_crop
+from faststyle.cli import train as command
+from faststyle.draws import center_crop
 from faststyle.errors import InputError
 from faststyle.images import to_image, to_tensor
 from faststyle.module import StyleTransfer
@@ -27,51 +30,116 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
-def test_loss_that_is_not_a_number_ends_training_before_the_weights_change(train, monkeypatch, capsys):
+def spoil(monkeypatch, steps, factor: float = float("nan")) -> None:
+    """Let the losses of some steps be no numbers; validation keeps its own."""
     losses = StyleTransfer.losses
 
     def spoiled(self, photos, *rest, **more):
         terms = losses(self, photos, *rest, **more)
-        if self.global_step == 2:
-            terms["total"] = terms["total"] * float("nan")
+        if self.global_step in steps and self.training:
+            terms["total"] = terms["total"] * factor
         return terms
 
-    def stopped(self, photos, *rest, **more):
-        if self.global_step == 2:
-            raise InputError("stopped")
-        return losses(self, photos, *rest, **more)
-
-    runs = {"spoiled": spoiled, "stopped": stopped}
-    for name, function in runs.items():
-        monkeypatch.setattr(StyleTransfer, "losses", function)
-        with pytest.raises(SystemExit) as caught:
-            train("--name", name, "--trainer.max_steps=4")
-        assert caught.value.code == 2
-        if name == "spoiled":
-            message = capsys.readouterr().err.splitlines()[-1]
-            assert "not a number at step 2" in message and "--model.learning_rate" in message
-    # What was saved are the weights after two good steps.
-    weights = [torch.load(f"runs/{name}/last.ckpt", weights_only=True)["state_dict"] for name in runs]
-    for key, value in weights[0].items():
-        assert value.isfinite().all()
-        assert torch.equal(value, weights[1][key])
+    monkeypatch.setattr(StyleTransfer, "losses", spoiled)
 
 
-def test_run_ended_by_the_guard_can_be_resumed(train, monkeypatch):
+def stored(name: str = "painting") -> dict[str, torch.Tensor]:
+    return torch.load(f"runs/{name}/last.ckpt", weights_only=True)["state_dict"]
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_step_that_is_not_a_number_is_skipped_and_counted(train, monkeypatch, caplog, factor):
+    flags = ["--trainer.max_steps=3", "--model.warmup=0"]
+    with monkeypatch.context() as patch:
+        spoil(patch, {1, 2}, factor)
+        train("--name", "spoiled", *flags)
+    card = load_model("runs/spoiled/spoiled.safetensors")[1]
+    assert card["skipped_steps"] == 2 and card["steps"] == 3
+    said = [record.getMessage() for record in caplog.records if record.name == "faststyle.callbacks"]
+    assert said == ["skipped: step 1, whose gradients are not numbers", "skipped: 2 of 3 steps in all"]
+    # After the one good step nothing moved the weights, momentum neither.
+    monkeypatch.setattr(command, "CHECKPOINT_STEPS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(StyleTransfer, "on_train_batch_start", stop_at_step_1)
+        with pytest.raises(SystemExit):
+            train("--name", "one", *flags)
+    assert equal(stored("spoiled"), stored("one"))
+    assert all(value.isfinite().all() for value in stored("spoiled").values())
+
+
+def stop_at_step_1(self, *_):
+    if self.global_step == 1:
+        raise InputError("enough")
+
+
+def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
+    batches = []
     losses = StyleTransfer.losses
-    monkeypatch.setattr(
-        StyleTransfer,
-        "losses",
-        lambda self, photos, *rest, **more: {
-            name: term * (float("inf") if self.global_step == 2 else 1)
-            for name, term in losses(self, photos, *rest, **more).items()
-        },
-    )
-    with pytest.raises(SystemExit):
-        train("--trainer.max_steps=4")
-    monkeypatch.setattr(StyleTransfer, "losses", losses)
-    train("--trainer.max_steps=4", "--resume")
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 4
+
+    def spoiled(self, photos, *rest, **more):
+        terms = losses(self, photos, *rest, **more)
+        if self.training:
+            batches.append(1)
+            if len(batches) == 4:  # the second of the second step
+                terms["total"] = terms["total"] * float("nan")
+        return terms
+
+    monkeypatch.setattr(StyleTransfer, "losses", spoiled)
+    train("--trainer.accumulate_grad_batches=2", "--data.batch_size=1", "--trainer.max_steps=3")
+    card = load_model(RUN / "painting.safetensors")[1]
+    assert len(batches) == 6 and card["skipped_steps"] == 1
+    assert all(value.isfinite().all() for value in stored().values())
+
+
+def test_ten_such_steps_in_a_row_end_the_run_and_keep_the_good_state(train, monkeypatch, capsys):
+    monkeypatch.setattr(command, "CHECKPOINT_STEPS", 2)
+    flags = ["--trainer.max_steps=16", "--model.warmup=0"]
+    with monkeypatch.context() as patch:
+        # Nine in a row, a good one, and ten more.
+        spoil(patch, set(range(2, 11)) | set(range(12, 22)))
+        with pytest.raises(SystemExit) as caught:
+            train(*flags, "--trainer.max_steps=40")
+    assert caught.value.code == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    (error,) = errors
+    assert "not numbers in 10 steps in a row, the last at step 21" in error
+    assert "--model.learning_rate" in error and "goes on from step 12" in error
+    card = load_model(RUN / "painting.safetensors")[1]
+    assert card["steps"] == 12 and card["skipped_steps"] == 9
+    assert all(value.isfinite().all() for value in stored().values())
+    train(*flags, "--resume")
+    card = load_model(RUN / "painting.safetensors")[1]
+    assert card["steps"] == 16 and card["skipped_steps"] == 9
+
+
+def test_loss_that_is_not_a_number_with_finite_gradients_is_no_reason(train, monkeypatch):
+    losses = StyleTransfer.losses
+
+    def spoiled(self, photos, *rest, **more):
+        terms = losses(self, photos, *rest, **more)
+        return {**terms, "total": terms["total"] + torch.tensor(float("nan"))}
+
+    train("--name", "whole", "--trainer.max_steps=2")
+    monkeypatch.setattr(StyleTransfer, "losses", spoiled)
+    train("--name", "spoiled", "--trainer.max_steps=2")
+    assert equal(stored("whole"), stored("spoiled"))
+    assert load_model("runs/spoiled/spoiled.safetensors")[1]["skipped_steps"] == 0
+
+
+@pytest.mark.parametrize("scale, skipped", [(65536.0, 0), (1.0, 1)])
+def test_float16_may_find_its_scale(scale, skipped):
+    guard, weight = NotANumberGuard(), torch.nn.Linear(1, 1)
+    for parameter in weight.parameters():
+        parameter.grad = torch.full_like(parameter, float("inf"))
+    scaler = SimpleNamespace(get_scale=lambda: scale)
+    trainer = SimpleNamespace(scaler=scaler, global_step=0, is_global_zero=True)
+    guard.on_before_optimizer_step(trainer, weight, torch.optim.SGD(weight.parameters(), 0.1))
+    assert guard.skipped == guard.row == skipped
+    assert (weight.weight.grad is None) == bool(skipped)
 
 
 def test_previews_show_photos_over_pictures(train, photos):

@@ -1,16 +1,26 @@
+import gzip
+import io
+import json
+import os
 import pickle
+import tarfile
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import draw_picture
+from conftest import draw_picture, refused
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faststyle.checkpoint import FORMAT_VERSION, HEADER, load_model, save_model
+from faststyle import hub
+from faststyle.checkpoint import CARD, FORMAT_VERSION, HEADER, load_model, save_model
+from faststyle.cli.infer import main as infer
+from faststyle.cli.train import main as train
 from faststyle.errors import InputError
 from faststyle.module import StyleTransfer
 from faststyle.stylizer import Stylizer
@@ -163,29 +173,6 @@ def test_pytorch_examples_model_gives_its_own_picture(tmp_path, variant):
     assert stylize.card["source"] == "pytorch/examples"
 
 
-class Hostile:
-    """Would write a file when it is unpickled by a reader that runs code."""
-
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self):
-        return Path.write_text, (self.target, "ran")
-
-
-def test_hostile_pickle_is_refused_and_runs_nothing(tmp_path):
-    target = tmp_path / "ran.txt"
-    torch.save({"state_dict": Hostile(target), "hyper_parameters": {}}, tmp_path / "zip.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(target), protocol=2))
-    for name in ("zip.pth", "plain.pth"):
-        with pytest.raises(InputError, match=name):
-            load_model(tmp_path / name)
-        assert not target.exists()
-    # The trap itself works: a careless reader springs it.
-    pickle.loads((tmp_path / "plain.pth").read_bytes())
-    assert target.read_text() == "ran"
-
-
 def test_truncated_files_are_refused(tmp_path, model, network):
     whole = model.read_bytes()
     torch.save(network.state_dict(), tmp_path / "whole.pth")
@@ -268,3 +255,392 @@ def test_checkpoint_of_something_else_is_refused(tmp_path, stored):
     torch.save(stored, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"other\.pth"):
         load_model(tmp_path / "other.pth")
+
+
+# What would harm: refused before it does
+
+
+class Hostile:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.write_text, (self.target, "ran")
+
+
+def hostile_files(folder: Path, target: Path) -> dict[str, bytes]:
+    """The same trap in each kind of file that torch has read."""
+    trap = Hostile(target)
+    zipped, legacy, archive, tarred = (io.BytesIO() for _ in range(4))
+    torch.save({"state_dict": trap, "hyper_parameters": {}}, zipped)
+    torch.save({"state_dict": trap}, legacy, _use_new_zipfile_serialization=False)
+    plain = pickle.dumps(trap, protocol=2)
+    with zipfile.ZipFile(archive, "w") as file:  # as TorchScript's
+        for name in ("data.pkl", "constants.pkl"):
+            file.writestr(f"archive/{name}", plain)
+        file.writestr("archive/code/__torch__.py", "")
+        file.writestr("archive/version", "3")
+    with tarfile.open(fileobj=tarred, mode="w") as file:
+        for name in ("pickle", "storages", "tensors"):
+            info = tarfile.TarInfo(name)
+            info.size = len(plain)
+            file.addfile(info, io.BytesIO(plain))
+    kinds = {"zip": zipped, "legacy": legacy, "torchscript": archive, "tar": tarred}
+    found = {name: stream.getvalue() for name, stream in kinds.items()}
+    found |= {f"protocol {number}": pickle.dumps(trap, protocol=number) for number in (0, 2, 4, 5)}
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".safetensors", ".model", ""])
+def test_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path, suffix):
+    target = tmp_path / "ran.txt"
+    files = hostile_files(tmp_path, target)
+    for kind, content in files.items():
+        path = tmp_path / f"{kind}{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            load_model(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        if kind != "tar":
+            assert "would run code" in str(caught.value), kind
+        assert not target.exists(), kind
+    # The trap itself works: a careless reader springs it.
+    pickle.loads(files["protocol 2"])
+    assert target.read_text() == "ran"
+
+
+PLACES = {
+    "--checkpoint": lambda name, photo: infer([photo, "--checkpoint", name, "-o", "out.png"]),
+    "blend": lambda name, photo: infer([photo, "--checkpoint", f"starry_night:1,{name}:1", "-o", "out.png"]),
+    "clip": lambda name, photo: infer(["a.gif", "--checkpoint", name, "-o", "out.gif"]),
+    "--init-checkpoint": lambda name, photo: infer(
+        [photo, "--style", photo, "--init-checkpoint", name, "-o", "out.png", "--size=16", "--vgg", "random"]
+    ),
+    "--compare": lambda name, photo: infer(
+        [photo, "--checkpoint", name, "--style", photo, "--compare", "report"]
+    ),
+    "--export": lambda name, photo: infer(["--checkpoint", name, "--export", "out.onnx"]),
+    "--push-to-hub": lambda name, photo: infer(["--checkpoint", name, "--push-to-hub", "user/repo"]),
+    "hub": lambda name, photo: infer([photo, "--checkpoint", "hf://user/repo", "-o", "out.png"]),
+    "--init": lambda name, photo: train(["--style", photo, "--init", name, "--model.vgg", "random"]),
+    "--teacher": lambda name, photo: train(["--style", photo, "--teacher", name, "--model.vgg", "random"]),
+    "--resume": lambda name, photo: train(["--resume", "--output", "run"]),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_hostile_model_runs_nothing_wherever_it_is_given(
+    tmp_path, monkeypatch, capsys, random_vgg, photos, place
+):
+    folder = tmp_path / "work"
+    (folder / "run").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(hub, "download", lambda repo: Path("a.pth"))
+    draw_picture(20, 20).save("a.gif", save_all=True, append_images=[draw_picture(20, 20, seed=1)])
+    target = tmp_path / "ran.txt"
+    for content in hostile_files(tmp_path, target).values():
+        for name in ("a.pth", "run/last.ckpt"):
+            Path(name).write_bytes(content)
+        line = refused(capsys, PLACES[place], "a.pth", str(photos / "cat.png"))
+        assert ("run/last.ckpt" if place == "--resume" else "a.pth") in line
+        assert not target.exists()
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {"a.gif", "a.pth", "last.ckpt"}
+
+
+def pickled(*operations: bytes) -> bytes:
+    return b"\x80\x02" + b"".join(operations) + b"."
+
+
+def bomb_of_tuples(between: bytes = b"") -> bytes:
+    levels = [
+        b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86" + between + b"q" + bytes([i + 1]) for i in range(60)
+    ]
+    return pickled(b"}", b"X\x01\0\0\0a\x85q\0", *levels, b"K\x01s")
+
+
+BOMBS = {
+    "bytes": pickled(b"cbuiltins\nbytearray\n\x8a\x06" + (10**13).to_bytes(6, "little") + b"\x85R"),
+    "tensor": pickled(b"ctorch\nTensor\n\x8a\x06" + (10**13).to_bytes(6, "little") + b"\x85R"),
+    "tuples": bomb_of_tuples(),
+    "hidden tuples": bomb_of_tuples(b"N0"),
+}
+
+
+@pytest.mark.parametrize("kind", [*BOMBS, "deflated"])
+def test_pickles_that_would_take_all_memory_or_time_are_refused_at_once(tmp_path, kind):
+    path = tmp_path / "bomb.pth"
+    if kind == "deflated":
+        torch.save({"down.0.0.weight": torch.zeros(10_000_000)}, path)
+        with zipfile.ZipFile(path) as whole:
+            members = {info.filename: whole.read(info) for info in whole.infolist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, content in members.items():
+                packed.writestr(name, content)
+        assert path.stat().st_size < 1_000_000
+    else:
+        path.write_bytes(BOMBS[kind])
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"bomb\.pth is not opened, since it"):
+        load_model(path)
+    assert time.monotonic() - begun < 2
+
+
+def write_safetensors(path: Path, header: bytes, data: bytes = b"") -> None:
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+
+
+def entry(shape: str, end: int, kind: str = "F32") -> bytes:
+    return f'{{"a":{{"dtype":"{kind}","shape":{shape},"data_offsets":[0,{end}]}}}}'.encode()
+
+
+HEADERS = {
+    "huge shape": entry("[1000000000000]", 4 * 10**12),
+    "shape that overflows": entry("[4611686018427387904,8]", 0),
+    "empty weight of a huge shape": entry("[0,1000000000000000000]", 0),
+    "negative shape": entry("[-1]", 4),
+    "no such type": entry("[1]", 4, "F99"),
+    "doubled key": entry("[1]", 4)[:-1] + b"," + entry("[1]", 4)[1:],
+    "deep": b'{"a":' + b"[" * 100_000,
+    "not closed": b'{"a":',
+    "no weights": b"{}",
+    "words": b"{this is no JSON}",
+    "bytes": b"{\xff\xfe\0\0}",
+    "padding of 100 MB": b"{" + b" " * 10 + b"}",
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_safetensors_header_that_lies_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "odd.safetensors"
+    write_safetensors(path, HEADERS[kind], b"\0" * 4)
+    if kind.startswith("padding"):
+        path.write_bytes((10**8).to_bytes(8, "little") + b"{" + b" " * 1000)
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"odd\.safetensors"):
+        load_model(path)
+    assert time.monotonic() - begun < 2
+
+
+CARDS = {
+    "blocks": '{"size": "half", "blocks": 1000000000}',
+    "size as a list": '{"size": ["half"], "blocks": 1}',
+    "size as a number": '{"size": 1, "blocks": 1}',
+    "blocks as words": '{"size": "half", "blocks": "1"}',
+    "blocks as a list": '{"size": "half", "blocks": [1]}',
+    "blocks as a fraction": '{"size": "half", "blocks": 1.0}',
+    "blocks below zero": '{"size": "half", "blocks": -1}',
+    "blocks that are true": '{"size": "half", "blocks": true}',
+    "tanh as a number": '{"size": "half", "blocks": 1, "tanh": 0}',
+    "a list": "[1]",
+    "a number": "1",
+}
+
+
+@pytest.mark.parametrize("kind", CARDS)
+def test_card_of_odd_types_is_refused_before_a_network_is_made(tmp_path, network, kind):
+    path = tmp_path / "odd.safetensors"
+    write_header(path, network.state_dict(), f'{{"format_version": 1, "network": {CARDS[kind]}}}')
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"odd\.safetensors"):
+        load_model(path)
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "steps", "style", "training", "data", "init", "blend", "versions", "painting", "command"]
+)
+def test_card_that_could_not_be_read_later_is_refused(tmp_path, network, key):
+    path = tmp_path / "odd.safetensors"
+    for value in ([1], {"a": 1}, 1.5, "words", [{"name": 1}]):
+        if type(value) is CARD[key] and value != [1] and value != [{"name": 1}]:
+            continue
+        save_model(path, network, {key: value})
+        with pytest.raises(InputError, match=rf"odd\.safetensors is damaged: its card's {key} is "):
+            load_model(path)
+    save_model(path, network, {key: None})
+    load_model(path)
+
+
+def test_card_of_endless_brackets_is_refused(tmp_path, network):
+    path = tmp_path / "odd.safetensors"
+    write_header(path, network.state_dict(), "[" * 100_000)
+    with pytest.raises(InputError, match=r"odd\.safetensors is damaged"):
+        load_model(path)
+
+
+# Weights that are none
+
+
+def quantized(weight: Tensor) -> Tensor:
+    return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
+
+
+ODD_TYPES = {
+    "int64": lambda weight: weight.long(),
+    "uint8": lambda weight: weight.byte(),
+    "bool": lambda weight: weight.bool(),
+    "complex64": lambda weight: weight.cfloat(),
+    "float8_e4m3fn": lambda weight: weight.to(torch.float8_e4m3fn),
+    "qint8": quantized,
+    "sparse": lambda weight: weight.to_sparse(),
+    "float": lambda weight: 1.0,
+    "NoneType": lambda weight: None,
+}
+IN_SAFETENSORS = {
+    "int64": "I64",
+    "uint8": "U8",
+    "bool": "BOOL",
+    "complex64": "C64",
+    "float8_e4m3fn": "F8_E4M3",
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TYPES)
+def test_weights_of_another_type_are_refused_by_name(tmp_path, network, kind):
+    weights = network.state_dict()
+    weights["last.weight"] = ODD_TYPES[kind](weights["last.weight"])
+    header = json.dumps({"format_version": 1, "network": network.config})
+    if kind in IN_SAFETENSORS:
+        write_header(tmp_path / "odd.safetensors", weights, header)
+        with pytest.raises(InputError, match=f"its last.weight holds {IN_SAFETENSORS[kind]}, not floats"):
+            load_model(tmp_path / "odd.safetensors")
+    save_lightning(tmp_path / "odd.ckpt", weights)
+    with pytest.raises(InputError, match=r"odd\.ckpt"):
+        load_model(tmp_path / "odd.ckpt")
+
+
+def save_lightning(path: Path, weights: dict) -> None:
+    state = {f"network.{name}": weight for name, weight in weights.items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"size": "half", "blocks": 1}}, path)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_in_other_floats_are_read(tmp_path, network, kind):
+    path = tmp_path / "a.safetensors"
+    weights = {name: weight.to(kind) for name, weight in network.state_dict().items()}
+    write_header(path, weights, json.dumps({"format_version": 1, "network": network.config}))
+    loaded, _ = load_model(path)
+    assert all(weight.dtype == torch.float32 for weight in loaded.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, network, value):
+    network.state_dict()["residual.0.first.0.weight"][1, 2, 0, 0] = value
+    save_model(tmp_path / "odd.safetensors", network, {})
+    save_lightning(tmp_path / "odd.ckpt", network.state_dict())
+    for name in ("odd.safetensors", "odd.ckpt"):
+        with pytest.raises(InputError, match=r"residual\.0\.first\.0\.weight are not numbers"):
+            load_model(tmp_path / name)
+
+
+def test_weights_missing_too_many_or_of_another_shape_are_named(tmp_path, network):
+    whole = network.state_dict()
+    more = {**whole, "wings.weight": torch.zeros(1)}
+    less = {name: weight for name, weight in whole.items() if name != "last.bias"}
+    other = {**whole, "last.weight": torch.zeros(3, 16, 9, 8)}
+    path = tmp_path / "odd.safetensors"
+    for weights, words in (
+        (more, "it also has wings.weight"),
+        (less, "it has no last.bias"),
+        (other, "9, 8"),
+    ):
+        write_header(path, weights, json.dumps({"format_version": 1, "network": network.config}))
+        with pytest.raises(InputError, match=words):
+            load_model(path)
+
+
+def test_every_truncation_is_refused(tmp_path, network, model):
+    torch.save(network.state_dict(), tmp_path / "zip.pth")
+    save_lightning(tmp_path / "last.ckpt", network.state_dict())
+    torch.save(examples_state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for whole in (model, tmp_path / "zip.pth", tmp_path / "last.ckpt", tmp_path / "old.pth"):
+        content = whole.read_bytes()
+        cut = tmp_path / f"cut{whole.suffix}"
+        for length in {*range(0, 40), *range(0, len(content), len(content) // 40), len(content) - 1}:
+            cut.write_bytes(content[:length])
+            with pytest.raises(InputError, match=r"cut\."):
+                load_model(cut)
+
+
+def test_pipe_and_device_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "model.pth")
+    for path in (tmp_path / "model.pth", Path("/dev/zero")):
+        with pytest.raises(InputError, match="pipe or a device"):
+            load_model(path)
+
+
+# What a file is that is no model of ours
+
+
+def state(*names: str) -> dict[str, Tensor]:
+    return {name: torch.zeros(1) for name in names}
+
+
+CHECKPOINTS = {
+    "a VGG": state("features.0.weight", "features.0.bias", "classifier.0.weight"),
+    "a ResNet": state("conv1.weight", "bn1.weight", "layer1.0.conv1.weight"),
+    "a generator of CycleGAN or pix2pix": state("model.1.weight", "model.10.conv_block.1.weight"),
+    "numbered layers, such as AdaIN's decoder": state("1.weight", "1.bias", "5.weight"),
+    "a diffusion model": {"state_dict": state("model.diffusion_model.out.2.bias", "first_stage_model.x")},
+    "a LoRA": state("lora_unet_mid_block_attn.lora_up.weight"),
+    "a transformer's weights": state("h.0.self_attn.q_proj.weight"),
+    "a style network of another shape": {"state_dict": state("module.conv1.weight", "res1.conv1.weight")},
+    r"a checkpoint of something else \(of backbone\.weight\)": {"model": state("backbone.weight")},
+    r"a checkpoint of something else \(list\)": [torch.zeros(1)],
+}
+
+
+@pytest.mark.parametrize("what", CHECKPOINTS)
+def test_checkpoint_of_another_project_is_named(tmp_path, what):
+    torch.save(CHECKPOINTS[what], tmp_path / "other.pth")
+    with pytest.raises(InputError, match=rf"other\.pth is {what}.*; expected a \.safetensors"):
+        load_model(tmp_path / "other.pth")
+
+
+def test_safetensors_of_another_project_is_named(tmp_path):
+    save_file(state("lora_unet.lora_down.weight"), tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"a LoRA for a diffusion model, in safetensors; expected"):
+        load_model(tmp_path / "other.safetensors")
+
+
+def in_bytes(save) -> bytes:
+    stream = io.BytesIO()
+    save(stream)
+    return stream.getvalue()
+
+
+def zip_of(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name in names:
+            file.writestr(name, "{}")
+    return stream.getvalue()
+
+
+OTHERS = {
+    "a Git LFS pointer in place of the file: run git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid",
+    "a web page, as a download that failed": b"\n\n  <!DOCTYPE html>\n<html>",
+    "XML": b"<?xml version='1.0'?><Error/>",
+    "a picture": in_bytes(lambda stream: draw_picture(20, 20).save(stream, "PNG")),
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n" + b"\0" * 600,
+    "a checkpoint of TensorFlow's": b"\0" * 600 + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb",
+    "an ONNX model": b"\x08\x08\x12\x07pytorch\x1a\x05",
+    "packed with gzip": gzip.compress(b"a"),
+    "a GGUF file": b"GGUF\x03\0\0\0",
+    "a Keras model": zip_of("metadata.json", "config.json", "model.weights.h5"),
+    "an archive of torch.export": zip_of("model/archive_format", "model/models/model.json"),
+    "a zip archive: unpack it": zip_of("photo.jpg"),
+    "a text": b"Hello, this is a text.\n",
+    "empty": b"",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_file_that_is_no_checkpoint_is_named(tmp_path, what):
+    for name in ("other.pth", "other.safetensors"):
+        (tmp_path / name).write_bytes(OTHERS[what])
+        with pytest.raises(InputError, match=rf"{name} is {what}.*; expected a \.safetensors"):
+            load_model(tmp_path / name)

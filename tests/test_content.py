@@ -3,7 +3,7 @@ import pytest
 from conftest import draw_picture, make_rows, names, write_parquet
 
 from faststyle.content import HELD_OUT, SAMPLES, load_content
-from faststyle.data import read_photo
+from faststyle.draws import read_photo
 from faststyle.errors import InputError
 
 
@@ -72,7 +72,7 @@ def test_what_holds_no_photos_is_named(tmp_path, monkeypatch, name):
 def test_parquet_file_and_folder_are_read(tmp_path, column, streaming):
     (tmp_path / "sets" / "sub").mkdir(parents=True)
     write_parquet(tmp_path / "sets" / "a.parquet", 25, column)
-    write_parquet(tmp_path / "sets" / "sub" / "b.parquet", 5, column)
+    write_parquet(tmp_path / "sets" / "sub" / "b.parquet", 5, column, first=25)
     for content, count in (("sets", 30), ("sets/a.parquet", 25)):
         train, held_out = load_content(str(tmp_path / content), streaming)
         rows = [*train, *held_out]

@@ -1,4 +1,5 @@
 import io
+import itertools
 import logging
 import random
 from pathlib import Path
@@ -9,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_picture, encoded, make_rows, names, write_parquet
+from datasets.distributed import split_dataset_by_node
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from faststyle.content import HELD_OUT, load_content
-from faststyle.data import (
-    Batch,
-    ContentPhotos,
+from faststyle.data import Batch, ContentPhotos, collate
+from faststyle.draws import (
     Draws,
     HeldOutPhotos,
     Photos,
     StreamedPhotos,
     center_crop,
-    collate,
     random_crop,
     read_photo,
     to_bytes,
@@ -123,6 +124,16 @@ def test_draws_go_on_in_the_same_order_when_resumed(first):
     assert list(Draws(range(7), first, 21, seed=3)) == whole[first:]
 
 
+@pytest.mark.parametrize("ranks, batch_size, accumulate", [(1, 2, 3), (2, 3, 1), (3, 1, 2), (6, 1, 1)])
+def test_processes_share_out_the_draws_of_one(ranks, batch_size, accumulate):
+    whole = list(Draws(range(7), 0, 24, seed=3))  # four steps of six
+    shares = [list(Draws(range(7), 0, 4 * accumulate, 3, batch_size, rank, ranks)) for rank in range(ranks)]
+    each = batch_size * accumulate
+    for step in range(4):
+        together = [draw for share in shares for draw in share[step * each : (step + 1) * each]]
+        assert sorted(together, key=lambda draw: draw[1]) == whole[6 * step : 6 * step + 6]
+
+
 def test_draws_follow_from_the_seed():
     assert list(Draws(range(50), 0, 50, seed=1)) == list(Draws(range(50), 0, 50, seed=1))
     assert list(Draws(range(50), 0, 50, seed=1)) != list(Draws(range(50), 0, 50, seed=2))
@@ -187,9 +198,77 @@ def test_streamed_bad_pictures_are_skipped_and_named(tmp_path):
     rows.to_parquet(tmp_path / "a.parquet")
     stream = datasets.load_dataset("parquet", data_files=str(tmp_path / "a.parquet"), streaming=True)["train"]
     stream = stream.cast_column("image", datasets.Image(decode=False))
-    items = [item for item, _ in zip(StreamedPhotos(stream, 32, 0.3, seed=0), range(7), strict=False)]
-    assert all(photo.shape == (3, 32, 32) for photo, _ in items)
-    assert any("1.png" in name for _, skipped in items for name in skipped)
+
+    def read(first: int) -> list:
+        return list(itertools.islice(StreamedPhotos(stream, 32, 0.3, seed=0, first=first), 12 - first))
+
+    whole = read(0)  # three passes
+    assert all(photo.shape == (3, 32, 32) for photo, _ in whole)
+    assert any("1.png" in name for _, skipped in whole for name in skipped)
+    assert len({photo.numpy().tobytes() for photo, _ in whole}) == 12  # another crop each time
+    # Wherever a run goes on: at a bad picture, behind one, in another pass.
+    for first in range(1, 12):
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[first:], read(first), strict=True))
+
+
+def write_set(folder: Path, files: int, each: int) -> str:
+    folder.mkdir()
+    for i in range(files):
+        write_parquet(folder / f"{i}.parquet", each, first=each * i)
+    return str(folder)
+
+
+def streamed(content: str, steps: int, done: int = 0, rank: int = 0, ranks: int = 1, **options) -> list:
+    """The batches that one process has of a stream, from step ``done`` on."""
+    data = ContentPhotos(content, size=32, streaming=True, **options)
+    data.setup("fit")
+    data.trainer = fake_trainer(steps, done, rank, ranks)
+    return [batch.photos for batch in itertools.islice(data.train_dataloader(), steps - done)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stream_goes_on_exactly_wherever_it_was_stopped(tmp_path, workers):
+    content = write_set(tmp_path / "set", files=3, each=12)  # of which 20 are trained on
+    options = {"batch_size": 2, "workers": workers}
+    whole = streamed(content, 14, **options)
+    for done in (1, 2, 7, 11):
+        resumed = streamed(content, 14, done, **options)
+        assert all(torch.equal(a, b) for a, b in zip(whole[done:], resumed, strict=True))
+
+
+def rows_read(content: str, rank: int, ranks: int, workers: int) -> list[bytes]:
+    """What one process reads in a pass over a stream."""
+    train, _ = load_content(content, streaming=True)
+    share = split_dataset_by_node(train, rank, ranks)
+    return [row["image"]["bytes"] for row in DataLoader(share, batch_size=None, num_workers=workers)]
+
+
+@pytest.mark.parametrize("files", [4, 3])  # a share of the files for each process, and of the rows
+def test_processes_and_workers_read_each_streamed_photo_once_and_none_that_is_held_out(tmp_path, files):
+    content = write_set(tmp_path / "set", files, each=12)
+    _, held_out = load_content(content, streaming=True)
+    read = [row for rank in range(2) for row in rows_read(content, rank, 2, workers=2)]
+    assert len(read) == len(set(read)) == 12 * files - len(held_out)
+    assert not {row["image"]["bytes"] for row in held_out} & set(read)
+
+
+def test_stream_with_too_few_photos_for_the_processes_is_refused(tmp_path):
+    content = write_set(tmp_path / "set", files=1, each=4)  # two to train on
+    assert len(streamed(content, 3, rank=1, ranks=2, workers=0)) == 3
+    with pytest.raises(InputError, match=r"--trainer\.devices"):
+        streamed(content, 1, rank=2, ranks=3, workers=0)
+
+
+def test_stream_that_is_dealt_otherwise_says_so(tmp_path, caplog):
+    data = ContentPhotos(write_set(tmp_path / "set", 2, 12), size=32, streaming=True, workers=0)
+    data.setup("fit")
+    data.load_state_dict({"ranks": 2, "workers": 0, "batch_size": 1})
+    data.trainer = fake_trainer(3, 1)
+    data.train_dataloader()
+    assert "another order" in caplog.text
+    caplog.clear()
+    data.train_dataloader()
+    assert not caplog.text and data.state_dict() == {"ranks": 1, "workers": 0, "batch_size": 1}
 
 
 def test_held_out_photos_are_the_first_that_can_be_read():
@@ -225,9 +304,16 @@ def test_bad_option_is_named_as_its_flag(option):
 # What training gets
 
 
-def fake_trainer(steps: int, done: int = 0) -> SimpleNamespace:
+def fake_trainer(steps: int, done: int = 0, rank: int = 0, ranks: int = 1) -> SimpleNamespace:
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    return SimpleNamespace(global_step=done, max_steps=steps, accumulate_grad_batches=1, strategy=strategy)
+    return SimpleNamespace(
+        global_step=done,
+        max_steps=steps,
+        accumulate_grad_batches=1,
+        strategy=strategy,
+        global_rank=rank,
+        world_size=ranks,
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -168,7 +168,7 @@ def never() -> bytes:
 def test_what_was_made_is_found_again(module, folder):
     assert cached("kind", module, lambda: b"made", bytes) == b"made"
     assert cached("kind", module, never, bytes) == b"made"
-    assert [file.read_bytes() for file in folder.iterdir()] == [b"made"]
+    assert [file.read_bytes()[-4:] for file in folder.iterdir()] == [b"made"]
 
 
 def test_other_weights_margins_and_kinds_are_made_anew(module, folder):
@@ -208,6 +208,27 @@ def test_a_damaged_file_in_the_cache_is_made_anew(module, folder):
     for file in folder.iterdir():
         file.write_bytes(file.read_bytes()[:1000])
     assert torch.equal(ENGINES["openvino"].build(module, CPU, torch.float32)(images), expected)
+
+
+@pytest.mark.parametrize("place", [0, 40, -1])
+def test_a_changed_byte_in_the_cache_is_never_given_to_the_runtime(module, folder, place):
+    cached("kind", module, lambda: b"made of many bytes", bytes)
+    (file,) = folder.iterdir()
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    given = []
+    assert cached("kind", module, lambda: b"anew", lambda made: given.append(made) or made) == b"anew"
+    assert given == [b"anew"]
+
+
+def test_a_cache_into_which_everybody_may_write_is_not_read(module, folder):
+    cached("kind", module, lambda: b"made", bytes)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert cached("kind", module, lambda: b"anew", bytes) == b"anew"
+    folder.chmod(0o755)
+    assert cached("kind", module, never, bytes) == b"anew"
 
 
 # On a GPU

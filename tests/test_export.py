@@ -221,3 +221,59 @@ def test_each_snippet_of_the_page_paints_the_photo(shown, monkeypatch, block):
     with Image.open("painted.png") as painted:
         # OpenVINO computes in bfloat16 where the processor is fast at it.
         assert np.abs(np.asarray(painted, int) - expected).max() <= (8 if "openvino" in block else 1)
+
+
+# Files that somebody else made
+
+
+def graph(operation: str, card: str, shape: list, outside: str | None = None) -> bytes:
+    """An ONNX file of one operation on the photo and a weight, which may lie in another file."""
+    weight = onnx.TensorProto(name="weight", dims=[1], data_type=onnx.TensorProto.FLOAT)
+    if outside is None:
+        weight.raw_data = b"\0\0\0\0"
+    else:
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", outside), ("offset", "0"), ("length", "4")):
+            weight.external_data.add(key=key, value=value)
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [onnx.helper.make_node(operation, ["photo", "weight"], ["picture"])],
+            "hostile",
+            [onnx.helper.make_tensor_value_info("photo", onnx.TensorProto.FLOAT, shape)],
+            [onnx.helper.make_tensor_value_info("picture", onnx.TensorProto.FLOAT, None)],
+            [weight],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    model.metadata_props.add(key="faststyle", value=card)
+    return model.SerializeToString()
+
+
+PHOTO = ["batch", 3, "height", "width"]
+HOSTILE = {
+    "a weight in another file": graph("Add", "{}", PHOTO, "secret.bin"),
+    "a weight in a folder above": graph("Add", "{}", PHOTO, "../secret.bin"),
+    "a weight at a path": graph("Add", "{}", PHOTO, "/etc/hostname"),
+    "a card that is a list": graph("Add", "[]", PHOTO),
+    "a card of odd types": graph("Add", '{"network": {"size": ["half"], "blocks": 1000000000}}', PHOTO),
+    "an endless card": graph("Add", "[" * 100_000, PHOTO),
+    "another photo": graph("Add", "{}", [1]),
+    "another picture": graph("Gather", "{}", PHOTO),
+    "words": b"no model",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_onnx_of_somebody_else_gets_one_line(folder, tmp_path, capfd, kind):
+    draw_picture(40, 40).save("photo.png")
+    Path("secret.bin").write_bytes(b"\0\0\x80?")
+    (tmp_path / "secret.bin").write_bytes(b"\0\0\x80?")
+    Path("theirs.onnx").write_bytes(HOSTILE[kind])
+    with pytest.raises(SystemExit) as caught:
+        main(["photo.png", "--checkpoint", "theirs.onnx", "-o", "out.png"])
+    assert caught.value.code == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "theirs.onnx" in errors[0]
+    assert not Path("out.png").exists()

@@ -6,8 +6,15 @@ import pytest
 from conftest import contents, refused
 from PIL import Image
 
+from faststyle.cli import flags as room
+from faststyle.cli import slow_flags
 from faststyle.cli.flags import Usual, build_parser, parse
 from faststyle.cli.infer import main
+from faststyle.engines import ENGINES
+from faststyle.optimization import INITS
+from faststyle.presets import PRESETS
+from faststyle.statistics import STATISTICS
+from faststyle.vgg import NETWORKS
 
 FAST = ["photo.jpg", "--checkpoint", "model.safetensors"]
 SLOW = ["photo.jpg", "--style", "painting.jpg"]
@@ -63,17 +70,24 @@ VALUES = {
     "--motion-blend": "0.5",
     "--camera": "0",
     "--preview": None,
+    "--devices": "2",
+    "--num-nodes": "2",
 }
 COMMON = {"--output", "--preserve-color"}
 ALONE = {"--push-to-hub", "--export", "--camera"}  # they take no picture
 FAST_FLAGS = {"--max-size", "--stroke-scale", "--strength", "--engine", "--tile"}
 CLIP_FLAGS = {"--start", "--end", "--fps", "--codec", "--crf", "--motion-blend"}
 CAMERA_FLAGS = {"--camera", "--preview", "--codec", "--crf", "--motion-blend", "--max-size", "--strength"}
+COLLECTION_FLAGS = {"--devices", "--num-nodes"}
 FIGURE_FLAGS = {"--size", "--steps", "--scales", "--statistic", "--preset", "--optimizer", "--learning-rate"}
 FIGURE_FLAGS |= {"--average", "--seed", "--vgg", "--pooling", "--reconstruct"}
 MODES = {
     "--checkpoint": (FAST, FAST_FLAGS | CLIP_FLAGS | COMMON),
-    "--style": (SLOW, set(VALUES) - FAST_FLAGS - CLIP_FLAGS - {"--sizes", "--preview", *ALONE}),
+    "--devices": ([*FAST, "--devices", "2", "-o", "out"], FAST_FLAGS | COLLECTION_FLAGS | COMMON),
+    "--style": (
+        SLOW,
+        set(VALUES) - FAST_FLAGS - CLIP_FLAGS - COLLECTION_FLAGS - {"--sizes", "--preview", *ALONE},
+    ),
     "--compare": (BOTH, {"--sizes", "--steps"}),
     "--reconstruct": (FIGURE, FIGURE_FLAGS),
     "--push-to-hub": (PUSH, {"--push-to-hub"}),
@@ -104,7 +118,7 @@ def test_flags_that_go_with_the_mode_are_taken(mode):
 def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
     flags, allowed = MODES[mode]
     assert set(VALUES) - allowed
-    for flag in set(VALUES) - allowed - ALONE:
+    for flag in set(VALUES) - allowed - ALONE - (COLLECTION_FLAGS if mode == "--checkpoint" else set()):
         line = refused(capsys, parse, [*flags, *typed(flag)])
         assert f"{flag} does not go with --" in line, flag
 
@@ -135,6 +149,81 @@ def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
 )
 def test_what_does_not_go_together_is_told(capsys, flags, words):
     assert words in refused(capsys, parse, flags)
+
+
+def test_names_are_those_of_the_rooms():
+    assert ["auto", *ENGINES] == room.ENGINES
+    assert list(STATISTICS) == slow_flags.STATISTICS
+    assert list(PRESETS) == slow_flags.PRESETS
+    assert list(INITS) == slow_flags.INITS
+    assert list(NETWORKS) == slow_flags.VGGS
+
+
+@pytest.mark.parametrize(
+    "flags, line",
+    [
+        ("--stlye a.jpg", "there is no option '--stlye'; did you mean --style?"),
+        ("--max_size 64", "there is no option '--max_size'; did you mean --max-size?"),
+        ("--statistc=gram", "there is no option '--statistc'; did you mean --statistic?"),
+        ("--xyz", "there is no option '--xyz' (python infer.py --help lists what there is)"),
+        ("--steps", "--steps needs a value: default 200, with --reconstruct 100"),
+        ("--style-layers", "--style-layers needs a value: such as relu1_1 relu2_1 relu3_1=2"),
+        ("--style painting.jpg -o out.png other.jpg", "'other.jpg' belongs to no option"),
+    ],
+)
+def test_what_is_mistyped_is_told_with_the_nearest(capsys, flags, line):
+    assert line in refused(capsys, parse, [*SLOW, *flags.split()])
+
+
+ODD = ["nonsense!", "", " ", "-7", "0", "2.5", "nan", "inf", "1e999", "9" * 30, "[1, 2]", "{a: 1}", "a\0b"]
+# What of these makes sense after all: numbers from 0, and words, of which only the rooms know more.
+FROM_ZERO = {
+    "--strength",
+    "--start",
+    "--end",
+    "--crf",
+    "--motion-blend",
+    "--style-weight",
+    "--content-weight",
+}
+FROM_ZERO |= {"--tv-weight", "--blend", "--seed", "--learning-rate", "--average"}
+UNBOUNDED = {"--start", "--end", "--style-weight", "--content-weight", "--tv-weight", "--blend"}
+UNBOUNDED |= {"--learning-rate"}
+FRACTIONS = {"--stroke-scale", "--fps", "--crf", *UNBOUNDED}
+WORDS = {"inputs", "--output", "--checkpoint", "--push-to-hub", "--export", "--codec", "--camera", "--style"}
+WORDS |= {"--mask", "--style-mask", "--init-checkpoint", "--animation", "--reconstruct", "--compare"}
+
+
+def makes_sense(flag: str) -> set[str]:
+    if flag in WORDS:
+        return {*ODD} - {"", " ", "a\0b"}
+    sense = {"0"} if flag in FROM_ZERO else set()
+    sense |= {"9" * 30} if flag in UNBOUNDED else set()
+    sense |= {"2.5"} if flag in FRACTIONS else set()
+    return sense | (
+        {"nan", "inf"} if flag == "--device" else set()
+    )  # devices are named so: torch knows which
+
+
+def test_each_flag_tells_what_its_value_must_be(capsys):
+    tried = 0
+    for action in build_parser()._actions:
+        if action.nargs == 0:
+            continue
+        flag = action.option_strings[-1] if action.option_strings else "inputs"
+        for value in ODD:
+            typed = [value] if flag == "inputs" else [f"{flag}={value}"]
+            if flag == "inputs" and value.startswith("-"):
+                continue
+            tried += 1
+            if value in makes_sense(flag):
+                build_parser().parse_args(typed)
+                continue
+            line = refused(capsys, build_parser().parse_args, typed)
+            name = "PICTURE" if flag == "inputs" else flag
+            assert line.startswith(f"error: {name} must be "), line
+            assert f", not {value!r}" in line, line
+    print(f"{tried} values")
 
 
 NONSENSE = """

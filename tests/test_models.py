@@ -56,6 +56,11 @@ def test_file_comes_before_a_ready_style_and_a_folder_after_it(ready, model, tmp
         ("autumn:nan,spring:1", "'autumn:nan' in the blend"),
         ("autumn:0,spring:0", "sum to 0"),
         (":1", "':1' in the blend"),
+        ("autumn:1:1", "'autumn:1:1' in the blend"),
+        ("autumn:1e308,spring:1e308", "sum to inf"),
+        ("autumn:1," * 2000 + "winter:1", "choose from autumn, spring"),
+        ("", "no model is named ''"),
+        ("a\0b", "no model is named 'a\\x00b'"),
     ],
 )
 def test_unknown_model_is_refused_with_a_hint(ready, name, says):

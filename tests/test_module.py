@@ -277,13 +277,13 @@ def test_the_temporal_term_is_what_changes_when_a_photo_moves(random_vgg, painti
     steady.load_state_dict(plain.state_dict())
     for module in (plain, steady):
         module.setup("fit")
-    without, terms = plain.losses(photos()), steady.losses(photos(), seed=5)
+    without, terms = plain.losses(photos()), steady.losses(photos(), first=5)
     assert "temporal" not in without
     assert torch.allclose(terms["style"], without["style"], rtol=1e-3)
     assert terms["temporal"] > 0
     assert torch.allclose(terms["total"], without["total"] + 3 * terms["temporal"], rtol=1e-3)
-    assert torch.equal(steady.losses(photos(), seed=5)["temporal"], terms["temporal"])
-    assert not torch.equal(steady.losses(photos(), seed=6)["temporal"], terms["temporal"])
+    assert torch.equal(steady.losses(photos(), first=5)["temporal"], terms["temporal"])
+    assert not torch.equal(steady.losses(photos(), first=6)["temporal"], terms["temporal"])
 
 
 def test_training_for_steadiness_lowers_the_temporal_term(random_vgg, painting):
@@ -291,9 +291,9 @@ def test_training_for_steadiness_lowers_the_temporal_term(random_vgg, painting):
     module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=100.0)
     module.setup("fit")
     optimizer = torch.optim.Adam(module.network.parameters(), 2e-3)
-    before = module.losses(photos(), seed=99)["temporal"].item()
+    before = module.losses(photos(), first=99)["temporal"].item()
     for step in range(20):
         optimizer.zero_grad()
-        module.losses(photos(), seed=step)["total"].backward()
+        module.losses(photos(), first=step)["total"].backward()
         optimizer.step()
-    assert module.losses(photos(), seed=99)["temporal"].item() < 0.7 * before
+    assert module.losses(photos(), first=99)["temporal"].item() < 0.7 * before

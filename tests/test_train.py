@@ -344,7 +344,7 @@ def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
         ("--model.learning_rate -1", "learning_rate"),
         ("--model.style_weight -1", "style_weight"),
         ("--model.style_size 4", "style_size"),
-        ("--trainer.devices 2", "--trainer.devices"),
+        ("--trainer.strategy ddp_spawn", "--trainer.strategy"),
         ("--previews.every_n_steps 0", "every_n_steps"),
         ("--previews.photos 0", "photos"),
         ("--style nowhere.jpg", "nowhere.jpg"),

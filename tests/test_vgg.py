@@ -1,5 +1,6 @@
 import email.message
 import io
+import pickle
 import urllib.error
 import urllib.response
 from pathlib import Path
@@ -252,6 +253,25 @@ def test_download_that_was_cut_off_is_refused(hub, monkeypatch):
     with pytest.raises(InputError, match="vgg19-caffe"):
         VGG("vgg19")
     assert list(hub.iterdir()) == []  # so the next try downloads anew
+
+
+class Hostile:
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.write_text, (self.target, "ran")
+
+
+def test_downloaded_weights_that_were_exchanged_run_nothing(hub, tmp_path):
+    for protocol in (2, 4):
+        (hub / file_name("vgg16")).write_bytes(pickle.dumps(Hostile(tmp_path / "ran"), protocol))
+        with pytest.raises(InputError, match=r"vgg16 are damaged: delete them from .*checkpoints"):
+            VGG("vgg16")
+    (hub / file_name("vgg16")).write_bytes(b"")
+    with pytest.raises(InputError, match="weights of vgg16 are damaged"):
+        VGG("vgg16")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("size", [(2, 2), (7, 9), (8, 5)])

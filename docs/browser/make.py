@@ -29,7 +29,7 @@ def pack(checkpoint: str, folder: Path) -> dict[str, str]:
         path = Path(temporary) / f"{name}.onnx"
         print(export(checkpoint, path))
         content = path.read_bytes()
-        cards = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        cards = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
     title = json.loads(cards[HEADER]).get("painting", {}).get("title", name)
     packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
     (folder / f"{name}.js").write_text(f"window.MODELS[{json.dumps(name)}] = {json.dumps(packed)};\n")

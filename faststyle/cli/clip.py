@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from faststyle.cli.jobs import Job
-from faststyle.errors import InputError
+from faststyle.errors import InputError, one_line
 from faststyle.images import check_place
 from faststyle.pipeline import ahead
 from faststyle.styles import for_clips
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)  # past the bars
+    tqdm.write(one_line(line), file=sys.stderr)  # past the bars
 
 
 def model_for_clips(name: str) -> str:
@@ -48,7 +48,7 @@ def check_clips(jobs: list[Job], arguments: argparse.Namespace) -> None:
     Raises:
         InputError: no such format, codec or quality, or no PyAV.
     """
-    for source, target, clip in jobs:
+    for source, target, clip, _ in jobs:
         if clip:
             check_recording(target, *codec_of(arguments))
             if source.suffix.lower() in SUFFIXES:
@@ -143,7 +143,7 @@ def stylize_clip(stylize: "Stylizer", job: Job, arguments: argparse.Namespace, a
         recording(job.target, clip, arguments) as recorder,
         # Closed before the recorder is: no thread reads on while the file is finished.
         closing(ahead(stylize.video(clip, **look(arguments)))) as frames,
-        tqdm(total=clip.count, unit="frame", desc=job.target.name, leave=alone) as bar,
+        tqdm(total=clip.count, unit="frame", desc=one_line(job.target.name), leave=alone) as bar,
     ):
         for frame in frames:
             recorder.write(frame)
@@ -193,7 +193,7 @@ def stylize_camera(arguments: argparse.Namespace) -> int:
         with recording(target, clip, arguments) if target else nullcontext() as recorder:
             run_live(model, clip, window, recorder, arguments)
     if target is not None:
-        print(target)
+        print(one_line(target))
     if clip.damage:
         say(f"warning: {clip.damage}")
     return int(bool(clip.damage))
@@ -222,6 +222,6 @@ def run_live(
         # Left before those: the threads behind it then end without a frame from the camera.
         threads.enter_context(feed)
         threads.enter_context(interrupted_by(feed))
-        for frame in tqdm(frames, unit="frame", desc=arguments.output and arguments.output.name):
+        for frame in tqdm(frames, unit="frame", desc=arguments.output and one_line(arguments.output.name)):
             if recorder is not None:
                 recorder.write(frame)

@@ -3,7 +3,7 @@
 import argparse
 import re
 
-from faststyle.cli.parser import number
+from faststyle.cli.parser import number, text
 
 CLIPS = {"start", "end", "fps", "codec", "crf", "motion_blend"}
 CAMERA = {"camera", "preview", "codec", "crf", "motion_blend", "max_size", "strength", "engine"}
@@ -15,7 +15,7 @@ TIME = re.compile(r"\d+(\.\d*)?|(\d+:)?\d+:[0-5]?\d(\.\d*)?")
 def seconds(text: str) -> float:
     """90, 1:30 or 0:01:30, each with a fraction or without, as an argparse type."""
     if not TIME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text} is not a time such as 90, 1:30 or 0:01:30")
+        raise argparse.ArgumentTypeError(f"must be a time such as 90, 1:30 or 0:01:30, not {text!r}")
     return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
 
 
@@ -36,6 +36,7 @@ def add_clip_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--codec",
+        type=text("h264, hevc, av1, vp9, prores, ffv1, or an encoder of FFmpeg's"),
         metavar="NAME",
         help="h264, hevc, av1, vp9, prores, ffv1, or an encoder of FFmpeg's (default by the file's suffix: "
         "h264, and vp9 in .webm)",
@@ -54,6 +55,7 @@ def add_clip_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--camera",
+        type=text("a camera's number, a device or an address"),
         metavar="SOURCE",
         help="stylize a camera live, in a window, or with -o FILE until Ctrl-C: 0, a device such as "
         "/dev/video2, or an address such as rtsp://…; no PICTURE",

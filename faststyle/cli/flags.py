@@ -1,12 +1,12 @@
 """The flags of ``python infer.py``, and which of them go together."""
 
 import argparse
+import re
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 
 from faststyle.cli.clip_flags import CAMERA, CLIPS, add_clip_flags, check_clip_flags
-from faststyle.cli.parser import Parser, number, whole
+from faststyle.cli.parser import Parser, number, one_of, path, text, value, whole
 from faststyle.cli.slow_flags import LARGEST, RECONSTRUCT, add_slow_flags
 from faststyle.styles import cards, worth
 
@@ -14,11 +14,16 @@ EPILOG = """examples:
   python infer.py photo.jpg --checkpoint starry_night -o out.jpg             a ready style: instantly
   python infer.py photo.jpg --checkpoint all -o sheet.jpg                    every ready style on one sheet
   python infer.py photo.jpg --checkpoint runs/my/my.safetensors -o out.jpg   a model that you trained
+  python infer.py photos/ --checkpoint starry_night -o out/ --devices 8      a large collection, on 8 GPUs
   python infer.py clip.mp4 --checkpoint great_wave -o out.mp4                a clip, with its sound
   python infer.py --camera 0 --checkpoint starry_night                       a camera, live in a window
   python infer.py photo.jpg --style starry.jpg -o out.jpg                    no model: slowly, and well
   python infer.py photo.jpg --checkpoint starry.safetensors --style starry.jpg --compare report/
 """
+
+
+ENGINES = ["auto", "torch", "compile", "openvino", "onnx"]  # a test compares them with the room's
+DEVICE = value("auto, cpu, cuda, cuda:1, mps or the like", str, re.compile(r"[a-z]+(:\d{1,3})?").fullmatch)
 
 
 class Usual(int):
@@ -57,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "inputs",
         nargs="*",
-        type=Path,
+        type=path("a picture, a clip, or a folder of them"),
         default=[],
         metavar="PICTURE",
         help="picture files, clips, frames such as frames/%%04d.png, or folders of them",
@@ -65,18 +70,19 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "-o",
         "--output",
-        type=Path,
+        type=path("a file's or a folder's name"),
         default=None,
         metavar="PATH",
         help="file for one picture or clip (or frames/%%05d.png), else a folder; without it NAME_STYLE "
         "beside each input",
     )
     add("--preserve-color", action="store_true", default=False, help="keep the photo's colours")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, … (default auto)")
+    add("--device", type=DEVICE, default="auto", help="auto, cpu, cuda, cuda:1, mps, … (default auto)")
     add(
         "--precision",
         default="auto",
-        choices=["auto", "fp32", "bf16", "fp16"],
+        type=one_of(["auto", "fp32", "bf16", "fp16"]),
+        metavar="NAME",
         help="default auto: bf16 where it is fast",
     )
     add(
@@ -90,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("with a trained model").add_argument
     add(
         "--checkpoint",
+        type=text("a ready style's name, a model's file, hf://USER/REPO, or a blend of these"),
         default=None,
         metavar="MODEL",
         help="a ready style's name, or all; a model file (.safetensors or .ckpt, or pytorch/examples'); "
@@ -111,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--strength", type=number(0, 1), metavar="0…1", help="blend: 0 is the photo, 1 all style (default 1)")
     add(
         "--engine",
+        type=one_of(ENGINES),
         metavar="ENGINE",
         help="what runs the network: torch, compile, openvino or onnx (default auto: openvino on a CPU where "
         "it is installed, else torch)",
@@ -122,10 +130,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="stylize tile by tile, of so many pixels a side (default: 1024 or less, only for pictures "
         "larger than memory)",
     )
-    add("--push-to-hub", metavar="USER/REPO", help="publish the model on the Hugging Face Hub; no PICTURE")
+    add(
+        "--devices",
+        type=whole(1),
+        metavar="N",
+        help="for a large collection: so many processes, each with a GPU (or with its part of the CPU: "
+        "--device cpu); -o names a folder, and the same command goes on with a run that was ended",
+    )
+    add("--num-nodes", type=whole(1), metavar="N", help="of --devices: machines (default 1)")
+    add(
+        "--push-to-hub",
+        type=text("a repo of the Hub, USER/REPO"),
+        metavar="USER/REPO",
+        help="publish the model on the Hugging Face Hub; no PICTURE",
+    )
     add(
         "--export",
-        type=Path,
+        type=path(),
         metavar="FILE",
         help="write the model for other runtimes: .onnx, or .pt2 for torch.export's archive; no PICTURE",
     )
@@ -134,7 +155,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_slow_flags(parser)
 
     add = parser.add_argument_group("both side by side (--checkpoint and --style)").add_argument
-    add("--compare", type=Path, default=None, metavar="DIR", help="write a report on fast and slow into DIR")
+    add(
+        "--compare",
+        type=path("a folder's name"),
+        default=None,
+        metavar="DIR",
+        help="write a report on fast and slow into DIR",
+    )
     add(
         "--sizes",
         nargs="+",
@@ -145,6 +172,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+COLLECTION = {"devices", "num_nodes"}
 FAST = {"max_size", "stroke_scale", "strength", "engine", "tile"}
 COMPARE = {"sizes"}
 COMMON = {
@@ -156,6 +184,16 @@ COMMON = {
     "style",
     "compare",
 }
+
+
+def check_collection_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a line where the flags of a collection are not all there."""
+    if not hasattr(arguments, "devices"):
+        parser.error("--num-nodes needs --devices N, of each machine")
+    if arguments.checkpoint == "all":
+        parser.error("--checkpoint all is a sheet of one picture: for --devices give one style")
+    if not arguments.output:
+        parser.error("--devices needs -o FOLDER")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -195,12 +233,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         mode, allowed = "--camera", CAMERA
     elif arguments.checkpoint:
         mode, allowed = "--checkpoint", {*FAST, *CLIPS, "output", "preserve_color"}
+        if given & COLLECTION:
+            check_collection_flags(parser, arguments)
+            mode, allowed = "--devices", {*FAST, *COLLECTION, "output", "preserve_color"}
     elif arguments.style and hasattr(arguments, "reconstruct"):
         mode, allowed = "--reconstruct", RECONSTRUCT
     elif arguments.style:
         if {"init", "init_checkpoint"} <= given:
             parser.error("--init and --init-checkpoint are two starts: give one")
-        mode, allowed = "--style", given - FAST - COMPARE - CLIPS - CAMERA | {"output", "preserve_color"}
+        others = FAST | COMPARE | CLIPS | CAMERA | COLLECTION
+        mode, allowed = "--style", given - others | {"output", "preserve_color"}
     else:
         parser.error("give --checkpoint MODEL, or --style PAINTING for the slow baseline")
     if arguments.checkpoint == "all" and "tile" in given:

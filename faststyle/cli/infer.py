@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from faststyle.cli import one_line_errors
+from faststyle.cli import one_line_errors, said
 from faststyle.cli.flags import parse
-from faststyle.cli.jobs import Job, check_kinds, find_clips, pictures_in, plan
-from faststyle.errors import InputError
+from faststyle.cli.jobs import Job, check_kinds, find_clips, inside, pictures_in, plan
+from faststyle.errors import InputError, one_line
 
 # torch and the rooms on it are imported when there is work: --help answers at once.
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from faststyle.sheet import AllStyles
     from faststyle.stylizer import Stylizer
 
@@ -20,26 +22,55 @@ def stylize_one(
     stylize: "Stylizer | AllStyles", source: Path, target: Path, arguments: argparse.Namespace
 ) -> None:
     """Stylize one picture: whole, by tiles, or by tiles from file to file."""
-    from faststyle import strips
-    from faststyle.images import fit, open_image, save_image
+    from faststyle.images import open_image, save_image
     from faststyle.stylizer import Stylizer
+
+    if not isinstance(stylize, Stylizer):
+        scale = getattr(arguments, "stroke_scale", 1.0)
+        picture = stylize(open_image(source), *look(arguments), max_size_of(arguments), stroke_scale=scale)
+    elif (photo := read_photo(source, arguments)) is not None:
+        picture = stylize_photo(stylize, photo, arguments)
+    else:
+        return stylize_file(stylize, source, target, arguments)
+    save_image(picture, target, arguments.quality)
+
+
+def look(arguments: argparse.Namespace) -> tuple[float, bool]:
+    return getattr(arguments, "strength", 1.0), arguments.preserve_color
+
+
+def max_size_of(arguments: argparse.Namespace) -> int | None:
+    return getattr(arguments, "max_size", None)
+
+
+def read_photo(source: Path, arguments: argparse.Namespace) -> "Image | None":
+    """The picture, no larger than it shall be; None where it goes from file to file."""
+    from faststyle import strips
+    from faststyle.images import fit, open_image
+
+    alone = max_size_of(arguments) is None and getattr(arguments, "stroke_scale", 1.0) == 1
+    if alone and strips.pixels_of(source) >= strips.LEAST:
+        return None
+    return fit(open_image(source), max_size_of(arguments))
+
+
+def stylize_photo(stylize: "Stylizer", photo: "Image", arguments: argparse.Namespace) -> "Image":
+    """Stylize what was read, whole or by tiles."""
+    scale = getattr(arguments, "stroke_scale", 1.0)
+    tile = getattr(arguments, "tile", None)
+    tile = tile or say_tile(stylize, *(round(side / scale) for side in photo.size))
+    return stylize(photo, *look(arguments), tile=tile, stroke_scale=scale)
+
+
+def stylize_file(stylize: "Stylizer", source: Path, target: Path, arguments: argparse.Namespace) -> None:
+    """Stylize a picture by tiles, from file to file."""
+    from faststyle import strips
     from faststyle.tiles import TILE
 
-    max_size, tile = getattr(arguments, "max_size", None), getattr(arguments, "tile", None)
-    options = (getattr(arguments, "strength", 1.0), arguments.preserve_color)
-    scale = getattr(arguments, "stroke_scale", 1.0)
-    if not isinstance(stylize, Stylizer):
-        picture = stylize(open_image(source), *options, max_size, stroke_scale=scale)
-        save_image(picture, target, arguments.quality)
-    elif max_size is None and scale == 1 and strips.pixels_of(source) >= strips.LEAST:
-        with strips.stylized(source, target, arguments.quality) as (photo, out):
-            height, width, _ = photo.shape
-            tile = tile or say_tile(stylize, width, height) or TILE
-            stylize.stylize_pixels(photo[..., :3], out[..., :3], *options, tile)
-    else:
-        picture = fit(open_image(source), max_size)
-        tile = tile or say_tile(stylize, *(round(side / scale) for side in picture.size))
-        save_image(stylize(picture, *options, tile=tile, stroke_scale=scale), target, arguments.quality)
+    with strips.stylized(source, target, arguments.quality) as (photo, out):
+        height, width, _ = photo.shape
+        tile = getattr(arguments, "tile", None) or say_tile(stylize, width, height) or TILE
+        stylize.stylize_pixels(photo[..., :3], out[..., :3], *look(arguments), tile)
 
 
 def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
@@ -99,7 +130,7 @@ def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
             written += 1
         except (InputError, OSError) as error:
             failures += 1
-            bar.write(f"error: {error}", file=sys.stderr)
+            bar.write(f"error: {one_line(said(error))}", file=sys.stderr)
     if written and arguments.checkpoint != "all":  # else an error is all that there is to say
         print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
     return Done(written, failures)
@@ -130,6 +161,9 @@ def stylize(arguments: argparse.Namespace) -> int:
     else:
         folders = [path for path in arguments.inputs if path.is_dir()]
         skip_clips(folders, "--style" if arguments.style else "--checkpoint all")
+    planned, jobs = jobs, inside(jobs)
+    if not jobs:
+        return len(planned)
     if arguments.checkpoint:
         done = stylize_all(arguments, jobs)
     else:
@@ -137,14 +171,14 @@ def stylize(arguments: argparse.Namespace) -> int:
 
         failures = optimize_all(arguments, [(job.source, job.target) for job in jobs])
         done = Done(len(jobs) - failures, failures)
-    if len(jobs) == 1 and done.written:
-        print(jobs[0].target)
-    elif len(jobs) > 1:
+    if len(planned) == 1 and done.written:
+        print(one_line(jobs[0].target))
+    elif len(planned) > 1:
         where = arguments.output or f"beside the inputs, such as {jobs[-1].target}"
         kinds = {job.clip for job in jobs}
         what = "pictures and clips" if len(kinds) > 1 else "clips" if True in kinds else "pictures"
-        print(f"{done.written} of {len(jobs)} {what} stylized: {where}")
-    return done.failures
+        print(f"{done.written} of {len(planned)} {what} stylized: {one_line(where)}")
+    return done.failures + len(planned) - len(jobs)
 
 
 def set_side_by_side(arguments: argparse.Namespace) -> int:
@@ -152,12 +186,14 @@ def set_side_by_side(arguments: argparse.Namespace) -> int:
     from faststyle.compare import compare
     from faststyle.device import keep_freed_memory
     from faststyle.images import check_place
+    from faststyle.places import check_links
 
     keep_freed_memory()
     photos: list[Path] = []
     for path in arguments.inputs:
         photos += pictures_in(path) if path.is_dir() else [path]
     check_place(arguments.compare / "report.html")
+    check_links(arguments.compare)
     options = {name: getattr(arguments, name) for name in ("sizes", "steps") if hasattr(arguments, name)}
     report = compare(
         photos,
@@ -171,7 +207,7 @@ def set_side_by_side(arguments: argparse.Namespace) -> int:
     for line in report.summary():
         print(line)
     if report.comparisons:
-        print(arguments.compare / "report.html")
+        print(one_line(arguments.compare / "report.html"))
     return len(report.skipped)
 
 
@@ -208,6 +244,10 @@ def main(argv: list[str] | None = None) -> None:
             from faststyle.cli.clip import stylize_camera
 
             failures = stylize_camera(arguments)
+        elif hasattr(arguments, "devices"):
+            from faststyle.cli.collection import stylize_collection
+
+            failures = stylize_collection(arguments, sys.argv[1:] if argv is None else argv)
         else:
             failures = stylize(arguments)
     if failures:

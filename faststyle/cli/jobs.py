@@ -1,19 +1,24 @@
 """What ``python infer.py`` is to do: each input with the file to write, checked before the work."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from faststyle.cli.clip_flags import CLIPS
-from faststyle.errors import InputError
+from faststyle.errors import InputError, one_line
+from faststyle.places import check_inside, real
 
 PICTURES = ("tile", "stroke_scale", "quality")  # flags that only pictures have
 
 
 class Job(NamedTuple):
+    """What is read, and what is written; ``folder`` is the one that -o names, which no result shall leave."""
+
     source: Path
     target: Path
     clip: bool = False
+    folder: Path | None = None
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -69,6 +74,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
     Raises:
         InputError: a missing input, an empty folder, a target that is an input, or two that meet.
     """
+    from faststyle.headers import check_ordinary
     from faststyle.images import FORMATS, check_output, find_images
     from faststyle.video.opening import is_clip, is_pattern
 
@@ -92,9 +98,11 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
             for file in found:
                 place = file.relative_to(path)
                 target = folder / place.with_suffix(suffix(place, file in films))
-                jobs.append(Job(file, target, file in films))
+                jobs.append(Job(file, target, file in films, folder))
         elif not path.exists() and not is_pattern(path):
             raise InputError(f"there is no file or folder {path}")
+        elif path.exists() and not path.is_file():
+            check_ordinary(path, str(path))
         elif output is None and not path.exists():  # frames: a folder of them beside theirs
             folder = path.parent.resolve()
             folder = folder.with_name(f"{folder.name}_{model}")
@@ -106,7 +114,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
                 check_output(output)
             jobs.append(Job(path, output, clip))
         else:
-            jobs.append(Job(path, output / f"{path.stem}{suffix(path, clip)}", clip))
+            jobs.append(Job(path, output / f"{path.stem}{suffix(path, clip)}", clip, output))
     return checked(jobs)
 
 
@@ -117,23 +125,36 @@ def checked(jobs: list[Job]) -> list[Job]:
     from faststyle.video.stills import numbered_files
 
     originals: set[Path] = set()
-    for source, target, _ in jobs:
+    for source, target, _, _ in jobs:
         if source.is_file():
-            originals.add(source.resolve())
+            originals.add(real(source))
             continue
         frames, numbers = numbered_files(source)
-        originals |= {frame.resolve() for frame in frames}
+        originals |= {real(frame) for frame in frames}
         written = (numbers or range(1, len(frames) + 1)) if is_pattern(target) else ()
-        if originals & {numbered(target, number).resolve() for number in written}:
+        if originals & {real(numbered(target, number)) for number in written}:
             raise InputError(f"{target} would overwrite an input: give another -o")
     targets: dict[Path, Path] = {}
-    for source, target, clip in jobs:
-        if target.resolve() in originals or (clip and part_of(target).resolve() in originals):
+    for source, target, clip, _ in jobs:
+        if real(target) in originals or (clip and real(part_of(target)) in originals):
             raise InputError(f"{target} would overwrite an input: give another -o")
-        other = targets.setdefault(target.resolve(), source)
+        other = targets.setdefault(real(target), source)
         if other != source:
             raise InputError(f"{other} and {source} would both be written to {target}: run them apart")
     return jobs
+
+
+def inside(jobs: list[Job]) -> list[Job]:
+    """The jobs, less those whose results would leave their folder by a link, which is said of each."""
+    kept = []
+    for job in jobs:
+        try:
+            if job.folder is not None:
+                check_inside(job.target, job.folder)
+            kept.append(job)
+        except InputError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+    return kept
 
 
 def check_kinds(jobs: list[Job], arguments: argparse.Namespace) -> None:

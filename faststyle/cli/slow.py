@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from faststyle.animation import check_animation, save_animation
 from faststyle.device import keep_freed_memory
-from faststyle.errors import InputError
+from faststyle.errors import InputError, one_line
 from faststyle.images import check_output, check_place, open_image, save_image, to_image
 from faststyle.mosaic import open_style
 from faststyle.optimization import Optimization
+from faststyle.places import check_inside
 from faststyle.reconstruct import reconstruct
 
 # Flags that the library does not take by the same name, or not at all.
@@ -71,7 +72,7 @@ def optimize_all(arguments: argparse.Namespace, jobs: Sequence[tuple[Path, Path]
         except (InputError, OSError) as error:
             failures += 1
             line = str(error) if str(source) in str(error) else f"{source}: {error}"
-            print(f"error: {line}", file=sys.stderr)
+            print(f"error: {one_line(line)}", file=sys.stderr)
     return failures
 
 
@@ -80,11 +81,13 @@ def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace)
     animation: Path | None = getattr(arguments, "animation", None)
     save_every: int | None = getattr(arguments, "save_every", None)
     folder = target.with_name(f"{target.stem}_steps")
+    if save_every:
+        check_inside(folder, folder.parent)
     frames: list[Image.Image] = []
     totals: list[float] = []
     stopped = False
     try:
-        with tqdm(total=run.steps, unit="step", desc=target.name) as bar:
+        with tqdm(total=run.steps, unit="step", desc=one_line(target.name)) as bar:
             for step in run:
                 totals.append(step.terms["total"])
                 bar.update(step.number - bar.n)
@@ -105,14 +108,14 @@ def optimize_one(run: Optimization, target: Path, arguments: argparse.Namespace)
     save_image(run.result(), target, arguments.quality)
     if animation is not None:
         save_animation([*frames, run.result().convert("RGB")], animation)
-        print(f"animation: {animation}", file=sys.stderr)
+        print(f"animation: {one_line(animation)}", file=sys.stderr)
     if stopped:
-        print(f"stopped: the best picture so far is {target}", file=sys.stderr)
+        print(f"stopped: the best picture so far is {one_line(target)}", file=sys.stderr)
         sys.exit(130)
     # Totals of several scales cannot be compared, and an average is none of the pictures measured.
     if not hasattr(arguments, "scales") and not hasattr(arguments, "average") and min(totals) == totals[0]:
         print(
-            f"{target} is the start: no step came nearer; lower --style-weight or --learning-rate",
+            f"{one_line(target)} is the start: no step came nearer; lower --style-weight or --learning-rate",
             file=sys.stderr,
         )
 
@@ -128,5 +131,5 @@ def draw_reconstructions(arguments: argparse.Namespace) -> int:
     photo, painting = open_image(arguments.inputs[0]), open_style(arguments.style[0])
     figure = reconstruct(photo, painting, **options(arguments))
     save_image(figure, arguments.reconstruct, arguments.quality)
-    print(arguments.reconstruct)
+    print(one_line(arguments.reconstruct))
     return 0

@@ -1,8 +1,7 @@
 """``python train.py``: train a network for a style, in a folder of its own."""
 
-import argparse
 import logging
-import re
+import platform
 import shlex
 import sys
 import warnings
@@ -12,21 +11,32 @@ from typing import Any
 import jsonargparse
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from faststyle.callbacks import InferenceFile, NotANumberGuard, Previews
+from faststyle.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    InferenceFile,
+    NotANumberGuard,
+    Previews,
+)
 from faststyle.checkpoint import load_model
 from faststyle.cli import one_line_errors
+from faststyle.cli.parser import Parser
+from faststyle.cli.train_flags import check
+from faststyle.cli.train_lines import check_files, explain
+from faststyle.cli.training import can_start_in, go, prepare_folder
+from faststyle.cli.training_ranks import check_processes, say_batch
 from faststyle.data import ContentPhotos
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.errors import InputError
 from faststyle.hub import check_push
-from faststyle.images import save_image
 from faststyle.module import StyleTransfer
-from faststyle.stylizer import Stylizer
+from faststyle.places import check_links
 
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
@@ -92,14 +102,21 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
+        check(self.config)
         self.command = shlex.join(["python", "train.py", *map(without_folder, args)])
 
     def before_instantiate_classes(self) -> None:
         self.name, self.folder = run_folder(vars(self.config))
         self.last = self.folder / "last.ckpt"
-        if self.config.resume and not self.last.exists():
+        self.resumes = self.config.resume
+        if self.resumes and not self.last.exists():
+            if self.config.trainer.num_nodes > 1:
+                raise InputError(
+                    f"there is no {self.last} on {platform.node()}: the machines that go on with a run must "
+                    "share its folder, or each have a copy"
+                )
             raise InputError(f"there is nothing to resume in {self.folder}: leave out --resume to start")
-        if self.config.resume:
+        if self.resumes:
             self.config.model.init = None  # the state holds the weights; the file may be gone
             network, _ = load_model(self.last)  # says what is wrong with a damaged file
             for key in ("size", "blocks"):
@@ -107,42 +124,41 @@ class TrainCLI(LightningCLI):
                     raise InputError(
                         f"--model.{key} of the run is {network.config[key]}: leave it out to resume"
                     )
-        elif self.last.exists():
+
+    def after_instantiate_classes(self) -> None:
+        check_processes(self.trainer)
+        if not self.trainer.is_global_zero:
+            return  # the first process may have begun to write in the folder
+        if not self.resumes and self.last.exists():
             raise InputError(
                 f"{self.folder} holds a run already: --resume goes on with it, --name NAME starts another"
             )
-        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if not self.resumes and self.folder.exists() and not can_start_in(self.folder):
             raise InputError(
                 f"{self.folder} exists and is not an empty folder: give another --output or --name"
             )
-        if self.config.trainer.max_steps < 1:
-            raise InputError("--trainer.max_steps must be 1 or more: training is counted in steps")
+        check_links(self.folder)
         if self.config.push_to_hub is not None:
             check_push(self.config.push_to_hub)
-        if self.config.trainer.default_root_dir is not None:
-            raise InputError("--output names the run's folder, in place of --trainer.default_root_dir")
-
-    def after_instantiate_classes(self) -> None:
-        if self.trainer.world_size > 1:
-            raise InputError("--trainer.devices: training runs on one device as yet: leave it at 1")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init.trainer
         if config.precision is None and has_fast_bfloat16(training_device(config.accelerator)):
             kwargs["precision"] = "bf16-mixed"
+        guard = NotANumberGuard()
+        model = InferenceFile(self.folder / f"{self.name}.safetensors", self.command)
+        self.checkpoints = Checkpoints(self.last, model, guard, CHECKPOINT_STEPS)
         callbacks = [
-            *(config.callbacks or []),
+            *listed(config.callbacks),
             *([ProgressBar()] if config.enable_progress_bar is not False else []),
-            NotANumberGuard(),
-            InferenceFile(self.folder / f"{self.name}.safetensors", self.command),
-            ModelCheckpoint(
-                self.folder,
-                "last",
-                every_n_train_steps=CHECKPOINT_STEPS,
-                save_on_exception=True,
-                enable_version_counter=False,
-            ),
+            guard,
+            model,
+            self.checkpoints,
         ]
+        # VGG and the style's statistics never change: DDP would send them around at every step.
+        StrategyRegistry.register("ddp", DDPStrategy, override=True, broadcast_buffers=False)
+        kwargs["use_distributed_sampler"] = False  # Draws deals the photos to the devices
+        kwargs["plugins"] = [*listed(config.plugins), AtomicCheckpointIO()]
         if config.logger is None:
             # A folder for each start, since a CSV log is written anew.
             start = f"start_{len(list(self.folder.glob('logs/start_*')))}"
@@ -151,6 +167,11 @@ class TrainCLI(LightningCLI):
                 CSVLogger(self.folder, "logs", start),
             ]
         return super().instantiate_trainer(default_root_dir=str(self.folder), callbacks=callbacks, **kwargs)
+
+
+def listed(flag: Any) -> list[Any]:
+    """What a flag of the Trainer holds: several, one, or nothing."""
+    return flag if isinstance(flag, list) else [] if flag is None else [flag]
 
 
 def without_folder(word: str) -> str:
@@ -177,16 +198,18 @@ def resumed_config(argv: list[str]) -> list[str]:
     """For --resume, put the run's own config before the flags, which so override it."""
     if "--resume" not in argv:
         return argv
-    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    flags.add_argument("--name")
-    flags.add_argument("--output")
-    flags.add_argument("--style", nargs="+", default=["mosaic"])
+    flags = Parser(prog="python train.py", add_help=False, allow_abbrev=False)
+    flags.add_argument("--name", help="a plain name, such as starry")
+    flags.add_argument("--output", help="a folder for the run")
+    flags.add_argument("--style", nargs="+", default=["mosaic"], help="one or more paintings' files")
     known, _ = flags.parse_known_args(argv)
     config = run_folder(vars(known))[1] / "config.yaml"
     return ["--config", str(config), *argv] if config.exists() else argv
 
 
 def parse(argv: list[str]) -> TrainCLI:
+    argv = resumed_config(argv)
+    check_files(argv)
     try:
         return TrainCLI(
             StyleTransfer,
@@ -196,7 +219,7 @@ def parse(argv: list[str]) -> TrainCLI:
             seed_everything_default=0,
             run=False,
             auto_configure_optimizers=False,
-            args=resumed_config(argv),
+            args=argv,
             parser_kwargs={
                 "prog": "train.py",
                 "exit_on_error": False,
@@ -205,11 +228,9 @@ def parse(argv: list[str]) -> TrainCLI:
             },
         )
     except jsonargparse.ArgumentError as error:
-        message = re.sub(r'Parser key "(.+?)"', r"--\1", str(error))
-        message = re.sub(r"<class '(\w+)'>", r"\1", message)
-        raise InputError(f"{message} (python train.py --help lists every flag)") from None
-    # Lightning's answers to a Trainer flag's odd value, and to flags that do not go together.
-    except (MisconfigurationException, ValueError) as error:
+        raise explain(str(error)) from None
+    # Lightning's answers to flags of the Trainer that do not go together, or not with this machine.
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise InputError(str(error)) from None
 
 
@@ -229,32 +250,7 @@ def main(argv: list[str] | None = None) -> None:
         # Before anything is written: a missing picture or an empty folder ends here.
         cli.model.setup("fit")
         cli.datamodule.setup("fit")
-        cli.folder.mkdir(parents=True, exist_ok=True)
-        cli.config.resume = False
-        cli.parser.save(cli.config, cli.folder / "config.yaml", overwrite=True, skip_none=False)
-        try:
-            last = cli.last if cli.last.exists() else None
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last, weights_only=True)
-        except SystemExit:  # Lightning's answer to Ctrl-C, after it has saved the state
-            print(f"\nstopped: python train.py --resume --output {cli.folder} goes on", file=sys.stderr)
-            raise
-        finish(cli)
-
-
-def finish(cli: TrainCLI) -> None:
-    """Save, judge and show the trained model, and say what to type next."""
-    cli.trainer.save_checkpoint(cli.last)  # which writes the file for inference too
-    model, sample = cli.folder / f"{cli.name}.safetensors", cli.folder / "sample.jpg"
-    (figures,) = cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
-    stylize = Stylizer.load(model, str(cli.trainer.strategy.root_device))
-    save_image(stylize(cli.datamodule.held_out.photos[0]), sample)
-    print(
-        f"\ntrained {cli.name}: {cli.trainer.global_step} steps, "
-        f"held-out loss {figures['validation/total']:.3f} "
-        f"(content {figures['validation/content']:.3f}, style {figures['validation/style']:.3f})\n"
-        f"model:   {model}\n"
-        f"sample:  {sample}\n"
-        f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(model))}"
-    )
-    if cli.config.push_to_hub is not None:
-        print(f"on the Hub: {stylize.push_to_hub(cli.config.push_to_hub, sample)}")
+        if cli.trainer.is_global_zero:
+            prepare_folder(cli)
+            say_batch(cli.trainer, cli.datamodule.batch_size, cli.model.hparams["learning_rate"])
+        go(cli)

@@ -16,6 +16,14 @@ from faststyle.video.lengths import breaks_off, end_of_last, estimated_count, vi
 from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
+# FFmpeg's readers of files. Others stay out: a play list would have it open other files, and the network.
+FILES = {
+    "format_whitelist": "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,ivf,nut,"
+    "h264,hevc,m4v,obu",
+    "protocol_whitelist": "file",
+}
+MOST_PIXELS = 1 << 26  # of a frame: 8192x8192
+FASTEST = 10_000  # frames a second; damaged files claim more
 ANY_START = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: clocks of such formats start anywhere
 
 
@@ -51,7 +59,7 @@ class VideoClip(Clip):
         self.opening: dict[str, Any] = {
             "file": name if camera else str(Path(name).absolute()),
             "format": form,
-            "options": options or {},
+            "options": (options or {}) if camera else FILES,
         }
         self.live = form is not None or name.startswith(LIVE)
         if self.live:
@@ -72,7 +80,8 @@ class VideoClip(Clip):
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
         self.aspect = 1 / aspect if turned else aspect
         self.path = None if camera else Path(name)
-        self.rate = rate = self.stream.average_rate or self.stream.guessed_rate
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        self.rate = rate = rate if rate and rate <= FASTEST else None
         if start:
             self.origin = self.clock(first)
         elif self.container.format.flags & ANY_START:
@@ -103,6 +112,7 @@ class VideoClip(Clip):
         best = self.container.streams.best("video")
         self.stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
         self.stream.thread_type = "AUTO"
+        self.stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         # AVI holds no times but the order of its packets, which B-frames are not shown in.
         self.unordered = self.container.format.name == "avi"
         for other in self.container.streams:

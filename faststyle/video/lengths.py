@@ -29,9 +29,11 @@ def video_length(container: Any, stream: Any, begin: Fraction) -> Fraction | Non
         own = (stream.duration + (stream.start_time or 0)) * stream.time_base - begin
         return own if whole is None else min(own, whole)
     tag = stream.metadata.get("DURATION", "")
-    if tag.count(":") == 2:
-        hours, minutes, seconds = tag.split(":")
-        return from_zero(Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds), begin)
+    try:
+        hours, minutes, seconds = map(Fraction, tag.split(":"))
+        return from_zero(hours * 3600 + minutes * 60 + seconds, begin)
+    except (ValueError, ZeroDivisionError):  # there is none, or it is damaged
+        pass
     return whole if len(container.streams) == 1 else None
 
 

@@ -4,9 +4,8 @@ from fractions import Fraction
 from math import inf
 from pathlib import Path
 
-from PIL import Image
-
 from faststyle.errors import InputError
+from faststyle.headers import check_ordinary, open_header
 from faststyle.images import READABLE
 from faststyle.video.cameras import camera
 from faststyle.video.clips import RATE, Clip, exact_rate
@@ -22,9 +21,10 @@ def is_animated(path: Path) -> bool:
     if path.suffix.lower() not in ANIMATED or not path.is_file():
         return path.suffix.lower() == ".gif"
     try:
-        with Image.open(path) as image:
+        with open_header(path) as image:
             return getattr(image, "is_animated", False)
-    except (OSError, SyntaxError, ValueError):
+    # Damaged, or no picture: who reads it says so.
+    except Exception:
         return False
 
 
@@ -71,6 +71,9 @@ def open_clip(
         return Numbered(str(path), *numbered_files(path), rate or Fraction(RATE), start, end, max_size)
     if not path.exists():
         raise InputError(f"there is no file {path}")
+    check_ordinary(path, str(path))
+    if path.suffix.lower() in ANIMATED:
+        open_header(path).close()  # which says what is wrong with it
     clip: Clip
     if is_animated(path):
         clip = Animation(path, start, end, max_size)

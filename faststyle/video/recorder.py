@@ -13,6 +13,7 @@ from PIL import Image
 from faststyle.errors import InputError, first_line
 from faststyle.images import FORMATS as PICTURES
 from faststyle.images import save_image
+from faststyle.places import cut
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.decoding import import_av, reason
 from faststyle.video.encoders import Encoder, find_encoder
@@ -60,7 +61,7 @@ def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | N
 
 def part_of(path: Path) -> Path:
     """The name that a file has while it is written."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
+    return path.with_name(f"{cut(path.stem)}.part{path.suffix}")
 
 
 class Recorder:
@@ -109,6 +110,7 @@ class Recorder:
         else:
             with self.told():
                 if self.video is None:
+                    self.partial.unlink(missing_ok=True)  # a link would lead elsewhere
                     self.video = Video(self.partial, self.encoder, self.clip, frame, self.crf, self.notes)
                 if not self.video.write(frame):
                     return

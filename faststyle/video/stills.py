@@ -11,10 +11,13 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from faststyle.errors import InputError
+from faststyle.headers import check_pixels, open_header
 from faststyle.images import READABLE, open_image
 from faststyle.video.clips import Clip, Frame, check_start, exact
 
 NUMBER = re.compile(r"%0?\d*d")
+# An animation's frames may have so many pixels, and so many more for each byte: little of a screen changes.
+FRAMES, FRAMES_PER_BYTE = 300_000_000, 1_000
 SHORTEST = 20  # milliseconds: browsers show frames of an animation that want less for 100
 
 
@@ -29,19 +32,27 @@ class Animation(Clip):
     """A GIF, WebP or PNG of several frames."""
 
     def __init__(self, path: Path, start: float, end: float, max_size: int | None):
-        self.image = opened(path)
+        self.image = open_header(path)
         super().__init__(str(path), *self.image.size, Fraction(1, 1000), max_size)
         # Times are in the frames, so they are all looked at once; those of GIF are decoded by it.
-        times, time = [], 0
+        times: list[int] = []
+        time = 0
         try:
             for frame in ImageSequence.Iterator(self.image):
+                check_frames(self.image, len(times) + 1, path)
                 frame.load()
                 times.append(time)
                 time += self.shown(frame)
-        except (OSError, EOFError, SyntaxError, ValueError) as error:
+        except InputError:
+            raise
+        # Pillow's decoders raise whatever a damaged file makes them stumble over.
+        except Exception as error:
             self.damage = f"{path} is damaged after {time / 1000:.1f} s: {error}"
         if not times:
             raise InputError(f"{path} is damaged or cannot be read")
+        # Opened anew: a frame beyond the others' rim would leave them its size.
+        self.image.close()
+        self.image = open_header(path)
         check_start(self.name, start, time / 1000)
         self.first = next((i for i, at in enumerate(times) if at >= exact(start) * 1000), len(times) - 1)
         self.last = max(self.first + 1, sum(end == inf or at < exact(end) * 1000 for at in times))
@@ -67,6 +78,21 @@ class Animation(Clip):
     def close(self) -> None:
         super().close()
         self.image.close()
+
+
+def check_frames(image: Image.Image, count: int, path: Path) -> None:
+    """Refuse an animation whose frames are more than its file may have.
+
+    Raises:
+        InputError: a decompression bomb.
+    """
+    pixels, size = count * image.width * image.height, path.stat().st_size
+    check_pixels(image.width * image.height, size, str(path))
+    if pixels > FRAMES + FRAMES_PER_BYTE * size:
+        raise InputError(
+            f"{path} claims {count} frames and more of {image.width}x{image.height} pixels in "
+            f"{size / 1e6:,.3g} MB, as decompression bombs do: if it is a clip, make it an MP4"
+        )
 
 
 class Numbered(Clip):
@@ -125,12 +151,3 @@ def numbered_files(source: Path) -> tuple[list[Path], list[int] | None]:
     order = sorted(keys, key=lambda file: (keys[file], file.name))
     numbers = [keys[file][-1] for file in order]
     return order, numbers if all(a < b for a, b in pairwise(numbers)) else None
-
-
-def opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except OSError:
-        raise InputError(f"{path} is damaged or cannot be read") from None

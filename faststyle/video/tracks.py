@@ -7,7 +7,7 @@ from typing import Any
 
 from faststyle.errors import first_line
 from faststyle.video.clips import Clip
-from faststyle.video.decoding import import_av
+from faststyle.video.decoding import FILES, import_av
 
 # Names that a container gives itself, or that say what the video no longer is.
 OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}
@@ -33,7 +33,7 @@ class Tracks:
         if clip.path is None or form == "gif":
             return
         self.av = import_av()
-        self.source = self.av.open(str(clip.path.absolute()))
+        self.source = self.av.open(str(clip.path.absolute()), options=FILES)
         target.metadata.update(kept(self.source.metadata))
         chosen = [stream for stream in self.source.streams if self.add(stream)]
         self.add_chapters()

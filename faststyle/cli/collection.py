@@ -1,0 +1,151 @@
+"""``python infer.py photos/ --devices N``: a large collection of pictures, by several processes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faststyle.cli import processes
+from faststyle.cli.jobs import suffix
+from faststyle.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from faststyle.share import Item
+
+# What the results depend on beside the model, where it is not typed.
+DEFAULTS = {"strength": 1.0, "stroke_scale": 1.0, "max_size": None, "tile": None, "engine": "auto"}
+
+
+def files(folder: str, below: str = "") -> Iterator[str]:
+    """The files' places below a folder, hidden ones left out; one folder's names in memory at a time."""
+    try:
+        with os.scandir(os.path.join(folder, below)) as found:  # noqa: PTH118
+            entries = [(entry.name, entry.is_dir(follow_symlinks=False), entry.is_file()) for entry in found]
+    except FileNotFoundError:  # it was there when its parent was listed
+        if not below:
+            raise
+        return
+    for name, is_folder, is_file in entries:
+        if name.startswith("."):
+            continue
+        if is_folder:
+            yield from files(folder, f"{below}{name}/")
+        elif is_file:
+            yield below + name
+
+
+def check(inputs: list[Path], out: Path) -> None:
+    """Refuse inputs and outputs that do not go together.
+
+    Raises:
+        InputError: a missing input, a clip, an output that is a file, or one that would be read as input.
+    """
+    from faststyle.images import FORMATS
+    from faststyle.video.opening import is_clip
+
+    if out.is_file() or (not out.is_dir() and out.suffix.lower() in FORMATS):
+        raise InputError(f"-o {out} names one file: for --devices give a folder")
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"there is no file or folder {path}")
+        if path.is_dir() and (path.resolve() == out.resolve() or path.resolve() in out.resolve().parents):
+            raise InputError(f"-o {out} lies in {path}, and would be read as input: give another -o")
+        if not path.is_dir() and is_clip(path):
+            raise InputError(f"{path} is a clip, and --devices is for pictures: leave --devices out")
+
+
+def find(inputs: list[Path], out: Path, rank: int, of: int) -> list["Item"]:
+    """One process's pictures, sorted by name; the place of each result mirrors the source's.
+
+    Raises:
+        InputError: there are no pictures, or two would be written to one place, or to an input's.
+    """
+    from faststyle.images import READABLE
+    from faststyle.share import Item, rank_of
+    from faststyle.video.opening import SUFFIXES
+
+    found, items, clips = 0, [], 0
+    for path in inputs:
+        names = files(str(path)) if path.is_dir() else iter([path.name])
+        for name in names:
+            kind = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            clips += kind in SUFFIXES
+            if kind not in READABLE:
+                continue
+            found += 1
+            target = str(Path(name).with_suffix(suffix(Path(name), False)))
+            if rank_of(target, of) == rank:
+                source = os.path.join(path, name) if path.is_dir() else str(path)  # noqa: PTH118
+                items.append(Item(source, target))
+    if not found:
+        raise InputError(f"there are no pictures in {', '.join(map(str, inputs))}")
+    if clips and rank == 0:
+        print(f"--devices takes pictures: clips are left out ({clips})", file=sys.stderr)
+    items = sorted({*items}, key=lambda item: item.name)
+    for one, other in pairwise(items):
+        if one.name == other.name:
+            raise InputError(
+                f"{one.source} and {other.source} would both be written to {out / one.name}: run them apart"
+            )
+    check_overwritten(inputs, out, items)
+    return items
+
+
+def check_overwritten(inputs: list[Path], out: Path, items: list["Item"]) -> None:
+    """Refuse results in the inputs' own places."""
+    home = out.resolve()
+    for path in inputs:
+        if home not in path.resolve().parents:
+            continue
+        place = path.resolve().relative_to(home).as_posix()
+        for item in items:
+            if item.name == place or (path.is_dir() and item.name.startswith(f"{place}/")):
+                raise InputError(f"{out / item.name} would overwrite an input: give another -o")
+
+
+def stylize_collection(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Stylize a collection by ranks, or as one of them; the number of pictures that failed."""
+    out, devices, nodes = arguments.output, arguments.devices, getattr(arguments, "num_nodes", 1)
+    if not processes.are_started():
+        try:
+            return processes.run(argv, devices, nodes)
+        except KeyboardInterrupt:
+            print("stopped: the same command goes on with what is left", file=sys.stderr)
+            sys.exit(130)
+    from faststyle import __version__
+    from faststyle.cli.infer import load, read_photo, stylize_file, stylize_photo
+    from faststyle.collection import Collection, Way, stylize_share
+    from faststyle.device import keep_freed_memory
+    from faststyle.images import check_place, save_image
+    from faststyle.manifest import NAME
+
+    keep_freed_memory()
+    check(arguments.inputs, out)
+    check_place(out / NAME)
+    way = Way(
+        read=partial(read_photo, arguments=arguments),
+        stylize=partial(stylize_photo, arguments=arguments),
+        save=partial(save_image, quality=arguments.quality),
+        convert=partial(stylize_file, arguments=arguments),
+    )
+
+    def load_on(device: str):
+        return load(arguments.checkpoint, argparse.Namespace(**{**vars(arguments), "device": device}))
+
+    flags = {name: getattr(arguments, name, value) for name, value in DEFAULTS.items()}
+    flags |= {name: getattr(arguments, name) for name in ("preserve_color", "precision", "quality")}
+    collection = Collection(partial(find, arguments.inputs, out), out, load_on, way, flags, __version__)
+    totals = stylize_share(collection, arguments.device, devices, nodes)
+    if collection.global_rank == 0:
+        print(f"engine: {collection.stylizer}", file=sys.stderr)
+        if totals.clips:
+            print(f"--devices takes pictures: animations are left out ({totals.clips})", file=sys.stderr)
+        made = totals.done + totals.kept
+        before = f" ({totals.kept:,} of them before)" if totals.kept else ""
+        print(f"{made:,} of {made + totals.failed:,} pictures stylized{before}: {one_line(out)}")
+        return totals.failed
+    return 0

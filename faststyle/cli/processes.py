@@ -1,0 +1,151 @@
+"""The processes (ranks) of ``python infer.py --devices N`` on one machine: started, watched, and ended.
+
+Lightning starts processes too, but when one dies it kills itself with the others, and nothing is said.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from faststyle.cli import said
+from faststyle.errors import InputError, one_line
+
+GRACE = 15.0  # seconds to write what was stylized; who takes longer is killed
+# Statuses of a rank: another one ended; all is done but what could not be read; it was asked to end.
+LOST, INCOMPLETE, STOPPED = 3, 4, 130
+PAUSE = 0.1
+
+
+def are_started() -> bool:
+    """Whether this process is a rank: of ours, of torchrun's or of SLURM's."""
+    if "LOCAL_RANK" in os.environ:
+        return True
+    if not any(name.startswith("SLURM_") for name in os.environ):
+        return False
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    return SLURMEnvironment.detect()
+
+
+def environment(devices: int, nodes: int) -> dict[str, str]:
+    """What Lightning's ranks find each other by.
+
+    Raises:
+        InputError: there are several machines, and it is not said which of them this is.
+    """
+    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+    missing = [name for name in names if name not in os.environ]
+    if nodes > 1 and missing:
+        raise InputError(
+            f"--num-nodes {nodes}: start it by torchrun or srun, or set {', '.join(missing)} on each machine"
+        )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        usual = ("127.0.0.1", str(free.getsockname()[1]), "0")
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    found = {name: os.environ.get(name, value) for name, value in zip(names, usual, strict=True)}
+    return {**os.environ, **found, "WORLD_SIZE": str(devices * nodes), "PYTHONPATH": path}
+
+
+def run(argv: list[str], devices: int, nodes: int) -> int:
+    """Run the command's ranks of this machine to their end, and print what they found.
+
+    Returns:
+        The exit status: 0, or 2 where pictures could not be read.
+
+    Raises:
+        InputError: a rank was killed, or says what a person can mend; the others were ended then.
+        KeyboardInterrupt: the command was asked to end; its ranks have written what was stylized.
+    """
+    variables = environment(devices, nodes)
+    command = [sys.executable, "-m", "faststyle.cli.processes", *argv]
+    ranks: list[subprocess.Popen[str]] = []
+    statuses: list[int | None] = [None]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for number in range(devices):
+            own = {**variables, "LOCAL_RANK": str(number)}
+            ranks.append(subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True))
+        # Until all have ended, or one has before its time.
+        while None in statuses and {*statuses} <= {None, 0, INCOMPLETE}:
+            time.sleep(PAUSE)
+            statuses = [rank.poll() for rank in ranks]
+    finally:
+        end(ranks)
+    for number, status in enumerate(statuses):
+        if status is not None and status < 0:
+            if number == 0:
+                print(file=sys.stderr)  # past the bar that it left
+            raise InputError(
+                f"process {number + 1} of {devices} was killed ({signal.Signals(-status).name}): "
+                "the same command goes on with what is left"
+            )
+    if STOPPED in statuses:
+        raise KeyboardInterrupt
+    for status in (2, 1, LOST):
+        if status in statuses:  # the first of them speaks for all; 1 has left a traceback
+            if words := printed(ranks[statuses.index(status)]):
+                raise InputError(words)
+            return status
+    if words := printed(ranks[0]):  # not on the machines that have not the first of all ranks
+        print(words)
+    return 2 if INCOMPLETE in statuses else 0
+
+
+def printed(rank: "subprocess.Popen[str]") -> str:
+    assert rank.stdout is not None
+    return rank.stdout.read().strip()
+
+
+def end(ranks: list["subprocess.Popen[str]"]) -> None:
+    """Ask the ranks to end, and kill those that do not."""
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
+    deadline = time.monotonic() + GRACE
+    for rank in ranks:
+        rank.terminate()
+    for rank in ranks:
+        try:
+            rank.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            rank.kill()
+            rank.wait()
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent has ended, however that was."""
+    while os.getppid() == parent:
+        time.sleep(PAUSE)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+def main() -> None:
+    """One rank of ours: what it has to say it prints for its parent, who says it once."""
+    from faststyle.cli.collection import stylize_collection
+    from faststyle.cli.flags import parse
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    argv = sys.argv[1:]
+    try:
+        failures = stylize_collection(parse(argv), argv)
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
+    except (InputError, OSError) as error:
+        from faststyle.collection import PeerLost
+
+        print(one_line(said(error)))
+        sys.exit(LOST if isinstance(error, PeerLost) else 2)
+    sys.exit(INCOMPLETE if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Training by several processes, one for each device: what they say, also when one of them dies."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+
+from faststyle.errors import InputError
+
+OBSERVER = "lightning_fabric.strategies.launchers.subprocess_script"
+GRACE = 15.0  # seconds; PyTorch takes 5 to end the workers that decode
+
+
+def check_processes(trainer: pl.Trainer) -> None:
+    """Refuse another number of processes than torchrun or srun started: each might train alone."""
+    started = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("WORLD_SIZE")
+    if started and started != str(trainer.world_size):
+        raise InputError(
+            f"processes that were started: {started}; --trainer.devices times --trainer.num_nodes: "
+            f"{trainer.world_size}: make them the same"
+        )
+
+
+def say_batch(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
+    """Say what a step is where it is more than one batch of ``photos``: the learning rate does not follow."""
+    devices, accumulated = trainer.world_size, trainer.accumulate_grad_batches
+    if devices * accumulated > 1:
+        parts = [f"{devices} devices"] * (devices > 1) + [f"{photos} photo{'s' * (photos > 1)}"]
+        parts += [f"{accumulated} accumulated"] * (accumulated > 1)
+        total = devices * photos * accumulated
+        print(f"{' × '.join(parts)}: {total} photos a step, learning rate {learning_rate:g} as given")
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Whether another process was gone when this one was to hear from it."""
+    # gloo has no exception of its own; NCCL's is a DistError.
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
+class LastWord(logging.Handler):
+    """What Lightning logs before it kills the processes that are left when one that it started died.
+
+    Most end by themselves, since they hear no more of the dead one: these get the time, with their own
+    last word. Who waits for a GPU does not hear it, and gets this line.
+    """
+
+    def __init__(self, line: Callable[[], str]):
+        super().__init__()
+        self.line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time.sleep(GRACE)
+        os.write(2, f"\nerror: {self.line()}\n".encode())
+
+
+def hear_of_deaths(line: Callable[[], str]) -> None:
+    """Let this process say ``line`` when it is to be killed because another died."""
+    log = logging.getLogger(OBSERVER)
+    log.handlers = [LastWord(line)]
+    log.setLevel(logging.INFO)
+    log.propagate = False
