@@ -15,9 +15,6 @@ from faststyle.cli import train
 from faststyle.data import ContentPhotos
 from faststyle.module import StyleTransfer
 
-datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
-vgg.NETWORKS["random"] = vgg.Network(vgg.VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
-
 
 def use_float64(patch=setattr):
     """Rounding so small that two runs are either the same or not; Lightning's own flag is not offered."""
@@ -52,6 +49,10 @@ def signal_at(step: int, number: signal.Signals) -> None:
 
 
 if __name__ == "__main__":
+    datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
+    vgg.NETWORKS["random"] = vgg.Network(
+        vgg.VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights
+    )
     if "DOUBLE" in os.environ:
         use_float64()
     if "EVERY" in os.environ:

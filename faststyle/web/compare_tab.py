@@ -89,7 +89,9 @@ def build(own: gr.State) -> None:
         show_progress="minimal",
         show_progress_on=line,
     )
-    end.click(stopped, outputs=line, cancels=run, api_visibility="private", show_progress="hidden")
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # After it has ended: a step that is on its way shall not come after this line.
+    end.click(None, cancels=run, **private).then(stopped, outputs=line, **private)
     # A style trained on the third tab can be chosen here too.
     own.change(
         lambda own: gr.Dropdown(shelf.choices(shelf.everything(own)), value=list(own)[-1]),
