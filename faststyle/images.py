@@ -134,9 +134,11 @@ def fit(image: Image.Image, max_size: int | None) -> Image.Image:
     return image if max_size is None or max(image.size) <= max_size else scale_to(image, max_size)
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """8-bit picture to (C,H,W) float32 in [0,1]."""
+def to_tensor(image: Image.Image, device: torch.device | str = "cpu") -> Tensor:
+    """8-bit picture to (C,H,W) float32 in [0,1], which other devices than the CPU make of its bytes."""
     pixels = np.asarray(image).transpose(2, 0, 1)
+    if torch.device(device).type != "cpu":
+        return torch.from_numpy(pixels.copy()).to(device).float() / 255
     result = np.empty(pixels.shape, np.float32)
     # By NumPy: torch's threads would go on spinning for a while, in the way of an engine's.
     for top in range(0, image.height, STRIP):
@@ -146,11 +148,13 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_image(tensor: Tensor) -> Image.Image:
     """(C,H,W) in [0,1], clamped, to an 8-bit picture: RGB, or RGBA with four channels."""
-    values = tensor.detach().float().cpu().numpy()
+    values = tensor.detach().float()
+    if values.device.type != "cpu":
+        return Image.fromarray(values.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())
     channels, height, width = values.shape
     pixels = np.empty((height, width, channels), np.uint8)
     for top in range(0, height, STRIP):
-        strip = values[:, top : top + STRIP].clip(0, 1)
+        strip = values[:, top : top + STRIP].numpy().clip(0, 1)
         strip *= 255
         pixels[top : top + STRIP] = np.rint(strip, strip).transpose(1, 2, 0)
     return Image.fromarray(pixels)

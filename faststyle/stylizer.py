@@ -173,7 +173,7 @@ class Stylizer:
             self.stylize_pixels(pixels, stylized, strength, preserve_color, tile)
             result = Image.fromarray(stylized)
         else:
-            photo = to_tensor(opaque)
+            photo = to_tensor(opaque, self.device)
             result = to_image(self._stylize_tensor(photo, strength, preserve_color, tile, stroke_scale))
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))
