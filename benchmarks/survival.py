@@ -4,6 +4,7 @@ Every second kill waits for a temporary file, which is there while a state or a 
 others come at any moment from the start of train.py's main on. A kill counts as in the middle of writing
 when it left such a file behind. After each kill the last state and the model must load, and
 at the end weights, optimizer and schedule must be, bit for bit, those of the run that was never killed.
+A run that is through before all the kills is compared too, and the kills go on in another.
 
     python -m benchmarks.survival --kills 20
 """
@@ -23,7 +24,6 @@ import torch
 from PIL import Image
 
 from faststyle.checkpoint import load_model
-from faststyle.errors import InputError
 from faststyle.images import is_temporary
 
 STEPS_BETWEEN_STATES = 2  # train.py saves one in a hundred steps
@@ -34,6 +34,7 @@ PROCESSES.set_forkserver_preload(["faststyle.cli.train", "torch.utils.tensorboar
 
 class Result(NamedTuple):
     kills: int
+    runs: int  # that they fell on, each compared at its end
     writing: int  # kills in the middle of writing
     unreadable: int  # states and models
     difference: float  # largest, of weights, optimizer and schedule
@@ -76,13 +77,16 @@ def step_of(state: Path) -> int:
 
 
 def unreadable(folder: Path) -> int:
-    """How many of the run's files are there, and cannot be read."""
+    """How many of the run's files are there, and cannot be read whole."""
     count = 0
     for path in (folder / "last.ckpt", folder / f"{folder.name}.safetensors"):
         if path.exists():
             try:
                 load_model(path)
-            except InputError:
+                if path.suffix == ".ckpt":
+                    step_of(path)  # reads what belongs to the optimizer too
+            except Exception as error:  # torch has many
+                print(f"{path.name} cannot be read: {error}")
                 count += 1
     return count
 
@@ -123,22 +127,26 @@ def survive(kills: int, steps: int, seed: int, place: Path, more: list[str]) -> 
     seconds = time.monotonic() - began
 
     folder, chance = place / "killed", random.Random(seed)
-    done = writing = broken = 0
+    done = runs = writing = broken = 0
+    apart = 0.0
     while True:
         resume = ["--resume"] if (folder / "last.ckpt").exists() else []
         process = start([*flags, "--output", str(folder), *resume], log)
-        if done == kills:
+        if done < kills:
+            # Early enough, so that there is something left to be killed.
+            moment = time.monotonic() + chance.uniform(0, seconds / 8)
+            left = being_written(folder)
+            while process.is_alive() and time.monotonic() < moment:
+                time.sleep(0.01)
+            while done % 2 == 0 and process.is_alive() and not being_written(folder) - left:
+                time.sleep(1e-4)
+        if done == kills or not process.is_alive():
             check(process, log)
-            break
-        # Early enough, so that there is something left to be killed.
-        moment = time.monotonic() + chance.uniform(0, seconds / 8)
-        left = being_written(folder)
-        while process.is_alive() and time.monotonic() < moment:
-            time.sleep(0.01)
-        while done % 2 == 0 and process.is_alive() and not being_written(folder) - left:
-            time.sleep(1e-4)
-        if not process.is_alive():
-            check(process, log)
+            runs += 1
+            broken += unreadable(folder)
+            apart = max(apart, compare(place / "whole", folder))
+            if done == kills:
+                return Result(done, runs, writing, broken, apart)
             shutil.rmtree(folder)  # it was through before it could be killed: once more from the start
             continue
         process.kill()
@@ -146,11 +154,11 @@ def survive(kills: int, steps: int, seed: int, place: Path, more: list[str]) -> 
         done += 1
         inside = being_written(folder) - left
         writing += bool(inside)
-        broken += unreadable(folder)
         when = f"while writing {', '.join(inside)}" if inside else "at another moment"
-        print(f"kill {done}: {when}; the state is of step {step_of(folder / 'last.ckpt')}", flush=True)
-    broken += unreadable(folder)
-    return Result(done, writing, broken, compare(place / "whole", folder))
+        found = unreadable(folder)
+        broken += found
+        state = f"unreadable files: {found}" if found else f"step {step_of(folder / 'last.ckpt')} is kept"
+        print(f"kill {done}: {when}; {state}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> Result:
@@ -164,7 +172,7 @@ def main(argv: list[str] | None = None) -> Result:
     with tempfile.TemporaryDirectory() as place:
         result = survive(arguments.kills, arguments.steps, arguments.seed, Path(place), more)
     print(
-        f"kills: {result.kills}, of them in the middle of writing: {result.writing}\n"
+        f"kills: {result.kills}, of them in the middle of writing: {result.writing}; runs: {result.runs}\n"
         f"unreadable states and models: {result.unreadable}\n"
         f"largest difference in weights, optimizer and schedule: {result.difference:g}"
     )

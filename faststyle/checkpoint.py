@@ -121,8 +121,12 @@ def check_config(path: Path, config: dict[str, Any]) -> None:
         or not (blocks is None or (whole and 0 <= blocks <= MOST_BLOCKS))
         or not isinstance(tanh, bool)
     ):
+        # What a file says may hold itself over and over, and take years to write out.
+        plain = {
+            k: v if isinstance(v, str | bool | int | None) else type(v).__name__ for k, v in config.items()
+        }
         raise InputError(
-            f"{path} says that it is a network {config!r:.80}: expected a size of {', '.join(SIZES)} and at "
+            f"{path} says that it is a network {plain!r:.80}: expected a size of {', '.join(SIZES)} and at "
             f"most {MOST_BLOCKS} blocks; a newer faststyle may read it"
         )
 
@@ -197,7 +201,8 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
     card: Card
     if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
         prefix = "network."
-        weights = {str(k).removeprefix(prefix): v for k, v in state.items() if str(k).startswith(prefix)}
+        named = {key: value for key, value in state.items() if isinstance(key, str)}
+        weights = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
         card = {"network": {k: hyper[k] for k in ("size", "blocks")}}
     elif {f"{name}.weight" for name in EXAMPLES_NAMES} <= (names := {bare(key) for key in stored}):
         weights = rename(stored)

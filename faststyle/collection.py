@@ -6,6 +6,7 @@ processes, and encoded by threads, while the device stylizes others.
 
 import hashlib
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +27,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from faststyle import manifest
+from faststyle import __version__, manifest
 from faststyle.errors import InputError, first_line, one_line
 from faststyle.exported import Exported
-from faststyle.share import Item, Pictures, Read, Share, end_with_parent, explain, rank_of
+from faststyle.share import Item, Pictures, Read, Share, end_loader_with, explain, rank_of
 from faststyle.stylizer import Stylizer
 
 WAITING = 2  # pictures that wait for each thread that encodes
@@ -67,7 +69,6 @@ class Collection(pl.LightningModule):
         load: given a device's name, the model.
         way: how a picture is read, stylized and written.
         flags: what the results depend on beside the model, for the manifest.
-        version: of this package, for the manifest.
     """
 
     def __init__(
@@ -77,17 +78,16 @@ class Collection(pl.LightningModule):
         load: Callable[[str], Stylizer],
         way: Way,
         flags: dict[str, Any],
-        version: str,
     ):
         super().__init__()
-        self.find, self.out, self.load, self.way = find, out, load, way
-        self.flags, self.version = flags, version
+        self.find, self.out, self.load, self.way, self.flags = find, out, load, way, flags
 
     def setup(self, stage: str) -> None:
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         self.stylizer = self.load(str(self.trainer.strategy.root_device))
         if rank == 0:
-            head = {"version": self.version, "model": digest(self.stylizer), "flags": self.flags}
+            manifest.lock(self.out)
+            head = {"version": __version__, "model": digest(self.stylizer), "flags": self.flags}
             manifest.begin(self.out, head)
         self.trainer.strategy.barrier()
         self.items = self.find(rank, ranks)
@@ -103,7 +103,7 @@ class Collection(pl.LightningModule):
             batch_size=None,
             sampler=share,
             num_workers=self.helpers,
-            worker_init_fn=end_with_parent,
+            worker_init_fn=partial(end_loader_with, os.getpid()),
         )
 
     def predict_step(self, read: Read, *_: Any) -> Read:

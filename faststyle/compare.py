@@ -8,10 +8,11 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
+from typing import TextIO
 
 import torch
 from PIL import Image
@@ -213,13 +214,16 @@ def settings(judge: Judge, stylize: Stylizer, sizes: Sequence[int], steps: int) 
     ]
 
 
+# What is written, and how.
+FILES: dict[str, Callable[[TextIO, Report], object]] = {
+    "report.html": lambda file, report: file.write(render(report)),
+    "figures.csv": lambda file, report: write_rows(file, figure_rows(report)),
+    "curves.csv": lambda file, report: write_rows(file, curve_rows(report)),
+}
+
+
 def write(report: Report, folder: Path) -> None:
     """Write the three files, each whole or not at all."""
-    files = {
-        "report.html": lambda file: file.write(render(report)),
-        "figures.csv": lambda file: write_rows(file, figure_rows(report)),
-        "curves.csv": lambda file: write_rows(file, curve_rows(report)),
-    }
-    for name, fill in files.items():
+    for name, fill in FILES.items():
         with replacing(folder / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            fill(file)
+            fill(file, report)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import datasets
 import pytorch_lightning as pl
 import torch
+import torch.distributed
 from datasets.distributed import split_dataset_by_node
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -34,8 +35,13 @@ def collate(items: list[tuple[Tensor, list[str]]]) -> Batch:
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches a worker process too, whose photos are wanted until the step has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What a terminal or SLURM sends to all processes; a worker's photos are wanted until the step has ended.
+
+    Not SIGTERM, by which multiprocessing ends them.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class ContentPhotos(pl.LightningDataModule):
@@ -64,18 +70,9 @@ class ContentPhotos(pl.LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
-        for name, value, least in (
-            ("size", size, 32),
-            ("batch_size", batch_size, 1),
-            ("workers", workers, 0),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"--data.{name} must be at least {least}, not {value}")
-        if not 0 < least_crop <= 1:
-            raise InputError(f"--data.least_crop must be above 0 and at most 1, not {least_crop}")
         self.content, self.size, self.least_crop, self.batch_size = content, size, least_crop, batch_size
         self.workers, self.streaming, self.seed = workers, streaming, seed
-        self.skipped: set[str] = set()
+        self.skipped: set[str] = set()  # in the whole run
         self.dealt: dict[str, int] = {}  # what a stream's order depends on, beside the seed
 
     def setup(self, stage: str) -> None:
@@ -148,16 +145,23 @@ class ContentPhotos(pl.LightningDataModule):
             )
         self.dealt = dealt
         # Workers give a batch each in turn: all go on from the last full round, of which some was had.
-        rounds, had = divmod(had, max(1, workers))
+        rounds, begun = divmod(had, max(1, workers))
         photos = StreamedPhotos(rows, self.size, self.least_crop, self.seed, rounds * self.batch_size, rank)
         loader = DataLoader(photos, **{**options, "num_workers": workers})
-        return itertools.islice(loader, had, None)
+        return itertools.islice(loader, begun, None)
 
-    def state_dict(self) -> dict[str, int]:
-        return self.dealt
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into a run's state, which all processes save at once: so they join what they skipped."""
+        ranks = cast(pl.Trainer, self.trainer).world_size
+        if ranks > 1:
+            every: list[set[str]] = [set()] * ranks
+            torch.distributed.all_gather_object(every, self.skipped)
+            self.skipped = set().union(*every)
+        return {"dealt": self.dealt, "skipped": sorted(self.skipped)}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self.dealt = state_dict
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.dealt = state_dict["dealt"]
+        self.skipped |= {*state_dict["skipped"]}  # to those of the photos held out
 
     def val_dataloader(self) -> DataLoader:
         """All of the few photos for every process: so the figures are the same whatever their number."""

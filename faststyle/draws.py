@@ -116,7 +116,7 @@ class Draws(Sampler[tuple[int, int]]):
 
 
 def all_bad(skipped: list[str]) -> InputError:
-    return InputError(f"{ATTEMPTS} pictures in a row could not be used; the last: {skipped[-1]}")
+    return InputError(f"none of {ATTEMPTS} tries gave a usable picture; the last: {skipped[-1]}")
 
 
 class Photos(TorchDataset):

@@ -1,4 +1,4 @@
-"""The one exception for what a person can mend, first lines, and the lookup that every registry shares."""
+"""The one exception for what a person can mend, what errors say, and the look-up of all registries."""
 
 import difflib
 import re
@@ -17,6 +17,15 @@ class InputError(ValueError):
 def first_line(error: Exception) -> str:
     """What an exception says, in a line; its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def said(error: InputError | OSError) -> str:
+    """What an error says; from a worker process it comes with that process's traceback before it."""
+    if isinstance(error, InputError):
+        return str(error).rpartition("faststyle.errors.InputError: ")[2].removesuffix("\n")
+    if error.filename:
+        return f"{error.strerror or error}: {error.filename}"
+    return error.strerror or (str(error).splitlines() or [type(error).__name__])[-1]
 
 
 def one_line(text: object) -> str:

@@ -31,7 +31,8 @@ EXAMPLES_NAMES = {
 
 
 def bare(key: object) -> str:
-    return str(key).removeprefix("module.")  # DataParallel's
+    """A layer's name without DataParallel's prefix; of what is no name its type."""
+    return key.removeprefix("module.") if isinstance(key, str) else type(key).__name__
 
 
 def rename(stored: dict[Any, Any]) -> dict[str, Any]:

@@ -161,11 +161,15 @@ def to_image(tensor: Tensor) -> Image.Image:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
     """Give a temporary name beside ``path`` to write to, and rename it when all went well.
 
-    So a crash leaves the old file or the new one, never half of one, and so does a power cut: what was
-    written is on the disk before it gets its name.
+    So a crash leaves the old file or the new one, never half of one.
+
+    Args:
+        path: the file to make, or to replace.
+        flush: bring what was written to the disk before it gets its name, so that a power cut leaves the
+            old file or the new one too. That takes longer than a picture, of which there are many.
 
     Raises:
         OSError: what the system refuses, such as a full disk, in the name of ``path``.
@@ -175,8 +179,9 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)  # a link would lead elsewhere
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         # Of writing it names no file, and otherwise the temporary one.
@@ -238,19 +243,38 @@ def save_image(image: Image.Image, path: str | Path, quality: int = 92) -> None:
     options = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
     if kind == "JPEG" and quality >= 90:
         options["subsampling"] = 0  # brush strokes have sharp colour edges
-    with replacing(path) as temporary:
+    with replacing(path, flush=False) as temporary:
         image.save(temporary, format=kind, **options)
+
+
+def leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one; a link in a ring is none."""
+    return entry.is_file(follow_symlinks=False) or os.path.isfile(entry)  # noqa: PTH113
+
+
+def files(folder: str, below: str = "") -> Iterator[str]:
+    """The files' places below a folder, hidden ones left out; one folder's names in memory at a time."""
+    try:
+        with os.scandir(os.path.join(folder, below)) as found:  # noqa: PTH118
+            entries = [
+                (entry.name, entry.is_dir(follow_symlinks=False), leads_to_file(entry)) for entry in found
+            ]
+    except (FileNotFoundError, PermissionError):
+        if not below:
+            raise
+        return  # it was there when its parent was listed, or is nobody's business, as lost+found
+    for name, is_folder, is_file in entries:
+        if name.startswith("."):
+            continue
+        if is_folder:
+            yield from files(folder, f"{below}{name}/")
+        elif is_file:
+            yield below + name
 
 
 def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     """The files under ``folder`` that are wanted, sorted; hidden ones are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-        and wanted(path)
-    )
+    return sorted(path for name in files(str(folder)) if wanted(path := folder / name))
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ lines to a part of its own; the parts are joined to the manifest at the end, or 
 """
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,11 @@ from typing import Any
 from faststyle import strips
 from faststyle.errors import InputError
 from faststyle.images import is_temporary, replacing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 NAME = "manifest.jsonl"
 PARTS = ".manifest.*.jsonl"
@@ -40,20 +46,44 @@ class Part:
 
 
 def lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Each whole line, as bytes and as what it says; one that a killed process tore is passed over."""
+    """Each whole line, as bytes and as what it says; one that a killed process tore is passed over.
+
+    And so is one that is none of ours, such as a name that is no text.
+    """
     with path.open("rb") as file:
         for line in file:
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(entry, dict) and line.endswith(b"\n"):
+            if not isinstance(entry, dict) or not line.endswith(b"\n"):
+                continue
+            if "name" not in entry or (isinstance(entry["name"], str) and "status" in entry):
                 yield line, entry
 
 
 def entries(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """The lines of pictures."""
     return ((line, entry) for line, entry in lines(path) if "name" in entry)
+
+
+def lock(out: Path) -> None:
+    """Keep other runs out of a folder until this process ends.
+
+    Raises:
+        InputError: another run is at work there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return
+    place = os.open(out, os.O_RDONLY)  # the folder itself: a file would be left behind
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise InputError(f"another run is writing to {out}: wait for its end, or give another -o") from None
+    except OSError:  # a file system without locks
+        os.close(place)
 
 
 def begin(out: Path, head: Head) -> None:
@@ -74,12 +104,13 @@ def begin(out: Path, head: Head) -> None:
     else:
         with replacing(manifest) as temporary:
             temporary.write_bytes(json.dumps(head).encode() + b"\n")
+    if any(out.glob(PARTS)):  # else the last run came to its end, and left nothing
+        for path in out.rglob(".*"):
+            if is_temporary(path):
+                path.unlink(missing_ok=True)
+            elif strips.is_temporary(path):
+                shutil.rmtree(path, ignore_errors=True)
     join(out)
-    for path in out.rglob(".*"):
-        if is_temporary(path):
-            path.unlink(missing_ok=True)
-        elif strips.is_temporary(path):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def join(out: Path) -> None:

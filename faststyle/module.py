@@ -37,7 +37,7 @@ def imitation(images: Tensor, target: Tensor) -> Tensor:
 
 
 def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """Made-up motion of (B,3,H,W), another for each photo, by its number from ``first`` on.
+    """Made-up motion of (B,3,H,W), another for each photo, of seeds from ``first`` on.
 
     So a batch moves alike in one process and in parts.
 
@@ -46,8 +46,8 @@ def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
     """
     height, width = photos.shape[2:]
     flows, moved = [], []
-    for number, photo in enumerate(photos.split(1), first):
-        chance = torch.Generator().manual_seed(number)
+    for seed, photo in enumerate(photos.split(1), first):
+        chance = torch.Generator().manual_seed(seed)
         flows.append(random_flow(1, height, width, chance).to(photo))
         moved.append(disturb(photo, flows[-1], chance))
     return torch.cat(flows), torch.cat(moved)
@@ -103,17 +103,6 @@ class StyleTransfer(pl.LightningModule):
         **objective: Any,
     ):
         super().__init__()
-        for name, value, least in (
-            ("style_size", style_size, 16),
-            ("learning_rate", learning_rate, 0),
-            ("warmup", warmup, 0),
-            ("teacher_weight", teacher_weight, 0),
-            ("temporal_weight", temporal_weight, 0),
-        ):
-            if value < least:
-                raise InputError(f"--model.{name} must be at least {least}, not {value}")
-        if not 0 <= alone <= 1:
-            raise InputError(f"--model.alone is a share, from 0 to 1, not {alone}")
         # Not init: a run that resumes has its weights in its own state.
         self.save_hyperparameters(ignore="init")
         self.start: Card | None = None  # the model that it started from
@@ -142,6 +131,17 @@ class StyleTransfer(pl.LightningModule):
             for counts in (progress["current"], progress["total"]):
                 late = counts["processed"] - had
                 counts.update({name: count - late for name, count in counts.items()})
+            self.take_rate(checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0])
+
+    def take_rate(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
+        """Put this start's learning rate into the state of another, in which the run's own is."""
+        rate = self.hparams["learning_rate"]
+        for group in optimizer["param_groups"]:
+            before = group["initial_lr"]
+            if before != rate:
+                share = group["lr"] / before if before else 1.0  # of the schedule
+                group["lr"], group["initial_lr"] = share * rate, rate
+        schedule["base_lrs"] = [rate] * len(schedule["base_lrs"])
 
     def setup(self, stage: str) -> None:
         """Load VGG and the teacher, and measure the style; none of it is part of a checkpoint."""
@@ -169,7 +169,7 @@ class StyleTransfer(pl.LightningModule):
         Args:
             photos: RGB in [0,1].
             alone: leave out the objective's own, and so VGG: the teacher's is left.
-            first: number of the first photo's draw; each photo's motion follows from its number.
+            first: seed of the first photo's motion; the next photo's is one more.
         """
         temporal_weight = self.hparams["temporal_weight"]
         if temporal_weight:
@@ -197,7 +197,8 @@ class StyleTransfer(pl.LightningModule):
         alone = bool(self.teacher) and share < self.hparams["alone"]
         accumulate, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
         batch = self.global_step * accumulate + batch_idx % accumulate
-        terms = self.losses(photos, alone, first=(batch * ranks + self.global_rank) * len(photos))
+        draw = (batch * ranks + self.global_rank) * len(photos)  # the first photo's number
+        terms = self.losses(photos, alone, first=self.trainer.datamodule.seed + draw)  # type: ignore[attr-defined]
         self.log("loss", terms["total"], prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]

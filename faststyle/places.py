@@ -1,6 +1,7 @@
 """Where results may be written: in the folder that was named, and nowhere that a link leads to from there."""
 
 import os
+import zlib
 from pathlib import Path
 
 from faststyle.errors import InputError
@@ -14,8 +15,9 @@ def real(path: Path) -> Path:
 
 
 def cut(name: str) -> str:
-    """A name's first ``MOST`` bytes."""
-    return name if len(os.fsencode(name)) <= MOST else os.fsencode(name)[:MOST].decode(errors="ignore")
+    """A name; of one longer than ``MOST`` bytes its start, and a checksum of the whole."""
+    whole = os.fsencode(name)
+    return name if len(whole) <= MOST else f"{whole[:MOST].decode(errors='ignore')}{zlib.crc32(whole):08x}"
 
 
 def check_inside(target: Path, folder: Path) -> None:

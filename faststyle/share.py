@@ -10,13 +10,14 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, said
 from faststyle.places import check_inside
 from faststyle.strips import LEAST, check_strips, pixels_of
 from faststyle.video.opening import is_clip
@@ -56,9 +57,7 @@ def explain(error: InputError | OSError) -> str:
     """
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror or error}: {error.filename}"
-    return " ".join(str(error).split())
+    return said(error)
 
 
 def is_whole(source: Path, target: Path) -> bool:
@@ -107,13 +106,17 @@ class Pictures(Dataset[Read]):
             return Read(item, error=explain(error))
 
 
-def end_with_parent(worker: int) -> None:
-    """End this loader's process when its parent is killed: it would wait for ever for who takes pictures."""
-    parent = os.getppid()
+def end_with(parent: int, end: Callable[[], object]) -> None:
+    """Call ``end``, in a thread, when the process that started this one has ended, however that was."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PAUSE)
-        os._exit(1)
+        end()
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_loader_with(parent: int, worker: int) -> None:
+    """End this loader's process with its parent: it would wait for ever for who takes pictures."""
+    end_with(parent, partial(os._exit, 1))

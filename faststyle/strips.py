@@ -17,6 +17,7 @@ from faststyle.errors import InputError, first_line
 from faststyle.headers import LOADERS, check_pixels
 from faststyle.images import check_output, replacing
 from faststyle.memory import MOST_WHOLE
+from faststyle.places import cut
 
 LEAST = MOST_WHOLE  # pixels; below it Pillow's copies are no matter
 
@@ -137,7 +138,7 @@ def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:
     if kind == "TIFF":
         options["bigtiff"] = pixels.nbytes >= 1 << 32
     save = getattr(image, f"{kind.lower()}save")
-    with replacing(path) as temporary:
+    with replacing(path, flush=False) as temporary:
         try:
             save(os.fsencode(temporary), **options)
         except pyvips.Error as error:
@@ -159,7 +160,7 @@ def stylized(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".strips", ignore_cleanup_errors=True
+        dir=target.parent, prefix=f".{cut(target.name)}.", suffix=".strips", ignore_cleanup_errors=True
     ) as folder:
         photo = read_strips(source, Path(folder) / "photo")
         out = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)

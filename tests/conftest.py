@@ -158,6 +158,15 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.fixture
+def spoiled(photos) -> Path:
+    """The folder of photos with a damaged one and a tiny one."""
+    whole = (photos / "beach.jpg").read_bytes()
+    (photos / "corrupt.jpg").write_bytes(whole[: len(whole) // 3])
+    draw_picture(8, 8).save(photos / "tiny.png")
+    return photos
+
+
+@pytest.fixture
 def painting(tmp_path) -> Path:
     """A style picture."""
     path = tmp_path / "painting.png"

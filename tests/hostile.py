@@ -51,6 +51,11 @@ def wholes() -> dict[str, bytes]:
     moving = [draw_picture(40, 32, seed) for seed in range(3)]
     for suffix, kind in (("moving.gif", "GIF"), ("moving.webp", "WEBP"), ("moving.png", "PNG")):
         found[suffix] = encoded(moving[0], kind, save_all=True, append_images=moving[1:], duration=40)
+    Image.init()
+    for kind in ("AVIF", "JPEG2000", "MPO"):  # which are read under any picture's name
+        if kind in Image.SAVE_ALL or kind in Image.SAVE:
+            more = {"save_all": True, "append_images": moving[1:]} if kind == "MPO" else {}
+            found[f"{kind.lower()}.jpg"] = encoded(moving[0], kind, **more)
     with tempfile.TemporaryDirectory() as folder:
         for suffix, options in CLIPS.items():
             # Without numbers by chance, which some formats have in their headers.
@@ -202,6 +207,28 @@ def jpeg_with_exif(data: bytes) -> bytes:
     return whole[:2] + b"".join(segments) + whole[start:]
 
 
+def jpeg_with_pictures(tags: int) -> bytes:
+    """Its list of the pictures that follow has so many tags more, which share their bytes."""
+    start, whole = 8 + 2 + 12 * tags + 4, wholes()["jpg"]
+    part = b"MPF\0" + tiff([(tag, 5, 3_600, start) for tag in range(tags)], tail=bytes(8 * 3_600))
+    return whole[:2] + b"\xff\xe2" + struct.pack(">H", len(part) + 2) + part + whole[2:]
+
+
+def jpeg_of_scans(scans: int, side: int = 4_000) -> bytes:
+    """A blank progressive JPEG whose last scan comes so many times."""
+    whole = encoded(Image.new("L", (side, side)), "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * scans + whole[-2:]
+
+
+def tiff_of_strips(strips: int) -> bytes:
+    """A TIFF of one tag that makes so many objects, of a byte each."""
+    start = 8 + 2 + 12 * 8 + 4
+    entries = [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(273, 1, strips, start), (277, 3, 1, 1), (279, 4, 1, 16)]
+    return tiff(entries, tail=bytes(strips))
+
+
 def webp_of(width: int, height: int) -> bytes:
     """One colour as lossless WebP, whose size is another than the picture's."""
     data = bytearray(encoded(Image.new("RGB", (16, 16), "red"), "WEBP", lossless=True))
@@ -251,6 +278,17 @@ def bombs(frames: int) -> Iterator[tuple[str, bytes]]:
     yield "million tags.tif", b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 1_000_000) + bytes(20) * 1_000_000
     yield "heavy exif.png", png_with(png_chunk(b"eXIf", heavy_tiff(3_000, MEGA)))
     yield "heavy exif.jpg", jpeg_with_exif(heavy_tiff(5_000, MEGA))
+    yield "heavy tags, odd head.tif", b"II\0*" + heavy_tiff(600, MEGA)[4:]
+    pages = plain_tiff(4, 4, after=8 + 2 + 12 * 8 + 4 + 64)
+    start = len(pages) + 2 + 12 * 600 + 4
+    second = b"".join(struct.pack("<HHII", 1000 + tag, 1, MEGA, start) for tag in range(600))
+    yield "heavy second page.gif", pages + struct.pack("<H", 600) + second + bytes(4 + MEGA)
+    yield "many strips.tif", tiff_of_strips(2_000_000)
+    yield "heavy list of pictures.jpg", jpeg_with_pictures(300)
+    yield "many scans.jpg", jpeg_of_scans(25_000)
+    if "AVIF" in Image.SAVE:
+        yield "heavy exif avif.jpg", encoded(draw_picture(40, 32), "AVIF", exif=heavy_tiff(600, MEGA))
+    yield "13000x13000 16 bit.png", png(13_000, 13_000, rows + bytes(1_280_000), bits=16, color=6)
     yield "directories in a ring.tif", plain_tiff(4, 4, after=8)
     yield "exif in a ring.png", png_with(png_chunk(b"eXIf", tiff([(0x8769, 4, 1, 8)], 8)))
 

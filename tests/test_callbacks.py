@@ -12,7 +12,6 @@ from faststyle.callbacks import NotANumberGuard
 from faststyle.checkpoint import load_model
 from faststyle.cli import train as command
 from faststyle.draws import center_crop
-from faststyle.errors import InputError
 from faststyle.images import to_image, to_tensor
 from faststyle.module import StyleTransfer
 from faststyle.transformer import MARGIN
@@ -30,13 +29,13 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
-def spoil(monkeypatch, steps, factor: float = float("nan")) -> None:
-    """Let the losses of some steps be no numbers; validation keeps its own."""
+def spoil(monkeypatch, steps, factor: float = float("nan"), validation: bool = False) -> None:
+    """Let the losses of some steps be no numbers, or those of validation after them."""
     losses = StyleTransfer.losses
 
     def spoiled(self, photos, *rest, **more):
         terms = losses(self, photos, *rest, **more)
-        if self.global_step in steps and self.training:
+        if self.global_step in steps and self.training != validation:
             terms["total"] = terms["total"] * factor
         return terms
 
@@ -53,27 +52,53 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_step_that_is_not_a_number_is_skipped_and_counted(train, monkeypatch, caplog, factor):
-    flags = ["--trainer.max_steps=3", "--model.warmup=0"]
-    with monkeypatch.context() as patch:
-        spoil(patch, {1, 2}, factor)
-        train("--name", "spoiled", *flags)
-    card = load_model("runs/spoiled/spoiled.safetensors")[1]
-    assert card["skipped_steps"] == 2 and card["steps"] == 3
+    flags = ["--trainer.max_steps=4", "--model.warmup=0"]
+    begins = []
+    start = StyleTransfer.on_train_batch_start
+
+    def remember(self, *args):
+        begins.append({name: value.clone() for name, value in self.network.state_dict().items()})
+        return start(self, *args)
+
+    monkeypatch.setattr(StyleTransfer, "on_train_batch_start", remember)
+    spoil(monkeypatch, {1, 2}, factor)
+    train(*flags)
+    card = load_model(RUN / "painting.safetensors")[1]
+    assert card["skipped_steps"] == 2 and card["steps"] == 4
     said = [record.getMessage() for record in caplog.records if record.name == "faststyle.callbacks"]
-    assert said == ["skipped: step 1, whose gradients are not numbers", "skipped: 2 of 3 steps in all"]
-    # After the one good step nothing moved the weights, momentum neither.
-    monkeypatch.setattr(command, "CHECKPOINT_STEPS", 1)
+    assert said == ["skipped: step 1, whose gradients are not numbers", "skipped: 2 of 4 steps in all"]
+    # After the one good step nothing moved the weights, momentum neither, until the next good one.
+    assert equal(begins[1], begins[2]) and equal(begins[2], begins[3])
+    assert not equal(begins[0], begins[1])
+    assert all(value.isfinite().all() for value in stored().values())
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # in the preview of such weights
+@pytest.mark.parametrize("what", ["gradients", "weights", "validation"])
+def test_run_whose_end_is_not_a_number_fails_and_keeps_the_good_state(train, monkeypatch, capsys, what):
+    monkeypatch.setattr(command, "CHECKPOINT_STEPS", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(StyleTransfer, "on_train_batch_start", stop_at_step_1)
-        with pytest.raises(SystemExit):
-            train("--name", "one", *flags)
-    assert equal(stored("spoiled"), stored("one"))
-    assert all(value.isfinite().all() for value in stored("spoiled").values())
+        if what == "gradients":
+            spoil(patch, {3})
+        elif what == "weights":  # by the last update itself
+            optimizer_step = StyleTransfer.optimizer_step
 
+            def breaking(self, epoch, batch_idx, *rest):
+                optimizer_step(self, epoch, batch_idx, *rest)
+                if batch_idx == 3:
+                    next(self.network.parameters()).data.fill_(float("inf"))
 
-def stop_at_step_1(self, *_):
-    if self.global_step == 1:
-        raise InputError("enough")
+            patch.setattr(StyleTransfer, "optimizer_step", breaking)
+        else:
+            spoil(patch, {4}, validation=True)
+        with pytest.raises(SystemExit) as caught:
+            train("--trainer.max_steps=4")
+    assert caught.value.code == 2
+    (error,) = (line for line in capsys.readouterr().err.splitlines() if "error: " in line)
+    step = 4 if what == "validation" else 2
+    assert "to this command: python train.py --resume" in error and f"goes on from step {step}" in error
+    assert all(value.isfinite().all() for value in stored().values())
+    assert load_model(RUN / "painting.safetensors")[1]["steps"] == step and not (RUN / "sample.jpg").exists()
 
 
 def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
@@ -108,6 +133,7 @@ def test_ten_such_steps_in_a_row_end_the_run_and_keep_the_good_state(train, monk
     (error,) = errors
     assert "not numbers in 10 steps in a row, the last at step 21" in error
     assert "--model.learning_rate" in error and "goes on from step 12" in error
+    assert "to this command: python train.py --resume" in error
     card = load_model(RUN / "painting.safetensors")[1]
     assert card["steps"] == 12 and card["skipped_steps"] == 9
     assert all(value.isfinite().all() for value in stored().values())
@@ -121,7 +147,7 @@ def test_loss_that_is_not_a_number_with_finite_gradients_is_no_reason(train, mon
 
     def spoiled(self, photos, *rest, **more):
         terms = losses(self, photos, *rest, **more)
-        return {**terms, "total": terms["total"] + torch.tensor(float("nan"))}
+        return {**terms, "total": terms["total"] + torch.tensor(float("nan") if self.training else 0)}
 
     train("--name", "whole", "--trainer.max_steps=2")
     monkeypatch.setattr(StyleTransfer, "losses", spoiled)
@@ -174,21 +200,3 @@ def test_previews_and_losses_are_in_tensorboard(train):
     assert [event.step for event in log.Images("preview")] == [2]
     tags = log.Tags()["scalars"]
     assert {"train/total", "train/content", "train/style", "train/variation", "validation/total"} <= set(tags)
-
-
-def test_file_for_inference_has_weights_and_card(train):
-    train("--trainer.max_steps=2")
-    network, card = load_model(RUN / "painting.safetensors")
-    stored = torch.load(RUN / "last.ckpt", weights_only=True)["state_dict"]
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, stored[f"network.{name}"])
-    assert card["name"] == "painting"
-    assert card["steps"] == 2
-    assert card["style"][0]["name"] == "painting"
-    assert {"faststyle", "torch", "pytorch_lightning", "python"} <= set(card["versions"])
-    assert card["date"][:2] == "20"
-
-
-def test_nothing_temporary_is_left(train):
-    train("--trainer.max_steps=2")
-    assert not [path for path in RUN.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]

@@ -1,5 +1,6 @@
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from faststyle.cli import processes
 from faststyle.cli.collection import check, find
 from faststyle.cli.flags import parse
 from faststyle.cli.infer import main
-from faststyle.errors import InputError
-from faststyle.images import open_image, save_image
-from faststyle.share import Item, Pictures, explain, is_whole, rank_of
+from faststyle.errors import InputError, said
+from faststyle.images import open_image, replacing, save_image
+from faststyle.share import Item, Pictures, end_with, explain, is_whole, rank_of
 
 ODD = "with\nnewline é.png"
 HEAD = {"version": "1", "model": "abc", "flags": {"strength": 1.0}}
@@ -95,20 +96,22 @@ def test_each_picture_once_whatever_is_killed(many, model, work, monkeypatch):
     assert len(results(plain)) == 92 and differing(plain, out) == []
 
 
-def test_ranks_end_with_their_parent(tmp_path):
-    script = "import os, threading, time; from faststyle.cli.processes import end_with\n"
-    script += "threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()\n"
-    script += f"open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(60)"
-    parent = subprocess.Popen(["sh", "-c", f'{sys.executable} -c "$0"; true', script])
-    while not (tmp_path / "pid").exists() or " " not in (tmp_path / "pid").read_text():
-        time.sleep(0.01)
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    child = Path("/proc") / (tmp_path / "pid").read_text().strip()
-    deadline = time.monotonic() + 10
-    while child.exists() and "Z" not in (child / "stat").read_text().rpartition(")")[2]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_process_ends_with_its_parent():
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        if os.fork() == 0:
+            end_with(os.getppid(), lambda: os._exit(1))
+            os.write(write, b"started")
+        time.sleep(60)
+        os._exit(0)
+    os.close(write)
+    assert os.read(read, 10) == b"started"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert select.select([read], [], [], 10)[0] == [read]
+    assert os.read(read, 10) == b""  # nobody has the other end any more
+    os.close(read)
 
 
 @pytest.fixture
@@ -163,6 +166,20 @@ def test_processes_know_their_places(fake, tmp_path):
     assert said == [["0", "2", "0", "127.0.0.1"], ["1", "2", "0", "127.0.0.1"]]
 
 
+def test_more_processes_than_the_machine_can_hold_are_refused_before_they_start(fake, tmp_path):
+    with pytest.raises(InputError, match="is too many for this machine"):
+        fake(f"touch {tmp_path}/started", 2 * (os.cpu_count() or 1) + 1)
+    assert not (tmp_path / "started").exists()
+
+
+def test_nothing_is_run_from_the_folder_where_it_is_started(work, capsys):
+    (work / "faststyle").mkdir()
+    for name in ("faststyle/__init__.py", "argparse.py", "torch.py"):
+        (work / name).write_text("open('run', 'w')")
+    assert processes.run(["--help"], 1, 1) == 0
+    assert "--devices" in capsys.readouterr().out and not (work / "run").exists()
+
+
 # Which pictures
 
 
@@ -190,6 +207,19 @@ def test_places_of_results(many, photos, work):
     assert items["drawn.png"] == str(many / "drawn.bmp")
     assert items["0/p0.png"] == str(many / "0/p0.png")
     assert items["cat.png"] == str(photos / "cat.png")
+
+
+def test_named_picture_is_taken_whatever_its_suffix(photos, work):
+    (photos / "cat.png").rename(photos / "cat.heic")
+    assert find([photos / "cat.heic"], work / "out", 0, 1) == [Item(str(photos / "cat.heic"), "cat.png")]
+    assert "cat.png" not in {item.name for item in find([photos], work / "out", 0, 1)}
+
+
+def test_ring_of_links_is_no_folder_of_pictures(photos, work):
+    Path("ring").symlink_to("ring")
+    (photos / "self.jpg").symlink_to("self.jpg")
+    check([photos], Path("ring"))
+    assert len(find([photos], Path("ring"), 0, 1)) == 4
 
 
 def test_two_pictures_for_one_place_are_refused(photos, work):
@@ -267,6 +297,28 @@ def test_full_disk_is_no_failure_of_a_picture():
     assert explain(OSError(13, "Permission denied", "a.png")) == "Permission denied: a.png"
 
 
+def test_error_of_a_worker_is_its_own_line():
+    error = InputError("Traceback:\n  …\nfaststyle.errors.InputError: a  b.png is damaged\n")
+    assert said(error) == explain(error) == "a  b.png is damaged"
+
+
+def test_names_of_one_start_are_written_at_once(tmp_path):
+    one, other = (tmp_path / f"{'é' * 110}{letter}.png" for letter in "ab")
+    with replacing(one) as first, replacing(other) as second:
+        first.write_bytes(b"one")
+        second.write_bytes(b"other")
+    assert (one.read_bytes(), other.read_bytes()) == (b"one", b"other")
+
+
+def test_pictures_are_not_waited_for_until_they_are_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    save_image(draw_picture(30, 30), tmp_path / "a.png")
+    assert not flushed
+    manifest.begin(tmp_path, HEAD)
+    assert len(flushed) == 1
+
+
 # The manifest
 
 
@@ -300,14 +352,40 @@ def test_manifest_of_another_run_is_refused(tmp_path, other):
         manifest.begin(tmp_path, {**HEAD, **other})
 
 
+@pytest.mark.parametrize("line", ['{"name": ["a"], "status": "done"}', '{"name": "a"}', "[" * 100_000, "7"])
+def test_lines_that_are_none_of_ours_are_passed_over(tmp_path, line):
+    manifest.begin(tmp_path, HEAD)
+    for path in (tmp_path / manifest.NAME, tmp_path / ".manifest.0.jsonl"):
+        with path.open("a") as file:
+            file.write(f'{line}\n{{"name": "b", "status": "done"}}\n')
+    manifest.begin(tmp_path, HEAD)
+    assert manifest.made(tmp_path, lambda name: True) == {"b"}
+    assert len(listed(tmp_path)) == 1
+
+
+def test_second_run_in_the_same_folder_is_refused(tmp_path):
+    pytest.importorskip("fcntl")
+    manifest.lock(tmp_path / "out")
+    with pytest.raises(InputError, match=r"another run is writing to .*out: wait"):
+        manifest.lock(tmp_path / "out")
+    manifest.lock(tmp_path / "other")
+
+
 def test_what_killed_writers_left_is_removed(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / ".a.jpg.123.tmp").write_bytes(b"half")
     (tmp_path / "sub" / ".b.png.x1y2.strips").mkdir()
     (tmp_path / "sub" / ".b.png.x1y2.strips" / "photo").write_bytes(b"raw")
     (tmp_path / "sub" / ".theirs").write_bytes(b"stays")
+    manifest.Part(tmp_path, 1).close()  # as each of the killed has
     manifest.begin(tmp_path, HEAD)
     assert [path.name for path in (tmp_path / "sub").iterdir()] == [".theirs"]
+
+
+def test_folder_of_a_run_that_came_to_its_end_is_not_searched(tmp_path, monkeypatch):
+    manifest.begin(tmp_path, HEAD)
+    monkeypatch.delattr(Path, "rglob")
+    manifest.begin(tmp_path, HEAD)
 
 
 # The command line
@@ -318,6 +396,11 @@ def test_what_killed_writers_left_is_removed(tmp_path):
     [
         (["--devices=2"], "--devices needs -o FOLDER"),
         (["--devices=0", "-o", "out"], "--devices"),
+        (["--devices=1025", "-o", "out"], "--devices must be a whole number from 1 to 1024"),
+        (
+            ["--devices=1", "--num-nodes=1025", "-o", "out"],
+            "--num-nodes must be a whole number from 1 to 1024",
+        ),
         (["--num-nodes=2", "-o", "out"], "--num-nodes needs --devices"),
         (["--devices=2", "-o", "out", "--fps=25"], "--fps does not go with --devices"),
         (["--devices=2", "-o", "out", "--checkpoint=all"], "--checkpoint all is a sheet"),

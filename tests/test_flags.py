@@ -169,6 +169,9 @@ def test_names_are_those_of_the_rooms():
         ("--steps", "--steps needs a value: default 200, with --reconstruct 100"),
         ("--style-layers", "--style-layers needs a value: such as relu1_1 relu2_1 relu3_1=2"),
         ("--style painting.jpg -o out.png other.jpg", "'other.jpg' belongs to no option"),
+        ("-o", "--output needs a value: file for one picture or clip (or frames/%05d.png), else a folder"),
+        ("--preview=x", "--preview takes no value"),
+        (f"--{'x' * 5000}", "there is no option '--xxx"),
     ],
 )
 def test_what_is_mistyped_is_told_with_the_nearest(capsys, flags, line):
@@ -187,9 +190,9 @@ FROM_ZERO = {
     "--content-weight",
 }
 FROM_ZERO |= {"--tv-weight", "--blend", "--seed", "--learning-rate", "--average"}
-UNBOUNDED = {"--start", "--end", "--style-weight", "--content-weight", "--tv-weight", "--blend"}
+UNBOUNDED = {"--style-weight", "--content-weight", "--tv-weight", "--blend"}
 UNBOUNDED |= {"--learning-rate"}
-FRACTIONS = {"--stroke-scale", "--fps", "--crf", *UNBOUNDED}
+FRACTIONS = {"--stroke-scale", "--fps", "--crf", "--start", "--end", *UNBOUNDED}
 WORDS = {"inputs", "--output", "--checkpoint", "--push-to-hub", "--export", "--codec", "--camera", "--style"}
 WORDS |= {"--mask", "--style-mask", "--init-checkpoint", "--animation", "--reconstruct", "--compare"}
 
@@ -337,6 +340,14 @@ def test_nothing_that_is_read_is_written_over(infer, capsys, photos, painting):
     ):
         assert "overwrite" in refused(capsys, infer, *flags)
     assert (contents(photos), painting.read_bytes()) == before
+
+
+def test_output_by_a_ring_of_links_is_told_in_one_line(infer, capsys):
+    Path("ring").symlink_to("ring")
+    assert "ring" in refused(capsys, infer, "-o", "ring/out.png")
+    frames = ["ring/%03d.png", "--checkpoint", "model.safetensors"]
+    assert "ring" in refused(capsys, main, frames)
+    assert "model.safetensors" in refused(capsys, main, [*CAMERA[:2], "--camera", "ring", "-o", "out.mp4"])
 
 
 def test_animation_of_several_pictures_is_refused(infer, capsys, photos):

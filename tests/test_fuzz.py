@@ -226,6 +226,8 @@ words = st.one_of(
 @given(argv=st.lists(words, max_size=6).map(lambda parts: [*itertools.chain(*parts)]))
 @example(argv=["photo.jpg", "--checkpoint", "starry_night", "--end=--"])
 @example(argv=["photo.jpg", "--style=--"])
+@example(argv=["photo.jpg", f"--{'x' * 5000}"])
+@example(argv=["photo.jpg", "--preview=x"])
 def test_flags_of_infer(argv):
     error = io.StringIO()
     try:

@@ -248,10 +248,18 @@ def test_unreadable_file_is_named(tmp_path, name):
         open_image(tmp_path / name)
 
 
+def test_who_gives_another_kind_is_told_what_can_be_read(tmp_path):
+    draw_picture(8, 8).save(tmp_path / "a.tga")
+    with pytest.raises(InputError, match=r"a\.tga is not a picture that can be read: JPEG, .*PNG, .* can$"):
+        open_image(tmp_path / "a.tga")
+
+
 def test_picture_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
     draw_picture(64, 64).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match=r"bomb\.png"):
+    with pytest.raises(
+        InputError, match=r"bomb\.png is too large: .* a JPEG, PNG, WebP or TIFF, stylize it by"
+    ):
         open_image(tmp_path / "bomb.png")
 
 

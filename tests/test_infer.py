@@ -2,6 +2,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from conftest import check_bad_one_among_good, contents, draw_picture, refused
 from PIL import Image
 
+from faststyle import strips
 from faststyle.checkpoint import save_model
 from faststyle.cli.infer import main
 from faststyle.images import open_image
@@ -250,6 +252,29 @@ def test_unknown_suffix_is_refused_before_any_work(infer, photos, capsys, name):
 def test_missing_input_is_refused_before_any_work(infer, photos, capsys):
     assert "nowhere.jpg" in refused(capsys, infer, photos, "nowhere.jpg", "-o", "out")
     assert not Path("out").exists()
+
+
+def test_names_are_told_as_they_are(infer, capsys):
+    assert "two  spaces.jpg" in refused(capsys, infer, "two  spaces.jpg")
+    assert "two\\nlines.jpg" in refused(capsys, infer, "two\nlines.jpg")
+
+
+def test_report_goes_beside_links_but_not_through_them(infer, photos, painting, capsys, monkeypatch):
+    found = SimpleNamespace(summary=list, comparisons=[], skipped=[])
+    monkeypatch.setattr("faststyle.compare.compare", lambda *_, **__: found)
+    Path("venv").symlink_to(photos)
+    flags = [photos / "cat.png", "--style", painting, "--compare", "."]
+    infer(*flags)
+    Path("curves.csv").symlink_to(photos / "cat.png")
+    assert "curves.csv is a link" in refused(capsys, infer, *flags)
+
+
+def test_long_name_is_written_in_strips(photos, tmp_path):
+    pytest.importorskip("pyvips")
+    target = tmp_path / f"{'x' * 246}.png"
+    with strips.stylized(photos / "cat.png", target) as (photo, out):
+        out[:] = photo
+    assert difference(target, photos / "cat.png") == 0
 
 
 def test_folder_without_pictures_is_refused(infer, capsys):

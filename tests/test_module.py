@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -284,6 +285,21 @@ def test_the_temporal_term_is_what_changes_when_a_photo_moves(random_vgg, painti
     assert torch.allclose(terms["total"], without["total"] + 3 * terms["temporal"], rtol=1e-3)
     assert torch.equal(steady.losses(photos(), first=5)["temporal"], terms["temporal"])
     assert not torch.equal(steady.losses(photos(), first=6)["temporal"], terms["temporal"])
+
+
+def test_each_draws_motion_follows_from_the_runs_seed(module, monkeypatch):
+    """Of the second batch of the fourth step, for the second of three processes."""
+    seeds = []
+    monkeypatch.setattr(StyleTransfer, "global_step", 3)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    monkeypatch.setattr(module, "log_dict", lambda _: None)
+    monkeypatch.setattr(module, "losses", lambda *_, first: seeds.append(first) or {"total": 0})
+    settings = {"accumulate_grad_batches": 2, "world_size": 3, "global_rank": 1, "max_steps": 9}
+    for seed in (0, 40):
+        module._trainer = SimpleNamespace(**settings, datamodule=SimpleNamespace(seed=seed))
+        module.training_step(photos(), 1)
+    draw = (7 * 3 + 1) * 2
+    assert seeds == [draw, 40 + draw]
 
 
 def test_training_for_steadiness_lowers_the_temporal_term(random_vgg, painting):

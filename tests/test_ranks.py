@@ -1,7 +1,6 @@
 """Training by several processes, on the CPU by gloo, started as people start them."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from conftest import draw_picture, refused, write_parquet
 from trainer_process import use_float64
 
 from faststyle.checkpoint import load_model
+from faststyle.cli import train as command
 from faststyle.errors import InputError
 from faststyle.module import StyleTransfer
 
@@ -37,13 +37,14 @@ def environment(**more: object) -> dict[str, str]:
 
 @pytest.fixture
 def start(train_flags):
-    """Start a run in processes of its own; what they print comes together."""
+    """Start runs, one after another, in processes of their own; what they print comes together."""
     started = []
 
-    def start(*more: str, by: tuple[str, ...] = (), **variables: object) -> subprocess.Popen:
-        flags = [*train_flags, "--trainer.enable_progress_bar=false", *more]
+    def start(*runs: list[str], by: tuple[str, ...] = (), **variables: object) -> subprocess.Popen:
+        flags = [*train_flags, "--trainer.enable_progress_bar=false"]
+        words = [word for more in runs for word in (*flags, *more, "then")]
         process = subprocess.Popen(
-            [sys.executable, *by, str(PROCESS), *flags],
+            [sys.executable, *by, str(PROCESS), *words],
             env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -70,18 +71,16 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def srun(start, *flags: str, **variables: object) -> list[str]:
+def srun(start, *runs: list[str]) -> list[str]:
     """Two tasks with the environment that srun gives them."""
     job = {"NTASKS": 2, "NTASKS_PER_NODE": 2, "NNODES": 1, "NODEID": 0, "STEP_NUM_TASKS": 2, "JOB_ID": 8}
     job |= {"JOB_NAME": "train", "NODELIST": "localhost"}
     job = {f"SLURM_{key}": value for key, value in job.items()}
+    port = free_port()
     tasks = [
-        start(*flags, SLURM_PROCID=rank, SLURM_LOCALID=rank, MASTER_PORT=port, **job, **variables)
-        for port in [free_port()]
-        for rank in range(2)
+        start(*runs, SLURM_PROCID=rank, SLURM_LOCALID=rank, MASTER_PORT=port, **job) for rank in range(2)
     ]
-    status = 128 + signal.SIGTERM if "STOP_AT" in variables else 0
-    return [ended(task, status) for task in tasks]
+    return [ended(task) for task in tasks]
 
 
 def weights(run: str) -> dict[str, torch.Tensor]:
@@ -118,18 +117,15 @@ def test_two_processes_that_accumulate_give_the_weights_of_one_with_the_whole_ba
     train, start, monkeypatch, capfd
 ):
     steady = "--model.temporal_weight=5"
+    accumulated = ["--data.batch_size=1", "--trainer.devices=2", "--trainer.accumulate_grad_batches=2"]
     ranks = start(
-        "--name=ranks",
-        "--data.batch_size=1",
-        "--trainer.max_steps=20",
-        "--trainer.devices=2",
-        "--trainer.accumulate_grad_batches=2",
-        steady,
-        DOUBLE=1,
+        ["DOUBLE=1", "--name=ranks", *accumulated, "--trainer.max_steps=20", steady],
+        ["NAN_AT=1", "--name=spoiled", *accumulated],
+        ["TWICE_AT=2", "EVERY=1", "--name=twice", *accumulated],
     )
     use_float64(monkeypatch.setattr)
     train("--name=one", *FOUR, steady)
-    printed = ended(ranks)
+    printed = ended(ranks, status=143)
     # In float64 nothing but float32's rounding of the pictures is left; another seed gives 0.7.
     assert apart("one", "ranks") < 1e-7
     assert "2 devices × 1 photo × 2 accumulated: 4 photos a step, learning rate 0.002 as given" in printed
@@ -138,17 +134,24 @@ def test_two_processes_that_accumulate_give_the_weights_of_one_with_the_whole_ba
     assert together == [alone.replace("one", "ranks")]  # the figures of validation too
     card = load_model("runs/ranks/ranks.safetensors")[1]["data"]
     assert [card[key] for key in ("devices", "nodes", "accumulate", "global_batch")] == [2, 1, 2, 4]
+    # A loss of the second process alone was not a number: both skipped the step.
+    card = load_model("runs/spoiled/spoiled.safetensors")[1]
+    assert card["skipped_steps"] == 1 and card["steps"] == 3
+    assert printed.count("skipped: step 1, whose gradients are not numbers") == 1
+    # The first process alone was told to stop, twice: the other one did not wait for it.
+    assert "stopped: python train.py --resume --output runs/twice goes on from step 2" in printed
+    assert "Traceback" not in printed
 
 
 def test_run_with_a_killed_process_ends_and_goes_on_exactly(train, start):
-    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}")
-    ended(start("--name=whole", *TWO_BY_TWO, by=torchrun))
-    printed = ended(start("--name=parts", *TWO_BY_TWO, EVERY=10, DIE_AT=13), status=2)
+    killed = ["DIE_AT=13", "EVERY=10", "--name=parts", *TWO_BY_TWO]
+    printed = ended(start(["--name=whole", *TWO_BY_TWO], killed), status=2)
     assert "Traceback" not in printed
     (line,) = (line for line in printed.splitlines() if line.startswith("error: "))
     assert "was killed" in line and "--resume --output runs/parts goes on from step 10" in line
     assert load_model("runs/parts/last.ckpt")
-    printed = ended(start("--resume", "--name=parts", *TWO_BY_TWO))
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}")
+    printed = ended(start(["--resume", "--name=parts", *TWO_BY_TWO], by=torchrun))
     assert printed.count("trained parts: 20 steps") == 1
     assert same("whole", "parts")
     assert sorted(path.name for path in Path("runs/parts/logs").iterdir()) == ["start_0", "start_1"]
@@ -166,15 +169,16 @@ def test_streamed_run_by_srun_that_is_stopped_goes_on_exactly(start):
     for i in range(3):  # of which 26 are trained on, and 36 are drawn
         Path("set").mkdir(exist_ok=True)
         write_parquet(Path(f"set/{i}.parquet"), 14, first=14 * i)
-    whole = start("--name=whole", *STREAMED)
-    # Stopped after nine batches of each process, whose workers have so given five and four.
-    printed = srun(start, "--name=parts", *STREAMED, STOP_AT=2)
-    assert ["stopped: python train.py --resume" in one for one in printed] == [True, False]
-    assert load_model("runs/parts/last.ckpt") and not Path("runs/parts/sample.jpg").exists()
-    first, second = srun(start, "--resume", "--name=parts", *STREAMED)
+    # Stopped after nine batches of each process, whose workers have so given five and four. The signal is
+    # SLURM's own, and comes to the second process alone.
+    parts = ["--name=parts", *STREAMED]
+    first, second = srun(start, ["--name=whole", *STREAMED], ["STOP_AT=2", *parts], ["--resume", *parts])
+    assert "3 files for 2 processes: each reads them all and keeps a photo in 2" in first
+    assert "stopped: python train.py --resume --output runs/parts goes on from step 3" in first
+    assert "run 2 ended with 143" in first and "run 2 ended with 138" in second
+    assert "stopping" not in second and "stopped" not in second
     assert "trained parts: 6 steps" in first and "trained" not in second
-    printed = ended(whole)
-    assert "3 files for 2 processes: each reads them all and keeps a photo in 2" in printed
+    assert not list(Path("runs/parts").glob("hpc_ckpt*"))
     assert same("whole", "parts")
 
 
@@ -183,7 +187,22 @@ def test_another_number_of_processes_than_were_started_is_refused(train, monkeyp
     assert "--trainer.devices" in refused(capsys, train)
     monkeypatch.delenv("WORLD_SIZE")
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "1")
+    monkeypatch.setenv("SLURM_NODEID", "0")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
     assert "processes that were started: 8" in refused(capsys, train)
+    # Two tasks on two nodes, which here are said to be two devices of one.
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert "--ntasks-per-node=1" in refused(capsys, train, "--trainer.devices=2")
+    # In a shell that srun opened Lightning starts the processes itself.
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    with pytest.raises(SystemExit, match="7"):
+        monkeypatch.setattr(command, "go", lambda cli: sys.exit(cli.trainer.world_size + 5))
+        train("--trainer.devices=2")
 
 
 def test_run_that_one_of_the_machines_does_not_have_is_named(train, capsys):

@@ -1,20 +1,25 @@
 import errno
+import itertools
 import multiprocessing
 import os
+import pty
 import resource
 import shutil
 import signal
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import contents, draw_picture, refused
+from conftest import contents, draw_picture, random_weights, refused
 from PIL import Image
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from benchmarks import survival, training_memory
-from faststyle import callbacks
+from faststyle import saving, vgg
 from faststyle.checkpoint import load_model
 from faststyle.cli import train as command
 from faststyle.cli.train import main
@@ -100,6 +105,45 @@ def test_difference_sees_one_bit():
     assert survival.difference(torch.zeros(2), torch.tensor([0, float("nan")])) == float("inf")
 
 
+def test_run_that_is_through_before_its_kill_is_compared_too(tmp_path, monkeypatch):
+    class Process:
+        exitcode = 0
+
+        def __init__(self, alive: bool):
+            self.alive = alive
+
+        def is_alive(self) -> bool:
+            return self.alive
+
+        def kill(self) -> None:
+            self.alive = False
+
+        def join(self) -> None:
+            pass
+
+    alive = iter([False, False, True, False])  # the first of all is never killed
+
+    def start(*_) -> Process:
+        (tmp_path / "killed").mkdir(exist_ok=True)
+        return Process(next(alive))
+
+    differences, names = iter([0.5, 0.0]), map(str, itertools.count())
+    monkeypatch.setattr(survival, "start", start)
+    monkeypatch.setattr(survival, "compare", lambda *_: next(differences))
+    monkeypatch.setattr(survival, "being_written", lambda _: {next(names)})
+    result = survival.survive(1, 6, 0, tmp_path, [])
+    assert result == survival.Result(kills=1, runs=2, writing=1, unreadable=0, difference=0.5)
+
+
+def test_state_whose_optimizer_is_damaged_is_unreadable(train):
+    train("--trainer.max_steps=1")
+    assert survival.unreadable(RUN) == 0
+    whole = state()
+    del whole["optimizer_states"], whole["global_step"]
+    torch.save(whole, RUN / "last.ckpt")
+    assert survival.unreadable(RUN) == 1
+
+
 def test_run_killed_before_its_first_state_starts_again_by_the_same_command(train, capsys):
     train("--trainer.max_steps=1")
     for path in ("last.ckpt", "painting.safetensors", "sample.jpg"):
@@ -131,10 +175,10 @@ def test_resumed_run_that_is_done_says_so(train, capsys):
     train()
     before = contents(RUN)
     capsys.readouterr()
-    main(["--resume", "--output", str(RUN)])
+    main(["--resume", "--output", str(RUN), "--data.size=96"])
     assert "trained already, by 3 steps" in capsys.readouterr().out
     after = contents(RUN)
-    for name in ("last.ckpt", "painting.safetensors", "sample.jpg"):
+    for name in ("last.ckpt", "painting.safetensors", "sample.jpg", "config.yaml"):
         assert after[name] == before[name]
 
 
@@ -150,14 +194,15 @@ def test_run_killed_before_its_sample_gets_it_by_resume(train, capsys):
 # Told to stop
 
 
-@pytest.mark.parametrize("number", callbacks.SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", saving.SIGNALS, ids=lambda number: number.name)
 def test_signal_saves_the_state_at_the_end_of_the_step(train, monkeypatch, capsys, number):
+    before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         at_step(patch, 2, lambda: os.kill(os.getpid(), number))
         code, line = ended(capsys, train, *SIX)
     assert code == 128 + number
     assert line.startswith("stopped: python train.py --resume") and "goes on from step 3" in line
-    assert signal.getsignal(number) != callbacks.Checkpoints.receive
+    assert signal.getsignal(number) == before
     if number == signal.SIGTERM:
         assert same_end(train)
 
@@ -199,6 +244,67 @@ def test_stop_after_the_last_step_leaves_the_rest_to_resume(train, monkeypatch, 
     assert code == 130 and "goes on from step 3" in line
     main(["--resume", "--output", str(RUN)])
     assert (RUN / "sample.jpg").exists()
+
+
+def test_stop_in_the_validation_after_the_last_step_is_heeded(train, monkeypatch, capsys):
+    validation_step = StyleTransfer.validation_step
+
+    def stopping(self, *args):
+        if self.trainer.state.fn == "fit":  # and not the one that judges the model
+            os.kill(os.getpid(), signal.SIGINT)
+        return validation_step(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StyleTransfer, "validation_step", stopping)
+        code, line = ended(capsys, train, "--trainer.val_check_interval=3", "--data.batch_size=4")
+    assert code == 130 and "goes on from step 3" in line
+    assert not (RUN / "sample.jpg").exists()
+    main(["--resume", "--output", str(RUN)])
+    assert (RUN / "sample.jpg").exists()
+
+
+def train_in_terminals(flags: list[str]) -> None:
+    """Train in two terminals: in step 2 one is closed, and all processes of the other get SIGTERM."""
+    vgg.NETWORKS["random"] = vgg.Network(vgg.VGG19_BLOCKS, (0.5,) * 3, (0.25,) * 3, random_weights)
+    torch.set_num_threads(1)
+    training_step, (told, tell) = StyleTransfer.training_step, os.pipe()
+
+    def waiting(self, *args):
+        if self.global_step == 2:
+            os.write(tell, b"2")
+            while not self.trainer.checkpoint_callbacks[-1].signal:
+                time.sleep(0.01)
+        return training_step(self, *args)
+
+    StyleTransfer.training_step = waiting
+    children = []
+    for name in ("closed", "painting"):
+        child, terminal = pty.fork()
+        if child == 0:
+            main([*flags, "--name", name, "--data.workers=1"])
+            os._exit(0)
+        children.append((child, terminal))
+    for _ in children:
+        os.read(told, 1)
+    (closed, terminal), (child, other) = children
+    os.close(terminal)
+    os.killpg(child, signal.SIGTERM)
+    with suppress(OSError), Path("said.txt").open("wb") as file:
+        while said := os.read(other, 4096):
+            file.write(said)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in (closed, child)]
+    sys.exit(0 if statuses == [129, 143] else str(statuses))
+
+
+def test_signal_to_a_terminal_or_to_all_of_its_processes_loses_nothing(train, train_flags):
+    process = survival.PROCESSES.Process(target=train_in_terminals, args=([*train_flags, *SIX],))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert state()["global_step"] == state(Path("runs/closed"))["global_step"] == 3
+    said = Path("said.txt").read_text()
+    assert "goes on from step 3" in said and "Traceback" not in said
+    assert same_end(train)
 
 
 # Errors in the middle of a step
@@ -288,7 +394,7 @@ def test_disk_that_fills_up_elsewhere_is_told_in_a_line(train, monkeypatch, caps
 
     with monkeypatch.context() as patch:
         if what == "painting.safetensors":
-            at_step(patch, 3, lambda: patch.setattr(callbacks, "save_model", full))
+            at_step(patch, 3, lambda: patch.setattr(saving, "save_model", full))
         elif what == "metrics.csv":
             at_step(patch, 3, lambda: patch.setattr(command.CSVLogger, "log_metrics", full))
         elif what == "tensorboard":  # whose thread meets it
@@ -366,6 +472,17 @@ def test_worker_that_is_stopped_beside_the_run_does_not_hurt_its_last_step(train
     assert same_end(train)
 
 
+def test_worker_hears_of_no_closed_terminal(train, monkeypatch):
+    def close():
+        for process in multiprocessing.active_children():
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+                os.kill(process.pid, number)
+
+    at_step(monkeypatch, 2, close)
+    train(*SIX, "--data.workers=1")
+    assert state()["global_step"] == 6
+
+
 def test_photo_that_vanishes_is_replaced_named_and_counted(
     train, monkeypatch, photos, tmp_path, caplog, capsys
 ):
@@ -376,7 +493,7 @@ def test_photo_that_vanishes_is_replaced_named_and_counted(
     at_step(monkeypatch, 1, lambda: gone.unlink(missing_ok=True))
     train("--content", str(tmp_path / "fleeting"), "--trainer.max_steps=6")
     assert sum("cat.png" in record.getMessage() for record in caplog.records) == 1
-    assert "skipped: 1 pictures" in capsys.readouterr().out
+    assert "skipped: 1 picture that" in capsys.readouterr().out
     assert state()["global_step"] == 6
 
 

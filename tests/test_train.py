@@ -247,6 +247,13 @@ def test_each_start_has_its_own_log(train):
     assert steps == [[0, 1], [2, 3]]
 
 
+def test_validation_comes_by_steps_when_batches_are_accumulated(train):
+    train("--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.accumulate_grad_batches=2")
+    rows = csv.DictReader((RUN / "logs/start_0/metrics.csv").open())
+    # Logged by the step before, once more at the end.
+    assert [int(row["step"]) for row in rows if row["validation/total"]] == [1, 3, 4]
+
+
 def test_finished_run_can_go_on_for_longer(train):
     train("--trainer.max_steps=2")
     train("--resume", "--trainer.max_steps=4")
@@ -381,12 +388,18 @@ def test_config_that_is_no_yaml_is_refused(train, capsys):
     assert refused(capsys, train, "--config", "mine.yaml")
 
 
-def test_bad_pictures_are_named_and_training_goes_on(train, photos, caplog):
+def test_bad_pictures_are_named_and_counted_and_training_goes_on(train, photos, caplog, capsys):
     for i in range(3):
         (photos / f"corrupt{i}.jpg").write_bytes(b"not a picture")
     train("--trainer.max_steps=6")
     for i in range(3):
         assert sum(f"corrupt{i}.jpg" in record.getMessage() for record in caplog.records) == 1
+    # Those of the start before count, whose photos this one does not see.
+    for path in photos.glob("corrupt*"):
+        path.write_bytes((photos / "beach.jpg").read_bytes())
+    capsys.readouterr()
+    train("--resume", "--trainer.max_steps=7")
+    assert "skipped: 3 pictures that could not be used" in capsys.readouterr().out
 
 
 def test_training_photos_that_are_all_bad_end_the_run_in_one_line(train, tmp_path, capsys):

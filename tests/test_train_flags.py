@@ -38,7 +38,8 @@ FLAGS |= {"trainer.benchmark", "trainer.inference_mode", "trainer.use_distribute
 FLAGS |= {"trainer.detect_anomaly", "trainer.sync_batchnorm", "trainer.enable_autolog_hparams"}
 # Zero and the like, which leave a refused option as it is.
 UNSET = {"fast_dev_run", "overfit_batches", "max_epochs", "min_epochs", "check_val_every_n_epoch"}
-UNSET = {f"trainer.{name}" for name in UNSET | {"limit_train_batches", "reload_dataloaders_every_n_epochs"}}
+UNSET |= {"limit_train_batches", "limit_test_batches", "limit_predict_batches"}
+UNSET = {f"trainer.{name}" for name in UNSET | {"reload_dataloaders_every_n_epochs"}}
 
 
 def makes_sense(key: str) -> set[str]:
@@ -143,7 +144,8 @@ def test_the_options_of_the_shipped_runs_are_taken(parser):
         ("--xyz", "there is no option '--xyz': python train.py --help lists every option"),
         ("picture.jpg", "there is no option 'picture.jpg': python train.py --help lists every option"),
         ("--style", "--style needs a value: one or more paintings' files, or mosaic (in a config a list"),
-        ("--resume=3", "--resume must be true or false, not '3'"),
+        ("--resume=true", "--resume must be given without a value, not 'true'"),
+        ("--resume=3", "--resume must be given without a value, not '3'"),
         ("--model.style a.jpg", "--model.style is given as --style"),
         ("--model.init a.ckpt", "--model.init is given as --init"),
         ("--data.seed 3", "--data.seed is given as --seed_everything"),
@@ -155,6 +157,8 @@ def test_the_options_of_the_shipped_runs_are_taken(parser):
         ("--config", "--config needs a value: a YAML file of options"),
         ("--resume --name", "--name needs a value: a plain name, such as starry"),
         ("--config=", "--config '' must be a YAML file of options"),
+        ("--trainer.use_distributed_sampler=false", "must be true: each device has photos of its own alrea"),
+        ("--trainer.limit_test_batches=2", "cannot be used here, leave it out: held-out photos are for v"),
     ],
 )  # fmt: skip
 def test_what_is_mistyped_is_told_in_one_line(train_flags, capsys, flags, line):
@@ -173,6 +177,7 @@ CONFIGS = {
     "unknown": (b"trainer:\n  max_stepz: 3", "no option '--trainer.max_stepz': did you mean"),
     "value": (b"trainer:\n  max_steps: many", "--trainer.max_steps must be a whole number from 1"),
     "nan": (b"model:\n  learning_rate: .nan", "--model.learning_rate must be a number of 0 or more, not nan"),
+    "resume": (b"resume: true", "--config 'it.yaml' must not say resume: add --resume to the command"),
     "scalar": (b"model: 5", "--model must be a group of options, not 5"),
     "style": (b"style: 5", "--style must be one or more paintings' files"),
     "nul": (b'name: "a\\0b"', "--name must be a plain name, such as starry, not 'a\\x00b'"),

@@ -5,22 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from faststyle.errors import InputError, one_line
+from faststyle.errors import InputError, one_line, said
 
 
 def fail(message: str) -> NoReturn:
     """End with one line on stderr and exit status 2."""
-    print(f"error: {one_line(' '.join(message.split()))}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
-
-
-def said(error: InputError | OSError) -> str:
-    """What an error says; from a worker process it comes with that process's traceback before it."""
-    if isinstance(error, InputError):
-        return str(error).rpartition("faststyle.errors.InputError: ")[2]
-    if error.filename:
-        return f"{error.strerror or error}: {error.filename}"
-    return error.strerror or (str(error).splitlines() or [type(error).__name__])[-1]
 
 
 @contextmanager

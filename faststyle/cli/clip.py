@@ -15,6 +15,7 @@ from faststyle.cli.jobs import Job
 from faststyle.errors import InputError, one_line
 from faststyle.images import check_place
 from faststyle.pipeline import ahead
+from faststyle.places import real
 from faststyle.styles import for_clips
 from faststyle.video.clips import Clip
 from faststyle.video.decoding import import_av
@@ -181,7 +182,7 @@ def stylize_camera(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     target: Path | None = arguments.output
     if target is not None:
-        if Path(arguments.camera).resolve() == target.resolve():
+        if real(Path(arguments.camera)) == real(target):
             raise InputError(f"{target} would overwrite an input: give another -o")
         check_recording(target, *codec_of(arguments))
         check_place(target)

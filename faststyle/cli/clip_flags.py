@@ -3,7 +3,7 @@
 import argparse
 import re
 
-from faststyle.cli.parser import number, text
+from faststyle.cli.parser import MOST, number, text
 
 CLIPS = {"start", "end", "fps", "codec", "crf", "motion_blend"}
 CAMERA = {"camera", "preview", "codec", "crf", "motion_blend", "max_size", "strength", "engine"}
@@ -14,9 +14,11 @@ TIME = re.compile(r"\d+(\.\d*)?|(\d+:)?\d+:[0-5]?\d(\.\d*)?")
 
 def seconds(text: str) -> float:
     """90, 1:30 or 0:01:30, each with a fraction or without, as an argparse type."""
-    if not TIME.fullmatch(text):
+    parts = reversed(text.split(":")) if TIME.fullmatch(text) else ["nan"]
+    found = sum(float(part) * 60**power for power, part in enumerate(parts))
+    if not found <= MOST:
         raise argparse.ArgumentTypeError(f"must be a time such as 90, 1:30 or 0:01:30, not {text!r}")
-    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
+    return found
 
 
 def add_clip_flags(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -11,31 +10,12 @@ from typing import TYPE_CHECKING
 
 from faststyle.cli import processes
 from faststyle.cli.jobs import suffix
+from faststyle.cli.pictures import DEFAULTS, load, option, read_photo, stylize_file, stylize_photo
 from faststyle.errors import InputError, one_line
+from faststyle.places import real
 
 if TYPE_CHECKING:
     from faststyle.share import Item
-
-# What the results depend on beside the model, where it is not typed.
-DEFAULTS = {"strength": 1.0, "stroke_scale": 1.0, "max_size": None, "tile": None, "engine": "auto"}
-
-
-def files(folder: str, below: str = "") -> Iterator[str]:
-    """The files' places below a folder, hidden ones left out; one folder's names in memory at a time."""
-    try:
-        with os.scandir(os.path.join(folder, below)) as found:  # noqa: PTH118
-            entries = [(entry.name, entry.is_dir(follow_symlinks=False), entry.is_file()) for entry in found]
-    except FileNotFoundError:  # it was there when its parent was listed
-        if not below:
-            raise
-        return
-    for name, is_folder, is_file in entries:
-        if name.startswith("."):
-            continue
-        if is_folder:
-            yield from files(folder, f"{below}{name}/")
-        elif is_file:
-            yield below + name
 
 
 def check(inputs: list[Path], out: Path) -> None:
@@ -52,7 +32,7 @@ def check(inputs: list[Path], out: Path) -> None:
     for path in inputs:
         if not path.exists():
             raise InputError(f"there is no file or folder {path}")
-        if path.is_dir() and (path.resolve() == out.resolve() or path.resolve() in out.resolve().parents):
+        if path.is_dir() and real(out).is_relative_to(real(path)):
             raise InputError(f"-o {out} lies in {path}, and would be read as input: give another -o")
         if not path.is_dir() and is_clip(path):
             raise InputError(f"{path} is a clip, and --devices is for pictures: leave --devices out")
@@ -64,22 +44,23 @@ def find(inputs: list[Path], out: Path, rank: int, of: int) -> list["Item"]:
     Raises:
         InputError: there are no pictures, or two would be written to one place, or to an input's.
     """
-    from faststyle.images import READABLE
+    from faststyle.images import READABLE, files
     from faststyle.share import Item, rank_of
     from faststyle.video.opening import SUFFIXES
 
     found, items, clips = 0, [], 0
     for path in inputs:
-        names = files(str(path)) if path.is_dir() else iter([path.name])
+        folder = path.is_dir()
+        names = files(str(path)) if folder else iter([path.name])
         for name in names:
             kind = os.path.splitext(name)[1].lower()  # noqa: PTH122
             clips += kind in SUFFIXES
-            if kind not in READABLE:
+            if folder and kind not in READABLE:
                 continue
             found += 1
             target = str(Path(name).with_suffix(suffix(Path(name), False)))
             if rank_of(target, of) == rank:
-                source = os.path.join(path, name) if path.is_dir() else str(path)  # noqa: PTH118
+                source = os.path.join(path, name) if folder else str(path)  # noqa: PTH118
                 items.append(Item(source, target))
     if not found:
         raise InputError(f"there are no pictures in {', '.join(map(str, inputs))}")
@@ -97,11 +78,11 @@ def find(inputs: list[Path], out: Path, rank: int, of: int) -> list["Item"]:
 
 def check_overwritten(inputs: list[Path], out: Path, items: list["Item"]) -> None:
     """Refuse results in the inputs' own places."""
-    home = out.resolve()
+    home = real(out)
     for path in inputs:
-        if home not in path.resolve().parents:
+        if home not in real(path).parents:
             continue
-        place = path.resolve().relative_to(home).as_posix()
+        place = real(path).relative_to(home).as_posix()
         for item in items:
             if item.name == place or (path.is_dir() and item.name.startswith(f"{place}/")):
                 raise InputError(f"{out / item.name} would overwrite an input: give another -o")
@@ -116,8 +97,6 @@ def stylize_collection(arguments: argparse.Namespace, argv: list[str]) -> int:
         except KeyboardInterrupt:
             print("stopped: the same command goes on with what is left", file=sys.stderr)
             sys.exit(130)
-    from faststyle import __version__
-    from faststyle.cli.infer import load, read_photo, stylize_file, stylize_photo
     from faststyle.collection import Collection, Way, stylize_share
     from faststyle.device import keep_freed_memory
     from faststyle.images import check_place, save_image
@@ -136,9 +115,9 @@ def stylize_collection(arguments: argparse.Namespace, argv: list[str]) -> int:
     def load_on(device: str):
         return load(arguments.checkpoint, argparse.Namespace(**{**vars(arguments), "device": device}))
 
-    flags = {name: getattr(arguments, name, value) for name, value in DEFAULTS.items()}
+    flags = {name: option(arguments, name) for name in DEFAULTS}
     flags |= {name: getattr(arguments, name) for name in ("preserve_color", "precision", "quality")}
-    collection = Collection(partial(find, arguments.inputs, out), out, load_on, way, flags, __version__)
+    collection = Collection(partial(find, arguments.inputs, out), out, load_on, way, flags)
     totals = stylize_share(collection, arguments.device, devices, nodes)
     if collection.global_rank == 0:
         print(f"engine: {collection.stylizer}", file=sys.stderr)

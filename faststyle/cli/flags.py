@@ -24,6 +24,7 @@ EPILOG = """examples:
 
 ENGINES = ["auto", "torch", "compile", "openvino", "onnx"]  # a test compares them with the room's
 DEVICE = value("auto, cpu, cuda, cuda:1, mps or the like", str, re.compile(r"[a-z]+(:\d{1,3})?").fullmatch)
+MOST_RANKS = 1024  # processes of a machine, and machines
 
 
 class Usual(int):
@@ -132,12 +133,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--devices",
-        type=whole(1),
+        type=whole(1, MOST_RANKS),
         metavar="N",
         help="for a large collection: so many processes, each with a GPU (or with its part of the CPU: "
         "--device cpu); -o names a folder, and the same command goes on with a run that was ended",
     )
-    add("--num-nodes", type=whole(1), metavar="N", help="of --devices: machines (default 1)")
+    add("--num-nodes", type=whole(1, MOST_RANKS), metavar="N", help="of --devices: machines (default 1)")
     add(
         "--push-to-hub",
         type=text("a repo of the Hub, USER/REPO"),

@@ -3,85 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from faststyle.cli import one_line_errors, said
+from faststyle.cli import one_line_errors
 from faststyle.cli.flags import parse
 from faststyle.cli.jobs import Job, check_kinds, find_clips, inside, pictures_in, plan
-from faststyle.errors import InputError, one_line
+from faststyle.cli.pictures import load, stylize_one
+from faststyle.errors import InputError, one_line, said
 
 # torch and the rooms on it are imported when there is work: --help answers at once.
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from faststyle.sheet import AllStyles
-    from faststyle.stylizer import Stylizer
-
-
-def stylize_one(
-    stylize: "Stylizer | AllStyles", source: Path, target: Path, arguments: argparse.Namespace
-) -> None:
-    """Stylize one picture: whole, by tiles, or by tiles from file to file."""
-    from faststyle.images import open_image, save_image
-    from faststyle.stylizer import Stylizer
-
-    if not isinstance(stylize, Stylizer):
-        scale = getattr(arguments, "stroke_scale", 1.0)
-        picture = stylize(open_image(source), *look(arguments), max_size_of(arguments), stroke_scale=scale)
-    elif (photo := read_photo(source, arguments)) is not None:
-        picture = stylize_photo(stylize, photo, arguments)
-    else:
-        return stylize_file(stylize, source, target, arguments)
-    save_image(picture, target, arguments.quality)
-
-
-def look(arguments: argparse.Namespace) -> tuple[float, bool]:
-    return getattr(arguments, "strength", 1.0), arguments.preserve_color
-
-
-def max_size_of(arguments: argparse.Namespace) -> int | None:
-    return getattr(arguments, "max_size", None)
-
-
-def read_photo(source: Path, arguments: argparse.Namespace) -> "Image | None":
-    """The picture, no larger than it shall be; None where it goes from file to file."""
-    from faststyle import strips
-    from faststyle.images import fit, open_image
-
-    alone = max_size_of(arguments) is None and getattr(arguments, "stroke_scale", 1.0) == 1
-    if alone and strips.pixels_of(source) >= strips.LEAST:
-        return None
-    return fit(open_image(source), max_size_of(arguments))
-
-
-def stylize_photo(stylize: "Stylizer", photo: "Image", arguments: argparse.Namespace) -> "Image":
-    """Stylize what was read, whole or by tiles."""
-    scale = getattr(arguments, "stroke_scale", 1.0)
-    tile = getattr(arguments, "tile", None)
-    tile = tile or say_tile(stylize, *(round(side / scale) for side in photo.size))
-    return stylize(photo, *look(arguments), tile=tile, stroke_scale=scale)
-
-
-def stylize_file(stylize: "Stylizer", source: Path, target: Path, arguments: argparse.Namespace) -> None:
-    """Stylize a picture by tiles, from file to file."""
-    from faststyle import strips
-    from faststyle.tiles import TILE
-
-    with strips.stylized(source, target, arguments.quality) as (photo, out):
-        height, width, _ = photo.shape
-        tile = getattr(arguments, "tile", None) or say_tile(stylize, width, height) or TILE
-        stylize.stylize_pixels(photo[..., :3], out[..., :3], *look(arguments), tile)
-
-
-def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
-    """The tile that a picture of this size needs, said on stderr; None where it fits into memory."""
-    tile = stylize.tile_for(width, height)
-    if tile:
-        print(
-            f"{width}x{height} pixels are too many to stylize whole: in tiles of {tile}",
-            file=sys.stderr,
-        )
-    return tile
 
 
 class Done(NamedTuple):
@@ -89,17 +19,6 @@ class Done(NamedTuple):
 
     written: int
     failures: int
-
-
-def load(name: str, arguments: argparse.Namespace) -> "Stylizer | AllStyles":
-    machine = arguments.device, arguments.precision, getattr(arguments, "engine", "auto")
-    if name == "all":
-        from faststyle.sheet import AllStyles
-
-        return AllStyles(*machine)
-    from faststyle.stylizer import Stylizer
-
-    return Stylizer.load(name, *machine)
 
 
 def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
@@ -183,17 +102,18 @@ def stylize(arguments: argparse.Namespace) -> int:
 
 def set_side_by_side(arguments: argparse.Namespace) -> int:
     """Write the report on fast and slow, and say what it found; the number of photos that failed."""
-    from faststyle.compare import compare
+    from faststyle.compare import FILES, compare
     from faststyle.device import keep_freed_memory
     from faststyle.images import check_place
-    from faststyle.places import check_links
+    from faststyle.places import check_inside
 
     keep_freed_memory()
     photos: list[Path] = []
     for path in arguments.inputs:
         photos += pictures_in(path) if path.is_dir() else [path]
     check_place(arguments.compare / "report.html")
-    check_links(arguments.compare)
+    for name in FILES:
+        check_inside(arguments.compare / name, arguments.compare)
     options = {name: getattr(arguments, name) for name in ("sizes", "steps") if hasattr(arguments, name)}
     report = compare(
         photos,

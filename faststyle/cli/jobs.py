@@ -94,7 +94,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
             found = sorted({*find_images(path), *films} if clips else {*find_images(path)} - films)
             if not found:
                 raise InputError(f"there are no pictures{' or clips' * clips} in {path}")
-            folder = output or path.resolve().with_name(f"{path.resolve().name}_{model}")
+            folder = output or real(path).with_name(f"{real(path).name}_{model}")
             for file in found:
                 place = file.relative_to(path)
                 target = folder / place.with_suffix(suffix(place, file in films))
@@ -104,7 +104,7 @@ def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True
         elif path.exists() and not path.is_file():
             check_ordinary(path, str(path))
         elif output is None and not path.exists():  # frames: a folder of them beside theirs
-            folder = path.parent.resolve()
+            folder = real(path.parent)
             folder = folder.with_name(f"{folder.name}_{model}")
             jobs.append(Job(path, folder / f"{path.stem}{suffix(path, clip)}", clip))
         elif output is None:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,21 +16,23 @@ Type = Callable[[str], Any]
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        told = re.match(r"argument (?:-\w/)?(\S+): (must .+|expected .+)", message)
-        if told and told[2].startswith("must"):
-            message = f"{told[1]} {told[2]}"
+        told = re.match(r"argument (?:-\w/)?(\S+): (must|expected|ignored) (.+)", message)
+        if told and told[2] == "must":
+            message = f"{told[1]} must {told[3]}"
+        elif told and told[2] == "expected":
+            message = needs_value(self._option_string_actions[told[1]])
         elif told:
-            message = f"{told[1]} needs a value: {self._option_string_actions[told[1]].help}"
+            message = f"{told[1]} takes no value"
         fail(f"{message} ({self.prog} --help lists what there is)")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         arguments, unknown = self.parse_known_args(args, namespace)
         for action in self._actions:  # to argparse "--flag=--" is a flag with an empty list
             if action.nargs in (None, "+") and getattr(arguments, action.dest, None) == []:
-                self.error(f"{action.option_strings[-1]} needs a value: {action.help}")
+                self.error(needs_value(action))
         if not unknown:
             return arguments
-        if Path(unknown[0]).is_file():
+        if os.path.isfile(unknown[0]):  # noqa: PTH113 - Path's raises what is wrong with a long name
             self.error(f"{unknown[0]!r} is taken for an option: for the file write ./{unknown[0]}")
         typed = unknown[0].partition("=")[0]
         if not typed.startswith("-"):
@@ -37,6 +40,10 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(typed, self._option_string_actions, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         self.error(f"there is no option {typed!r}{hint}")
+
+
+def needs_value(action: argparse.Action) -> str:
+    return f"{action.option_strings[-1]} needs a value: {(action.help or '').replace('%%', '%')}"
 
 
 def value(what: str, read: Callable[[str], Any], fits: Callable[[Any], Any]) -> Type:

@@ -8,17 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-from faststyle.cli import said
-from faststyle.errors import InputError, one_line
+from faststyle.errors import InputError, one_line, said
 
 GRACE = 15.0  # seconds to write what was stylized; who takes longer is killed
 # Statuses of a rank: another one ended; all is done but what could not be read; it was asked to end.
 LOST, INCOMPLETE, STOPPED = 3, 4, 130
 PAUSE = 0.1
+MOST = 2  # ranks for each processor: each takes much memory
+# A rank as -m would start it, but that does not look for this package, or torch, where it is started.
+RANK = "import sys; sys.path = [path for path in sys.path if path]; "
+RANK += "from faststyle.cli.processes import main; main()"
 
 
 def are_started() -> bool:
@@ -59,11 +61,17 @@ def run(argv: list[str], devices: int, nodes: int) -> int:
         The exit status: 0, or 2 where pictures could not be read.
 
     Raises:
-        InputError: a rank was killed, or says what a person can mend; the others were ended then.
+        InputError: these are too many ranks; or one was killed, or says what a person can mend: the others
+            were ended then.
         KeyboardInterrupt: the command was asked to end; its ranks have written what was stylized.
     """
+    most = MOST * (os.cpu_count() or 1)
+    if devices > most:
+        raise InputError(
+            f"--devices {devices} is too many for this machine: give at most {most}, {MOST} a processor"
+        )
     variables = environment(devices, nodes)
-    command = [sys.executable, "-m", "faststyle.cli.processes", *argv]
+    command = [sys.executable, "-c", RANK, *argv]
     ranks: list[subprocess.Popen[str]] = []
     statuses: list[int | None] = [None]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -118,10 +126,8 @@ def end(ranks: list["subprocess.Popen[str]"]) -> None:
         signal.signal(number, handler)
 
 
-def end_with(parent: int) -> None:
-    """End this process when its parent has ended, however that was."""
-    while os.getppid() == parent:
-        time.sleep(PAUSE)
+def end_self() -> None:
+    """Ask this process to end, and end it where it takes too long."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os._exit(1)
@@ -129,14 +135,17 @@ def end_with(parent: int) -> None:
 
 def main() -> None:
     """One rank of ours: what it has to say it prints for its parent, who says it once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
+    parent, argv = os.getppid(), sys.argv[1:]
     from faststyle.cli.collection import stylize_collection
     from faststyle.cli.flags import parse
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    argv = sys.argv[1:]
+    arguments = parse(argv)
+    from faststyle.share import end_with
+
+    end_with(parent, end_self)
     try:
-        failures = stylize_collection(parse(argv), argv)
+        failures = stylize_collection(arguments, argv)
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     except (InputError, OSError) as error:
@@ -145,7 +154,3 @@ def main() -> None:
         print(one_line(said(error)))
         sys.exit(LOST if isinstance(error, PeerLost) else 2)
     sys.exit(INCOMPLETE if failures else 0)
-
-
-if __name__ == "__main__":
-    main()

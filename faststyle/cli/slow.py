@@ -15,7 +15,7 @@ from faststyle.errors import InputError, one_line
 from faststyle.images import check_output, check_place, open_image, save_image, to_image
 from faststyle.mosaic import open_style
 from faststyle.optimization import Optimization
-from faststyle.places import check_inside
+from faststyle.places import check_inside, real
 from faststyle.reconstruct import reconstruct
 
 # Flags that the library does not take by the same name, or not at all.
@@ -45,9 +45,9 @@ def check_overwriting(targets: list[Path], arguments: argparse.Namespace) -> Non
         InputError: a target is a photo, a painting or a mask.
     """
     masks = [*getattr(arguments, "mask", []), *getattr(arguments, "style_mask", [])]
-    read = {Path(path).resolve() for path in (*arguments.inputs, *arguments.style, *masks)}
+    read = {real(Path(path)) for path in (*arguments.inputs, *arguments.style, *masks)}
     for target in targets:
-        if target.resolve() in read:
+        if real(target) in read:
             raise InputError(f"{target} would overwrite an input: give another name")
 
 

@@ -17,26 +17,21 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from faststyle.callbacks import (
-    AtomicCheckpointIO,
-    Checkpoints,
-    InferenceFile,
-    NotANumberGuard,
-    Previews,
-)
+from faststyle.callbacks import NotANumberGuard, Previews
 from faststyle.checkpoint import load_model
 from faststyle.cli import one_line_errors
 from faststyle.cli.parser import Parser
 from faststyle.cli.train_flags import check
 from faststyle.cli.train_lines import check_files, explain
-from faststyle.cli.training import can_start_in, go, prepare_folder
-from faststyle.cli.training_ranks import check_processes, say_batch
+from faststyle.cli.training import can_start_in, go
+from faststyle.cli.training_ranks import check_processes
 from faststyle.data import ContentPhotos
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.errors import InputError
 from faststyle.hub import check_push
 from faststyle.module import StyleTransfer
-from faststyle.places import check_links
+from faststyle.places import check_links, cut
+from faststyle.saving import AtomicCheckpointIO, Checkpoints, InferenceFile
 
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
@@ -158,6 +153,8 @@ class TrainCLI(LightningCLI):
         # VGG and the style's statistics never change: DDP would send them around at every step.
         StrategyRegistry.register("ddp", DDPStrategy, override=True, broadcast_buffers=False)
         kwargs["use_distributed_sampler"] = False  # Draws deals the photos to the devices
+        if config.val_check_interval is not None:  # counted in steps; Lightning counts batches
+            kwargs["val_check_interval"] = config.val_check_interval * config.accumulate_grad_batches
         kwargs["plugins"] = [*listed(config.plugins), AtomicCheckpointIO()]
         if config.logger is None:
             # A folder for each start, since a CSV log is written anew.
@@ -186,6 +183,8 @@ def run_folder(config: dict[str, Any]) -> tuple[str, Path]:
     name = config["name"] or output or Path(config["style"][0]).stem
     if Path(name).name != name:
         raise InputError(f"--name {name} must be a plain name, without a path: --output gives the folder")
+    if cut(name) != name:
+        raise InputError(f"--name {name} is too long for a file's name: give a shorter --name")
     return name, Path(config["output"] or Path("runs") / name)
 
 
@@ -203,7 +202,10 @@ def resumed_config(argv: list[str]) -> list[str]:
     flags.add_argument("--output", help="a folder for the run")
     flags.add_argument("--style", nargs="+", default=["mosaic"], help="one or more paintings' files")
     known, _ = flags.parse_known_args(argv)
-    config = run_folder(vars(known))[1] / "config.yaml"
+    folder = run_folder(vars(known))[1]
+    config = folder / "config.yaml"
+    if not config.exists() and (folder / "last.ckpt").exists():
+        raise InputError(f"there is no {config}, which has the settings of the run: bring it back to resume")
     return ["--config", str(config), *argv] if config.exists() else argv
 
 
@@ -250,7 +252,4 @@ def main(argv: list[str] | None = None) -> None:
         # Before anything is written: a missing picture or an empty folder ends here.
         cli.model.setup("fit")
         cli.datamodule.setup("fit")
-        if cli.trainer.is_global_zero:
-            prepare_folder(cli)
-            say_batch(cli.trainer, cli.datamodule.batch_size, cli.model.hparams["learning_rate"])
         go(cli)

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -46,7 +47,8 @@ def is_object(value: Any) -> bool:
 def is_devices(value: Any) -> bool:
     if isinstance(value, list):
         return torch.cuda.is_available() and bool(value) and all(map(is_whole, value))
-    return re.fullmatch(r"auto|[1-9]\d{0,3}", str(value)) is not None
+    most = max(torch.cuda.device_count(), os.cpu_count() or 1)
+    return value == "auto" or (str(value).isdecimal() and is_whole(int(value), 1, most))
 
 
 def whole(low: int, high: int = MOST) -> Allowed:
@@ -101,7 +103,7 @@ ALLOWED = {
     "init": MODEL,
     "teacher": MODEL,
     "push_to_hub": text("a repo of the Hub, USER/REPO"),
-    "resume": FLAG,
+    "resume": Allowed("given without a value", lambda value: isinstance(value, bool)),
     "previews.every_n_steps": whole(1),
     "previews.photos": whole(1, 100),
     "data.size": whole(32, 8192),
@@ -133,7 +135,7 @@ ALLOWED = {
     "model.preset": one_of(PRESETS),
     "trainer.accelerator": one_of(accelerators(), " (what there is on this machine)"),
     "trainer.strategy": one_of(("auto", "ddp")),
-    "trainer.devices": Allowed(f"a whole number from 1, or auto{GPUS}", is_devices),
+    "trainer.devices": Allowed(f"a whole number from 1 to what this machine has, or auto{GPUS}", is_devices),
     "trainer.num_nodes": whole(1, 100_000),
     "trainer.precision": Allowed(f"one of {', '.join(PRECISIONS)}", lambda value: str(value) in PRECISIONS),
     "trainer.logger": Allowed("true, false, or a logger of Lightning's as class_path", lambda value: True),
@@ -142,11 +144,9 @@ ALLOWED = {
     "trainer.min_steps": whole(0),
     "trainer.max_time": Allowed(
         "a time as days:hours:minutes:seconds, such as 00:01:30:00",
-        lambda value: isinstance(value, str) and TIME.fullmatch(value) is not None,
+        lambda value: isinstance(value, str) and bool(TIME.fullmatch(value)) and value.strip("0:") != "",
     ),
     "trainer.limit_val_batches": whole(1),
-    "trainer.limit_test_batches": whole(1),
-    "trainer.limit_predict_batches": whole(1),
     "trainer.val_check_interval": whole(1),
     "trainer.num_sanity_val_steps": whole(0),
     "trainer.log_every_n_steps": whole(1),
@@ -159,7 +159,7 @@ ALLOWED = {
     "trainer.deterministic": Allowed("true, false or warn", lambda value: value in (True, False, "warn")),
     "trainer.benchmark": FLAG,
     "trainer.inference_mode": FLAG,
-    "trainer.use_distributed_sampler": FLAG,
+    "trainer.use_distributed_sampler": Allowed("true: each device has photos of its own already", bool),
     "trainer.profiler": objects("simple, advanced, or a profiler of Lightning's as class_path",
                                 ("simple", "advanced")),
     "trainer.detect_anomaly": FLAG,
@@ -169,17 +169,26 @@ ALLOWED = {
 }  # fmt: skip
 
 COUNTED = "training is counted in steps: take --trainer.max_steps"
+TESTED = "held-out photos are for validation: take --trainer.limit_val_batches"
 REFUSED = {
     "trainer.fast_dev_run": "for a try take --trainer.max_steps 3",
     "trainer.max_epochs": COUNTED,
     "trainer.min_epochs": COUNTED,
     "trainer.check_val_every_n_epoch": "training is counted in steps: take --trainer.val_check_interval",
     "trainer.limit_train_batches": COUNTED,
+    "trainer.limit_test_batches": TESTED,
+    "trainer.limit_predict_batches": TESTED,
     "trainer.overfit_batches": "for a few photos give --content a folder of them",
     "trainer.reload_dataloaders_every_n_epochs": "a run has one epoch",
     "trainer.barebones": "a run without checkpoints and logs leaves no model",
     "trainer.default_root_dir": "--output names the run's folder",
     "trainer.model_registry": "--push-to-hub publishes the model",
+}
+DEFAULTS = {  # Lightning's, where they are not None
+    "trainer.fast_dev_run": False,
+    "trainer.overfit_batches": 0.0,
+    "trainer.reload_dataloaders_every_n_epochs": 0,
+    "trainer.barebones": False,
 }
 
 
@@ -194,7 +203,8 @@ def refuse(key: str, value: Any, why: str = "") -> InputError:
     if key in REFUSED:
         return InputError(f"{option(key)} {shown} cannot be used here, leave it out: {REFUSED[key]}")
     what = ALLOWED[key].what
-    near = difflib.get_close_matches(str(value), re.findall(r"[\w+-]+", what), n=1)
+    names = re.findall(r"[\w+-]+", what.removeprefix("one of "))
+    near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near and what.startswith("one of") else ""
     return InputError(f"{option(key)} must be {what}, not {shown}{hint}{why}")
 
@@ -210,7 +220,7 @@ def check(config: Any) -> None:
         if value is not None and not allowed.fits(value):
             raise refuse(key, value)
     for key in REFUSED:
-        if config.get(key):
+        if config.get(key) not in (None, DEFAULTS.get(key)):
             raise refuse(key, config[key])
     if config["trainer.accelerator"] == "cpu" and isinstance(config["trainer.devices"], list):
         raise refuse("trainer.devices", config["trainer.devices"], ": the accelerator is cpu")

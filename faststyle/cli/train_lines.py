@@ -25,8 +25,10 @@ def check_files(argv: list[str]) -> None:
     known, _ = flags.parse_known_args(argv)
     for name in known.config:
         expected = f"--config {name!r} must be a YAML file of options, such as configs/quick.yaml"
+        if not name:
+            raise InputError(expected)
         try:
-            found = yaml.safe_load(Path(name or "''").read_text())
+            found = yaml.safe_load(Path(name).read_text())
         except OSError as error:
             raise InputError(f"{expected}: {error.strerror}") from None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -36,6 +38,8 @@ def check_files(argv: list[str]) -> None:
         for group in GROUPS:
             if not isinstance(found.get(group, {}), dict):
                 raise InputError(f"--{group} must be a group of options, not {found[group]!r}")
+        if found.get("resume"):  # the run's own options would be missing
+            raise InputError(f"--config {name!r} must not say resume: add --resume to the command")
         # Of these jsonargparse says less, since others are linked to them.
         for key in ("style", "content", "init", "teacher", "seed_everything"):
             if found.get(key) is not None and not ALLOWED[key].fits(found[key]):

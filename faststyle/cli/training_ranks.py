@@ -2,11 +2,14 @@
 
 import logging
 import os
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import SLURMEnvironment
 
 from faststyle.errors import InputError
 
@@ -15,13 +18,22 @@ GRACE = 15.0  # seconds; PyTorch takes 5 to end the workers that decode
 
 
 def check_processes(trainer: pl.Trainer) -> None:
-    """Refuse another number of processes than torchrun or srun started: each might train alone."""
-    started = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("WORLD_SIZE")
+    """Refuse another number of processes than torchrun or srun started: each might train alone.
+
+    Raises:
+        ValueError: they do not fit; the message says how.
+    """
+    started = os.environ.get("WORLD_SIZE")
+    if not started and SLURMEnvironment.detect():  # which a shell that srun opened is not
+        started = os.environ.get("SLURM_STEP_NUM_TASKS")
     if started and started != str(trainer.world_size):
         raise InputError(
             f"processes that were started: {started}; --trainer.devices times --trainer.num_nodes: "
             f"{trainer.world_size}: make them the same"
         )
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if environment is not None:
+        environment.validate_settings(trainer.num_devices, trainer.num_nodes)
 
 
 def say_batch(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
@@ -34,7 +46,7 @@ def say_batch(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
         print(f"{' × '.join(parts)}: {total} photos a step, learning rate {learning_rate:g} as given")
 
 
-def is_lost(error: RuntimeError) -> bool:
+def is_lost(error: Exception) -> bool:
     """Whether another process was gone when this one was to hear from it."""
     # gloo has no exception of its own; NCCL's is a DistError.
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
@@ -53,7 +65,18 @@ class LastWord(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         time.sleep(GRACE)
-        os.write(2, f"\nerror: {self.line()}\n".encode())
+        with suppress(Exception):  # such as a state that cannot be read now: Lightning is still to kill them
+            os.write(2, f"\nerror: {self.line()}\n".encode())
+
+
+def end_others(trainer: pl.Trainer) -> None:
+    """Wait for the processes that Lightning started from this one, and end those that hear nothing."""
+    until = time.monotonic() + GRACE
+    for process in getattr(trainer.strategy.launcher, "procs", []):
+        try:
+            process.wait(max(0, until - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
 
 
 def hear_of_deaths(line: Callable[[], str]) -> None:

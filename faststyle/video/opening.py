@@ -22,7 +22,8 @@ def is_animated(path: Path) -> bool:
         return path.suffix.lower() == ".gif"
     try:
         with open_header(path) as image:
-            return getattr(image, "is_animated", False)
+            # By what it is, not by its name: a TIFF's second page is not looked at before it is read.
+            return image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
     # Damaged, or no picture: who reads it says so.
     except Exception:
         return False
