@@ -259,10 +259,12 @@ def files(folder: str, below: str = "") -> Iterator[str]:
             entries = [
                 (entry.name, entry.is_dir(follow_symlinks=False), leads_to_file(entry)) for entry in found
             ]
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError:  # it was there when its parent was listed
+        return
+    except PermissionError:
         if not below:
             raise
-        return  # it was there when its parent was listed, or is nobody's business, as lost+found
+        return  # as of lost+found
     for name, is_folder, is_file in entries:
         if name.startswith("."):
             continue

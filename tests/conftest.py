@@ -106,6 +106,11 @@ def sample(name: str, longer: int) -> Image.Image:
         return scale_to(image.convert("RGB"), longer)
 
 
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by its place there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -10,10 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
 import pytest
-from conftest import draw_picture
+from conftest import draw_picture, same_weights
 from huggingface_hub import constants
 from huggingface_hub.errors import XetDownloadError
-from test_checkpoint import same_weights
 
 from faststyle import hub
 from faststyle.checkpoint import load_model

@@ -2,6 +2,8 @@
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -53,6 +55,20 @@ MOVIE = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov", "use_editlist
 MUXING = {"mp4": MOVIE, "mov": MOVIE, "matroska": {"avoid_negative_ts": "disabled"}}
 MUXING["webm"] = MUXING["matroska"]
 TRIAL = Clip("a trial", 256, 256, Fraction(1, RATE))
+
+
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Take back what SVT-AV1, opened by root, gives its thread, and so its children: real-time priority."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before:
+            os.sched_setscheduler(0, before, parameter)
 
 
 class Encoder(NamedTuple):
@@ -179,7 +195,8 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
     except ValueError:
         raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another codec") from None
     try:
-        trial.streams.video[0].codec_context.open()
+        with usual_priority():
+            trial.streams.video[0].codec_context.open()
     except av.FFmpegError as error:
         what = f"{codec or name}{'' if crf is None else f' with crf {crf:g}'}"
         raise InputError(f"{what} does not work on this machine ({reason(error)})") from None

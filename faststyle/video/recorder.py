@@ -16,7 +16,7 @@ from faststyle.images import save_image
 from faststyle.places import cut
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.decoding import import_av, reason
-from faststyle.video.encoders import Encoder, find_encoder
+from faststyle.video.encoders import Encoder, find_encoder, usual_priority
 from faststyle.video.opening import is_pattern, numbered
 from faststyle.video.tags import SCALED
 from faststyle.video.tracks import Tracks
@@ -211,7 +211,9 @@ class Video:
         frame, pts = self.held
         frame.pts, frame.time_base = pts, self.base
         self.durations[pts], self.held = lasts, None
-        self.mux(self.stream.encode(frame))
+        with usual_priority():  # the first frame opens the encoder
+            packets = self.stream.encode(frame)
+        self.mux(packets)
 
     def mux(self, packets: list[Any]) -> None:
         for packet in packets:
