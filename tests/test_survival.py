@@ -304,7 +304,12 @@ def test_signal_to_a_terminal_or_to_all_of_its_processes_loses_nothing(train, tr
     assert state()["global_step"] == state(Path("runs/closed"))["global_step"] == 3
     said = Path("said.txt").read_text()
     assert "goes on from step 3" in said and "Traceback" not in said
-    assert same_end(train)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as there: the order of sums differs between numbers of threads
+    try:
+        assert same_end(train)
+    finally:
+        torch.set_num_threads(threads)
 
 
 # Errors in the middle of a step
