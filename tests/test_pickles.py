@@ -104,11 +104,12 @@ def test_hostile_model_runs_nothing_wherever_it_is_given(
     for content in hostile_files(tmp_path, target).values():
         for name in ("a.pth", "run/last.ckpt"):
             Path(name).write_bytes(content)
+        Path("run/config.yaml").write_text("{}")
         line = refused(capsys, PLACES[place], "a.pth", str(photos / "cat.png"))
         assert ("run/last.ckpt" if place == "--resume" else "a.pth") in line
         assert not target.exists()
     left = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert left == {"a.gif", "a.pth", "last.ckpt"}
+    assert left == {"a.gif", "a.pth", "last.ckpt", "config.yaml"}
 
 
 def pickled(*operations: bytes) -> bytes:
