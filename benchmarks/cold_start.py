@@ -13,8 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from faststyle.images import open_image, save_image, scale_to, to_tensor
-from faststyle.stylizer import Stylizer
+from faststyle.image.convert import scale_to, to_tensor
+from faststyle.image.files import open_image, save_image
+from faststyle.inference.stylizer import Stylizer
 
 
 def seconds(command: list[str]) -> float:

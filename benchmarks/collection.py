@@ -27,8 +27,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from faststyle import Stylizer, manifest
-from faststyle.images import find_images, open_image, save_image, scale_to, to_image, to_tensor
+from faststyle import Stylizer
+from faststyle.image.convert import scale_to, to_image, to_tensor
+from faststyle.image.files import find_images, open_image, save_image
+from faststyle.inference.batch import manifest
 
 HOWS = ("kill -9 of a process", "kill -9 of the command", "SIGTERM", "Ctrl-C")
 PAUSE = 0.005

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from faststyle.device import pick_device, pick_precision
-from faststyle.engines import available
-from faststyle.images import find_images, fit, open_image
-from faststyle.stylizer import Stylizer
+from faststyle.image.convert import fit
+from faststyle.image.files import find_images, open_image
+from faststyle.inference.engines import available
+from faststyle.inference.stylizer import Stylizer
 
 NEAR = 2  # grey levels
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from faststyle.compare import bring
 from faststyle.device import keep_freed_memory
-from faststyle.images import find_images, open_image, replacing
-from faststyle.judge import Judge
-from faststyle.report import equals
-from faststyle.styles import ready
-from faststyle.stylizer import Stylizer
+from faststyle.evaluation.compare import bring
+from faststyle.evaluation.judge import Judge
+from faststyle.evaluation.report import equals
+from faststyle.files import replacing
+from faststyle.image.files import find_images, open_image
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.pretrained import ready
 
 Curves = dict[str, list[float]]
 

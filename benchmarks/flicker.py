@@ -25,12 +25,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faststyle.flow import Blend, Motion
-from faststyle.images import find_images, open_image, to_image, to_tensor
-from faststyle.judge import Judge
-from faststyle.motion import inside, random_flow, warp
-from faststyle.steady import Shots
-from faststyle.stylizer import Stylizer
+from faststyle.evaluation.judge import Judge
+from faststyle.image.convert import to_image, to_tensor
+from faststyle.image.files import find_images, open_image
+from faststyle.image.warp import inside, warp
+from faststyle.inference.optical_flow import Blend, Motion
+from faststyle.inference.stylizer import Stylizer
+from faststyle.inference.video import Shots
+from faststyle.training.synthetic_motion import random_flow
 from faststyle.video.opening import open_clip
 
 SIZE = 512  # pixels of a photo's longer side

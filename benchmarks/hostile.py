@@ -26,8 +26,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, NamedTuple
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+from tests.support import ROOT
 
 LONGEST = 10.0  # seconds without a word: a long clip's bar moves meanwhile
 GIVEN_UP = 300.0  # seconds
@@ -92,11 +91,11 @@ def flags(model: Path) -> list[str]:
 def work(pipe: Connection, model: Path, folder: Path) -> None:
     """Take one file after the other, through ``infer.py`` or training's reader."""
     import torch
-    from hostile import verdict
 
-    from faststyle.cli import one_line_errors
-    from faststyle.cli.infer import main
-    from faststyle.draws import read_photo
+    from faststyle.cli.main import main
+    from faststyle.console import one_line_errors
+    from faststyle.training.sampling import read_photo
+    from tests.support.hostile_files import verdict
 
     def read(path: Path) -> None:
         with one_line_errors():
@@ -232,10 +231,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     import torch
-    from hostile import make
 
-    from faststyle.checkpoint import save_model
-    from faststyle.transformer import TransformerNetwork
+    from faststyle.models.checkpoint import save_model
+    from faststyle.models.network import TransformerNetwork
+    from tests.support.hostile_files import make
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)

@@ -35,10 +35,10 @@ from benchmarks.ceiling import matmul, work
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, LITE, OURS, Row, draw, print_table, write_csv
 from faststyle.device import describe_device, keep_freed_memory, pick_device, pick_precision
-from faststyle.engines import available, pick_engine
 from faststyle.errors import InputError
-from faststyle.images import find_images, open_image
-from faststyle.stylizer import Stylizer
+from faststyle.image.files import find_images, open_image
+from faststyle.inference.engines import available, pick_engine
+from faststyle.inference.stylizer import Stylizer
 
 SIZES = ["256", "512", "1024", "1920x1080"]
 PHOTOS = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]  # of scikit-image

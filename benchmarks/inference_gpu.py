@@ -12,9 +12,9 @@ import torch
 from benchmarks.ceiling import bandwidth, matmul, seconds, work
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, OURS
-from faststyle.engines import available, pick_engine
 from faststyle.errors import InputError, first_line
-from faststyle.stylizer import Stylizer
+from faststyle.inference.engines import available, pick_engine
+from faststyle.inference.stylizer import Stylizer
 
 BATCHES = (1, 8)
 CALLS, WARM_UPS = 20, 5

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faststyle.images import save_image, to_image
-from faststyle.vgg import IMAGENET, VGG
+from faststyle.image.convert import to_image
+from faststyle.image.files import save_image
+from faststyle.losses.vgg import IMAGENET, VGG
 
 LAYERS = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
 Outputs = namedtuple("Outputs", LAYERS)

@@ -10,12 +10,14 @@ from pathlib import Path
 import skimage
 
 from benchmarks.equivalents import add_flags, measure
-from faststyle.checkpoint import load_model, save_model
 from faststyle.device import keep_freed_memory
-from faststyle.errors import choose
-from faststyle.images import fit, open_image, replacing, save_image
-from faststyle.styles import FOLDER
-from faststyle.stylizer import Stylizer
+from faststyle.files import replacing
+from faststyle.image.convert import fit
+from faststyle.image.files import open_image, save_image
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.checkpoint import load_model, save_model
+from faststyle.models.pretrained import FOLDER
+from faststyle.registry import choose
 
 PUBLIC_DOMAIN = "public domain"  # each painter died in 1953 or before
 PAINTINGS = {

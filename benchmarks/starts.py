@@ -7,8 +7,9 @@ import argparse
 from pathlib import Path
 
 from faststyle.device import keep_freed_memory
-from faststyle.images import open_image
-from faststyle.optimization import INITS, Optimization
+from faststyle.image.files import open_image
+from faststyle.inference.stylizer import Stylizer
+from faststyle.optimization.optimization import INITS, Optimization
 
 AFTER = (0, 5, 10, 20, 50, 100)
 
@@ -29,7 +30,7 @@ def main() -> None:
     print(f"| start | {' | '.join(f'{number} steps' for number in AFTER)} |")
     print("| --- |" + " --- |" * len(AFTER))
     for start in (*INITS, "the model's picture"):
-        options = {"init": start} if start in INITS else {"init_checkpoint": arguments.checkpoint}
+        options = {"init": start} if start in INITS else {"init_model": Stylizer.load(arguments.checkpoint)}
         lowest = dict.fromkeys(AFTER, 0.0)
         for path in arguments.photos:
             run = Optimization(

@@ -13,9 +13,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 
 from faststyle.device import keep_freed_memory
-from faststyle.images import open_image, save_image, scale_to
-from faststyle.optimization import Optimization
-from faststyle.statistics import STATISTICS
+from faststyle.image.convert import scale_to
+from faststyle.image.files import open_image, save_image
+from faststyle.losses.statistics import STATISTICS
+from faststyle.optimization.optimization import Optimization
 
 WIDTH, GAP, CAPTION = 1280, 6, 16
 

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.flicker import to_pixels
-from faststyle.flow import Motion
-from faststyle.images import save_image
-from faststyle.motion import warp
-from faststyle.stylizer import Stylizer
+from faststyle.image.files import save_image
+from faststyle.image.warp import warp
+from faststyle.inference.optical_flow import Motion
+from faststyle.inference.stylizer import Stylizer
 from faststyle.video.opening import open_clip
 
 FRAMES = 3

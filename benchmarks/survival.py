@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from faststyle.checkpoint import load_model
-from faststyle.images import is_temporary
+from faststyle.files import is_temporary
+from faststyle.models.checkpoint import load_model
 
 STEPS_BETWEEN_STATES = 2  # train.py saves one in a hundred steps
 # Modules are imported once, not at each start: nothing is written meanwhile.

@@ -17,11 +17,12 @@ from pathlib import Path
 import torch
 
 from benchmarks import peer
-from faststyle.images import find_images, fit, open_image, save_image, to_image, to_tensor
-from faststyle.module import load_style
-from faststyle.statistics import gram, relative
-from faststyle.stylizer import Stylizer
-from faststyle.vgg import VGG
+from faststyle.image.convert import fit, to_image, to_tensor
+from faststyle.image.files import find_images, open_image, save_image
+from faststyle.inference.stylizer import Stylizer
+from faststyle.losses.statistics import gram, relative
+from faststyle.losses.vgg import VGG
+from faststyle.training.module import load_style
 
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CONTENT_LAYERS = ["relu2_2", "relu3_3", "relu4_2"]

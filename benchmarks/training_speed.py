@@ -22,9 +22,9 @@ import torch
 
 from benchmarks import peer
 from faststyle.cli.train import TRAINER_DEFAULTS, quiet
-from faststyle.data import ContentPhotos
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
-from faststyle.module import StyleTransfer, load_style
+from faststyle.training.datamodule import ContentPhotos
+from faststyle.training.module import StyleTransfer, load_style
 
 STYLE_SIZE = 512  # the default of train.py
 

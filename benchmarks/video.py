@@ -23,9 +23,9 @@ import numpy as np
 
 from faststyle import Stylizer
 from faststyle.device import keep_freed_memory
-from faststyle.pipeline import ahead
 from faststyle.video.clips import Frame
 from faststyle.video.opening import open_clip
+from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder
 
 ROUNDS = 3

@@ -14,8 +14,8 @@ from statistics import median
 
 from playwright.sync_api import Page, sync_playwright
 
-from faststyle.web import shelf
-from tests.web_server import serving
+from faststyle.web import styles
+from tests.support.web_server import serving
 
 TIMES = 7
 
@@ -42,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("photo", type=Path)
     photo = parser.parse_args().photo
-    titles = [style.title for style in shelf.ready_styles().values()]
+    titles = [style.title for style in styles.ready_styles().values()]
     uploads, choices = [], []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -55,7 +55,7 @@ def main() -> None:
             page.goto(address)
             page.get_by_role("tab", name="Stylize").wait_for()
             field = page.locator(".tabitem:visible input[type=file]")
-            chosen = shelf.ready_styles()[shelf.FAVOURITE].title
+            chosen = styles.ready_styles()[styles.FAVOURITE].title
             started = time.perf_counter()
             field.set_input_files(photo)
             uploads.append(wait_for(page, chosen, started))

@@ -16,9 +16,10 @@ from scipy import datasets
 
 from faststyle import Stylizer, optimize
 from faststyle.device import keep_freed_memory
-from faststyle.images import find_images, fit, open_image, save_image
-from faststyle.sheet import contact_sheet
-from faststyle.styles import cards, fast, worth
+from faststyle.image.convert import fit
+from faststyle.image.files import find_images, open_image, save_image
+from faststyle.inference.contact_sheet import contact_sheet
+from faststyle.models.pretrained import cards, fast, worth
 
 DOCS = Path(__file__).parent
 PHOTOS = Path(skimage.__file__).parent / "data"

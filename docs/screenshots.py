@@ -15,9 +15,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
-from web_server import serving  # noqa: E402
+from tests.support.web_server import serving  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 # Photos of the examples' buttons, and what the window is.

@@ -3,20 +3,24 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from faststyle._version import __version__
 from faststyle.errors import InputError
 
-__version__ = "0.1.0"
-__all__ = ["InputError", "Optimization", "Stylizer", "optimize"]
+__all__ = ["InputError", "Optimization", "Stylizer", "__version__", "optimize"]
 
 if TYPE_CHECKING:
-    from faststyle.optimization import Optimization, optimize
-    from faststyle.stylizer import Stylizer
+    from faststyle.inference.stylizer import Stylizer
+    from faststyle.optimization.optimization import Optimization, optimize
 
-ROOMS = {"Stylizer": "stylizer", "Optimization": "optimization", "optimize": "optimization"}
+LAZY = {
+    "Stylizer": "inference.stylizer",
+    "Optimization": "optimization.optimization",
+    "optimize": "optimization.optimization",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the commands' --help must not wait for torch.
-    if name in ROOMS:
-        return getattr(importlib.import_module(f"faststyle.{ROOMS[name]}"), name)
+    if name in LAZY:
+        return getattr(importlib.import_module(f"faststyle.{LAZY[name]}"), name)
     raise AttributeError(f"module 'faststyle' has no attribute {name!r}")

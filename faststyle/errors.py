@@ -1,8 +1,6 @@
-"""The one exception for what a person can mend, what errors say, and the look-up of all registries."""
+"""User-facing exceptions and error formatting."""
 
-import difflib
 import re
-from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,16 +36,3 @@ def escaped(found: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is no text
         return f"\\x{code - 0xDC00:02x}"
     return found.group().encode("unicode_escape").decode()
-
-
-def choose(kind: str, name: str, registry: Mapping[str, T]) -> T:
-    """Look ``name`` up in ``registry``.
-
-    Raises:
-        InputError: no such name; the message lists the choices and the nearest one.
-    """
-    if name in registry:
-        return registry[name]
-    near = difflib.get_close_matches(name, registry, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"no {kind} is named {name!r}: choose from {', '.join(registry)}{hint}")

@@ -1,34 +1,48 @@
-"""Small pictures, networks and models that the tests share; everything is made here, nothing downloaded."""
+"""Fixtures of all tests: small images, networks and models; everything is made here, nothing downloaded."""
 
-import io
 import shutil
+import signal
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pytest
-import skimage
 import torch
-from PIL import Image, ImageDraw
 
-from faststyle import engines, vgg
-from faststyle.checkpoint import save_model
-from faststyle.cli import slow_flags
-from faststyle.images import scale_to
-from faststyle.transformer import TransformerNetwork
-from faststyle.vgg import VGG19_BLOCKS, Network, Weights
-
-CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
+from faststyle.cli import optimize_options
+from faststyle.inference import engines
+from faststyle.losses import vgg
+from faststyle.losses.vgg import VGG19_BLOCKS, Network
+from faststyle.models.checkpoint import save_model
+from faststyle.models.network import TransformerNetwork
+from tests.support.images import draw_picture, sample
+from tests.support.networks import random_weights
+from tests.support.train_options import train_parser
 
 # What datasets sleeps whenever a parquet stream ends, 5 seconds.
 datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that drive a browser."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_of_a_terminal():
+    """Handle signals as a process that a terminal started: nohup has ignored SIGHUP, a shell's & SIGINT."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
 
 
 @pytest.fixture(autouse=True)
 def torch_alone(request, monkeypatch, tmp_path_factory):
     """Each test's network would be converted anew: the engine auto is torch, but where engines are tested."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    if request.module.__name__ != "test_engines":
+    if request.path.name != "test_engines.py":
         alone = engines.ENGINES["openvino"]._replace(missing=lambda device, dtype: "not in this test")
         monkeypatch.setitem(engines.ENGINES, "openvino", alone)
 
@@ -45,108 +59,12 @@ def browser():
         browser.close()
 
 
-def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A colour gradient with some ellipses on it: smooth areas and edges, as photos have them."""
-    random = np.random.default_rng(seed)
-    corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
-    picture = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(picture)
-    for _ in range(6):
-        x, y = random.integers(0, width), random.integers(0, height)
-        r = random.integers(4, max(5, min(width, height) // 3))
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(random.integers(0, 256, 3).tolist()))
-    return picture
-
-
-def random_weights() -> Weights:
-    """Weights of a VGG-19 with few channels, of a size that keeps the features' size."""
-    generator = torch.Generator().manual_seed(0)
-    weights, inputs = [], 3
-    for outputs, convolutions in zip(CHANNELS, VGG19_BLOCKS, strict=True):
-        for _ in range(convolutions):
-            scale = (2 / (9 * inputs)) ** 0.5
-            weight = scale * torch.randn(outputs, inputs, 3, 3, generator=generator)
-            weights.append((weight, torch.zeros(outputs)))
-            inputs = outputs
-    return weights
-
-
-def names(rows) -> list[str]:
-    return [Path(row["image"]["path"]).name for row in rows]
-
-
-def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
-    stream = io.BytesIO()
-    draw_picture(width, height, seed).save(stream, kind)
-    return stream.getvalue()
-
-
-def make_rows(count: int, column: str = "image") -> datasets.Dataset:
-    """A set as it is loaded: different pictures, held in bytes, beside a column that is none."""
-    return datasets.Dataset.from_dict(
-        {
-            "label": list(range(count)),
-            column: [{"bytes": encoded(seed=i), "path": f"{i}.png"} for i in range(count)],
-        },
-        features=datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()}),
-    )
-
-
-def chroma(images: torch.Tensor) -> torch.Tensor:
-    """Cb and Cr of ITU-R BT.601, (3,H,W) to (2,H,W)."""
-    r, g, b = images.double()
-    y = 0.299 * r + 0.587 * g + 0.114 * b
-    return torch.stack([(b - y) / 1.772, (r - y) / 1.402])
-
-
-def sample(name: str, longer: int) -> Image.Image:
-    """One of scikit-image's photos, its longer side of so many pixels."""
-    path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
-    with Image.open(path) as image:
-        return scale_to(image.convert("RGB"), longer)
-
-
-def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    first, second = a.state_dict(), b.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its place there."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def refused(capsys, run, *arguments) -> str:
-    """Run what must end with status 2 and one line on stderr, and return that line."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as caught:
-        run(*arguments)
-    assert caught.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    return lines[0]
-
-
-def check_bad_one_among_good(infer, photos: Path, capsys) -> None:
-    """Run a folder with a broken picture: it is named, the others are done, and the status is 2."""
-    (photos / "broken.jpg").write_bytes(b"not a picture")
-    with pytest.raises(SystemExit) as caught:
-        infer(photos, "-o", "out")
-    assert caught.value.code == 2
-    printed = capsys.readouterr()
-    errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
-    assert len(errors) == 1 and "broken.jpg" in errors[0]
-    assert "4 of 5" in printed.out
-    assert set(contents(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png"}
-
-
 @pytest.fixture
 def random_vgg(monkeypatch) -> str:
     """The name of a VGG for tests of plumbing, where nobody looks at the picture."""
     network = Network(VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
     monkeypatch.setitem(vgg.NETWORKS, "random", network)
-    monkeypatch.setattr(slow_flags, "VGGS", [*slow_flags.VGGS, "random"])
+    monkeypatch.setattr(optimize_options, "VGGS", [*optimize_options.VGGS, "random"])
     return "random"
 
 
@@ -177,18 +95,6 @@ def painting(tmp_path) -> Path:
     path = tmp_path / "painting.png"
     draw_picture(96, 80, seed=9).save(path)
     return path
-
-
-def write_parquet(path: Path, count: int, column: str = "image", first: int = 0) -> None:
-    """A set of small pictures, beside a column that is none."""
-    stored = []
-    for i in range(first, first + count):
-        stream = io.BytesIO()
-        draw_picture(40, 40, seed=i).save(stream, "PNG")
-        stored.append({"bytes": stream.getvalue(), "path": f"{i}.png"})
-    features = datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()})
-    rows = datasets.Dataset.from_dict({"label": list(range(count)), column: stored}, features=features)
-    rows.to_parquet(path)
 
 
 @pytest.fixture(autouse=True)
@@ -246,3 +152,9 @@ def photo(tmp_path) -> str:
     path = tmp_path / "beach.jpg"
     sample("coffee", 120).save(path, quality=95)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def parser():
+    """train.py's own."""
+    return train_parser()

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import onnx
 
-from faststyle.checkpoint import HEADER
-from faststyle.cli import one_line_errors
-from faststyle.export import export
-from faststyle.models import label
+from faststyle.console import one_line_errors
+from faststyle.inference.export import export
+from faststyle.models.checkpoint import HEADER
+from faststyle.models.find import label
 
 MODELS = Path(__file__).resolve().parent / "models"
 

@@ -1,6 +1,7 @@
 """``python train.py``: train a network for a style, in a folder of its own."""
 
 import logging
+import math
 import platform
 import shlex
 import sys
@@ -17,21 +18,22 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from faststyle.callbacks import NotANumberGuard, Previews
-from faststyle.checkpoint import load_model
-from faststyle.cli import one_line_errors
-from faststyle.cli.parser import Parser
-from faststyle.cli.train_flags import check
-from faststyle.cli.train_lines import check_files, explain
-from faststyle.cli.training import can_start_in, go
-from faststyle.cli.training_ranks import check_processes
-from faststyle.data import ContentPhotos
+from faststyle.cli.train_messages import check_files, explain
+from faststyle.cli.train_options import check
+from faststyle.console import Parser, one_line_errors
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.errors import InputError
-from faststyle.hub import check_push
-from faststyle.module import StyleTransfer
-from faststyle.places import check_links, cut
-from faststyle.saving import AtomicCheckpointIO, Checkpoints, InferenceFile
+from faststyle.files import check_links, cut
+from faststyle.image.files import save_image
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.checkpoint import load_model
+from faststyle.models.hub import check_push
+from faststyle.training.callbacks import NotANumberGuard, Previews, not_numbers
+from faststyle.training.checkpointing import AtomicCheckpointIO, Checkpoints, InferenceFile
+from faststyle.training.datamodule import ContentPhotos
+from faststyle.training.module import StyleTransfer
+from faststyle.training.ranks import check_processes
+from faststyle.training.run import LAST, Run, can_start_in, go
 
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
@@ -102,7 +104,7 @@ class TrainCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         self.name, self.folder = run_folder(vars(self.config))
-        self.last = self.folder / "last.ckpt"
+        self.last = self.folder / LAST
         self.resumes = self.config.resume
         if self.resumes and not self.last.exists():
             if self.config.trainer.num_nodes > 1:
@@ -165,6 +167,63 @@ class TrainCLI(LightningCLI):
             ]
         return super().instantiate_trainer(default_root_dir=str(self.folder), callbacks=callbacks, **kwargs)
 
+    def save_config(self, path: Path) -> None:
+        """Write the settings, without --resume, to be read by a run that is resumed."""
+        self.config.resume = False
+        self.parser.save(self.config, path, overwrite=True, skip_none=False, multifile=False)
+
+    def as_run(self) -> Run:
+        """Return what ``go`` trains."""
+        return Run(
+            folder=self.folder,
+            resumes=self.resumes,
+            trainer=self.trainer,
+            model=self.model,
+            datamodule=self.datamodule,
+            checkpoints=self.checkpoints,
+            save_config=self.save_config,
+            finish=self.finish,
+        )
+
+    def finish(self) -> None:
+        """Save, judge and show the trained model, and say what to type next."""
+        model, sample = self.folder / f"{self.name}.safetensors", self.folder / "sample.jpg"
+        # The sample is written last, so one that is newer than the state tells that all of this was done.
+        done = sample.exists() and sample.stat().st_mtime >= self.last.stat().st_mtime
+        # A copy of the folder on another machine has other times.
+        done = self.trainer.strategy.broadcast(done)
+        if self.resumes and self.checkpoints.made == 0 and done and self.config.push_to_hub is None:
+            if self.trainer.is_global_zero:
+                print(
+                    f"{self.folder} is trained already, by {self.trainer.global_step} steps: "
+                    "--trainer.max_steps N makes it more"
+                )
+            return
+        if not self.checkpoints.is_sound(self.trainer):  # nor may it take the place of the last good state
+            raise not_numbers("the gradients or weights were not numbers in the last steps")
+        self.checkpoints.save(self.trainer)
+        (figures,) = self.trainer.validate(self.model, self.datamodule, verbose=False)
+        if not math.isfinite(figures["validation/total"]):
+            raise not_numbers("the held-out loss is not a number")
+        if not self.trainer.is_global_zero:
+            return
+        stylize = Stylizer.load(model, str(self.trainer.strategy.root_device))
+        save_image(stylize(self.datamodule.held_out.photos[0]), sample)
+        print(
+            f"\ntrained {self.name}: {self.trainer.global_step} steps, "
+            f"held-out loss {figures['validation/total']:.3f} "
+            f"(content {figures['validation/content']:.3f}, style {figures['validation/style']:.3f})\n"
+            f"model:   {model}\n"
+            f"sample:  {sample}\n"
+            f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(model))}"
+        )
+        skipped = len(self.datamodule.skipped)
+        if skipped:
+            pictures = f"picture{'s' * (skipped > 1)}"
+            print(f"skipped: {skipped} {pictures} that could not be used, named when met first")
+        if self.config.push_to_hub is not None:
+            print(f"on the Hub: {stylize.push_to_hub(self.config.push_to_hub, sample)}")
+
 
 def listed(flag: Any) -> list[Any]:
     """What a flag of the Trainer holds: several, one, or nothing."""
@@ -204,7 +263,7 @@ def resumed_config(argv: list[str]) -> list[str]:
     known, _ = flags.parse_known_args(argv)
     folder = run_folder(vars(known))[1]
     config = folder / "config.yaml"
-    if not config.exists() and (folder / "last.ckpt").exists():
+    if not config.exists() and (folder / LAST).exists():
         raise InputError(f"there is no {config}, which has the settings of the run: bring it back to resume")
     return ["--config", str(config), *argv] if config.exists() else argv
 
@@ -252,4 +311,4 @@ def main(argv: list[str] | None = None) -> None:
         # Before anything is written: a missing picture or an empty folder ends here.
         cli.model.setup("fit")
         cli.datamodule.setup("fit")
-        go(cli)
+        go(cli.as_run())

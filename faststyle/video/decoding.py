@@ -11,8 +11,8 @@ import numpy as np
 
 from faststyle.errors import InputError, first_line
 from faststyle.video.clips import Clip, Frame, check_start, exact, shrunk
+from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
 from faststyle.video.hdr import HLG, PQ, tone_map
-from faststyle.video.lengths import breaks_off, end_of_last, estimated_count, video_length, whole_length
 from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")

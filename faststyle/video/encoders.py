@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from faststyle.errors import InputError, choose
+from faststyle.errors import InputError
+from faststyle.registry import choose
 from faststyle.video.clips import RATE, Clip, Colors
 from faststyle.video.decoding import import_av, reason
 from faststyle.video.tags import BT470BG, EXACT, FULL, LIMITED, SWSCALE

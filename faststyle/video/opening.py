@@ -1,15 +1,16 @@
 """What can be opened as a clip: video files, animated pictures, numbered pictures, cameras."""
 
+import sys
 from fractions import Fraction
 from math import inf
 from pathlib import Path
 
 from faststyle.errors import InputError
-from faststyle.headers import check_ordinary, open_header
-from faststyle.images import READABLE
-from faststyle.video.cameras import camera
+from faststyle.files import check_ordinary
+from faststyle.image.files import READABLE
+from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
-from faststyle.video.decoding import VideoClip
+from faststyle.video.decoding import VideoClip, import_av
 from faststyle.video.stills import NUMBER, Animation, Numbered, numbered_files
 
 VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"
@@ -97,3 +98,25 @@ def open_camera(source: str, max_size: int | None = None) -> Clip:
     """
     name, form, options = camera(source)
     return VideoClip(name, 0, inf, max_size, form=form, options=options, camera=True)
+
+
+DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+
+
+def camera(source: str) -> tuple[str, str | None, dict[str, str]]:
+    """What FFmpeg opens for a camera: a name, a format, and options."""
+    av = import_av()
+    form = DEVICES.get(sys.platform, "v4l2")
+    if source.startswith("/dev/"):
+        return source, form, {}
+    if not source.isdigit():
+        return source, None, {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
+    if form == "v4l2":
+        return f"/dev/video{source}", form, {}
+    if form == "avfoundation":
+        return f"{source}:none", form, {"framerate": "30"}
+    found = av.enumerate_input_devices(form)
+    names = [d.name for d in found if "video" in getattr(d, "media_types", ("video",))]
+    if int(source) >= len(names):
+        raise InputError(f"there is no camera {source}: {len(names)} were found")
+    return f"video={names[int(source)]}", form, {}

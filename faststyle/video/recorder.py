@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from faststyle.errors import InputError, first_line
-from faststyle.images import FORMATS as PICTURES
-from faststyle.images import save_image
-from faststyle.places import cut
+from faststyle.files import cut
+from faststyle.image.files import FORMATS as PICTURES
+from faststyle.image.files import save_image
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.decoding import import_av, reason
 from faststyle.video.encoders import Encoder, find_encoder, usual_priority

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from faststyle.errors import InputError
-from faststyle.headers import check_pixels, open_header
-from faststyle.images import READABLE, open_image
+from faststyle.image.files import READABLE, open_image
+from faststyle.image.validation import check_pixels, open_header
 from faststyle.video.clips import Clip, Frame, check_start, exact
 
 NUMBER = re.compile(r"%0?\d*d")

@@ -8,8 +8,7 @@ import socket
 import tempfile
 from importlib.util import find_spec
 
-from faststyle.cli import fail
-from faststyle.cli.parser import Parser, whole
+from faststyle.console import Parser, fail, whole
 
 PORTS = 20  # to look through for a free one, where none was asked for
 FIRST_PORT = 7860
@@ -72,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(prefix="faststyle_", ignore_cleanup_errors=True) as folder:
             os.environ["GRADIO_TEMP_DIR"] = folder  # every upload and result, read when Gradio is imported
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-            from faststyle.web.page import serve
+            from faststyle.web.app import serve
 
             serve(arguments.host, number)
     except KeyboardInterrupt:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.images import to_image, to_tensor
-from faststyle.judge import Judge
-from faststyle.web.pictures import open_upload
-from faststyle.web.shelf import Style, load
+from faststyle.evaluation.judge import Judge
+from faststyle.image.convert import to_image, to_tensor
+from faststyle.web.styles import Style, load
+from faststyle.web.uploads import open_upload
 
 SIZES = (256, 384)
 MAX_STEPS = 200

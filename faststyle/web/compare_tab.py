@@ -6,27 +6,27 @@ from typing import Any
 import gradio as gr
 
 from faststyle.errors import InputError
-from faststyle.web import compare, pictures, shelf
-from faststyle.web.parts import news, picture_field, said, wrong
+from faststyle.web import compare, styles, uploads
+from faststyle.web.components import news, picture_field, said, wrong
 
 FAST = '<div class="empty"><p>Fast: one pass of the trained network.</p></div>'
 SLOW = '<div class="empty"><p>Slow: the picture itself, step by step.</p></div>'
 
 
 def race(
-    photo: str | None, painting: str | None, name: str | None, size: int, steps: int, own: shelf.Shelf
+    photo: str | None, painting: str | None, name: str | None, size: int, steps: int, own: styles.Shelf
 ) -> Iterator[tuple[Any, str, str]]:
     """Yields both pictures with what is to be said of them, and a line of news."""
     try:
-        style = shelf.find(name, own)
+        style = styles.find(name, own)
         yield FAST, SLOW, said("Reading both pictures …")
         caught_up = None
         for fast, slow, notes in compare.race(photo, painting, style, size, steps):
             if caught_up is None and slow.objective <= fast.objective:
                 caught_up = slow
             yield (
-                pictures.figure(fast.picture, "The fast way's picture", tell("Fast", fast)),
-                pictures.figure(slow.picture, "The slow way's picture so far", tell("Slow", slow)),
+                uploads.figure(fast.picture, "The fast way's picture", tell("Fast", fast)),
+                uploads.figure(slow.picture, "The slow way's picture so far", tell("Slow", slow)),
                 said(" ".join([f"Step {slow.step} of {steps}.", *notes])),
             )
     except InputError as error:
@@ -51,7 +51,7 @@ def stopped() -> str:
 
 
 def build(own: gr.State) -> None:
-    ready = shelf.ready_styles()
+    ready = styles.ready_styles()
     gr.HTML(
         "<p>The slow way (Gatys et al.) changes the picture itself until a large network finds the photo's "
         "content and the painting's style in it. The fast way has learned to do so in one pass. Both are "
@@ -64,8 +64,8 @@ def build(own: gr.State) -> None:
         )
     with gr.Row(elem_classes="controls"):
         style = gr.Dropdown(
-            shelf.choices(ready),
-            value=shelf.FAVOURITE,
+            styles.choices(ready),
+            value=styles.FAVOURITE,
             label="Style",
             info="The one that was trained on this painting",
             filterable=False,
@@ -94,7 +94,7 @@ def build(own: gr.State) -> None:
     end.click(None, cancels=run, **private).then(stopped, outputs=line, **private)
     # A style trained on the third tab can be chosen here too.
     own.change(
-        lambda own: gr.Dropdown(shelf.choices(shelf.everything(own)), value=list(own)[-1]),
+        lambda own: gr.Dropdown(styles.choices(styles.everything(own)), value=list(own)[-1]),
         own,
         style,
         show_progress="hidden",

@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.images import save_image
-from faststyle.stylizer import Stylizer
-from faststyle.web.pictures import open_upload
-from faststyle.web.shelf import Style, open_model
+from faststyle.image.files import save_image
+from faststyle.inference.stylizer import Stylizer
+from faststyle.web.styles import Style, open_model
+from faststyle.web.uploads import open_upload
 
 SIZES = (512, 768, 1024, 1536, 2048)  # of a preview's longer side
 MAX_JPEG = 65_500  # pixels of a side, as libjpeg has it

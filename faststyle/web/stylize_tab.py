@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from faststyle.errors import InputError
-from faststyle.web import pictures, shelf, stylize
-from faststyle.web.parts import LIMITS, news, picture_field, said, wrong
+from faststyle.web import styles, stylize, uploads
+from faststyle.web.components import LIMITS, news, picture_field, said, wrong
 
 EMPTY = '<div class="empty"><p>Your picture will be here.</p></div>'
 
@@ -41,32 +41,32 @@ class Chooser(NamedTuple):
 
 
 def show(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: shelf.Shelf
+    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Shelf
 ) -> tuple[Any, str, str]:
     """The photo field, the result and a line of news."""
     if photo is None:
         return gr.skip(), EMPTY, ""
     started = time.perf_counter()
     try:
-        before = pictures.open_upload(photo, "photo", size)
+        before = uploads.open_upload(photo, "photo", size)
     except InputError as error:
         return None, EMPTY, wrong(error)
     try:
-        style = shelf.find(name, own)
-        after = stylize.paint(before, shelf.load(style.model), strength, keep_color)
+        style = styles.find(name, own)
+        after = stylize.paint(before, styles.load(style.model), strength, keep_color)
     except InputError as error:
         return gr.skip(), EMPTY, wrong(error)
     seconds = time.perf_counter() - started
     line = f"{style.title}: {seconds:.1f} s at {after.width} × {after.height} pixels"
-    return gr.skip(), pictures.slider(before, after), said(line)
+    return gr.skip(), uploads.slider(before, after), said(line)
 
 
 def download(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, own: shelf.Shelf
+    photo: str | None, name: str | None, strength: float, keep_color: bool, own: styles.Shelf
 ) -> tuple[str | None, str]:
     """The file at full size, and a line of news."""
     try:
-        style = shelf.find(name, own)
+        style = styles.find(name, own)
         path, line = stylize.full_size(
             photo, str(name), style, strength, keep_color, os.environ["GRADIO_TEMP_DIR"]
         )
@@ -76,8 +76,8 @@ def download(
 
 
 def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
-    ready = shelf.ready_styles()
-    samples = gr.HTML(shelf.sample_css(ready), elem_classes="unseen")
+    ready = styles.ready_styles()
+    samples = gr.HTML(styles.sample_css(ready), elem_classes="unseen")
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
             photo = picture_field("Photo", "Drop a photo here, paste one, or tap to choose", height=230)
@@ -86,7 +86,7 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
                 tries = [gr.Button(label, size="sm") for label in examples]
             # Radio buttons that page.css shows as the sample pictures.
             style = gr.Radio(
-                shelf.choices(ready), value=shelf.FAVOURITE, label="Style", elem_classes="styles"
+                styles.choices(ready), value=styles.FAVOURITE, label="Style", elem_classes="styles"
             )
         with gr.Column(scale=3, min_width=300):
             result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE)

@@ -1,12 +1,9 @@
 """Training in a process of its own: one at a time for the whole server, watched, and ended with it."""
 
-import _thread
 import contextlib
-import os
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -78,7 +75,7 @@ class Training:
             painting.save(self.painting)
             with self.log.open("wb") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "faststyle.web.training", *flags],
+                    [sys.executable, "-m", "faststyle.cli.train_child", *flags],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -164,25 +161,6 @@ def stop_any() -> None:
         training.process.wait()
 
 
-def interrupt_at_end_of_input() -> None:
-    """Ctrl-C for this process when the one that started it closes the pipe, or dies."""
-    # Not sys.stdin, whose lock would be held in every process that is forked for the data.
-    while os.read(0, 1):
-        pass
-    _thread.interrupt_main()
-
-
 def slug(path: str) -> str:
     """A model's name from an upload's: letters, digits and underscores."""
     return re.sub(r"\W+", "_", Path(path).stem.lower()).strip("_")[:40] or "style"
-
-
-if __name__ == "__main__":
-    # A server that a shell started in the background ignores Ctrl-C, and so would this process.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
-    if hasattr(os, "nice"):
-        os.nice(10)  # a photo that somebody waits for comes first
-    from faststyle.cli.train import main
-
-    main()

@@ -13,9 +13,10 @@ import gradio as gr
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.images import open_image
-from faststyle.web import pictures, shelf, training
-from faststyle.web.parts import news, picture_field, said, wrong
+from faststyle.image.files import open_image
+from faststyle.web import styles as shelf
+from faststyle.web import training, uploads
+from faststyle.web.components import news, picture_field, said, wrong
 from faststyle.web.stylize_tab import Chooser
 
 LENGTHS = {
@@ -35,7 +36,7 @@ def train(
     still = (gr.skip(),) * 4
     folder = os.environ["GRADIO_TEMP_DIR"]
     try:
-        painting = pictures.open_upload(upload, "painting", WIDEST).convert("RGB")
+        painting = uploads.open_upload(upload, "painting", WIDEST).convert("RGB")
         name = training.slug(str(upload))
         start = shelf.ready_styles().get(init)  # none for SCRATCH
         model = start.model if start else None
@@ -80,7 +81,7 @@ def draw(preview: Path) -> str:
     for x, y in ((0, 0), (grid.width, grid.height - half)):
         wide.paste(grid.crop((0, y, grid.width, y + half)), (x, 0))
     step = int(preview.stem.removeprefix("step_"))
-    return pictures.figure(wide, f"A photo, and how it is painted at step {step}", f"Step {step}")
+    return uploads.figure(wide, f"A photo, and how it is painted at step {step}", f"Step {step}")
 
 
 def tell(progress: training.Progress, steps: int) -> str:

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from faststyle import styles
 from faststyle.errors import InputError
-from faststyle.images import fit
-from faststyle.pipeline import ahead
+from faststyle.image.convert import fit
+from faststyle.models import pretrained
 from faststyle.video.clips import Clip
 from faststyle.video.opening import open_clip
-from faststyle.web.shelf import Style, open_model, ready_styles
+from faststyle.video.prefetch import ahead
+from faststyle.web.styles import Style, open_model, ready_styles
 from faststyle.web.stylize import joint_name
 
 SIZES = (480, 720, 1080)  # of the longer side
@@ -177,7 +177,7 @@ class Work:
         self, path: str, target: Path, model: Path, strength: float, keep_color: bool, size: int | None
     ) -> str:
         """Stylize a clip, and return a line about it."""
-        from faststyle.video.recorder import Recorder  # which wants PyAV
+        from faststyle.video.recorder import Recorder
 
         begun = time.perf_counter()
         stylize = open_model(model)  # previews of the same style shall not wait for it
@@ -239,7 +239,9 @@ def stylize_clip(
         InputError: no clip, not one that can be read, or no memory or disk for it.
     """
     path, model = check_upload(path), style.model
-    steady = styles.steady().get(styles.for_clips(name)) if ready_styles().get(name) == style else None
+    steady = (
+        pretrained.steady().get(pretrained.for_clips(name)) if ready_styles().get(name) == style else None
+    )
     place = Path(tempfile.mkdtemp(prefix="clip_", dir=folder))
     target = place / f"{joint_name(path, name, 'clip')}.mp4"
     work, pool = Work(stopped), ThreadPoolExecutor(1)

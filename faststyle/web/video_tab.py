@@ -10,8 +10,8 @@ import gradio as gr
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.web import pictures, shelf, video
-from faststyle.web.parts import MAX_UPLOAD, file_field, news, said, wrong
+from faststyle.web import styles, uploads, video
+from faststyle.web.components import MAX_UPLOAD, file_field, news, said, wrong
 
 EMPTY = '<div class="empty"><p>Your clip will be here.</p></div>'
 LIMITS = f"At most {MAX_UPLOAD.removesuffix('mb')} MB; of a longer clip the first {video.MAX_SECONDS} s."
@@ -43,14 +43,14 @@ def run(
     strength: float,
     keep_color: bool,
     size: int,
-    own: shelf.Shelf,
+    own: styles.Shelf,
     request: gr.Request,
 ) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Yields the stage, how far it is, the file and a line of news."""
     owner, stopped = request.session_hash or "", threading.Event()
     video.running[owner] = stopped
     try:
-        style = shelf.find(name, own)
+        style = styles.find(name, own)
         yield gr.skip(), bar(None), no_file(), said(f"Stylizing as {style.title} …")
         folder = os.environ["GRADIO_TEMP_DIR"]
         for step in video.stylize_clip(
@@ -84,7 +84,7 @@ def no_file() -> gr.DownloadButton:
 
 
 def picture(frame: Image.Image, alt: str) -> str:
-    return f'{figure(frame)}<img src="{pictures.data_uri(frame)}" alt="{escape(alt)}"></figure>'
+    return f'{figure(frame)}<img src="{uploads.data_uri(frame)}" alt="{escape(alt)}"></figure>'
 
 
 def figure(frame: Image.Image) -> str:
@@ -95,7 +95,7 @@ def player(result: video.Result) -> str:
     return (
         f'{figure(result.poster)}<video controls playsinline preload="auto" '
         'aria-label="The stylized clip" '
-        f'poster="{pictures.data_uri(result.poster)}"></video></figure>'
+        f'poster="{uploads.data_uri(result.poster)}"></video></figure>'
     )
 
 
@@ -123,8 +123,8 @@ def build(own: gr.State) -> None:
             clip = file_field("Clip", video.KINDS, height=150)
             # Their pictures are the first tab's.
             style = gr.Radio(
-                shelf.choices(shelf.ready_styles()),
-                value=shelf.FAVOURITE,
+                styles.choices(styles.ready_styles()),
+                value=styles.FAVOURITE,
                 label="Style",
                 elem_classes="styles",
             )
@@ -165,7 +165,7 @@ def build(own: gr.State) -> None:
     end.click(stop, clip, outputs, cancels=work, api_visibility="private", show_progress="hidden")
     # A style trained on the third tab can be chosen here too.
     own.change(
-        lambda own: gr.Radio(shelf.choices(shelf.everything(own)), value=list(own)[-1]),
+        lambda own: gr.Radio(styles.choices(styles.everything(own)), value=list(own)[-1]),
         own,
         style,
         show_progress="hidden",

@@ -1,0 +1,102 @@
+"""How ``python infer.py`` reads, stylizes and writes a picture with a model, as its flags say."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# torch, and what needs it, is imported when there is work: --help answers at once.
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from faststyle.inference.contact_sheet import AllStyles
+    from faststyle.inference.stylizer import Stylizer
+
+# What the results depend on beside the model, where it is not typed.
+DEFAULTS: dict[str, Any] = {
+    "strength": 1.0,
+    "stroke_scale": 1.0,
+    "max_size": None,
+    "tile": None,
+    "engine": "auto",
+}
+
+
+def option(arguments: argparse.Namespace, name: str) -> Any:
+    return getattr(arguments, name, DEFAULTS[name])
+
+
+def load(name: str, arguments: argparse.Namespace) -> "Stylizer | AllStyles":
+    machine = arguments.device, arguments.precision, option(arguments, "engine")
+    if name == "all":
+        from faststyle.inference.contact_sheet import AllStyles
+
+        return AllStyles(*machine)
+    from faststyle.inference.stylizer import Stylizer
+
+    return Stylizer.load(name, *machine)
+
+
+def stylize_one(
+    stylize: "Stylizer | AllStyles", source: Path, target: Path, arguments: argparse.Namespace
+) -> None:
+    """Stylize one picture: whole, by tiles, or by tiles from file to file."""
+    from faststyle.image.files import open_image, save_image
+    from faststyle.inference.stylizer import Stylizer
+
+    if not isinstance(stylize, Stylizer):
+        scale = option(arguments, "stroke_scale")
+        picture = stylize(
+            open_image(source), *look(arguments), option(arguments, "max_size"), stroke_scale=scale
+        )
+    elif (photo := read_photo(source, arguments)) is not None:
+        picture = stylize_photo(stylize, photo, arguments)
+    else:
+        return stylize_file(stylize, source, target, arguments)
+    save_image(picture, target, arguments.quality)
+
+
+def look(arguments: argparse.Namespace) -> tuple[float, bool]:
+    return option(arguments, "strength"), arguments.preserve_color
+
+
+def read_photo(source: Path, arguments: argparse.Namespace) -> "Image | None":
+    """The picture, no larger than it shall be; None where it goes from file to file."""
+    from faststyle.image import vips
+    from faststyle.image.convert import fit
+    from faststyle.image.files import open_image
+
+    alone = option(arguments, "max_size") is None and option(arguments, "stroke_scale") == 1
+    if alone and vips.pixels_of(source) >= vips.LEAST:
+        return None
+    return fit(open_image(source), option(arguments, "max_size"))
+
+
+def stylize_photo(stylize: "Stylizer", photo: "Image", arguments: argparse.Namespace) -> "Image":
+    """Stylize what was read, whole or by tiles."""
+    scale = option(arguments, "stroke_scale")
+    tile = option(arguments, "tile")
+    tile = tile or say_tile(stylize, *(round(side / scale) for side in photo.size))
+    return stylize(photo, *look(arguments), tile=tile, stroke_scale=scale)
+
+
+def stylize_file(stylize: "Stylizer", source: Path, target: Path, arguments: argparse.Namespace) -> None:
+    """Stylize a picture by tiles, from file to file."""
+    from faststyle.image import vips
+    from faststyle.inference.tiling import TILE
+
+    with vips.stylized(source, target, arguments.quality) as (photo, out):
+        height, width, _ = photo.shape
+        tile = option(arguments, "tile") or say_tile(stylize, width, height) or TILE
+        stylize.stylize_pixels(photo[..., :3], out[..., :3], *look(arguments), tile)
+
+
+def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
+    """The tile that a picture of this size needs, said on stderr; None where it fits into memory."""
+    tile = stylize.tile_for(width, height)
+    if tile:
+        print(
+            f"{width}x{height} pixels are too many to stylize whole: in tiles of {tile}",
+            file=sys.stderr,
+        )
+    return tile

@@ -1,0 +1,25 @@
+"""``train.py`` as a child process that stops when its standard input closes."""
+
+import _thread
+import os
+import signal
+import threading
+
+
+def interrupt_at_end_of_input() -> None:
+    """Ctrl-C for this process when the one that started it closes the pipe, or dies."""
+    # Not sys.stdin, whose lock would be held in every process that is forked for the data.
+    while os.read(0, 1):
+        pass
+    _thread.interrupt_main()
+
+
+if __name__ == "__main__":
+    # A server that a shell started in the background ignores Ctrl-C, and so would this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(10)  # a photo that somebody waits for comes first
+    from faststyle.cli.train import main
+
+    main()

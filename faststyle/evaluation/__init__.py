@@ -1,0 +1,1 @@
+"""Compare fast with slow: measurements and the report."""

@@ -1,0 +1,1 @@
+"""Image files to tensors and back, and operations on images."""

@@ -1,0 +1,1 @@
+"""Stylize images, videos and collections with a trained model."""

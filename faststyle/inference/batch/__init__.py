@@ -1,0 +1,1 @@
+"""Stylize large collections on several devices."""

@@ -1,0 +1,67 @@
+"""A contact sheet: one photo in many styles, captioned."""
+
+import math
+
+from PIL import Image, ImageDraw, ImageFont
+
+from faststyle.image.convert import fit, to_rgb
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.pretrained import ready
+
+CELL = 480  # pixels of a picture's longer side
+GAP = 12
+BACKGROUND, INK = "white", "#333333"
+
+
+def caption(name: str, card: dict) -> str:
+    """The painting and its painter, or the model's name."""
+    painting = card.get("painting")
+    return f"{painting['title']}, {painting['artist']}" if painting else name
+
+
+def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
+    """Pictures of one size in a grid about as wide as high, each over its caption, RGB."""
+    width, height = next(iter(pictures.values())).size
+    size = max(12, round(min(width / 26, height / 14)))
+    font = ImageFont.load_default(size)
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    across, down = width + GAP, height + round(1.8 * size) + GAP
+    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for place, (text, picture) in enumerate(pictures.items()):
+        left, top = GAP + place % columns * across, GAP + place // columns * down
+        sheet.paste(picture, (left, top), picture if picture.mode == "RGBA" else None)
+        while font.getlength(text) > width and len(text) > 4:
+            text = text.rstrip("…")[:-1] + "…"
+        draw.text((left, top + height + round(0.3 * size)), text, INK, font)
+    return sheet
+
+
+class AllStyles:
+    """Every ready style at once: called like a Stylizer, it answers with a contact sheet.
+
+    Args:
+        device, precision, engine: as Stylizer's.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "auto", engine: str = "auto"):
+        models = {name: Stylizer.load(path, device, precision, engine) for name, path in ready().items()}
+        self.models = {caption(name, model.card): model for name, model in models.items()}
+
+    def __call__(
+        self,
+        picture: Image.Image,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+        stroke_scale: float = 1.0,
+    ) -> Image.Image:
+        """The sheet of a PIL picture; ``max_size`` is each picture's longer side in it, 480 without."""
+        picture = fit(to_rgb(picture), max_size or CELL)
+        return contact_sheet(
+            {
+                text: model(picture, strength, preserve_color, stroke_scale=stroke_scale)
+                for text, model in self.models.items()
+            }
+        )

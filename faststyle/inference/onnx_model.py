@@ -1,0 +1,82 @@
+"""Models that were exported to ONNX, run by ONNX Runtime; alone knows how to start it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from faststyle.errors import InputError, first_line
+from faststyle.models.checkpoint import HEADER, check_card
+from faststyle.models.network import SMALLEST
+
+PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
+PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its output
+
+
+class Exported(nn.Module):
+    """A model that ``infer.py --export`` wrote as ONNX, in place of a network.
+
+    It stylizes pictures whole: (B,3,H,W) RGB in [0,1] to the same, with a margin of its own.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: no such file, not a model of ours, or ONNX Runtime is missing.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        if not path.is_file():
+            raise InputError(f"there is no model {path}: infer.py --export writes one, or check the path")
+        try:
+            model = path.read_bytes()
+            self.digest = hashlib.sha256(model).hexdigest()
+            session = start(model)
+            self.card = json.loads(session.get_modelmeta().custom_metadata_map[HEADER])
+        except ImportError:
+            raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
+        except Exception as error:  # onnxruntime's have no ancestor of their own
+            raise InputError(
+                f"{path} is no model that infer.py exported, or it is damaged: export it again "
+                f"({first_line(error)})"
+            ) from None
+        check_card(path, self.card)
+        self.path, self.run = path, runner(session)
+
+    def forward(self, images: Tensor, margin: int) -> Tensor:
+        if min(images.shape[-2:]) < SMALLEST:
+            raise InputError(f"an exported model takes pictures of {SMALLEST} pixels a side and more")
+        try:
+            pictures = self.run(images)
+            if pictures.shape != images.shape:
+                raise ValueError(f"gives {tuple(pictures.shape)} for {tuple(images.shape)}")
+        except Exception as error:
+            if "memory" in str(error) or "alloc" in str(error):
+                raise RuntimeError(f"out of memory: {error}") from error
+            raise InputError(f"{self.path} is damaged, export it again ({first_line(error)})") from None
+        return pictures
+
+
+def run_onnx(model: bytes) -> Callable[[Tensor], Tensor]:
+    """What runs the bytes of an ONNX file: (B,3,H,W) to the same."""
+    return runner(start(model))
+
+
+def start(model: bytes) -> Any:
+    # It would store what this machine is, and send it; once imported it is too late to say no.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def runner(session: Any) -> Callable[[Tensor], Tensor]:
+    return lambda images: torch.from_numpy(session.run([PICTURE], {PHOTO: images.numpy()})[0])

@@ -1,0 +1,1 @@
+"""What a stylization is judged by: VGG features, style statistics, objectives."""

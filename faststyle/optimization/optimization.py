@@ -1,0 +1,262 @@
+"""The slow baseline: one picture at a time, by gradient descent on the pixels themselves.
+
+Gatys et al., "Image style transfer using convolutional neural networks", CVPR 2016, with the
+objective that training uses too.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from faststyle.device import autocast, memory_errors, pick_device, pick_precision
+from faststyle.errors import InputError
+from faststyle.image import color
+from faststyle.image.convert import scale_to, to_image, to_rgb, to_tensor
+from faststyle.losses.objective import Objective
+from faststyle.losses.vgg import VGG
+from faststyle.optimization.descent import OPTIMIZERS, Step, check_precision, descend
+from faststyle.registry import choose
+
+# What a picture can start from: the photo and noise, (1,3,H,W) each, to (1,3,H,W).
+INITS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "content": lambda photo, noise: photo,
+    "noise": lambda photo, noise: noise,
+    "content+noise": lambda photo, noise: 0.6 * photo + 0.4 * noise,
+}
+
+
+def resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    """(B,3,H,W) in [0,1] to (B,3,*size)."""
+    if images.shape[-2:] == torch.Size(size):
+        return images
+    return F.interpolate(images, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def scaled(images: Tensor, share: float) -> Tensor:
+    """(B,3,H,W) in [0,1] with both sides multiplied by ``share``."""
+    return resize(images, [max(1, round(side * share)) for side in images.shape[-2:]])
+
+
+class Optimization:
+    """One picture's optimization: iterate over it for its steps, and take ``result()`` at any time.
+
+    Args:
+        content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
+        style: the painting, likewise, or several.
+        size: longer side of the result in pixels; a tensor keeps its own size.
+        style_size: longer side of the paintings: larger gives larger strokes; without it the
+            result's.
+        steps: number of updates, shared out evenly among the scales.
+        scales: how many sizes, coarse to fine, each √2 times the one before: more carries larger
+            shapes of the painting over.
+        optimizer: lbfgs or adam.
+        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
+        average: decay of a running mean over the updates, such as 0.99 with Adam, which is then the
+            result; 0 takes the picture with the lowest objective.
+        init: start from content, noise (white) or content+noise.
+        init_model: a trained model whose stylization to start from, in place of ``init``.
+        seed: of the noise.
+        blend: a weight for each of several paintings; equal shares without it.
+        masks: for each painting, where in the photo its style shall be: white in a grey picture of
+            any size; None is everywhere. What no mask covers stays the photo.
+        style_masks: for each painting, which part of it to take the style from, likewise.
+        preserve_color: keep the photo's colours, and take only light and dark from the style.
+        match_color: bring the paintings to the photo's mean and covariance of colours first.
+        vgg: network that judges: vgg19-caffe, or torchvision's vgg16 or vgg19.
+        pooling: max, or avg for smoother gradients.
+        device: auto, cpu, cuda, cuda:1, mps, …
+        precision: of VGG: auto (bf16 where the hardware computes in it), fp32 or bf16.
+        **objective: what Objective takes.
+
+    Raises:
+        InputError: a value that cannot be used; the message says what can.
+    """
+
+    def __init__(
+        self,
+        content: Image.Image | Tensor,
+        style: Image.Image | Tensor | Sequence[Image.Image | Tensor],
+        size: int = 512,
+        style_size: int | None = None,
+        steps: int = 200,
+        scales: int = 1,
+        optimizer: str = "lbfgs",
+        learning_rate: float | None = None,
+        average: float = 0.0,
+        init: str = "content",
+        init_model: Callable[[Tensor], Tensor] | None = None,
+        seed: int = 0,
+        blend: Sequence[float] | None = None,
+        masks: Sequence[Image.Image | None] | None = None,
+        style_masks: Sequence[Image.Image | None] | None = None,
+        preserve_color: bool = False,
+        match_color: bool = False,
+        vgg: str = "vgg19-caffe",
+        pooling: str = "max",
+        device: str = "auto",
+        precision: str = "auto",
+        **objective: Any,
+    ):
+        for name, value, least in (
+            ("size", size, 16),
+            ("style_size", style_size, 16),
+            ("steps", steps, 1),
+            ("scales", scales, 1),
+            ("learning_rate", learning_rate, 0),
+        ):
+            if value is not None and not value >= least:
+                raise InputError(f"{name} must be at least {least}, not {value}")
+        if not 0 <= average < 1:
+            raise InputError(f"average must be from 0 to below 1, not {average}")
+        styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+        for what, given in (("masks", masks), ("style masks", style_masks)):
+            if given is not None and len(given) != len(styles):
+                raise InputError(
+                    f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None)"
+                )
+        choose("optimizer", optimizer, OPTIMIZERS)
+        mix = choose("init", init, INITS)
+        self.steps, self.average = steps, average
+        self.optimizer, self.learning_rate = optimizer, learning_rate
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        check_precision(self.precision)
+        self.content, self.preserve_color, self.blend = content, preserve_color, blend
+
+        self.photo = self.read(content, None if isinstance(content, Tensor) else size)
+        longer = max(self.photo.shape[-2:])
+        style_size = style_size or longer
+        self.sizes = [longer / 2 ** (back / 2) for back in reversed(range(scales))]
+        if self.sizes[0] < 16:
+            raise InputError(
+                f"{longer} pixels are too few for {scales} scales: the coarsest must have 16, and would have "
+                f"{self.sizes[0]:.0f}"
+            )
+        paintings = [self.read(one, style_size) for one in styles]
+        if match_color:
+            paintings = [color.match_color(painting, self.photo) for painting in paintings]
+        self.paintings = paintings
+        self.masks = [self.read_mask(mask, self.photo) for mask in masks or [None] * len(styles)]
+        parts = style_masks or [None] * len(styles)
+        self.style_masks = [self.read_mask(*pair) for pair in zip(parts, paintings, strict=True)]
+        self.objective = Objective(**objective).to(self.device)
+        self.objective.check(len(styles), blend, [*self.masks, *self.style_masks])
+        self.vgg = VGG(vgg, pooling, self.objective.layers).to(self.device)
+
+        if init_model is not None:
+            self.picture = init_model(self.photo)
+        else:
+            noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(seed))
+            self.picture = mix(self.photo, noise.to(self.device))
+        self.best = math.inf
+
+    def read(self, picture: Image.Image | Tensor, longer: int | None) -> Tensor:
+        """A picture as (1,3,H,W) in [0,1] on the device, its longer side brought to ``longer``."""
+        if isinstance(picture, Tensor):
+            odd = picture.ndim != 3 or len(picture) != 3 or 0 in picture.shape
+            if odd or not picture.is_floating_point():
+                raise InputError(f"expected a tensor (3,H,W) of floats in [0,1], not {tuple(picture.shape)}")
+            images = picture.detach()[None].to(self.device, torch.float32, copy=True)
+            return images if longer is None else scaled(images, longer / max(images.shape[-2:]))
+        picture = to_rgb(picture).convert("RGB")
+        return to_tensor(scale_to(picture, longer) if longer else picture)[None].to(self.device)
+
+    def read_mask(self, mask: Image.Image | None, images: Tensor) -> Tensor | None:
+        """(1,1,H,W) in [0,1], stretched to the images' size.
+
+        Raises:
+            InputError: nothing in it is white.
+        """
+        if mask is None:
+            return None
+        height, width = images.shape[-2:]
+        grey = to_rgb(mask).convert("L").resize((width, height))
+        region = to_tensor(grey.convert("RGB"))[None, :1].to(self.device)
+        if region.max() < 0.5:
+            raise InputError("a mask is black all over: only what is white in it counts")
+        return region
+
+    def __iter__(self) -> Iterator[Step]:
+        """Go through all scales; the number of a step counts on from scale to scale."""
+        longer, done = self.sizes[-1], 0
+        for place, size in enumerate(self.sizes):
+            photo = scaled(self.photo, size / longer)
+            start = resize(self.picture, photo.shape[-2:])
+            count = self.steps * (place + 1) // len(self.sizes) - done
+            self.best, mean = math.inf, start
+            with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "a smaller size"):
+                self.set_style(photo, size / longer)
+                for step in descend(
+                    start,
+                    photo,
+                    self.vgg,
+                    self.objective,
+                    count,
+                    self.optimizer,
+                    self.learning_rate,
+                    self.precision,
+                ):
+                    if self.average:
+                        mean = mean.lerp(step.picture, max(1 - self.average, 1 / (step.number + 1)))
+                        self.picture = mean
+                    elif step.terms["total"] < self.best:
+                        self.picture = step.picture
+                    self.best = min(self.best, step.terms["total"])
+                    yield step._replace(number=done + step.number)
+            done += count
+
+    def set_style(self, photo: Tensor, share: float) -> None:
+        """Measure the paintings, each at ``share`` of its size."""
+        with torch.no_grad(), autocast(self.device, self.precision):
+            layers = self.objective.style_layers
+            styles = [self.vgg(scaled(one, share), layers) for one in self.paintings]
+            features = self.vgg(photo, layers) if self.objective.statistic.swap else None
+        self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Width and height of the result in pixels."""
+        height, width = self.photo.shape[-2:]
+        return width, height
+
+    def result(self) -> Any:
+        """The best picture so far, of the kind and size that ``content`` has been brought to."""
+        photo = self.photo
+        picture = resize(self.picture, photo.shape[-2:])
+        if self.preserve_color:
+            picture = color.keep_color(picture, photo).clamp(0, 1)
+        covers = [mask for mask in self.masks if mask is not None]
+        if covers and len(covers) == len(self.masks):
+            picture = torch.lerp(photo, picture, torch.stack(covers).amax(0))
+        if isinstance(self.content, Tensor):
+            return picture[0].to(self.content.device, self.content.dtype)
+        image = to_image(picture[0])
+        source = to_rgb(self.content)
+        if source.mode == "RGBA":
+            image.putalpha(source.getchannel("A").resize(image.size))
+        return image
+
+
+def optimize(content: Any, style: Any, **options: Any) -> Any:
+    """Give one picture the style of another, slowly and well.
+
+    Args:
+        content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
+        style: the painting, likewise, or several.
+        **options: what Optimization takes.
+
+    Returns:
+        The result, of the kind of ``content``.
+
+    Raises:
+        InputError: a value that cannot be used; the message says what can.
+    """
+    run = Optimization(content, style, **options)
+    for _ in run:
+        pass
+    return run.result()

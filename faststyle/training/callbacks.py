@@ -1,0 +1,105 @@
+"""What happens beside the training steps: previews, and the guard against what is not a number."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torchvision
+
+from faststyle.errors import InputError
+from faststyle.image.convert import to_image
+from faststyle.image.files import save_image
+from faststyle.models.network import MARGIN
+
+log = logging.getLogger(__name__)
+
+MOST_SKIPPED = 10  # steps in a row, after which a run ends
+
+
+class Previews(pl.Callback):
+    """A grid of held-out photos over what the network makes of them, as PNG and in TensorBoard.
+
+    Args:
+        every_n_steps: how often.
+        photos: how many photos, side by side.
+    """
+
+    def __init__(self, every_n_steps: int = 250, photos: int = 4):
+        self.every_n_steps, self.photos, self.last = every_n_steps, photos, 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        due = step % self.every_n_steps == 0 or step == trainer.max_steps
+        if trainer.is_global_zero and due and step != self.last:  # once a step of several batches
+            self.draw(trainer, module)
+            self.last = step
+
+    def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
+        count = min(self.photos, len(held_out))
+        photos = torch.stack([held_out[i][0] for i in range(count)]).to(module.device) / 255
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            stylized = module(photos, MARGIN).float().clamp(0, 1)
+        grid = torchvision.utils.make_grid(torch.cat([photos, stylized]), nrow=count, padding=4, pad_value=1)
+        folder = Path(trainer.default_root_dir) / "previews"
+        save_image(to_image(grid), folder / f"step_{trainer.global_step:06d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, pl.loggers.TensorBoardLogger):
+                logger.experiment.add_image("preview", grid, trainer.global_step)
+
+
+def not_numbers(where: str) -> InputError:
+    """What to change, before the command that goes on."""
+    return InputError(
+        f"{where}: add a lower --model.learning_rate or --model.style_weight, or --trainer.precision 32, "
+        "to this command"
+    )
+
+
+class NotANumberGuard(pl.Callback):
+    """Skips steps whose gradients are not numbers, and ends a run that has ten of them in a row.
+
+    What counts is the gradient of the whole step, which all ranks share and accumulated batches sum up
+    to: so ranks agree without asking each other. A loss that is not a number but has finite gradients
+    does the weights no harm.
+    """
+
+    def __init__(self) -> None:
+        self.skipped = 0  # in the whole run
+        self.row = 0  # without a good step between
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.skipped = state["skipped"]
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        if torch.nn.utils.get_total_norm(gradients).isfinite():
+            self.row = 0
+            return
+        scaler = trainer.scaler
+        if scaler is not None and scaler.get_scale() > 1:
+            return  # float16's scaler finds its scale by such steps, and skips them itself
+        self.row += 1
+        if self.row == MOST_SKIPPED:
+            raise not_numbers(
+                f"the gradients were not numbers in {MOST_SKIPPED} steps in a row, the last at step "
+                f"{trainer.global_step}"
+            )
+        if self.skipped == 0 and trainer.is_global_zero:
+            log.warning("skipped: step %d, whose gradients are not numbers", trainer.global_step)
+        self.skipped += 1
+        # Not zeroed: momentum would move the weights on without a gradient.
+        optimizer.zero_grad(set_to_none=True)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.skipped and trainer.is_global_zero:
+            log.warning("skipped: %d of %d steps in all", self.skipped, trainer.global_step)

@@ -1,0 +1,238 @@
+"""The LightningModule: a transformer network trained with the perceptual loss of a frozen VGG."""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from faststyle.errors import InputError
+from faststyle.image.convert import scale_to, to_tensor
+from faststyle.image.mosaic import open_style
+from faststyle.image.warp import inside, warp
+from faststyle.losses.objective import Objective
+from faststyle.losses.vgg import VGG
+from faststyle.models.checkpoint import Card
+from faststyle.models.find import find_model, label
+from faststyle.models.network import TransformerNetwork
+from faststyle.training.muon import Muon
+from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
+
+
+def load_style(style: str, size: int) -> Tensor:
+    """Read a style picture, its longer side brought to ``size`` pixels, to (1,3,H,W) in [0,1].
+
+    Raises:
+        InputError: no such picture.
+    """
+    return to_tensor(scale_to(open_style(style), size))[None]
+
+
+def imitation(images: Tensor, target: Tensor) -> Tensor:
+    """Mean square difference of (B,3,H,W), relative to each target's variance: 1 for its mean colour."""
+    difference = (images - target).square().mean((1, 2, 3))
+    return (difference / target.var((1, 2, 3)).clamp(min=1e-4)).mean()
+
+
+def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Made-up motion of (B,3,H,W), another for each photo, of seeds from ``first`` on.
+
+    So a batch moves alike in one process and in parts.
+
+    Returns:
+        The flow, (B,2,H,W), and the photos a moment later.
+    """
+    height, width = photos.shape[2:]
+    flows, moved = [], []
+    for seed, photo in enumerate(photos.split(1), first):
+        chance = torch.Generator().manual_seed(seed)
+        flows.append(random_flow(1, height, width, chance).to(photo))
+        moved.append(disturb(photo, flows[-1], chance))
+    return torch.cat(flows), torch.cat(moved)
+
+
+class StyleTransfer(pl.LightningModule):
+    """Trains a network that gives photos the style of a painting.
+
+    Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
+
+    Args:
+        style: the style picture's file, or several; mosaic is one that the package draws.
+        style_size: longer side of the style picture in pixels: larger gives larger strokes, which
+            come out as large in pictures of any size.
+        style_blend: a weight for each of several style pictures; equal shares without it.
+        size: network size: half, full with twice the channels, or fast with about half of half's time.
+        blocks: number of residual blocks; the size's own without it.
+        init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
+            steps so.
+        teacher: a trained model of the same style, by its file or name, whose pictures are imitated
+            beside the objective: a small network comes nearer to a large one so.
+        teacher_weight: of what is left between its pictures and the network's.
+        alone: share of the steps in which the teacher alone teaches, which VGG does not slow down.
+        temporal_weight: of what changes when a photo is moved a little and noise is added, for steady
+            video: 0 is without, and takes less time.
+        vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
+        pooling: max, or avg for smoother gradients.
+        learning_rate: Muon's, at its highest. It is never changed for the batch: for k times as many photos a
+            step, of several devices or accumulated, take the square root of k times as much (Malladi et
+            al. 2022, https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to be as large).
+        warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
+        compile: torch.compile the network and VGG: worth its wait on a GPU.
+        **objective: what Objective takes.
+    """
+
+    def __init__(
+        self,
+        style: list[str],
+        style_size: int = 512,
+        style_blend: list[float] | None = None,
+        size: str = "half",
+        blocks: int | None = None,
+        init: str | None = None,
+        teacher: str | None = None,
+        teacher_weight: float = 5.0,
+        alone: float = 0.7,
+        temporal_weight: float = 0.0,
+        vgg: str = "vgg19-caffe",
+        pooling: str = "max",
+        learning_rate: float = 2e-3,
+        warmup: int = 20,
+        compile: bool = False,
+        **objective: Any,
+    ):
+        super().__init__()
+        # Not init: a run that resumes has its weights in its own state.
+        self.save_hyperparameters(ignore="init")
+        self.start: Card | None = None  # the model that it started from
+        self.network = TransformerNetwork(size, blocks)
+        self.objective = Objective(**objective)
+        self.teacher: tuple[TransformerNetwork, ...] = ()  # where neither checkpoints nor optimizers look
+        if init is not None:
+            start, card = find_model(init)
+            if start.config != self.network.config:
+                raise InputError(
+                    f"--init {init} is a network of {start.config}, and this run's is of "
+                    f"{self.network.config}: set --model.size and --model.blocks to the same"
+                )
+            self.network.load_state_dict(start.state_dict())
+            self.start = {"name": label(init), "steps": card.get("steps"), "init": card.get("init")}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["start"] = self.start
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.start = checkpoint.get("start")
+        if self._trainer is not None:
+            # Lightning counts batches; a step may have more or fewer of them from now on.
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            had = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+            for counts in (progress["current"], progress["total"]):
+                late = counts["processed"] - had
+                counts.update({name: count - late for name, count in counts.items()})
+            self.take_rate(checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0])
+
+    def take_rate(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
+        """Put this start's learning rate into the state of another, in which the run's own is."""
+        rate = self.hparams["learning_rate"]
+        for group in optimizer["param_groups"]:
+            before = group["initial_lr"]
+            if before != rate:
+                share = group["lr"] / before if before else 1.0  # of the schedule
+                group["lr"], group["initial_lr"] = share * rate, rate
+        schedule["base_lrs"] = [rate] * len(schedule["base_lrs"])
+
+    def setup(self, stage: str) -> None:
+        """Load VGG and the teacher, and measure the style; none of it is part of a checkpoint."""
+        if hasattr(self, "vgg"):
+            return
+        h = self.hparams
+        if h["teacher"] is not None:
+            self.teacher = (find_model(h["teacher"])[0],)
+        styles = [load_style(style, h["style_size"]) for style in h["style"]]
+        self.vgg = VGG(h["vgg"], h["pooling"], layers=self.objective.layers)
+        with torch.no_grad():
+            features = [self.vgg(style, self.objective.style_layers) for style in styles]
+        self.objective.set_style(features, h["style_blend"])
+        if h["compile"]:
+            self.network.compile()
+            self.vgg.compile()
+
+    def forward(self, photos: Tensor, margin: int = 0) -> Tensor:
+        """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
+        return self.network(photos, margin)
+
+    def losses(self, photos: Tensor, alone: bool = False, first: int = 0) -> dict[str, Tensor]:
+        """The objective's terms of what the network makes of (B,3,H,W) photos.
+
+        Args:
+            photos: RGB in [0,1].
+            alone: leave out the objective's own, and so VGG: the teacher's is left.
+            first: seed of the first photo's motion; the next photo's is one more.
+        """
+        temporal_weight = self.hparams["temporal_weight"]
+        if temporal_weight:
+            flow, moved = move(photos, first)
+            images, after = self(torch.cat([photos, moved])).chunk(2)
+        else:
+            images = self(photos)
+        terms = {}
+        if not alone:
+            with torch.no_grad():
+                content = self.vgg(photos, self.objective.content_layers)
+            terms = self.objective(images, self.vgg(images, self.objective.layers), content)
+        for teacher in self.teacher:
+            with torch.no_grad():
+                target = teacher.to(self.device)(photos)
+            terms["teacher"] = imitation(images, target)
+            terms["total"] = terms.get("total", 0) + self.hparams["teacher_weight"] * terms["teacher"]
+        if temporal_weight:
+            terms["temporal"] = unsteadiness(after, warp(images, flow), inside(flow)).mean()
+            terms["total"] = terms["total"] + temporal_weight * terms["temporal"]
+        return terms
+
+    def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
+        share = self.global_step / self.trainer.max_steps
+        alone = bool(self.teacher) and share < self.hparams["alone"]
+        accumulate, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
+        batch = self.global_step * accumulate + batch_idx % accumulate
+        draw = (batch * ranks + self.global_rank) * len(photos)  # the first photo's number
+        terms = self.losses(photos, alone, first=self.trainer.datamodule.seed + draw)  # type: ignore[attr-defined]
+        self.log("loss", terms["total"], prog_bar=True, logger=False)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
+        return terms["total"]
+
+    def validation_step(self, photos: Tensor, batch_idx: int) -> None:
+        terms = self.losses(photos, first=batch_idx * self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+        self.log("held_out", terms["total"], prog_bar=True, logger=False)
+        self.log_dict({f"validation/{name}": value for name, value in terms.items()})
+
+    def configure_optimizers(self) -> Any:
+        optimizer = Muon(self.network.parameters(), self.hparams["learning_rate"])
+        warmup, steps = self.hparams["warmup"], self.trainer.max_steps
+
+        def share(step: int) -> float:
+            return min(1.0, (step + 1) / max(1, warmup)) * (
+                0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps))
+            )
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def card(self) -> Card:
+        """What the model was trained with, for the header of its file; no paths of this machine."""
+        styles = []
+        for style in self.hparams["style"]:
+            path = Path(style)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+            styles.append({"name": path.stem, "sha256": digest})
+        settings = {
+            key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
+        }
+        names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
+        if settings["teacher"] is not None:
+            settings["teacher"] = label(settings["teacher"])
+        settings |= {name: getattr(self.objective, name) for name in names}
+        return {"style": styles, "steps": self.global_step, "init": self.start, "training": settings}

@@ -1,0 +1,233 @@
+"""Content photos as numbered draws: which photo and which crop of it follows from the seed and the number."""
+
+import io
+import itertools
+import random
+from collections.abc import Iterator, Sized
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import IterableDataset, Sampler, get_worker_info
+
+from faststyle.errors import InputError
+from faststyle.image.files import open_image
+from faststyle.training.photo_sources import HELD_OUT
+
+ATTEMPTS = 100  # bad pictures in a row before the folder is given up
+
+Row = dict[str, Any]  # a datasets row whose one picture is {"bytes": …, "path": …}, not decoded
+
+
+def read_photo(row: Row, size: int) -> Image.Image:
+    """Decode a row's picture; a JPEG much larger than needed at a fraction of its size.
+
+    Raises:
+        InputError: damaged, or its shorter side has less than half of ``size`` pixels.
+    """
+    stored = row["image"]
+    name = stored.get("path") or "a picture of the data set"
+    source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else stored["path"]
+    photo = open_image(source, name, draft=2 * size).convert("RGB")
+    if min(photo.size) * 2 < size:
+        raise InputError(f"{name} is too small ({photo.width}x{photo.height})")
+    return photo
+
+
+def crop(photo: Image.Image, left: int, top: int, side: int, size: int) -> Image.Image:
+    """A square of ``side`` pixels, resized to ``size``."""
+    box = (left, top, left + side, top + side)
+    return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+
+
+def random_crop(photo: Image.Image, size: int, least: float, chance: random.Random) -> Image.Image:
+    """A random square, resized, perhaps mirrored.
+
+    It has a share of ``least`` of the shorter side to all of it, whatever the photo's own size: so
+    with three tenths a network trained at 192 pixels sees things as large as in pictures of 192 to 640.
+    """
+    shorter = min(photo.size)
+    side = chance.randint(max(1, int(shorter * least)), shorter)
+    left, top = chance.randint(0, photo.width - side), chance.randint(0, photo.height - side)
+    photo = crop(photo, left, top, side, size)
+    return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
+
+
+def center_crop(photo: Image.Image, size: int) -> Image.Image:
+    """The largest square in the middle, resized."""
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    return crop(photo, left, top, side, size)
+
+
+def to_bytes(photo: Image.Image) -> Tensor:
+    """(3,H,W) uint8: a quarter of what floats would weigh on the way to the GPU."""
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+
+
+class Draws(Sampler[tuple[int, int]]):
+    """Photos in random order, shuffled anew at each pass: (index, number of the draw).
+
+    The whole order follows from the seed, so a run that resumes at batch ``first`` goes on with
+    the very photos, crops and flips that it would have had. Processes that train together take the
+    batches in turn: step for step they have the draws of one process with the whole batch.
+
+    Args:
+        photos: what to draw from.
+        first: number of this process's first batch.
+        last: number of its batches in the whole run.
+        seed: of the order.
+        batch_size: draws in a batch.
+        rank: of this process, among
+        ranks: so many.
+    """
+
+    def __init__(
+        self,
+        photos: Sized,
+        first: int,
+        last: int,
+        seed: int,
+        batch_size: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
+    ):
+        self.photos, self.first, self.last, self.seed = photos, first, last, seed
+        self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
+
+    def __len__(self) -> int:
+        # The whole run's, also when resumed: Lightning counts on from there.
+        return self.last * self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        count, known = len(self.photos), None
+        for batch in range(self.first, self.last):
+            start = (batch * self.ranks + self.rank) * self.batch_size
+            for number in range(start, start + self.batch_size):
+                turn, place = divmod(number, count)
+                if turn != known:
+                    order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed + turn))
+                    known = turn
+                yield int(order[place]), number
+
+
+def all_bad(skipped: list[str]) -> InputError:
+    return InputError(f"none of {ATTEMPTS} tries gave a usable picture; the last: {skipped[-1]}")
+
+
+class Photos(TorchDataset):
+    """Random crops of a set that is held whole; a bad picture is replaced by another."""
+
+    def __init__(self, rows: Any, size: int, least: float, seed: int):
+        self.rows, self.size, self.least, self.seed = rows, size, least, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, draw: tuple[int, int]) -> tuple[Tensor, list[str]]:
+        index, number = draw
+        chance = random.Random(f"{self.seed} {number}")
+        skipped: list[str] = []
+        for _ in range(ATTEMPTS):
+            try:
+                photo = read_photo(self.rows[index], self.size)
+            except InputError as error:
+                skipped.append(str(error))
+                index = chance.randrange(len(self.rows))
+                continue
+            return to_bytes(random_crop(photo, self.size, self.least, chance)), skipped
+        raise all_bad(skipped)
+
+
+class StreamedPhotos(IterableDataset):
+    """Random crops of a set that is read as it comes, shuffled within a buffer, without end.
+
+    Each row is a draw, and the draw of a bad row gets another crop of the next good one: so a
+    worker's n-th photo follows from the seed, its share of the set and n, and a run that resumes reads
+    the rows up to there, without decoding them, and goes on exactly.
+
+    Args:
+        rows: this process's share of the set, which datasets deals out to its workers.
+        size: of the crops.
+        least: of the smallest crop, a share of its photo's shorter side.
+        seed: of the order, the crops and the flips.
+        first: number of each worker's first photo.
+        rank: of this process.
+        buffer: rows that are shuffled together.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.IterableDataset,
+        size: int,
+        least: float,
+        seed: int,
+        first: int = 0,
+        rank: int = 0,
+        buffer: int = 1000,
+    ):
+        self.rows, self.size, self.least, self.seed = rows, size, least, seed
+        self.first, self.rank, self.buffer = first, rank, buffer
+
+    def read(self) -> Iterator[Row]:
+        """The rows of pass after pass."""
+        empty = 0
+        for turn in itertools.count():
+            empty += 1
+            for row in self.rows.shuffle(seed=self.seed + turn, buffer_size=self.buffer):
+                empty = 0
+                yield row
+            # A pass may deal a worker nothing but files whose photos are all held out.
+            if empty == ATTEMPTS:
+                raise InputError(
+                    "there are too few photos in the stream for each process and worker to have one: take "
+                    "fewer --data.workers or --trainer.devices, or set --data.streaming=false"
+                )
+
+    def __iter__(self) -> Iterator[tuple[Tensor, list[str]]]:
+        worker = get_worker_info()
+        share = f"{self.seed} {self.rank} {worker.id if worker else 0}"
+        waiting: list[int] = []  # draws since the last good row
+        skipped: list[str] = []
+        for number, row in enumerate(self.read()):
+            if number < self.first:
+                continue
+            waiting.append(number)
+            try:
+                photo = read_photo(row, self.size)
+            except InputError as error:
+                skipped.append(str(error))
+                if len(waiting) == ATTEMPTS:
+                    raise all_bad(skipped) from None
+                continue
+            for draw in waiting:
+                chance = random.Random(f"{share} {draw}")
+                yield to_bytes(random_crop(photo, self.size, self.least, chance)), skipped
+                skipped = []
+            waiting = []
+
+
+class HeldOutPhotos(TorchDataset):
+    """The middle of the first validation photos that can be read, always the same."""
+
+    def __init__(self, rows: Any, size: int):
+        self.size = size
+        self.photos: list[Image.Image] = []
+        self.skipped: list[str] = []
+        for row in rows:
+            try:
+                self.photos.append(read_photo(row, size))
+            except InputError as error:
+                self.skipped.append(str(error))
+            if len(self.photos) == HELD_OUT or (not self.photos and len(self.skipped) == ATTEMPTS):
+                break
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[str]]:
+        return to_bytes(center_crop(self.photos[index], self.size)), []

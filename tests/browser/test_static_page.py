@@ -1,0 +1,223 @@
+"""The static page that stylizes in the browser, opened as a file in headless Chromium."""
+
+import base64
+import gzip
+import re
+import runpy
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faststyle.inference.export import export
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.network import MARGIN, Inference
+from tests.support import ROOT
+from tests.support.images import draw_picture, sample
+
+playwright = pytest.importorskip("playwright.sync_api")
+chromium, npm = shutil.which("chromium"), shutil.which("npm")
+
+FOLDER = ROOT / "docs" / "browser"
+SLOWEST = 120_000  # ms that anything may take on a busy machine
+STARRY = "The Starry Night"
+
+
+def install(folder: Path) -> str:
+    """The page in a folder, with the npm package's files; npm's last words where it cannot have them."""
+    for path in (*FOLDER.glob("*.*"), *FOLDER.glob("models/*.js")):
+        if path.name != "runtime.js":
+            target = folder / path.relative_to(FOLDER)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
+    command = [npm, "install", "--no-audit", "--no-fund", "--fetch-retries=1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    if chromium is None or npm is None:
+        pytest.skip("needs chromium and npm")
+    folder = tmp_path_factory.mktemp("browser page")  # a space, as people's folders have
+    if failed := install(folder):
+        if not re.search("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH", failed):
+            pytest.fail(failed)
+        pytest.skip("npm reaches no registry")
+    return folder
+
+
+@pytest.fixture
+def page(folder, browser):
+    """The page, opened as a file: it may ask nobody."""
+    context = browser.new_context(accept_downloads=True, viewport={"width": 1100, "height": 850})
+    context.set_default_timeout(SLOWEST)
+    page = context.new_page()
+    asked, wrong = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((folder / "index.html").as_uri())
+    yield page
+    outside = [url for url in asked if not url.startswith((folder.as_uri(), "data:", "blob:"))]
+    context.close()
+    assert not outside and not wrong
+
+
+def choose(page, path):
+    page.get_by_label("Choose a photo").set_input_files(path)
+
+
+def news(page, pattern) -> str:
+    playwright.expect(page.get_by_role("status")).to_have_text(re.compile(pattern), timeout=SLOWEST)
+    return page.get_by_role("status").inner_text()
+
+
+def saved(page, kind, folder) -> Path:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save as {kind}").click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+@pytest.mark.slow
+def test_runtime_is_the_npm_packages_own_files(folder):
+    text = (folder / "runtime.js").read_text()
+    stored = dict(re.findall(r'"(\w+)":"([^"]+)"', text))
+    package = folder / "node_modules" / "onnxruntime-web" / "dist"
+    for key, name in (("script", "ort.wasm.min.js"), ("wasm", "ort-wasm-simd-threaded.wasm")):
+        assert gzip.decompress(base64.b64decode(stored[key])) == (package / name).read_bytes()
+
+
+def test_photo_picked_is_stylized_in_the_page_as_by_torch(page, tmp_path):
+    photo = sample("coffee", 211)  # 211x141, neither a multiple of four
+    photo.save(tmp_path / "cup.png")
+    choose(page, tmp_path / "cup.png")
+    assert re.match(rf"{STARRY}: [\d.]+ s at 211 × 141 pixels", news(page, " s at "))
+    path = saved(page, "PNG", tmp_path)
+    assert path.name == "cup_starry_night-fast.png"
+    painted = np.asarray(Image.open(path).convert("RGB"), int)
+    expected = np.asarray(Stylizer.load("starry_night-fast", "cpu", "fp32", engine="torch")(photo), int)
+    assert painted.shape == expected.shape
+    assert np.abs(painted - expected).max() <= 2
+    assert np.abs(painted - np.asarray(photo, int)).mean() > 10
+    # The photo stands beside it, and a JPEG may be had as well.
+    playwright.expect(page.get_by_role("img", name="Your photo", exact=True)).to_be_visible()
+    playwright.expect(page.get_by_role("img", name=f"Your photo, painted as {STARRY}")).to_be_visible()
+    path = saved(page, "JPEG", tmp_path)
+    with Image.open(path) as picture:
+        assert path.name == "cup_starry_night-fast.jpg" and picture.format == "JPEG"
+
+
+def test_size_is_chosen_and_the_photo_is_stylized_anew(page, tmp_path):
+    draw_picture(640, 1100).save(tmp_path / "tall.jpg")
+    page.get_by_label("Longer side, at most").select_option("768")
+    choose(page, tmp_path / "tall.jpg")
+    news(page, "Painting 447 × 768")
+    page.get_by_label("Longer side, at most").select_option("512")  # while it is at work
+    news(page, " s at 298 × 512")
+    assert page.locator("#after").evaluate("e => [e.width, e.height]") == [298, 512]
+
+
+def test_file_that_is_no_picture_gets_a_line_and_the_next_photo_works(page, tmp_path):
+    (tmp_path / "letter.jpg").write_text("Dear Theo")
+    choose(page, tmp_path / "letter.jpg")
+    alert = page.get_by_role("alert")
+    playwright.expect(alert).to_have_text("letter.jpg is not a picture that this browser can read.")
+    assert page.get_by_role("button", name="Save as PNG").is_disabled()
+    draw_picture(33, 3).save(tmp_path / "strip.png")  # lower than what the model takes
+    choose(page, tmp_path / "strip.png")
+    news(page, " s at 33 × 16")
+    playwright.expect(page.locator("#wrong")).to_be_empty()
+
+
+def test_photo_is_dropped_anywhere(page, tmp_path):
+    draw_picture(40, 30).save(tmp_path / "a.png")
+    data = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
+    page.evaluate(
+        """(data) => {
+          const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+          const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+          document.querySelector("h1").dispatchEvent(new DragEvent("drop", options));
+        }""",
+        data,
+    )
+    news(page, " s at 40 × 30")
+
+
+def test_keyboard_reaches_everything_and_everything_has_a_name(page, tmp_path):
+    draw_picture(40, 30).save(tmp_path / "a.png")
+    choose(page, tmp_path / "a.png")
+    news(page, " s at ")
+    reached = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached == ["photo", "style", "size", "jpeg", "png"]
+    tree = page.locator("body").aria_snapshot()
+    found = re.findall(r"- '?(button|combobox|img)\b(.*)", tree)
+    assert len(found) >= 5
+    assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+def test_make_puts_other_models_beside_the_page(folder, model, browser, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    copy = tmp_path / "page"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("node_modules"))
+    again = tmp_path / "another.safetensors"
+    shutil.copyfile(model, again)
+    monkeypatch.setattr("faststyle.inference.export.SIZES", ((1, 32, 40),))
+    runpy.run_path(str(copy / "make.py"))["main"]([str(model), str(again)])
+    assert {path.name for path in (copy / "models").iterdir()} == {"list.js", "small.js", "another.js"}
+    page = browser.new_page()
+    page.set_default_timeout(SLOWEST)
+    page.goto((copy / "index.html").as_uri())
+    draw_picture(40, 30).save(tmp_path / "a.png")
+    choose(page, tmp_path / "a.png")
+    news(page, "^small: .* s at 40 × 30")
+    page.get_by_label("Style").select_option("another")
+    news(page, "^another: .* s at 40 × 30")
+    page.close()
+
+
+def test_snippet_of_the_docs_runs_where_a_page_may_fetch(folder, model, network, browser, monkeypatch):
+    pytest.importorskip("onnx")
+    monkeypatch.setattr("faststyle.inference.export.SIZES", ((1, 32, 40),))
+    export(model, folder / "model.onnx")
+    (block,) = re.findall(r"```js\n(.*?)```", (FOLDER.parent / "export.md").read_text("utf-8"), re.DOTALL)
+    package = "./node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs"
+    (folder / "snippet.html").write_text(f"""<!doctype html><link rel="icon" href="data:,">
+        <script type="importmap">{{"imports": {{"onnxruntime-web/wasm": "{package}"}}}}</script>
+        <script>const [height, width] = [21, 34], values = new Float32Array(3 * 21 * 34).fill(0.5);</script>
+        <script type="module">{block}; window.found = [...picture.dims, picture.data[0]];</script>""")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/snippet.html")
+        page.wait_for_function("window.found", timeout=SLOWEST)
+        *shape, first = page.evaluate("window.found")
+        page.close()
+        server.shutdown()
+    expected = Inference(network, MARGIN)(torch.full((1, 3, 21, 34), 0.5))
+    assert shape == list(expected.shape)
+    assert first == pytest.approx(float(expected[0, 0, 0, 0]), abs=1e-3)
+
+
+def test_page_without_the_packages_files_says_what_to_do(browser):
+    page = browser.new_page()
+    page.route("**/runtime.js", lambda route: route.abort())
+    page.goto((FOLDER / "index.html").as_uri())
+    playwright.expect(page.get_by_role("alert")).to_contain_text("run npm install in its folder")
+    page.close()

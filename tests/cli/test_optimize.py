@@ -1,0 +1,316 @@
+"""``python infer.py`` with ``--style``: the slow baseline as a command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faststyle.cli import optimize as slow
+from faststyle.cli.main import main
+from faststyle.image.convert import scale_to
+from faststyle.image.files import open_image
+from faststyle.optimization import optimization
+from faststyle.optimization.optimization import Optimization, optimize
+from tests.support import ROOT
+from tests.support.commands import check_bad_one_among_good, contents, refused
+from tests.support.images import draw_picture
+
+
+@pytest.fixture
+def infer(tmp_path, monkeypatch, painting, random_vgg):
+    """``python infer.py`` with the painting, at the smallest size, in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    flags = ["--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=3"]
+    flags += ["--device=cpu", "--precision=fp32"]
+    return lambda *arguments: main([*map(str, arguments[:1]), *flags, *map(str, arguments[1:])])
+
+
+@pytest.fixture
+def given(monkeypatch) -> list[tuple]:
+    """What each optimization is made with: photo, styles and options."""
+    calls = []
+
+    class Recorded(Optimization):
+        def __init__(self, photo, styles, **options):
+            calls.append((photo, styles, options))
+            super().__init__(photo, styles, **options)
+
+    monkeypatch.setattr(slow, "Optimization", Recorded)
+    return calls
+
+
+def levels(a, b) -> np.ndarray:
+    a, b = (np.asarray(open_image(one) if isinstance(one, str | Path) else one, int) for one in (a, b))
+    return np.abs(a - b)
+
+
+# One picture
+
+
+def test_picture_is_written_where_o_says(infer, photos, painting, random_vgg, capsys):
+    infer(photos / "cat.png", "-o", "new folder/out.png")
+    assert capsys.readouterr().out.strip() == "new folder/out.png"
+    options = {"size": 32, "steps": 3, "vgg": random_vgg, "device": "cpu", "precision": "fp32"}
+    expected = optimize(open_image(photos / "cat.png"), open_image(painting), **options)
+    assert levels("new folder/out.png", expected).max() == 0
+
+
+def test_without_o_the_name_tells_picture_and_painting(infer, photos, capsys):
+    before = contents(photos)
+    infer(photos / "beach.jpg")
+    assert capsys.readouterr().out.strip() == str(photos / "beach_painting.jpg")
+    assert open_image(photos / "beach_painting.jpg").size == (32, 24)
+    after = contents(photos)
+    assert {name: after[name] for name in before} == before
+    assert set(after) == {*before, "beach_painting.jpg"}
+
+
+def test_name_of_several_paintings_has_them_all(infer, photos, painting):
+    infer(photos / "cat.png", "--style", painting, photos / "elm.png", "--blend", 3, 1)
+    assert (photos / "cat_painting+elm.png").is_file()
+
+
+def test_quality_and_alpha_are_kept_to(infer, photos):
+    picture = draw_picture(40, 40)
+    picture.putalpha(0)
+    picture.save(photos / "clear.png")
+    infer(photos / "clear.png", "-o", "out.png")
+    assert open_image("out.png").getchannel("A").getextrema() == (0, 0)
+    infer(photos / "cat.png", "-o", "low.jpg", "--quality", 5)
+    infer(photos / "cat.png", "-o", "high.jpg", "--quality", 95)
+    assert Path("low.jpg").stat().st_size < Path("high.jpg").stat().st_size
+
+
+# Folders
+
+
+def test_folder_is_mirrored_and_counted(infer, photos, capsys):
+    (photos / "trip").mkdir()
+    draw_picture(65, 33).save(photos / "trip" / "f.webp")
+    before = contents(photos)
+    infer(photos, "-o", "out")
+    assert contents(photos) == before
+    assert set(contents(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png", "trip/f.webp"}
+    assert open_image("out/trip/f.webp").size == (32, 16)
+    assert "5 of 5" in capsys.readouterr().out
+
+
+def test_folder_without_o_goes_beside_itself(infer, photos):
+    infer(photos)
+    assert set(contents(photos.with_name("photos_painting"))) == set(contents(photos))
+
+
+def test_bad_picture_is_named_and_the_others_are_done(infer, photos, capsys):
+    check_bad_one_among_good(infer, photos, capsys)
+
+
+def test_single_bad_picture_ends_with_one_line(infer, photos, capsys):
+    (photos / "broken.jpg").write_bytes(b"not a picture")
+    assert "broken.jpg" in refused(capsys, infer, photos / "broken.jpg")
+
+
+# Flags
+
+
+FLAGS = {
+    "--size 40": ("size", 40),
+    "--style-size 24": ("style_size", 24),
+    "--steps 2": ("steps", 2),
+    "--scales 2": ("scales", 2),
+    "--style-weight 7.5": ("style_weight", 7.5),
+    "--content-weight 0": ("content_weight", 0),
+    "--tv-weight 0.3": ("tv_weight", 0.3),
+    "--content-layers relu2_1 relu3_1=0.5": ("content_layers", {"relu2_1": 1.0, "relu3_1": 0.5}),
+    "--style-layers relu1_1=2": ("style_layers", {"relu1_1": 2.0}),
+    "--statistic moments": ("statistic", "moments"),
+    "--preset gatys": ("preset", "gatys"),
+    "--blend 2": ("blend", [2.0]),
+    "--match-color": ("match_color", True),
+    "--preserve-color": ("preserve_color", True),
+    "--init noise": ("init", "noise"),
+    "--seed 5": ("seed", 5),
+    "--optimizer adam": ("optimizer", "adam"),
+    "--learning-rate 0.05": ("learning_rate", 0.05),
+    "--average 0.9": ("average", 0.9),
+    "--pooling avg": ("pooling", "avg"),
+    "--precision bf16": ("precision", "bf16"),
+    "--device cpu": ("device", "cpu"),
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_flag_reaches_the_optimization(infer, photos, given, flag):
+    # Scales want more pixels than 32.
+    infer(photos / "cat.png", "-o", "out.png", "--size=48", *flag.split())
+    name, value = FLAGS[flag]
+    assert given[0][2][name] == value
+    assert Path("out.png").is_file()
+
+
+def test_what_is_not_typed_is_left_to_the_library(infer, photos, given):
+    infer(photos / "cat.png")
+    options = {name: value for name, value in given[0][2].items() if value is not None}
+    assert set(options) == {"preserve_color", "device", "precision", "size", "steps", "vgg"}
+
+
+def test_every_flag_of_the_baseline_is_tested_here():
+    from faststyle.cli import options as flags
+
+    flags_of = {group.title.split(":")[0]: group for group in flags.build_parser()._action_groups}
+    known = {flag.split()[0] for flag in FLAGS}
+    known |= {"--style", "--vgg", "--init-checkpoint", "--mask", "--style-mask"}
+    known |= {"--save-every", "--animation", "--reconstruct"}
+    typed = {action.option_strings[-1] for action in flags_of["without one"]._group_actions}
+    assert typed <= known
+
+
+def test_model_to_start_from_reaches_the_optimization(infer, photos, model, given):
+    infer(photos / "cat.png", "-o", "out.png", "--init-checkpoint", model)
+    assert given[0][2]["init_model"].card["name"] == "small"
+
+
+def test_masks_are_read_and_all_is_everywhere(infer, photos, painting, given):
+    sky = Image.new("L", (70, 110))
+    sky.paste("white", (0, 0, 70, 55))
+    sky.save("sky.png")
+    styles = ["--style", painting, photos / "elm.png"]
+    infer(photos / "cat.png", "-o", "out.png", *styles, "--mask", "all", "sky.png")
+    infer(photos / "cat.png", "-o", "out.png", *styles, "--style-mask", "sky.png", "all")
+    (_, pictures, first), (_, _, second) = given
+    assert [picture.size for picture in pictures] == [(96, 80), (100, 75)]
+    assert first["masks"][0] is None and levels(first["masks"][1], sky.convert("RGB")).max() == 0
+    assert second["style_masks"][1] is None and second["style_masks"][0].size == (70, 110)
+
+
+def test_photo_outside_the_mask_is_unchanged(infer, photos):
+    sky = Image.new("L", (70, 110))
+    sky.paste("white", (0, 0, 70, 55))
+    sky.save("sky.png")
+    infer(photos / "cat.png", "-o", "out.png", "--mask", "sky.png", "--init=noise", "--size=110")
+    difference = levels("out.png", photos / "cat.png")
+    assert difference[56:].max() == 0 and difference[:54].mean() > 5
+
+
+# The way there
+
+
+def test_steps_are_saved_in_a_folder_of_their_own(infer, photos):
+    infer(photos / "cat.png", "-o", "out.png", "--steps=6", "--save-every=2", "--seed=1")
+    assert sorted(contents(Path("out_steps"))) == ["00000.png", "00002.png", "00004.png", "00006.png"]
+    assert levels("out_steps/00000.png", scale_to(open_image(photos / "cat.png"), 32)).max() == 0
+
+
+@pytest.mark.parametrize("suffix", ["gif", "mp4"])
+def test_animation_shows_the_way(infer, photos, suffix):
+    if suffix == "mp4":
+        pytest.importorskip("av")
+    infer(photos / "cat.png", "-o", "out.png", "--steps=4", "--save-every=1", f"--animation=way.{suffix}")
+    assert Path("out.png").is_file() and Path(f"way.{suffix}").stat().st_size > 0
+    if suffix == "gif":
+        with Image.open("way.gif") as way:
+            assert way.size == open_image("out.png").size and way.n_frames >= 4
+
+
+def test_animation_needs_no_steps_saved_and_has_one_size_at_all_scales(infer, photos):
+    more = ["--size=64", "--scales=3", "--steps=30", "--animation=way.gif"]
+    infer(photos / "dune.jpg", "-o", "out.png", *more)
+    with Image.open("way.gif") as way:
+        assert way.size == (64, 64) and way.n_frames >= 3
+    assert not Path("out_steps").exists()
+
+
+def test_reconstruct_writes_its_figure_and_no_stylization(infer, photos, capsys):
+    before = contents(photos)
+    infer(photos / "cat.png", "--reconstruct", "figure.png", "--steps=1")
+    assert capsys.readouterr().out.strip() == "figure.png"
+    assert open_image("figure.png").width > 6 * 20
+    assert contents(photos) == before
+
+
+def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(infer, photos, monkeypatch, capsys):
+    descend = optimization.descend
+
+    def stopped(*arguments):
+        for step in descend(*arguments):
+            if step.number == 2:
+                raise KeyboardInterrupt
+            yield step
+
+    monkeypatch.setattr(optimization, "descend", stopped)
+    with pytest.raises(SystemExit) as caught:
+        infer(
+            photos / "cat.png",
+            "-o",
+            "out.png",
+            "--init=noise",
+            "--steps=9",
+            "--save-every=1",
+            "--animation=way.gif",
+        )
+    assert caught.value.code == 130
+    assert "out.png" in capsys.readouterr().err
+    assert sorted(contents(Path("out_steps"))) == ["00000.png", "00001.png"]
+    assert any(levels("out.png", f"out_steps/0000{n}.png").max() == 0 for n in (0, 1))
+    assert Path("way.gif").is_file()
+
+
+@pytest.mark.parametrize(
+    "flag, name", [("-o", "out.png"), ("--animation", "out.gif"), ("--reconstruct", "out.png")]
+)
+def test_place_that_cannot_be_written_is_refused_before_the_work(infer, photos, capsys, given, flag, name):
+    Path("file").write_text("not a folder")
+    assert f"file/{name}" in refused(capsys, infer, photos / "cat.png", flag, f"file/{name}")
+    assert given == []
+
+
+def test_start_that_no_step_betters_is_told(infer, photos, capsys):
+    infer(photos / "cat.png", "-o", "out.png", "--learning-rate=0")
+    assert "no step came nearer" in capsys.readouterr().err
+
+
+def test_two_starts_are_refused(infer, photos, model, capsys):
+    line = refused(capsys, infer, photos / "cat.png", "--init=noise", "--init-checkpoint", model)
+    assert "--init-checkpoint" in line
+
+
+def test_picture_too_narrow_for_vgg_is_named(infer, photos, capsys):
+    draw_picture(400, 8).save(photos / "narrow.png")
+    with pytest.raises(SystemExit):
+        infer(photos / "narrow.png", "-o", "out.png")
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "narrow.png" in line and "larger size" in line
+
+
+def test_same_command_gives_the_same_picture(infer, photos):
+    for name in ("a.png", "b.png"):
+        infer(photos / "cat.png", "-o", name, "--statistic=sliced-wasserstein", "--init=noise")
+    assert contents(Path())["a.png"] == contents(Path())["b.png"]
+
+
+@pytest.mark.slow
+def test_command_stylizes_with_the_real_vgg(photos, painting):
+    flags = ["--style", painting, "-o", "out.png", "--size", "48", "--steps", "2"]
+    subprocess.run([sys.executable, ROOT / "infer.py", "cat.png", *flags], check=True, cwd=photos)
+    assert open_image(photos / "out.png").size == (31, 48)
+
+
+@pytest.mark.slow
+def test_mosaic_needs_no_file(photos, tmp_path, random_vgg):
+    out = tmp_path / "out.png"
+    main(
+        [
+            str(photos / "cat.png"),
+            "--style=mosaic",
+            f"--vgg={random_vgg}",
+            "--size=32",
+            "--steps=1",
+            "-o",
+            str(out),
+        ]
+    )
+    assert open_image(out).size == (20, 32)

@@ -1,0 +1,508 @@
+"""``python infer.py`` with clips and cameras."""
+
+import errno
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from faststyle.cli import stylize_video
+from faststyle.cli.main import main
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.checkpoint import save_model
+from faststyle.video.opening import open_clip
+from faststyle.video.recorder import Recorder
+from tests.support import ROOT
+from tests.support.commands import contents, refused
+from tests.support.images import draw_picture
+from tests.support.videos import SIZE, look, make_clip, moving
+
+
+@pytest.fixture
+def infer(tmp_path, monkeypatch, model):
+    """``python infer.py`` with the small model, in a folder with the clip a.mp4."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    make_clip(Path("a.mp4"), 8, sound="aac")
+    flags = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
+    return lambda *arguments: main([*flags, *map(str, arguments)])
+
+
+def frames_of(path: Path | str, **options) -> list[np.ndarray]:
+    with open_clip(path, **options) as clip:
+        return [frame.pixels for frame in clip]
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(int) - b.astype(int)).mean())
+
+
+def ended(run, *arguments) -> int:
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    return caught.value.code
+
+
+def make_frames(folder: str, count: int = 4, first: int = 7) -> list[str]:
+    Path(folder).mkdir()
+    names = [f"{number:04d}.png" for number in range(first, first + count)]
+    for number, name in enumerate(names):
+        Image.fromarray(moving(number)).save(Path(folder) / name)
+    return names
+
+
+# One clip
+
+
+def test_clip_is_written_beside_itself_with_its_times_and_its_sound(infer, capsys):
+    infer("a.mp4")
+    printed = capsys.readouterr()
+    assert printed.out == "a_small.mp4\n"
+    assert "engine: torch" in printed.err and "8/8" in printed.err and "frame" in printed.err
+    before, after = look(Path("a.mp4")), look(Path("a_small.mp4"))
+    assert (after.times, after.size) == (before.times, SIZE)
+    assert [data for _, data in after.packets["audio"]] == [data for _, data in before.packets["audio"]]
+    assert difference(frames_of("a.mp4")[0], frames_of("a_small.mp4")[0]) > 20
+    assert sorted(contents(Path())) == ["a.mp4", "a_small.mp4"]
+
+
+def test_frames_are_those_of_the_library(infer, model):
+    infer("a.mp4", "-o", "out.mkv", "--codec", "ffv1")  # lossless
+    stylize = Stylizer.load(model, device="cpu", precision="fp32", engine="torch")
+    for got, want in zip(frames_of("out.mkv"), stylize.video("a.mp4"), strict=True):
+        assert difference(got, want) == 0
+
+
+@pytest.mark.parametrize(
+    "source, output, target",
+    [
+        ("a.mkv", None, "a_small.mkv"),
+        ("a.flv", None, "a_small.mp4"),  # is read, not written
+        ("a.mkv", "out.webm", "out.webm"),
+        ("a.mkv", "out", "out/a.mkv"),
+        ("a.mkv", "new/out.mov", "new/out.mov"),
+    ],
+)
+def test_where_a_clip_goes(infer, capsys, source, output, target):
+    make_clip(
+        Path(source), 3, codec="flv" if source.endswith("flv") else "libx264", base=Fraction(1, 1000), step=40
+    )
+    infer(source, *(["-o", output] if output else []))
+    assert capsys.readouterr().out.strip() == target
+    assert len(frames_of(target)) == 3
+
+
+def test_strength_zero_is_the_clip_and_max_size_shrinks(infer):
+    infer("a.mp4", "-o", "out.mp4", "--strength", 0, "--max-size", 32)
+    got = frames_of("out.mp4")
+    assert got[0].shape == (24, 32, 3)
+    assert difference(got[3], frames_of("a.mp4", max_size=32)[3]) < 8
+
+
+def test_preserve_color_reaches_the_clip(infer):
+    make_clip(
+        Path("grey.mp4"),
+        3,
+        draw=lambda number, *size: moving(number, *size).mean(2, keepdims=True).astype(np.uint8).repeat(3, 2),
+    )
+    infer("grey.mp4", "-o", "plain.mp4")
+    infer("grey.mp4", "-o", "kept.mp4", "--preserve-color")
+    spread = [
+        float(np.ptp(frames_of(name)[1].astype(int), axis=-1).mean()) for name in ("plain.mp4", "kept.mp4")
+    ]
+    assert spread[0] > 10 and spread[1] < 4
+
+
+def test_part_of_a_clip_at_another_rate(infer):
+    infer("a.mp4", "-o", "out.mp4", "--start", "0:00.08", "--end", "0.24", "--fps", 50)
+    times = look(Path("out.mp4")).times
+    assert times == [Fraction(number, 50) for number in range(8)]
+
+
+def test_codec_and_crf(infer):
+    infer("a.mp4", "-o", "fine.mp4", "--codec", "hevc", "--crf", 5)
+    infer("a.mp4", "-o", "coarse.mp4", "--codec", "hevc", "--crf", 45)
+    with av.open("fine.mp4") as container:
+        assert container.streams.video[0].codec_context.name == "hevc"
+    assert Path("coarse.mp4").stat().st_size < Path("fine.mp4").stat().st_size
+
+
+def test_motion_blend_reaches_the_network(infer, monkeypatch):
+    seen = []
+    video = Stylizer.video
+    monkeypatch.setattr(
+        Stylizer, "video", lambda *a, **k: seen.append(k) or video(*a, **{**k, "motion_blend": 0})
+    )
+    infer("a.mp4", "-o", "out.mp4", "--motion-blend", 0.5)
+    assert [options["motion_blend"] for options in seen] == [0.5]
+
+
+# Animated pictures, and frames
+
+
+def test_animated_gif_stays_one_and_a_still_gif_becomes_png(infer):
+    pictures = [Image.fromarray(moving(number)) for number in range(3)]
+    pictures[0].save("moves.gif", save_all=True, append_images=pictures[1:], duration=80)
+    pictures[0].save("still.gif")
+    infer("moves.gif", "still.gif")
+    with Image.open("moves_small.gif") as image:
+        assert image.n_frames == 3
+    assert Image.open("still_small.png").size == SIZE
+
+
+def test_clip_to_gif_and_to_frames_and_back(infer, capsys):
+    infer("a.mp4", "-o", "out.gif")
+    with Image.open("out.gif") as image:
+        assert image.n_frames == 8
+    infer("a.mp4", "-o", "frames/%03d.jpg")
+    assert sorted(contents(Path("frames"))) == [f"{number:03d}.jpg" for number in range(1, 9)]
+    capsys.readouterr()
+    infer("frames/%03d.jpg", "-o", "back.mp4", "--fps", 10)
+    assert capsys.readouterr().out == "back.mp4\n"
+    assert look(Path("back.mp4")).times == [Fraction(number, 10) for number in range(8)]
+
+
+def test_frames_keep_their_numbers_and_get_a_folder_beside_theirs(infer, capsys):
+    names = make_frames("shot")
+    infer("shot/%04d.png")
+    assert sorted(contents(Path("shot_small"))) == names
+    infer("shot/%04d.png", "-o", "out")
+    assert sorted(contents(Path("out"))) == names
+
+
+def test_folder_of_frames_is_a_clip_where_o_names_one(infer):
+    names = make_frames("shot")
+    infer("shot", "-o", "out.mp4")
+    assert look(Path("out.mp4")).times == [Fraction(number, 25) for number in range(4)]
+    infer("shot", "-o", "there/%05d.png")
+    assert sorted(contents(Path("there"))) == [f"0{name}" for name in names]
+    infer("shot", "-o", "pictures")  # each picture by itself
+    assert sorted(contents(Path("pictures"))) == names
+
+
+# Several inputs
+
+
+def test_pictures_and_clips_may_be_mixed(infer, capsys):
+    draw_picture(40, 30).save("b.png")
+    infer("a.mp4", "b.png", "-o", "out")
+    printed = capsys.readouterr()
+    assert "2 of 2 pictures and clips stylized: out" in printed.out
+    assert printed.err.count("engine: ") == 1
+    assert sorted(contents(Path("out"))) == ["a.mp4", "b.png"]
+    assert len(frames_of("out/a.mp4")) == 8
+
+
+def test_folder_is_mirrored_with_its_clips(infer, capsys):
+    Path("trip/day").mkdir(parents=True)
+    draw_picture(40, 30).save("trip/b.png")
+    make_clip(Path("trip/day/c.mkv"), 3)
+    make_clip(Path("trip/.hidden.mp4"), 3)
+    infer("trip", "-o", "out")
+    assert sorted(contents(Path("out"))) == ["b.png", "day/c.mkv"]
+    infer("trip")
+    assert sorted(contents(Path("trip_small"))) == ["b.png", "day/c.mkv"]
+    capsys.readouterr()
+    infer("trip/day")
+    assert capsys.readouterr().out.strip().endswith("trip/day_small/c.mkv")
+
+
+def test_bad_clip_does_not_stop_the_others(infer, capsys):
+    Path("bad.mp4").write_bytes(b"no clip")
+    assert ended(infer, "bad.mp4", "a.mp4", "-o", "out") == 2
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
+    assert len(errors) == 1 and "bad.mp4" in errors[0]
+    assert "1 of 2 clips stylized" in printed.out
+    assert sorted(contents(Path("out"))) == ["a.mp4"]
+    assert "bad.mp4" in refused(capsys, infer, "bad.mp4")
+
+
+# Steady models, and what clips cannot have
+
+
+def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, network, tmp_path):
+    from faststyle.models import find, pretrained
+
+    for name in ("wave", "wave-steady"):
+        save_model(tmp_path / f"{name}.safetensors", network, {"name": name})
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("wave", "wave-steady")}
+    monkeypatch.setattr(pretrained, "steady", lambda: {"wave-steady": files["wave-steady"]})
+    loaded = []
+    monkeypatch.setattr(
+        Stylizer,
+        "load",
+        classmethod(lambda cls, name, *a: loaded.append(name) or cls(*find.load_model(files[name]), *a)),
+    )
+    draw_picture(40, 30).save("b.png")
+    infer("a.mp4", "b.png", "-o", "out", "--checkpoint", "wave")
+    assert sorted(loaded) == ["wave", "wave-steady"]
+    assert capsys.readouterr().err.count("wave-steady is taken for clips: ") == 1
+    loaded.clear()
+    Path("wave").mkdir()  # a folder of that name is no model
+    infer("a.mp4", "--checkpoint", "wave")
+    assert loaded == ["wave-steady"] and Path("a_wave.mp4").exists()
+    for name in ("wave-steady", "wave:1", str(files["wave"]), "wave-fast"):
+        assert stylize_video.model_for_clips(name) == name
+
+
+def test_sheet_and_slow_baseline_do_not_take_clips(infer, capsys):
+    assert "--checkpoint starry_night" in refused(capsys, infer, "a.mp4", "--checkpoint", "all")
+    line = refused(capsys, main, ["a.mp4", "--style", "mosaic"])
+    assert "--checkpoint MODEL" in line and "train.py" in line
+
+
+def test_slow_baseline_leaves_the_clips_of_a_folder_out_and_says_so(capsys, infer, random_vgg, painting):
+    Path("trip").mkdir()
+    draw_picture(40, 30).save("trip/b.png")
+    make_clip(Path("trip/c.mp4"), 3)
+    main(["trip", "-o", "out", "--style", str(painting), "--size=32", "--steps=1", "--vgg", random_vgg])
+    assert sorted(contents(Path("out"))) == ["b.png"]
+    assert "clips in trip are left out (1)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", ["--tile 512", "--stroke-scale 2", "--quality 92"])
+def test_flags_of_pictures_with_clips_alone(infer, capsys, flags):
+    line = refused(capsys, infer, "a.mp4", *flags.split())
+    assert f"{flags.split()[0]} is for pictures" in line
+    assert sorted(contents(Path())) == ["a.mp4"]
+
+
+@pytest.mark.parametrize(
+    "flags", ["--codec hevc", "--crf 20", "--fps 5", "--start 1", "--end 1", "--motion-blend 0.5"]
+)
+def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
+    draw_picture(40, 30).save("b.png")
+    assert f"{flags.split()[0]} is for clips" in refused(capsys, infer, "b.png", *flags.split())
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("a.mp4 -o out.xyz", ".mp4"),
+        ("a.mp4 -o out.png", "%05d.png"),
+        ("a.mp4 -o a.mp4", "overwrite"),
+        ("a.mp4 -o .", "overwrite"),
+        ("a.mp4 --codec h265x", "h265x"),
+        ("a.mp4 --codec prores -o out.webm", "prores"),
+        ("a.mp4 --codec ffv1 --crf 20 -o out.mkv", "crf"),
+        ("a.mp4 -o %d.png --codec hevc", "hevc"),
+        ("a.mp4 --start 5", "start before that"),
+        ("a.mp4 b.png -o out.mp4", "folder"),
+        ("a.mp4 b.png -o %d.png", "folder"),
+        ("a.mp4 --codec hevc --crf 60", "libx265 has no crf 60: give a number from 0 to 51"),
+        ("nowhere.mp4", "there is no file or folder nowhere.mp4"),
+        ("nowhere.gif", "there is no file or folder nowhere.gif"),
+        ("nowhere/%04d.png", "there are no numbered pictures named nowhere/%04d.png"),
+        ("b.png -o out.mp4", ".jpg"),
+        ("empty -o out.mp4", "empty"),
+        ("empty", "pictures or clips"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_the_work(infer, capsys, arguments, words):
+    draw_picture(40, 30).save("b.png")
+    Path("empty").mkdir()
+    before = contents(Path())
+    assert words in refused(capsys, infer, *arguments.split())
+    assert contents(Path()) == before
+
+
+def test_frames_and_unfinished_clips_are_not_written_over(infer, capsys):
+    make_frames("shot")
+    Path("a.mp4").rename("out.part.mp4")
+    before = contents(Path())
+    for arguments in (
+        ("shot", "-o", "shot/%04d.png"),
+        ("shot/%04d.png", "-o", "shot"),
+        ("out.part.mp4", "-o", "out.mp4"),
+    ):
+        assert "overwrite" in refused(capsys, infer, *arguments)
+    assert contents(Path()) == before
+
+
+def test_two_clips_with_one_target_are_refused(infer, capsys):
+    make_clip(Path("a.wmv"), 3, codec="wmv2", base=Fraction(1, 25), step=1)
+    assert "a.wmv" in refused(capsys, infer, "a.mp4", "a.wmv", "-o", "out")
+
+
+def test_without_pyav_a_line_says_what_to_install(infer, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    draw_picture(40, 30).save("b.png")
+    names = make_frames("shot")
+    infer("b.png")  # which needs none, nor do frames
+    infer("shot/%04d.png", "-o", "out/%04d.png")
+    assert sorted(contents(Path("out"))) == names
+    monkeypatch.setattr(Stylizer, "load", None)  # not even asked for
+    assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4")
+    assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4", "-o", "%d.png")
+
+
+def test_without_pyav_clips_of_folders_are_left_out_and_that_is_said(infer, capsys, monkeypatch):
+    Path("trip").mkdir()
+    draw_picture(40, 30).save("trip/b.png")
+    Path("a.mp4").rename("trip/c.mp4")
+    pictures = [Image.fromarray(moving(number)) for number in range(3)]
+    pictures[0].save("trip/d.gif", save_all=True, append_images=pictures[1:])
+    monkeypatch.setitem(sys.modules, "av", None)
+    infer("trip", "-o", "out")
+    assert sorted(contents(Path("out"))) == ["b.png"]
+    error = capsys.readouterr().err
+    assert "pip install -e '.[video]': clips in folders are left out (2)" in error
+    assert ended(infer, "trip", "trip/c.mp4", "-o", "new") == 2
+    assert "error: video needs PyAV" in capsys.readouterr().err
+    Path("trip/b.png").unlink()
+    assert "pip install" in refused(capsys, infer, "trip", "-o", "new")
+    assert not Path("new").exists()
+
+
+# What ends early
+
+
+def test_truncated_clip_is_kept_up_to_the_break(infer, capsys):
+    make_clip(Path("cut.mkv"), 60, options={"g": "5"}, sound="aac")
+    data = Path("cut.mkv").read_bytes()
+    Path("cut.mkv").write_bytes(data[: len(data) // 2])
+    assert ended(infer, "cut.mkv", "-o", "out.mp4") == 2
+    printed = capsys.readouterr()
+    assert printed.out == "out.mp4\n"
+    assert printed.err.count("warning: cut.mkv is damaged after") == 1
+    assert 5 < len(frames_of("out.mp4")) < 60
+    assert not Path("out.part.mp4").exists()
+
+
+def test_full_disk_leaves_a_playable_file(infer, capsys):
+    make_clip(
+        Path("long.mp4"),
+        40,
+        draw=lambda n, w, h: np.random.default_rng(n).integers(0, 255, (h, w, 3), np.uint8),
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        code = ended(infer, "long.mp4", "-o", "out.mp4", "--crf", 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(error) == 1
+    assert "what could be written is in out.part.mp4" in error[0]
+    assert not Path("out.mp4").exists()
+    assert len(frames_of("out.part.mp4")) > 0
+
+
+def test_disk_that_fills_up_stops_one_clip_and_not_the_others(infer, capsys, monkeypatch):
+    write = Recorder.write
+
+    def full(self, frame):
+        if self.path.name == "a.mp4" and self.count == 5:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.partial))
+        write(self, frame)
+
+    monkeypatch.setattr(Recorder, "write", full)
+    make_clip(Path("b.mp4"), 3)
+    assert ended(infer, "a.mp4", "b.mp4", "-o", "out") == 2
+    # A bar that another test left open moves the cursor first.
+    error = re.findall("error: .*", capsys.readouterr().err)
+    assert error == ["error: out/a.mp4: No space left on device: what could be written is in out/a.part.mp4"]
+    assert len(frames_of("out/a.part.mp4")) == 5 and len(frames_of("out/b.mp4")) == 3
+    assert threading.active_count() < 4
+
+
+# A frame of these takes a while to decode.
+SLOW = """
+import sys, time
+from faststyle.cli.main import main
+from faststyle.video.decoding import VideoClip
+pixels = VideoClip.pixels
+VideoClip.pixels = lambda *frame: time.sleep(0.02) or pixels(*frame)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_playable_file(infer, model):
+    make_clip(Path("long.mp4"), 200)
+    arguments = ["long.mp4", "-o", "out.mp4", "--checkpoint", model, "--engine=torch", "--device=cpu"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,  # away from the terminal's own Ctrl-C
+    )
+    part = Path("out.part.mp4")
+    limit = time.monotonic() + 120
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < limit:
+        time.sleep(0.02)
+    for _ in range(2):  # impatiently
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    out, error = run.communicate(timeout=60)
+    assert (run.returncode, out) == (130, "")
+    lines = [line for line in error.replace("\r", "\n").splitlines() if line.startswith("stopped")]
+    assert len(lines) == 1 and "out.part.mp4" in lines[0] and "Traceback" not in error
+    count = int(lines[0].split("the ")[1].split(" frames")[0])
+    assert len(frames_of("out.part.mp4")) == count < 200
+    assert not Path("out.mp4").exists()
+
+
+def test_second_ctrl_c_waits_for_the_threads_and_later_ones_interrupt_again(infer, capsys, monkeypatch):
+    begin, ends = stylize_video.ahead, []
+
+    def ahead(frames):
+        taken = begin(frames)
+        try:
+            for number, frame in enumerate(taken):
+                if number == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield frame
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            taken.close()
+            ends.append(threading.active_count())
+
+    monkeypatch.setattr(stylize_video, "ahead", ahead)
+    assert ended(infer, "a.mp4", "-o", "out.mp4") == 130
+    assert ends and "stopped: the 3 frames so far are in out.part.mp4" in capsys.readouterr().err
+    assert len(frames_of("out.part.mp4")) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_clips_can_be_stylized_in_another_thread(infer):
+    with ThreadPoolExecutor(1) as pool:  # where no signal can be handled
+        pool.submit(infer, "a.mp4", "-o", "out.mp4").result()
+    assert len(frames_of("out.mp4")) == 8
+
+
+def test_ctrl_c_stops_all_that_was_to_come(infer, capsys, monkeypatch):
+    write = Recorder.write
+
+    def interrupted(self, frame):
+        write(self, frame)
+        if self.count == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recorder, "write", interrupted)
+    make_clip(Path("b.mp4"), 6)
+    assert ended(infer, "a.mp4", "b.mp4", "-o", "out") == 130
+    assert "stopped: the 4 frames so far are in out/a.part.mp4" in capsys.readouterr().err
+    assert sorted(contents(Path("out"))) == ["a.part.mp4"]
+
+
+def test_notes_of_the_recorder_are_said(infer, capsys):
+    make_clip(Path("odd.mkv"), 3, size=(63, 47), pixels="yuv444p")
+    infer("odd.mkv", "-o", "out.mp4")
+    assert "out.mp4: 63x47 is odd" in capsys.readouterr().err

@@ -1,0 +1,466 @@
+import csv
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from faststyle.cli.main import main as infer
+from faststyle.cli.train import main
+from faststyle.errors import InputError
+from faststyle.models.checkpoint import load_model, save_model
+from faststyle.models.network import TransformerNetwork
+from faststyle.training.module import StyleTransfer
+from tests.support import ROOT
+from tests.support.commands import refused
+from tests.support.images import draw_picture
+from tests.support.photo_sets import write_parquet
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+RUN = Path("runs/painting")
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# A run and what it leaves
+
+
+def test_run_leaves_its_files_and_says_what_to_type_next(train, photos, capsys):
+    train("--trainer.log_every_n_steps=1")
+    out = capsys.readouterr().out
+    assert "3 steps" in out
+    command = next(line for line in out.splitlines() if line.startswith("next:"))
+    assert command.split()[1:] == [
+        "python",
+        "infer.py",
+        "PHOTO.jpg",
+        "--checkpoint",
+        "runs/painting/painting.safetensors",
+    ]
+    found = {str(path.relative_to(RUN)) for path in RUN.rglob("*") if path.is_file()}
+    assert {"painting.safetensors", "last.ckpt", "config.yaml", "sample.jpg"} <= found
+    assert "previews/step_000003.png" in found
+    assert "logs/start_0/metrics.csv" in found
+    assert any("tfevents" in name for name in found)
+    with Image.open(RUN / "sample.jpg") as sample, Image.open(photos / "beach.jpg") as photo:
+        assert sample.size == photo.size  # the photo held out
+
+    rows = list(csv.DictReader((RUN / "logs/start_0/metrics.csv").open()))
+    assert sum(bool(row["train/total"]) for row in rows) == 3
+    assert any(row["validation/total"] for row in rows)
+
+    infer([str(photos / "cat.png"), *command.split()[4:], "-o", "out.png"])
+    with Image.open("out.png") as picture:
+        assert picture.size == (70, 110)
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_weights_and_another_one_others(train):
+    train("--name", "a")
+    train("--name", "b")
+    train("--name", "c", "--seed_everything=1")
+    assert same_weights(Path("runs/a/a.safetensors"), Path("runs/b/b.safetensors"))
+    assert not same_weights(Path("runs/a/a.safetensors"), Path("runs/c/c.safetensors"))
+
+
+@pytest.mark.slow
+def test_worker_process_changes_nothing(train):
+    train("--name", "a")
+    train("--name", "b", "--data.workers=1")
+    assert same_weights(Path("runs/a/a.safetensors"), Path("runs/b/b.safetensors"))
+
+
+def test_runs_own_config_runs_it_again(train):
+    train()
+    main(["--config", str(RUN / "config.yaml"), "--output", "again"])
+    assert same_weights(RUN / "painting.safetensors", Path("again/again.safetensors"))
+
+
+def test_output_is_the_folder_and_the_name(train, tmp_path):
+    train("--output", str(tmp_path / "there" / "v1.5"))
+    assert {"last.ckpt", "config.yaml", "sample.jpg"} <= {
+        p.name for p in (tmp_path / "there" / "v1.5").iterdir()
+    }
+    assert len(list((tmp_path / "there" / "v1.5").glob("v1*.safetensors"))) == 1
+    assert not Path("runs").exists()
+
+
+def test_current_folder_as_output_gets_a_name_that_can_be_seen(train):
+    train("--output", ".", "--trainer.max_steps=1")
+    (model,) = (path for path in Path().iterdir() if path.name.endswith(".safetensors"))
+    assert not model.name.startswith(".")
+
+
+def test_name_is_taken_in_place_of_the_styles(train):
+    train("--name", "waves", "--output", "there", "--trainer.max_steps=1")
+    assert Path("there/waves.safetensors").exists()
+
+
+def test_several_style_pictures_are_blended(train, photos):
+    train("--style", str(photos / "cat.png"), str(photos / "elm.png"), "--model.style_blend=[3,1]")
+    _, card = load_model("runs/cat/cat.safetensors")
+    assert [style["name"] for style in card["style"]] == ["cat", "elm"]
+    assert card["training"]["style_blend"] == [3, 1]
+
+
+def test_init_starts_from_another_runs_model(train):
+    train("--name", "first")
+    # With no learning rate, what comes out is what it began with.
+    train("--name", "second", "--init", "runs/first/first.safetensors", "--model.learning_rate=0")
+    assert same_weights(Path("runs/first/first.safetensors"), Path("runs/second/second.safetensors"))
+
+
+def test_small_network_learns_from_a_teacher_first_alone_then_with_vgg(train):
+    train("--name", "first")
+    flags = ["--teacher", "runs/first/first.safetensors", "--model.size=fast", "--model.alone=0.5"]
+    train("--name", "second", *flags, "--trainer.max_steps=4", "--trainer.log_every_n_steps=1")
+    log = Path("runs/second/logs/start_0/metrics.csv").read_text()
+    training = [row for row in csv.DictReader(log.splitlines()) if row["train/total"]]
+    assert all(row["train/teacher"] for row in training)
+    assert [bool(row["train/style"]) for row in training] == [False, False, True, True]
+    network, card = load_model(Path("runs/second/second.safetensors"))
+    assert network.config["size"] == "fast" and card["training"]["teacher"] == "first"
+
+
+@pytest.mark.slow
+def test_card_tells_the_models_before_and_what_it_took(train):
+    train("--name", "first")
+    train("--name", "second", "--init", "runs/first/first.safetensors")
+    flags = ["--name", "third", "--init", "runs/second/second.safetensors"]
+    train(*flags, "--trainer.max_steps=1")
+    train(*flags, "--resume", "--trainer.max_steps=2")
+    _, card = load_model("runs/third/third.safetensors")
+    assert card["init"] == {"name": "second", "steps": 3, "init": {"name": "first", "steps": 3, "init": None}}
+    assert card["command"].startswith("python train.py --style painting.png --content photos ")
+    assert "--resume" not in card["command"]
+    assert card["hardware"].startswith("CPU, ") and card["minutes"] >= 0
+    assert card["data"]["photos"] == 3
+
+
+def test_config_file_is_read_and_flags_override_it(train_flags):
+    Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 2.5\n")
+    main(["--config", "mine.yaml", *train_flags])
+    _, card = load_model(RUN / "painting.safetensors")
+    assert card["steps"] == 3
+    assert card["training"]["style_weight"] == 2.5
+    written = yaml.safe_load((RUN / "config.yaml").read_text())
+    assert written["model"]["style_weight"] == 2.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_are_understood(train_flags, config):
+    main(["--config", str(config), *train_flags, "--trainer.max_steps=1"])
+    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 1
+
+
+def test_another_statistic_than_gram_is_trained_with(train):
+    train("--model.statistic", "moments", "--trainer.max_steps=2")
+    _, card = load_model(RUN / "painting.safetensors")
+    assert card["steps"] == 2 and card["training"]["statistic"] == "moments"
+
+
+@pytest.mark.slow
+def test_mosaic_and_samples_need_no_files(train):
+    train("--style", "mosaic", "--content", "samples", "--trainer.max_steps=1")
+    assert load_model("runs/mosaic/mosaic.safetensors")[1]["style"][0]["name"] == "mosaic"
+
+
+@pytest.mark.slow
+def test_parquet_files_are_streamed(train):
+    write_parquet(Path("set.parquet"), 20)
+    train("--content", "set.parquet", "--data.streaming=true")
+    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 3
+
+
+@pytest.mark.slow
+def test_command_trains_with_the_real_vgg(photos, painting):
+    flags = ["--style", painting, "--content", photos, "--model.style_size=64", "--data.size=64"]
+    flags += ["--data.workers=0", "--trainer.max_steps=1"]
+    subprocess.run(
+        [sys.executable, ROOT / "train.py", *flags], check=True, cwd=photos.parent, capture_output=True
+    )
+    assert load_model(photos.parent / RUN / "painting.safetensors")[1]["training"]["vgg"] == "vgg19-caffe"
+
+
+def test_help_lists_the_flags(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert not caught.value.code
+    out = capsys.readouterr().out
+    for flag in ("--style", "--content", "--name", "--output", "--init", "--resume", "--data.size"):
+        assert flag in out
+
+
+# Stopping and going on
+
+
+def stop_at(monkeypatch, step: int, error: BaseException) -> None:
+    training_step = StyleTransfer.training_step
+
+    def stopping(self, *args):
+        if self.global_step == step:
+            raise error
+        return training_step(self, *args)
+
+    monkeypatch.setattr(StyleTransfer, "training_step", stopping)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [InputError("enough"), KeyboardInterrupt(), RuntimeError("out of memory")])
+def test_resumed_run_ends_with_the_weights_of_one_that_never_stopped(train, monkeypatch, error):
+    # Six steps of two photos, from three: the fourth step is in the third pass over them.
+    flags = ["--trainer.max_steps=6", "--model.warmup=2"]
+    train("--name", "whole", *flags)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3, error)
+        with pytest.raises((SystemExit, RuntimeError)):
+            train("--name", "parts", *flags)
+    assert load_model("runs/parts/last.ckpt")
+    assert load_model("runs/parts/parts.safetensors")[1]["steps"] == 3
+    main(["--resume", "--name", "parts"])
+    assert load_model("runs/parts/parts.safetensors")[1]["steps"] == 6
+    assert same_weights(Path("runs/whole/whole.safetensors"), Path("runs/parts/parts.safetensors"))
+
+
+def test_ctrl_c_says_how_to_go_on(train, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2, KeyboardInterrupt())
+        with pytest.raises(SystemExit) as caught:
+            train()
+    assert caught.value.code not in (0, None)
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in lines if "python train.py" in line)
+    main(line.split("train.py")[1].split("goes on")[0].split())
+    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 3
+
+
+def test_each_start_has_its_own_log(train):
+    train("--trainer.max_steps=2", "--trainer.log_every_n_steps=1")
+    train("--resume", "--trainer.max_steps=4", "--trainer.log_every_n_steps=1")
+    steps = []
+    for start in ("start_0", "start_1"):
+        rows = csv.DictReader((RUN / "logs" / start / "metrics.csv").open())
+        steps.append([int(row["step"]) for row in rows if row["train/total"]])
+    assert steps == [[0, 1], [2, 3]]
+
+
+def test_validation_comes_by_steps_when_batches_are_accumulated(train):
+    train("--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.accumulate_grad_batches=2")
+    rows = csv.DictReader((RUN / "logs/start_0/metrics.csv").open())
+    # Logged by the step before, once more at the end.
+    assert [int(row["step"]) for row in rows if row["validation/total"]] == [1, 3, 4]
+
+
+def test_finished_run_can_go_on_for_longer(train):
+    train("--trainer.max_steps=2")
+    train("--resume", "--trainer.max_steps=4")
+    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 4
+
+
+def test_resuming_a_finished_run_leaves_its_weights(train):
+    train()
+    before = load_file(RUN / "painting.safetensors")
+    main(["--resume", "--output", str(RUN)])
+    after = load_file(RUN / "painting.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+@pytest.mark.slow
+def test_run_goes_on_where_the_model_it_began_from_is_gone(train):
+    train("--name", "first")
+    train("--name", "second", "--init", "runs/first/first.safetensors")
+    Path("runs/first/first.safetensors").unlink()
+    main(["--resume", "--name", "second", "--trainer.max_steps=4"])
+    assert load_model("runs/second/second.safetensors")[1]["steps"] == 4
+
+
+def test_second_start_over_a_run_is_refused_and_nothing_changes(train, capsys):
+    train()
+    before = contents(RUN)
+    assert "--resume" in refused(capsys, train)
+    assert contents(RUN) == before
+
+
+def test_resumed_run_keeps_its_network(train, capsys):
+    train()
+    assert "--model.blocks" in refused(capsys, train, "--resume", "--model.blocks=2")
+
+
+def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
+    train("--model.style_weight=2.5")
+    (tmp_path / "longer.yaml").write_text("trainer:\n  max_steps: 4\n")
+    main(["--resume", "--name", "painting", "--config", str(tmp_path / "longer.yaml")])
+    card = load_model(RUN / "painting.safetensors")[1]
+    assert card["steps"] == 4 and card["training"]["style_weight"] == 2.5
+
+
+def test_folder_of_something_else_is_not_written_into(train, photos, capsys):
+    before = contents(photos)
+    assert "not an empty folder" in refused(capsys, train, "--output", str(photos))
+    assert contents(photos) == before
+
+
+def test_next_command_can_be_pasted_for_any_name(train, capsys):
+    train("--name", "my style")
+    assert "--checkpoint 'runs/my style/my style.safetensors'" in capsys.readouterr().out
+
+
+def test_resume_with_nothing_there_is_refused(train, capsys):
+    assert "nothing to resume" in refused(capsys, train, "--resume")
+    assert not Path("runs").exists()
+
+
+def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
+    train()
+    state = (RUN / "last.ckpt").read_bytes()
+    (RUN / "last.ckpt").write_bytes(state[: len(state) // 2])
+    before = contents(RUN)
+    assert "last.ckpt" in refused(capsys, train, "--resume")
+    assert contents(RUN) == before
+
+
+# What cannot be run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags, word",
+    [
+        ("--nonsense 3", "--nonsense"),
+        ("--trainer.max_steps many", "max_steps"),
+        ("--trainer.max_steps 0", "max_steps"),
+        ("--trainer.max_steps -1", "max_steps"),
+        ("--trainer.precision 7", "precision"),
+        ("--trainer.accelerator abacus", "abacus"),
+        ("--trainer.default_root_dir there", "--output"),
+        ("--data.size 31", "--data.size"),
+        ("--data.size large", "size"),
+        ("--data.batch_size 0", "--data.batch_size"),
+        ("--data.workers -1", "workers"),
+        ("--model.vgg vgg18", "vgg19"),
+        ("--model.pooling median", "max"),
+        ("--model.size huge", "full"),
+        ("--model.preset jonson", "johnson"),
+        ("--model.preset gatys --model.statistic moments", "Gram"),
+        ("--model.statistic covarianse", "covariance"),
+        ("--model.statistic style-swap", "style-swap"),
+        ("--model.content_weight 0 --model.style_weight 0", "style_weight"),
+        ("--model.style_layers {relu9_9:1.0}", "relu9_9"),
+        ("--model.style_blend [1,2]", "blend"),
+        ("--model.learning_rate -1", "learning_rate"),
+        ("--model.style_weight -1", "style_weight"),
+        ("--model.style_size 4", "style_size"),
+        ("--trainer.strategy ddp_spawn", "--trainer.strategy"),
+        ("--previews.every_n_steps 0", "every_n_steps"),
+        ("--previews.photos 0", "photos"),
+        ("--style nowhere.jpg", "nowhere.jpg"),
+        ("--content nowhere", "nowhere"),
+        ("--config nowhere.yaml", "nowhere.yaml"),
+        ("--init nowhere.safetensors", "nowhere.safetensors"),
+        ("--teacher nowhere.safetensors", "nowhere.safetensors"),
+        ("--name a/b", "--name"),
+        ("--resum", "--resum"),  # no abbreviations
+    ],
+)
+def test_what_cannot_be_run_is_told_in_one_line_and_leaves_nothing(train, capsys, flags, word):
+    assert word in refused(capsys, train, *flags.split())
+    assert list(Path().iterdir()) == []
+
+
+def test_photo_as_content_asks_for_its_folder(train, photos, capsys):
+    assert "folder" in refused(capsys, train, "--content", str(photos / "beach.jpg"))
+
+
+def test_init_of_another_size_is_refused(train, capsys):
+    save_model(Path("full.safetensors"), TransformerNetwork("full", blocks=1), {})
+    assert "--model.size" in refused(capsys, train, "--init", "full.safetensors")
+    assert not Path("runs").exists()
+
+
+def test_style_that_is_no_picture_is_refused(train, capsys):
+    Path("style.jpg").write_text("not a picture")
+    assert "style.jpg" in refused(capsys, train, "--style", "style.jpg")
+
+
+def test_config_that_is_no_yaml_is_refused(train, capsys):
+    Path("mine.yaml").write_text("trainer: [1, {")
+    assert refused(capsys, train, "--config", "mine.yaml")
+
+
+def test_bad_pictures_are_named_and_counted_and_training_goes_on(train, photos, caplog, capsys):
+    for i in range(3):
+        (photos / f"corrupt{i}.jpg").write_bytes(b"not a picture")
+    train("--trainer.max_steps=6")
+    for i in range(3):
+        assert sum(f"corrupt{i}.jpg" in record.getMessage() for record in caplog.records) == 1
+    # Those of the start before count, whose photos this one does not see.
+    for path in photos.glob("corrupt*"):
+        path.write_bytes((photos / "beach.jpg").read_bytes())
+    capsys.readouterr()
+    train("--resume", "--trainer.max_steps=7")
+    assert "skipped: 3 pictures that could not be used" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_training_photos_that_are_all_bad_end_the_run_in_one_line(train, tmp_path, capsys):
+    for part in ("train", "validation"):
+        (tmp_path / "mixed" / part).mkdir(parents=True)
+    draw_picture(64, 64).save(tmp_path / "mixed" / "validation" / "good.png")
+    (tmp_path / "mixed" / "train" / "bad.png").write_bytes(b"not a picture")
+    for workers in (0, 1):
+        with pytest.raises(SystemExit) as caught:
+            train(
+                "--content", str(tmp_path / "mixed"), f"--data.workers={workers}", "--name", f"run{workers}"
+            )
+        assert caught.value.code == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert "error: " in last and "bad.png" in last
+    gc.collect()  # here, not in another test, PyTorch waits 5 seconds for the worker
+
+
+def test_progress_bar_can_be_left_out(train, capsys):
+    train("--trainer.enable_progress_bar=false", "--trainer.max_steps=1")
+    printed = capsys.readouterr()
+    assert "it/s" not in printed.out + printed.err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_training_runs_on_a_gpu(train):
+    train("--trainer.accelerator=gpu", "--trainer.devices=1", "--trainer.precision=bf16-mixed")
+    network, card = load_model(RUN / "painting.safetensors")
+    assert card["steps"] == 3
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+def test_push_to_hub_is_refused_before_training_and_done_after_it(train, capsys, monkeypatch):
+    from faststyle.models import hub
+
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "such as you/nowhere" in refused(capsys, train, "--push-to-hub", "nowhere")
+    assert not RUN.exists()
+
+    pushed = []
+    monkeypatch.setattr("faststyle.cli.train.check_push", lambda repo: None)
+    monkeypatch.setattr(
+        hub,
+        "push",
+        lambda path, repo, card, sample: pushed.append((repo, card["name"], sample.name)) or "page",
+    )
+    train("--push-to-hub", "user/repo")
+    assert pushed == [("user/repo", "painting", "sample.jpg")]
+    assert "on the Hub: page" in capsys.readouterr().out

@@ -1,0 +1,342 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+from faststyle.errors import InputError
+from faststyle.image.convert import fit, scale_to, to_image, to_rgb, to_tensor
+from faststyle.image.files import FORMATS, find_images, open_image, save_image
+from tests.support.images import display_p3_profile, draw_picture
+
+ORIENTATION = 0x0112  # the EXIF tag
+
+
+def levels(a: Image.Image, b: Image.Image) -> int:
+    """The largest difference of two pictures, in 8-bit levels."""
+    return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
+
+
+def xyz_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+
+
+def srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_and_not_left_in_the_picture(tmp_path, orientation):
+    # What a viewer has to do with the stored pixels, by the EXIF standard's table.
+    undo = {
+        1: [],
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_270],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_90],
+    }[orientation]
+    stored = draw_picture(64, 48)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored.save(tmp_path / "a.png", exif=exif)
+    expected = stored
+    for step in undo:
+        expected = expected.transpose(step)
+
+    opened = open_image(tmp_path / "a.png")
+
+    assert opened.size == expected.size
+    assert levels(opened, expected) == 0
+    assert ORIENTATION not in opened.getexif()
+    opened.save(tmp_path / "b.png")
+    assert levels(open_image(tmp_path / "b.png"), expected) == 0  # not turned a second time
+
+
+def test_srgb_profile_changes_nothing(tmp_path):
+    picture = draw_picture(64, 48)
+    picture.save(tmp_path / "a.png", icc_profile=srgb_profile())
+    opened = open_image(tmp_path / "a.png")
+    assert levels(opened, picture) <= 1
+    assert "icc_profile" not in opened.info
+
+
+def test_wide_gamut_profile_is_converted_to_srgb(tmp_path):
+    # Half-saturated colours, which fit into sRGB, against the formula in floating point.
+    values = np.array([[200, 120, 110], [110, 190, 120], [120, 110, 200], [128, 128, 128]], np.uint8)
+    Image.fromarray(values[None]).save(tmp_path / "a.png", icc_profile=display_p3_profile())
+    linear = (values / 255) ** 2.2
+    p3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+    # sRGB's primaries in the same space, D50 (ICC's sRGB profile).
+    srgb = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+    there = linear @ p3.T @ np.linalg.inv(srgb).T
+    encoded = np.where(there <= 0.0031308, 12.92 * there, 1.055 * np.abs(there) ** (1 / 2.4) - 0.055)
+
+    opened = np.asarray(open_image(tmp_path / "a.png"), float)[0]
+
+    assert np.abs(opened - 255 * encoded).max() < 2.5
+    assert np.abs(opened - values).max() > 8  # so the profile mattered
+
+
+def test_profile_of_a_picture_with_alpha_is_converted_and_alpha_kept(tmp_path):
+    picture = draw_picture(32, 32)
+    alpha = Image.linear_gradient("L").resize((32, 32))
+    picture.putalpha(alpha)
+    picture.save(tmp_path / "a.png", icc_profile=display_p3_profile())
+    opened = open_image(tmp_path / "a.png")
+    assert opened.mode == "RGBA"
+    assert levels(opened.getchannel("A"), alpha) == 0
+    assert levels(opened.convert("RGB"), picture.convert("RGB")) > 4
+
+
+@pytest.mark.parametrize("profile", [b"no profile at all", srgb_profile()[:200], bytes(500)])
+def test_broken_profile_is_passed_over(tmp_path, profile):
+    picture = draw_picture(64, 48)
+    picture.save(tmp_path / "a.png", icc_profile=profile)
+    assert levels(open_image(tmp_path / "a.png"), picture) == 0
+
+
+def test_profile_of_another_colour_space_is_passed_over(tmp_path):
+    picture = draw_picture(64, 48)
+    picture.save(tmp_path / "a.png", icc_profile=xyz_profile())
+    assert open_image(tmp_path / "a.png").size == (64, 48)
+
+
+def test_alpha_is_kept(tmp_path):
+    picture = draw_picture(40, 30)
+    alpha = Image.linear_gradient("L").resize((40, 30))
+    picture.putalpha(alpha)
+    picture.save(tmp_path / "a.png")
+    opened = open_image(tmp_path / "a.png")
+    assert opened.mode == "RGBA"
+    assert levels(opened, picture) == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_opaque_modes_become_rgb(mode):
+    if mode == "LAB":
+        to_lab = ImageCms.buildTransform(
+            ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+        )
+        picture = ImageCms.applyTransform(draw_picture(20, 10), to_lab)
+    else:
+        picture = draw_picture(20, 10).convert(mode)
+    before = picture.copy()
+    converted = to_rgb(picture)
+    assert converted.mode == "RGB"
+    assert converted.size == (20, 10)
+    assert picture.mode == mode and picture.tobytes() == before.tobytes()  # the given one is not changed
+
+
+@pytest.mark.parametrize("mode", ["LA", "PA", "RGBA", "RGBa"])
+def test_modes_with_alpha_become_rgba(mode):
+    picture = draw_picture(20, 10).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize((20, 10)))
+    picture = picture.convert("P").convert("PA") if mode == "PA" else picture.convert(mode)
+    assert to_rgb(picture).mode == "RGBA"
+
+
+def test_palette_with_a_transparent_colour_becomes_rgba(tmp_path):
+    picture = Image.new("P", (20, 10), 0)
+    picture.putpalette([255, 0, 0, 0, 255, 0])
+    picture.paste(1, (0, 0, 10, 10))
+    picture.save(tmp_path / "a.png", transparency=0)
+    opened = open_image(tmp_path / "a.png")
+    assert opened.getpixel((0, 0)) == (0, 255, 0, 255)
+    assert opened.getpixel((19, 9))[3] == 0
+
+
+def test_16_bit_grey_keeps_its_brightness(tmp_path):
+    values = np.linspace(0, 65535, 64, dtype=np.uint16).repeat(16).reshape(64, 16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as stored:
+        assert stored.mode.startswith("I")
+    opened = np.asarray(open_image(tmp_path / "a.png"), float)
+    assert np.abs(opened - values[..., None] / 257).max() <= 0.5 + 1e-6  # 65535 = 255 · 257
+
+
+def test_16_bit_grey_with_a_transparent_value_can_be_read(tmp_path):
+    values = np.full((8, 8), 30000, np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=1)
+    assert open_image(tmp_path / "a.png").size == (8, 8)
+
+
+def test_float_grey_is_taken_as_0_to_1(tmp_path):
+    values = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    opened = np.asarray(open_image(tmp_path / "a.tif"))
+    assert (opened == np.arange(256).reshape(16, 16, 1)).all()
+
+
+def test_cmyk_jpeg_has_the_colours_of_the_picture(tmp_path):
+    picture = draw_picture(64, 48)
+    picture.convert("CMYK").save(tmp_path / "a.jpg", quality=100)
+    difference = np.asarray(open_image(tmp_path / "a.jpg"), float) - np.asarray(picture, float)
+    assert np.abs(difference).mean() < 3
+
+
+def test_open_binary_file_is_read():
+    stream = io.BytesIO()
+    picture = draw_picture(30, 20)
+    picture.save(stream, "PNG")
+    stream.seek(0)
+    assert levels(open_image(stream), picture) == 0
+
+
+def write_unreadable(folder):
+    """Files that are no pictures: what each is, by its name."""
+    whole = io.BytesIO()
+    draw_picture(80, 80).save(whole, "JPEG")
+    png = io.BytesIO()
+    draw_picture(80, 80).save(png, "PNG")
+    (folder / "text.jpg").write_text("not a picture at all")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "truncated.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    (folder / "truncated.png").write_bytes(png.getvalue()[: len(png.getvalue()) // 2])
+    (folder / "folder.jpg").mkdir()
+
+
+@pytest.mark.parametrize(
+    "name", ["text.jpg", "empty.png", "truncated.jpg", "truncated.png", "folder.jpg", "missing.jpg"]
+)
+def test_unreadable_file_is_named(tmp_path, name):
+    write_unreadable(tmp_path)
+    with pytest.raises(InputError, match=name):
+        open_image(tmp_path / name)
+
+
+def test_who_gives_another_kind_is_told_what_can_be_read(tmp_path):
+    draw_picture(8, 8).save(tmp_path / "a.tga")
+    with pytest.raises(InputError, match=r"a\.tga is not a picture that can be read: JPEG, .*PNG, .* can$"):
+        open_image(tmp_path / "a.tga")
+
+
+def test_picture_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
+    draw_picture(64, 64).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(
+        InputError, match=r"bomb\.png is too large: .* a JPEG, PNG, WebP or TIFF, stylize it by"
+    ):
+        open_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_is_written_and_read_back(tmp_path, suffix):
+    # A flat picture, which lossy formats keep to a level or two.
+    picture = Image.new("RGB", (33, 21), (200, 90, 30))
+    path = tmp_path / "new folder" / f"a{suffix}"
+    save_image(picture, path, quality=100)
+    with Image.open(path) as stored:
+        assert stored.format == FORMATS[suffix]
+    assert levels(open_image(path), picture) <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_alpha_is_written_where_the_format_has_it(tmp_path, suffix):
+    picture = Image.new("RGBA", (16, 16), (10, 200, 30, 128))
+    save_image(picture, tmp_path / f"a{suffix}")
+    assert open_image(tmp_path / f"a{suffix}").getpixel((8, 8))[3] == 128
+
+
+def test_suffix_in_capitals_is_known(tmp_path):
+    save_image(Image.new("RGB", (8, 8)), tmp_path / "A.JPG")
+    assert open_image(tmp_path / "A.JPG").size == (8, 8)
+
+
+def test_jpeg_of_a_transparent_picture_is_laid_on_white(tmp_path):
+    picture = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    picture.paste((200, 0, 0, 255), (0, 0, 16, 32))
+    save_image(picture, tmp_path / "a.jpg")
+    opened = open_image(tmp_path / "a.jpg")
+    assert opened.mode == "RGB"
+    assert min(opened.getpixel((28, 16))) >= 250
+    assert opened.getpixel((4, 16))[0] > 190
+
+
+def test_quality_changes_the_size_of_the_file(tmp_path):
+    for suffix in (".jpg", ".webp"):
+        sizes = []
+        for quality in (20, 95):
+            save_image(draw_picture(96, 96), tmp_path / f"a{suffix}", quality)
+            sizes.append((tmp_path / f"a{suffix}").stat().st_size)
+        assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.gif"])
+def test_unknown_suffix_is_refused_and_nothing_written(tmp_path, name):
+    with pytest.raises(InputError, match=r"\.png"):
+        save_image(Image.new("RGB", (8, 8)), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failing_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"the old file")
+
+    def fill_the_disk(self, target, *args, **kwargs):
+        target.write_bytes(b"half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fill_the_disk)
+    with pytest.raises(OSError):
+        save_image(draw_picture(16, 16), path)
+    assert path.read_bytes() == b"the old file"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensor_and_picture_are_each_other_exactly():
+    # All 256 levels, in every channel.
+    values = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    values[..., 1] = values[..., 1].T
+    picture = Image.fromarray(values)
+    tensor = to_tensor(picture)
+    assert tensor.shape == (3, 16, 16) and tensor.dtype == torch.float32
+    assert torch.equal(tensor, torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1) / 255)
+    assert (np.asarray(to_image(tensor)) == values).all()
+
+
+def test_tensor_with_four_channels_is_rgba():
+    picture = Image.new("RGBA", (4, 6), (1, 2, 3, 4))
+    assert to_image(to_tensor(picture)).mode == "RGBA"
+
+
+def test_values_beyond_0_and_1_are_clamped():
+    tensor = torch.tensor([-0.5, 0.0, 1.0, 1.7]).view(1, 1, 4).expand(3, 1, 4)
+    assert np.asarray(to_image(tensor))[0, :, 0].tolist() == [0, 0, 255, 255]
+
+
+def test_scale_to_brings_the_longer_side_to_the_size_asked():
+    assert scale_to(Image.new("RGB", (200, 100)), 50).size == (50, 25)
+    assert scale_to(Image.new("RGB", (30, 60)), 120).size == (60, 120)
+    assert scale_to(Image.new("RGB", (1000, 1)), 10).size == (10, 1)  # no side vanishes
+
+
+def test_fit_shrinks_and_never_enlarges():
+    picture = draw_picture(80, 60)
+    assert fit(picture, 40).size == (40, 30)
+    assert fit(picture, 80) is picture
+    assert fit(picture, 500) is picture
+    assert fit(picture, None) is picture
+
+
+def test_find_images_goes_into_subfolders_and_sorts(tmp_path):
+    names = ["b.jpg", "a/z.PNG", "a/deep/er/c.webp", "c.jpeg"]
+    others = [".hidden.jpg", ".thumbnails/d.jpg", "notes.txt", "a/._e.jpg"]
+    for name in names + others:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    (tmp_path / "folder.jpg").mkdir()
+    found = find_images(tmp_path)
+    assert found == sorted(tmp_path / name for name in names)
+
+
+def test_find_images_below_a_hidden_folder(tmp_path):
+    # Only what is hidden inside the folder given is left out.
+    folder = tmp_path / ".cache" / "photos"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"")
+    assert find_images(folder) == [folder / "a.jpg"]

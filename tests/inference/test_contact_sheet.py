@@ -1,0 +1,136 @@
+"""The contact sheet, and the list of the ready styles, on the models that come with the package."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+import torch
+from PIL import Image
+
+from faststyle.cli.main import main
+from faststyle.image.convert import fit, to_tensor
+from faststyle.image.files import open_image
+from faststyle.image.warp import inside, warp
+from faststyle.inference.contact_sheet import GAP, contact_sheet
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models import pretrained
+from faststyle.models.checkpoint import load_model
+from faststyle.training.module import imitation
+from faststyle.training.synthetic_motion import random_flow, unsteadiness
+from tests.support.commands import refused
+from tests.support.images import draw_picture
+
+PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+STYLES = ["composition_vii", "edtaonisl", "great_wave", "shipwreck", "starry_night", "the_scream"]
+
+
+def test_six_styles_come_with_the_package_in_15_megabytes():
+    assert list(pretrained.ready()) == STYLES
+    assert list(pretrained.fast()) == [f"{name}-fast" for name in STYLES]
+    assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()) < 15e6
+    for name in STYLES:
+        with Image.open(pretrained.sample(name)) as picture:
+            assert max(picture.size) == 256
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_card_of_a_ready_style_says_what_it_is(name):
+    card = pretrained.cards()[name]
+    assert card == load_model(pretrained.ready()[name])[1]
+    assert card["painting"].keys() == {"title", "artist", "year", "licence"}
+    assert card["licence"] == "MIT" and card["command"].startswith("python train.py --style ")
+    assert card["style"][0]["name"] == name and card["hardware"] and card["minutes"] > 0
+    assert card["steps"] > 0 and card["data"]["photos"] > 1000
+    assert card["equals"]["size"] == 512 and len(card["equals"]["each"]) == 10
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_small_network_of_each_style_paints_as_the_large_one_does(name):
+    card = pretrained.cards(pretrained.fast())[f"{name}-fast"]
+    assert card["network"]["size"] == "fast" and card["training"]["teacher"] == name
+    assert card["equals"]["size"] == 512 and len(card["equals"]["each"]) == 10
+    photo = fit(open_image(PHOTO), 256).convert("RGB")
+    large, small = (to_tensor(Stylizer.load(model)(photo)) for model in (name, f"{name}-fast"))
+    assert imitation(small[None], large[None]) < 0.15  # 1 is for the mean colour
+
+
+@pytest.mark.slow
+def test_steady_network_of_each_style_flickers_less():
+    assert list(pretrained.steady()) == [f"{name}-steady" for name in STYLES]
+    photo = to_tensor(fit(open_image(PHOTO), 256).convert("RGB"))[None]
+    flow = random_flow(1, *photo.shape[2:], torch.Generator().manual_seed(0))
+    moved = warp(photo, flow)
+    for name in STYLES:
+        assert pretrained.cards(pretrained.steady())[f"{name}-steady"]["training"]["temporal_weight"] > 0
+        usual, steady = (Stylizer.load(model) for model in (name, pretrained.for_clips(name)))
+        change, left = (
+            unsteadiness(model(moved), warp(model(photo), flow), inside(flow)) for model in (usual, steady)
+        )
+        assert left < 0.75 * change
+        assert imitation(steady(photo), usual(photo)) < 0.3  # 1 is for the mean colour
+
+
+def test_styles_are_listed_at_once_and_without_torch():
+    code = """
+import sys
+from faststyle.cli.main import main
+try:
+    main(["--list-styles"])
+finally:
+    assert "torch" not in sys.modules
+"""
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in STYLES:
+        assert f"\n{name} " in listed
+    assert "Vincent van Gogh" in listed
+
+
+def test_sheet_has_every_style_once(tmp_path, capsys):
+    draw_picture(96, 64).save(tmp_path / "photo.png")
+    main([str(tmp_path / "photo.png"), "--checkpoint", "all", "-o", str(tmp_path / "sheet.png")])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"), int)
+    assert sheet.shape[1] == 3 * (96 + GAP) + GAP
+    down = (sheet.shape[0] - GAP) // 2
+    cells = [
+        sheet[GAP + y * down : GAP + y * down + 64, GAP + x * (96 + GAP) : GAP + x * (96 + GAP) + 96]
+        for y in range(2)
+        for x in range(3)
+    ]
+    for i, one in enumerate(cells):
+        assert all(abs(one - other).mean() > 3 for other in cells[:i])
+
+
+def test_sheet_without_o_lies_beside_the_photo(tmp_path):
+    draw_picture(60, 80).save(tmp_path / "photo.jpg")
+    main([str(tmp_path / "photo.jpg"), "--checkpoint", "all", "--max-size", "40"])
+    with Image.open(tmp_path / "photo_all.jpg") as sheet:
+        assert sheet.width == 3 * (30 + GAP) + GAP
+
+
+def test_long_captions_are_cut_and_transparency_is_laid_on_white():
+    picture = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
+    sheet = contact_sheet({"A very long title, by a painter of many names": picture, "short": picture})
+    assert sheet.mode == "RGB"
+    assert sheet.getpixel((GAP, GAP)) == (255, 255, 255)
+    dark = np.asarray(sheet.convert("L")) < 128
+    assert dark[:, GAP : GAP + 80].any()
+    assert not dark[:, GAP + 80 : 2 * GAP + 80].any()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--checkpoint", "stary_night"], "did you mean 'starry_night'"),
+        (["--checkpoint", "starry_night:0.5,wave"], "'wave' in the blend"),
+        (["--checkpoint", "all", "--style", "x.jpg"], "give one of them"),
+    ],
+)
+def test_wrong_names_are_refused(tmp_path, capsys, flags, says):
+    draw_picture(32, 32).save(tmp_path / "photo.png")
+    assert says in refused(capsys, main, [str(tmp_path / "photo.png"), *flags])
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["photo.png"]

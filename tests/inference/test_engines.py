@@ -1,0 +1,283 @@
+import copy
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from faststyle.errors import InputError
+from faststyle.inference import engine_cache, engines
+from faststyle.inference.engine_cache import cached
+from faststyle.inference.engines import ENGINES, Graphs, available, pick_engine
+from faststyle.inference.export import export
+from faststyle.inference.stylizer import Stylizer
+from faststyle.inference.temporal_norm import SteadyNetwork, mixed, mixing
+from faststyle.models.checkpoint import save_model
+from faststyle.models.network import Inference, TransformerNetwork
+from tests.support.images import draw_picture
+
+pytestmark = pytest.mark.slow  # each converts networks
+
+CPU = torch.device("cpu")
+OTHERS = ["openvino", "onnx"]
+
+
+@pytest.fixture(scope="module")
+def module() -> Inference:
+    torch.manual_seed(0)
+    return Inference(TransformerNetwork("fast", blocks=1).eval().requires_grad_(False), 8)
+
+
+@pytest.fixture(scope="module")
+def runs(module, tmp_path_factory):
+    """The engines that convert the network, in float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        return {name: ENGINES[name].build(module, CPU, torch.float32) for name in OTHERS}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("shape", [(1, 64, 64), (1, 33, 47), (2, 50, 21), (1, 16, 17), (1, 5, 3), (1, 1, 1)])
+def test_every_engine_gives_the_picture_of_torch(runs, module, name, shape):
+    images = torch.rand(shape[0], 3, *shape[1:])
+    result = runs[name](images)
+    assert result.shape == images.shape and result.dtype == torch.float32
+    assert (result - module(images)).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_result_stays_when_the_next_comes(runs, name):
+    first = runs[name](torch.rand(1, 3, 32, 32))
+    kept = first.clone()
+    runs[name](torch.rand(1, 3, 32, 32))
+    assert torch.equal(first, kept)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_given_stays_as_it_is(runs, name):
+    images = torch.rand(1, 3, 40, 40)
+    kept = images.clone()
+    runs[name](images[:, :, 3:, ::2])  # not contiguous
+    assert torch.equal(images, kept)
+
+
+@pytest.mark.skipif("compile" not in available(CPU), reason="no C++ compiler")
+def test_compiled_network_gives_the_picture_of_torch(module):
+    run = ENGINES["compile"].build(module, CPU, torch.float32)
+    for shape in ((32, 32), (36, 48), (33, 47)):  # the second is compiled for all that follow
+        images = torch.rand(1, 3, *shape)
+        assert (run(images) - module(images)).abs().max() < 1 / 255
+
+
+def test_openvino_computes_in_bfloat16_when_told(module):
+    images = torch.rand(1, 3, 64, 64)
+    exact = module(images)
+    result = ENGINES["openvino"].build(module, CPU, torch.bfloat16)(images)
+    assert 0 < (result - exact).abs().mean() < 2 / 255
+
+
+def test_openvino_serves_several_threads_at_once(runs, module):
+    photos = [torch.rand(1, 3, 40 + 4 * i, 64) for i in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(runs["openvino"], photos))
+    for photo, result in zip(photos, results, strict=True):
+        assert (result - module(photo)).abs().max() < 1 / 255
+
+
+def test_auto_takes_openvino_on_a_cpu_and_torch_elsewhere():
+    assert pick_engine("auto", CPU, torch.float32) == "openvino"
+    assert pick_engine("auto", CPU, torch.float16) == "torch"
+    assert pick_engine("auto", torch.device("cuda"), torch.bfloat16) == "torch"
+
+
+def test_auto_takes_torch_where_openvino_is_not_installed(monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert pick_engine("auto", CPU, torch.float32) == "torch"
+    with pytest.raises(InputError, match=r"openvino cannot run here: .*pip install -e '.\[cpu\]'"):
+        pick_engine("openvino", CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "name, device, dtype, said",
+    [
+        ("openvin", "cpu", torch.float32, "did you mean 'openvino'"),
+        ("openvino", "cuda", torch.float32, "--device cpu"),
+        ("onnx", "cpu", torch.float16, "fp16"),
+    ],
+)
+def test_engine_that_cannot_run_says_why(name, device, dtype, said):
+    with pytest.raises(InputError, match=said):
+        pick_engine(name, torch.device(device), dtype)
+
+
+def test_stylizer_says_its_engine(network):
+    stylize = Stylizer(network, {}, "cpu", "fp32", "torch")
+    assert str(stylize).startswith("torch, float32, CPU")
+
+
+# Exported models
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model's file, and what was exported of it."""
+    folder = tmp_path_factory.mktemp("exported")
+    torch.manual_seed(0)
+    save_model(folder / "model.safetensors", TransformerNetwork("fast", blocks=1), {"name": "it"})
+    export(folder / "model.safetensors", folder / "model.onnx")
+    return folder / "model.safetensors", folder / "model.onnx"
+
+
+def test_exported_model_stylizes_as_the_model_does(exported):
+    model, export = (Stylizer.load(path, "cpu", "fp32") for path in exported)
+    picture = draw_picture(50, 37)
+    picture.putalpha(100)
+    assert np.abs(np.asarray(model(picture), int) - np.asarray(export(picture), int)).max() <= 1
+    assert (export.engine, export.dtype, export.card["name"]) == ("onnx", torch.float32, "it")
+    assert export(torch.rand(2, 3, 20, 30), strength=0.5, preserve_color=True).shape == (2, 3, 20, 30)
+
+
+def test_exported_model_says_what_it_cannot(exported, tmp_path):
+    stylize = Stylizer.load(exported[1])
+    with pytest.raises(InputError, match="the model it was exported from"):
+        stylize(draw_picture(400, 300), tile=256)
+    with pytest.raises(InputError, match="the model it was exported from"):
+        stylize.push_to_hub("user/repo")
+    with pytest.raises(InputError, match="leave it out"):
+        Stylizer.load(exported[1], engine="openvino")
+    with pytest.raises(InputError, match="there is no model"):
+        Stylizer.load("nowhere.onnx")
+    (tmp_path / "broken.onnx").write_bytes(exported[1].read_bytes()[:500])
+    with pytest.raises(InputError, match="is no model that infer"):
+        Stylizer.load(tmp_path / "broken.onnx")
+
+
+# The cache
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "faststyle"
+
+
+def never() -> bytes:
+    raise AssertionError
+
+
+def test_what_was_made_is_found_again(module, folder):
+    assert cached("kind", module, lambda: b"made", bytes) == b"made"
+    assert cached("kind", module, never, bytes) == b"made"
+    assert [file.read_bytes()[-4:] for file in folder.iterdir()] == [b"made"]
+
+
+def test_other_weights_margins_and_kinds_are_made_anew(module, folder):
+    other = TransformerNetwork("fast", blocks=1)
+    linear = TransformerNetwork("fast", blocks=1, tanh=False)  # which neither layers nor weights tell
+    linear.load_state_dict(module.network.state_dict())
+    others = [Inference(module.network, 0), Inference(other, 8), Inference(linear, 8)]
+    for number, (kind, which) in enumerate([("a", module), ("b", module), *(("a", one) for one in others)]):
+        made = str(number).encode()
+        assert cached(kind, which, lambda made=made: made, bytes) == made
+
+
+def test_converted_by_older_code_is_made_anew(module, folder, tmp_path, monkeypatch):
+    cached("kind", module, lambda: b"old", bytes)
+    (tmp_path / "network.py").write_text("other code")
+    monkeypatch.setattr(engine_cache.network, "__file__", str(tmp_path / "network.py"))
+    assert cached("kind", module, lambda: b"new", bytes) == b"new"
+
+
+def test_the_oldest_are_deleted(module, folder, monkeypatch):
+    monkeypatch.setattr(engine_cache, "CACHED", 3)
+    for number in range(5):
+        cached(str(number), module, lambda: b"made", bytes)
+    assert len(list(folder.iterdir())) == 3
+    cached("4", module, never, bytes)
+
+
+def test_a_home_that_cannot_be_written_is_no_trouble(module, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert cached("kind", module, lambda: b"made", bytes) == b"made"
+
+
+def test_a_damaged_file_in_the_cache_is_made_anew(module, folder):
+    images = torch.rand(1, 3, 32, 32)
+    expected = ENGINES["openvino"].build(module, CPU, torch.float32)(images)
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:1000])
+    assert torch.equal(ENGINES["openvino"].build(module, CPU, torch.float32)(images), expected)
+
+
+@pytest.mark.parametrize("place", [0, 40, -1])
+def test_a_changed_byte_in_the_cache_is_never_given_to_the_runtime(module, folder, place):
+    cached("kind", module, lambda: b"made of many bytes", bytes)
+    (file,) = folder.iterdir()
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    given = []
+    assert cached("kind", module, lambda: b"anew", lambda made: given.append(made) or made) == b"anew"
+    assert given == [b"anew"]
+
+
+def test_a_cache_into_which_everybody_may_write_is_not_read(module, folder):
+    cached("kind", module, lambda: b"made", bytes)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert cached("kind", module, lambda: b"anew", bytes) == b"anew"
+    folder.chmod(0o755)
+    assert cached("kind", module, never, bytes) == b"anew"
+
+
+# On a GPU
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("name", ["torch", "compile"])
+def test_engines_on_a_gpu_agree_with_the_cpu(module, name):
+    run = ENGINES[name].build(copy.deepcopy(module).cuda(), torch.device("cuda"), torch.float32)
+    for shape in ((64, 64), (33, 47), (64, 64), (128, 96)):
+        images = torch.rand(1, 3, *shape)
+        assert (run(images.cuda()).cpu() - module(images)).abs().max() < 2 / 255
+
+
+@pytest.mark.gpu
+@gpu
+def test_graphs_are_kept_for_few_sizes_only():
+    graphs = Graphs(lambda images: images * 2)
+    for size in range(engines.GRAPHS + 3):
+        images = torch.rand(1, 3, 8, 8 + size, device="cuda")
+        assert torch.equal(graphs(images), images * 2)
+        assert torch.equal(graphs(images + 1), images * 2 + 2)
+    assert len(graphs.recorded) == engines.GRAPHS
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_clips_are_the_same_in_every_engine(module, name):
+    steady = SteadyNetwork(module.network, 8)
+    run, memory = ENGINES[name].build(steady, CPU, torch.float32), steady.blank()
+    for number, (height, width) in enumerate([(40, 48), (40, 48), (33, 21), (8, 12)]):
+        frame = torch.from_numpy(np.array(draw_picture(width, height, number)))[None]
+        mix = mixing([0.5 if number else 0.0])
+        expected, own = steady(frame, memory, mix)
+        result, same = run(frame, memory, mix)
+        assert (result.int() - expected.int()).abs().max() <= 1
+        assert torch.allclose(same, own, rtol=1e-2, atol=1e-3)
+        memory = mixed(mix, memory, own)
+
+
+def test_openvino_tells_nobody_that_it_is_imported():
+    code = """
+import sys
+from faststyle.inference.engines import import_openvino
+assert import_openvino().Core().available_devices
+assert "openvino_telemetry" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,288 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faststyle.cli.main import main
+from faststyle.inference import export
+from faststyle.inference.export import inference
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.checkpoint import save_model
+from faststyle.models.network import TransformerNetwork
+from tests.support import ROOT
+from tests.support.commands import contents, refused
+from tests.support.images import draw_picture
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+# Other sizes than those that an export tries: the smallest, odd ones, and each remainder of four.
+OTHERS = ((1, 16, 16), (3, 17, 50), (1, 64, 35), (2, 67, 34), (1, 130, 48))
+
+
+@pytest.fixture
+def small_sizes(monkeypatch):
+    monkeypatch.setattr(export, "SIZES", ((1, 32, 32), (1, 33, 50), (2, 24, 40)))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def furthest(run, checkpoint) -> float:
+    """How far from torch ``run`` is, at most, over other sizes."""
+    module, _ = inference(checkpoint)
+    generator = torch.Generator().manual_seed(1)
+    photos = [torch.rand(b, 3, height, width, generator=generator) for b, height, width in OTHERS]
+    return max(float((run(photo) - module(photo)).abs().max()) for photo in photos)
+
+
+def run_onnx(path):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda photos: torch.from_numpy(session.run(None, {"photo": photos.numpy()})[0])
+
+
+def run_archive(path):
+    return torch.export.load(path).module()
+
+
+RUN = {".onnx": run_onnx, ".pt2": run_archive}
+
+
+@pytest.mark.slow
+def test_onnx_is_one_file_with_open_sizes_names_and_card(folder, model, capsys):
+    main(["--export", "new folder/model.onnx", "--checkpoint", str(model)])
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"new folder/model\.onnx: opset 18, batch, height and width open; "
+        r"within 0\.0000\d of torch at 256x256, 257x333, 2x480x640\n",
+        said,
+    )
+    assert set(contents(folder)) == {"new folder/model.onnx"}
+    stored = onnx.load("new folder/model.onnx")
+    onnx.checker.check_model(stored, full_check=True)
+    assert [entry.version for entry in stored.opset_import if not entry.domain] == [18]
+    for value, name in ((stored.graph.input, "photo"), (stored.graph.output, "picture")):
+        (value,) = value
+        assert value.name == name
+        sides = [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        assert sides == ["batch", 3, "height", "width"]
+    card = json.loads({entry.key: entry.value for entry in stored.metadata_props}["faststyle"])
+    assert card["name"] == "small" and card["network"]["size"] == "half"
+    assert furthest(run_onnx("new folder/model.onnx"), model) < 1e-4
+
+
+@pytest.mark.slow
+def test_archive_is_loaded_by_torch_alone_and_has_the_card(folder, model, capsys):
+    main(["--export", "model.pt2", "--checkpoint", str(model)])
+    said = capsys.readouterr().out
+    assert said.startswith("model.pt2: batch, height and width open; within 0.0000")
+    assert set(contents(folder)) == {"model.pt2"}
+    extra = {"faststyle.json": ""}
+    torch.export.load("model.pt2", extra_files=extra)
+    assert json.loads(extra["faststyle.json"])["name"] == "small"
+    assert furthest(run_archive("model.pt2"), model) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize(
+    ("network", "card"),
+    [
+        ({"size": "full", "blocks": 1, "tanh": False}, {"source": "pytorch/examples"}),  # without a margin
+        ({"size": "fast", "blocks": 1}, {}),
+    ],
+    ids=["peer", "fast"],
+)
+def test_every_network_is_exported_with_all_sizes_open(folder, small_sizes, network, card, suffix):
+    torch.manual_seed(0)
+    save_model(Path("m.safetensors"), TransformerNetwork(**network).eval(), card)
+    path = Path(f"m{suffix}")
+    export.export("m.safetensors", path)
+    assert furthest(RUN[suffix](path), "m.safetensors") < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_file_tells_nothing_of_the_machine(folder, small_sizes, model, suffix):
+    export.export(model, f"m{suffix}")
+    content = Path(f"m{suffix}").read_bytes()
+    for place in (ROOT, Path(torch.__file__).parent, Path.cwd()):
+        assert os.fsencode(place) not in content
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("apart", [0.01, float("nan")])
+def test_file_that_differs_from_torch_is_not_left(folder, small_sizes, model, monkeypatch, suffix, apart):
+    path = Path(f"m{suffix}")
+    path.write_bytes(b"the old one")
+    monkeypatch.setattr(export, "distance", lambda module, run: apart)
+    with pytest.raises(RuntimeError, match=f"m{suffix} was not written: it would be"):
+        export.export(model, path)
+    assert contents(folder) == {path.name: b"the old one"}
+
+
+def test_distance_is_the_largest_and_nan_where_one_is(small_sizes, network):
+    module = torch.nn.Identity()
+    assert export.distance(module, lambda photos: photos) == 0
+    off = export.distance(module, lambda photos: photos + 0.5 * (photos.shape[0] == 2))
+    assert off == pytest.approx(0.5)
+    broken = export.distance(module, lambda photos: photos / (photos.shape[0] - 2))
+    assert not broken <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--export", "model.tflite"], "its name must end in one of .onnx, .pt2"),
+        (["--export", "model"], "its name must end in one of"),
+        (["--export", "taken.onnx"], "is a folder"),
+        (["--export", "file/model.onnx"], "file"),
+        (["--export", "model.onnx", "photo.jpg"], "takes no pictures"),
+        (["--export", "model.onnx", "-o", "out.jpg"], "--output does not go with --export"),
+        (["--export", "model.onnx", "--style", "painting.jpg"], "--checkpoint stylizes with a model"),
+        (["--export", "model.onnx", "--strength", "0.5"], "--strength does not go with --export"),
+        (["--export", "model.onnx", "--push-to-hub", "me/it"], "--export does not go with --push-to-hub"),
+        (["--export", "model.onnx", "--checkpoint", "damaged.safetensors"], "damaged.safetensors is damaged"),
+        (["--export", "model.onnx", "--checkpoint", "stary_night"], "did you mean 'starry_night'"),
+        (["--export", "model.onnx", "--checkpoint", "all"], "no ready style or file is named 'all'"),
+    ],
+)
+def test_what_cannot_be_exported_gets_one_line(folder, model, capsys, arguments, said):
+    Path("taken.onnx").mkdir()
+    Path("file").write_text("no folder")
+    Path("damaged.safetensors").write_bytes(model.read_bytes()[:2000])
+    before = contents(folder)
+    assert said in refused(capsys, main, ["--checkpoint", str(model), *arguments])
+    assert contents(folder) == before
+
+
+def test_export_needs_a_checkpoint(capsys):
+    assert "needs --checkpoint MODEL" in refused(capsys, main, ["--export", "model.onnx"])
+
+
+def test_missing_packages_are_named_with_the_remedy(folder, model, capsys, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else name)
+    said = refused(capsys, main, ["--export", "model.onnx", "--checkpoint", str(model)])
+    assert said == "error: exporting to ONNX needs onnxscript: pip install -e '.[onnx]'"
+
+
+@pytest.mark.slow
+def test_stylizing_and_the_archive_import_no_onnx(folder, model):
+    draw_picture(40, 30).save("photo.jpg")
+    code = (
+        "import sys; from faststyle.inference import export; from faststyle.cli.main import main\n"
+        f"main(['photo.jpg', '--checkpoint', {str(model)!r}, '-o', 'out.jpg'])\n"
+        "export.SIZES = ((1, 32, 32),)\n"
+        f"main(['--export', 'm.pt2', '--checkpoint', {str(model)!r}])\n"
+        "assert not {'onnx', 'onnxscript', 'onnxruntime'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# docs/export.md
+
+
+PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory) -> Path:
+    """A folder with a photo and both files, made as the page says."""
+    folder = tmp_path_factory.mktemp("page")
+    draw_picture(101, 75).save(folder / "photo.jpg", quality=95)
+    lines = re.findall(r"^python infer\.py (--export .*)$", PAGE, re.MULTILINE)
+    assert len(lines) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(export, "SIZES", export.SIZES[:1])
+        for line in lines:
+            main(line.split())
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_each_snippet_of_the_page_paints_the_photo(shown, monkeypatch, block):
+    if "openvino" in block:
+        pytest.importorskip("openvino")
+    monkeypatch.chdir(shown)
+    Path("painted.png").unlink(missing_ok=True)
+    found: dict = {}
+    exec(block, found)
+    assert found.get("card", {"name": "starry_night"})["name"] == "starry_night"
+    with Image.open("photo.jpg") as photo:
+        expected = np.asarray(Stylizer.load("starry_night", "cpu", "fp32", engine="torch")(photo), int)
+    with Image.open("painted.png") as painted:
+        # OpenVINO computes in bfloat16 where the processor is fast at it.
+        assert np.abs(np.asarray(painted, int) - expected).max() <= (8 if "openvino" in block else 1)
+
+
+# Files that somebody else made
+
+
+def graph(operation: str, card: str, shape: list, outside: str | None = None) -> bytes:
+    """An ONNX file of one operation on the photo and a weight, which may lie in another file."""
+    weight = onnx.TensorProto(name="weight", dims=[1], data_type=onnx.TensorProto.FLOAT)
+    if outside is None:
+        weight.raw_data = b"\0\0\0\0"
+    else:
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", outside), ("offset", "0"), ("length", "4")):
+            weight.external_data.add(key=key, value=value)
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [onnx.helper.make_node(operation, ["photo", "weight"], ["picture"])],
+            "hostile",
+            [onnx.helper.make_tensor_value_info("photo", onnx.TensorProto.FLOAT, shape)],
+            [onnx.helper.make_tensor_value_info("picture", onnx.TensorProto.FLOAT, None)],
+            [weight],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    model.metadata_props.add(key="faststyle", value=card)
+    return model.SerializeToString()
+
+
+PHOTO = ["batch", 3, "height", "width"]
+HOSTILE = {
+    "a weight in another file": graph("Add", "{}", PHOTO, "secret.bin"),
+    "a weight in a folder above": graph("Add", "{}", PHOTO, "../secret.bin"),
+    "a weight at a path": graph("Add", "{}", PHOTO, "/etc/hostname"),
+    "a card that is a list": graph("Add", "[]", PHOTO),
+    "a card of odd types": graph("Add", '{"network": {"size": ["half"], "blocks": 1000000000}}', PHOTO),
+    "an endless card": graph("Add", "[" * 100_000, PHOTO),
+    "another photo": graph("Add", "{}", [1]),
+    "another picture": graph("Gather", "{}", PHOTO),
+    "words": b"no model",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_onnx_of_somebody_else_gets_one_line(folder, tmp_path, capfd, kind):
+    draw_picture(40, 40).save("photo.png")
+    Path("secret.bin").write_bytes(b"\0\0\x80?")
+    (tmp_path / "secret.bin").write_bytes(b"\0\0\x80?")
+    Path("theirs.onnx").write_bytes(HOSTILE[kind])
+    with pytest.raises(SystemExit) as caught:
+        main(["photo.png", "--checkpoint", "theirs.onnx", "-o", "out.png"])
+    assert caught.value.code == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "theirs.onnx" in errors[0]
+    assert not Path("out.png").exists()

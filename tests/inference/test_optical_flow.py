@@ -1,0 +1,60 @@
+import sys
+
+import numpy as np
+import pytest
+
+from faststyle.errors import InputError
+from faststyle.inference.optical_flow import Blend, Motion
+from tests.support.images import sample
+
+pytest.importorskip("cv2")
+PHOTO = np.asarray(sample("coffee", 200))
+
+
+def moved(x: int, y: int) -> np.ndarray:
+    return np.roll(PHOTO, (y, x), (0, 1))
+
+
+def test_a_shift_is_found():
+    flow, sure = Motion().between(moved(5, -3), PHOTO)
+    middle = slice(None), slice(None), slice(20, -20), slice(20, -20)
+    assert flow.shape == (1, 2, *PHOTO.shape[:2]) and sure.shape == (1, 1, *PHOTO.shape[:2])
+    assert (flow[middle].mean((0, 2, 3)) - flow.new_tensor([-5, 3])).abs().max() < 0.3
+    assert sure[middle].mean() > 0.9
+
+
+def test_where_there_is_nothing_of_the_kind_it_is_not_sure():
+    other = np.asarray(sample("astronaut", 200))[: PHOTO.shape[0]]
+    _, sure = Motion().between(PHOTO[:, : other.shape[1]][: other.shape[0]], other)
+    assert sure.mean() < 0.5
+
+
+def test_blending_calms_what_flickers():
+    random, blend = np.random.default_rng(0), Blend(0.7)
+    results, given = [], []
+    for number in range(6):
+        picture = np.clip(moved(2 * number, 0) + random.normal(0, 20, PHOTO.shape), 0, 255).astype(np.uint8)
+        given.append(picture)
+        results.append(blend(picture, moved(2 * number, 0), cut=number == 0))
+    inner = slice(20, -20), slice(30, -30)
+
+    def unrest(pictures):
+        follow = np.roll(pictures[-2], 2, 1)
+        return np.abs(pictures[-1][inner].astype(float) - follow[inner]).mean()
+
+    assert results[0] is given[0] and results[-1].dtype == np.uint8
+    assert unrest(results) < 0.5 * unrest(given)
+
+
+def test_nothing_is_taken_over_a_cut_or_from_what_has_changed():
+    blend, other = Blend(0.9), 255 - PHOTO
+    blend(PHOTO, PHOTO, cut=True)
+    assert np.array_equal(blend(other, other, cut=True), other)
+    blend(PHOTO, PHOTO, cut=True)
+    assert np.abs(blend(other, other, cut=False).astype(int) - other).mean() < 2
+
+
+def test_without_opencv_the_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(InputError, match=r"pip install -e '.\[flow\]'"):
+        Blend(0.5)

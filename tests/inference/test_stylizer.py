@@ -1,0 +1,275 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from faststyle import device
+from faststyle.device import has_fast_bfloat16, pick_device
+from faststyle.errors import InputError
+from faststyle.image.convert import to_image, to_tensor
+from faststyle.inference.stroke_scale import enlarge, shrink
+from faststyle.inference.stylizer import Stylizer
+from faststyle.models.network import TransformerNetwork
+from tests.support.images import chroma, draw_picture
+
+
+@pytest.fixture
+def stylize(network) -> Stylizer:
+    return Stylizer(network, {"name": "small"}, device="cpu", precision="fp32")
+
+
+def levels(a: Image.Image, b: Image.Image) -> np.ndarray:
+    return np.abs(np.asarray(a, int) - np.asarray(b, int))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "I;16"])
+def test_opaque_picture_of_any_mode_comes_back_as_rgb(stylize, mode):
+    if mode == "I;16":
+        picture = Image.fromarray(np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40))
+    else:
+        picture = draw_picture(40, 30).convert(mode)
+    result = stylize(picture)
+    assert isinstance(result, Image.Image)
+    assert (result.mode, result.size) == ("RGB", (40, 30))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_alpha_is_carried_through(stylize, mode):
+    picture = draw_picture(40, 30).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize((40, 30)))
+    picture = picture.convert("P").convert("PA") if mode == "PA" else picture.convert(mode)
+    result = stylize(picture)
+    assert (result.mode, result.size) == ("RGBA", (40, 30))
+    assert levels(result.getchannel("A"), picture.convert("RGBA").getchannel("A")).max() == 0
+
+
+def test_picture_is_turned_upright(stylize):
+    picture = draw_picture(40, 30)
+    picture.getexif()[0x0112] = 6
+    assert stylize(picture).size == (30, 40)
+
+
+def test_picture_is_what_the_network_gives(stylize, network):
+    picture = draw_picture(40, 32)
+    with torch.no_grad():
+        wide = F.pad(to_tensor(picture)[None], (8, 8, 8, 8), mode="reflect")
+        expected = network(wide)[0, :, 8:-8, 8:-8].clamp(0, 1) * 255
+    result = torch.from_numpy(np.array(stylize(picture))).permute(2, 0, 1)
+    assert (result - expected).abs().max() <= 0.51
+    assert levels(stylize(picture), picture).mean() > 5  # so it does something
+
+
+@pytest.mark.parametrize("shape", [(3, 33, 47), (1, 3, 33, 47), (2, 3, 16, 16), (3, 1, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_tensor_comes_back_in_its_shape_and_dtype(stylize, shape, dtype):
+    images = torch.rand(shape).to(dtype)
+    result = stylize(images)
+    assert result.shape == shape and result.dtype == dtype
+    assert result.min() >= 0 and result.max() <= 1
+    assert not result.requires_grad
+
+
+def test_picture_tensor_and_batch_agree(stylize):
+    pictures = [draw_picture(40, 30, seed) for seed in range(2)]
+    batch = stylize(torch.stack([to_tensor(picture) for picture in pictures]))
+    for picture, result in zip(pictures, batch, strict=True):
+        single = stylize(to_tensor(picture))
+        assert torch.allclose(single, result, atol=1e-5)
+        assert (to_tensor(stylize(picture)) - single).abs().max() <= 0.51 / 255
+
+
+def test_list_of_pictures_of_mixed_sizes_and_modes(stylize):
+    pictures = [draw_picture(40, 30), draw_picture(17, 65).convert("L"), draw_picture(20, 20).convert("RGBA")]
+    results = stylize(pictures)
+    assert isinstance(results, list)
+    assert [result.size for result in results] == [(40, 30), (17, 65), (20, 20)]
+    assert [result.mode for result in results] == ["RGB", "RGB", "RGBA"]
+    assert levels(results[0], stylize(pictures[0])).max() == 0
+    assert stylize([]) == []
+
+
+def test_strength_zero_is_the_photo_exactly(stylize):
+    picture = draw_picture(41, 30)
+    assert levels(stylize(picture, strength=0), picture).max() == 0
+    assert levels(stylize(picture, strength=0, preserve_color=True), picture).max() == 0
+    tensor = to_tensor(picture)
+    assert torch.equal(stylize(tensor, strength=0.0), tensor)
+
+
+def test_strength_between_is_a_blend(stylize):
+    picture = draw_picture(40, 30)
+    photo, full = np.asarray(picture, float), np.asarray(stylize(picture), float)
+    half = np.asarray(stylize(picture, strength=0.5), float)
+    assert np.abs(half - (photo + full) / 2).max() <= 1
+    quarter = np.asarray(stylize(picture, strength=0.25), float)
+    assert np.abs(quarter - (0.75 * photo + 0.25 * full)).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [1.5, 2, 4])
+def test_larger_strokes_are_those_of_the_smaller_picture(stylize, scale):
+    photos = torch.stack([to_tensor(draw_picture(61, 44, seed)) for seed in (1, 2)])
+    results = stylize(photos, stroke_scale=scale)
+    assert torch.equal(results, enlarge(stylize(shrink(photos, scale)), photos))
+    assert torch.allclose(stylize(photos[0], stroke_scale=scale), results[0], atol=1e-5)
+    picture = draw_picture(61, 44, seed=1)
+    assert levels(stylize(picture, stroke_scale=scale), to_image(results[0])).max() <= 1
+    assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
+    # Tiles are of the smaller picture.
+    tiled = enlarge(stylize(shrink(photos, scale), tile=16), photos)
+    assert torch.equal(stylize(photos, tile=16, stroke_scale=scale), tiled)
+
+
+def test_larger_strokes_keep_alpha_strength_and_colours_of_the_whole_picture(stylize):
+    picture = Image.blend(Image.new("RGB", (64, 48), "gray"), draw_picture(64, 48), 0.3)
+    full = np.asarray(stylize(picture, stroke_scale=2), float)
+    half = np.asarray(stylize(picture, strength=0.5, stroke_scale=2), float)
+    assert np.abs(half - (np.asarray(picture, float) + full) / 2).max() <= 1
+    kept = to_tensor(stylize(picture, preserve_color=True, stroke_scale=2))
+    inside = (kept.amin(0) > 0.01) & (kept.amax(0) < 0.99)
+    assert (chroma(kept) - chroma(to_tensor(picture))).abs()[:, inside].max() <= 1.5 / 255
+    picture.putalpha(90)
+    pictures = stylize([picture], stroke_scale=2)
+    assert pictures[0].getchannel("A").getextrema() == (90, 90)
+    assert levels(pictures[0].convert("RGB"), stylize(picture.convert("RGB"), stroke_scale=2)).max() == 0
+
+
+@pytest.mark.parametrize("scale", [0, 0.5, -2, float("nan")])
+def test_strokes_smaller_than_the_networks_are_refused(stylize, scale):
+    with pytest.raises(InputError, match="stroke_scale must be 1"):
+        stylize(draw_picture(40, 30), stroke_scale=scale)
+
+
+def test_preserved_colours_of_a_picture_are_the_photos(stylize):
+    # A photo of muted colours: nothing has to be clamped where light is not extreme.
+    picture = Image.blend(Image.new("RGB", (40, 30), "gray"), draw_picture(40, 30), 0.3)
+    result = to_tensor(stylize(picture, preserve_color=True))
+    inside = (result.amin(0) > 0.01) & (result.amax(0) < 0.99)
+    assert inside.float().mean() > 0.5
+    difference = (chroma(result) - chroma(to_tensor(picture))).abs()[:, inside]
+    assert difference.max() <= 1.5 / 255
+
+
+def test_grey_photo_stays_grey_where_colours_are_preserved(stylize):
+    result = np.asarray(stylize(draw_picture(40, 30).convert("L"), preserve_color=True), int)
+    assert (result.max(-1) - result.min(-1)).max() <= 1
+
+
+def test_input_is_never_changed(stylize):
+    picture = draw_picture(40, 30)
+    picture.getexif()[0x0112] = 3
+    picture.putalpha(90)
+    tensor = torch.rand(3, 20, 20)
+    before, values = picture.tobytes(), tensor.clone()
+    for strength in (0, 0.5, 1):
+        stylize(picture, strength, preserve_color=True, max_size=20)
+        stylize(tensor, strength, preserve_color=True).zero_()
+    assert picture.tobytes() == before and picture.getexif()[0x0112] == 3
+    assert torch.equal(tensor, values)
+
+
+def test_max_size_shrinks_and_never_enlarges(stylize):
+    picture = draw_picture(80, 40).convert("RGBA")
+    assert stylize(picture, max_size=40).size == (40, 20)
+    assert stylize(picture, max_size=200).size == (80, 40)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan"), float("inf")])
+def test_strength_beyond_0_and_1_is_refused(stylize, strength):
+    with pytest.raises(InputError, match="strength"):
+        stylize(draw_picture(20, 20), strength=strength)
+
+
+@pytest.mark.parametrize(
+    "shape", [(20, 20), (1, 20, 20), (4, 20, 20), (2, 4, 20, 20), (1, 1, 3, 8, 8), (3, 0, 8)]
+)
+def test_tensor_of_another_shape_is_refused(stylize, shape):
+    with pytest.raises(InputError, match=r"\(3,H,W\)"):
+        stylize(torch.zeros(shape))
+
+
+def test_tensor_of_whole_numbers_is_refused(stylize):
+    # 0…255 in bytes would come back as 0 and 1.
+    with pytest.raises(InputError, match=r"\[0,1\]"):
+        stylize(torch.full((3, 20, 20), 100, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("given", ["photo.jpg", Path("photo.jpg")])
+def test_file_name_in_place_of_a_picture_is_refused(stylize, given):
+    with pytest.raises((InputError, TypeError)):
+        stylize(given)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "xpu", "", "cpu:x"])
+def test_device_that_is_not_here_is_refused(model, device):
+    with pytest.raises(InputError, match="device"):
+        Stylizer.load(model, device=device)
+
+
+def test_unknown_precision_suggests_the_nearest(model):
+    with pytest.raises(InputError, match="did you mean 'bf16'"):
+        Stylizer.load(model, device="cpu", precision="bf61")
+
+
+def test_device_and_precision_are_chosen_for_the_machine(model, monkeypatch):
+    for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(device, "has_fast_bfloat16", lambda _, fast=fast: fast)
+        assert Stylizer.load(model, device="cpu").dtype == dtype
+    assert Stylizer.load(model).device == pick_device("auto")
+    assert not has_fast_bfloat16(torch.device("meta"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_near_full_precision(network, precision):
+    picture = draw_picture(64, 48)
+    full = Stylizer(network, {}, device="cpu", precision="fp32")(picture)
+    half = Stylizer(network, {}, device="cpu", precision=precision)(picture)
+    assert levels(half, full).mean() < 2
+    assert levels(half, full).max() < 20
+
+
+def test_network_is_frozen_whatever_it_was(painting):
+    network = TransformerNetwork(blocks=1).train()
+    stylize = Stylizer(network, {}, device="cpu")
+    assert not stylize.network.training
+    assert not any(parameter.requires_grad for parameter in stylize.network.parameters())
+
+
+def test_loaded_model_has_its_card(model):
+    assert Stylizer.load(model, device="cpu").card["name"] == "small"
+
+
+def test_package_offers_the_stylizer_and_its_error():
+    import faststyle
+
+    assert faststyle.Stylizer is Stylizer
+    assert faststyle.InputError is InputError
+    with pytest.raises(AttributeError):
+        faststyle.Stylist  # noqa: B018
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_gpu_gives_the_cpus_picture(network):
+    picture = draw_picture(64, 48)
+    cpu = Stylizer(network, {}, device="cpu", precision="fp32")(picture)
+    gpu = Stylizer(network, {}, device="cuda", precision="fp32")(picture)
+    assert levels(gpu, cpu).max() <= 2
+
+
+def test_batch_that_does_not_fit_is_stylized_one_by_one(stylize, monkeypatch):
+    batch = torch.rand(3, 3, 280, 300)
+    expected = stylize(batch)
+    monkeypatch.setattr(
+        "faststyle.inference.stylizer.most_pixels", lambda network, device: 100_000
+    )  # one of them fits
+    monkeypatch.setattr(stylize, "_tiled", None)
+    assert torch.allclose(stylize(batch), expected, atol=1e-5)
+
+
+def test_tensor_that_wants_a_gradient_gives_one_that_does_not(stylize):
+    images = torch.rand(1, 3, 20, 20, requires_grad=True)
+    for options in ({"strength": 0.5}, {"preserve_color": True}, {"stroke_scale": 2.0}):
+        assert not stylize(images, **options).requires_grad

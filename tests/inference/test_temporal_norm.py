@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from faststyle.image.convert import to_tensor
+from faststyle.inference.temporal_norm import SteadyNetwork, mixed, mixing
+from faststyle.inference.video import MEMORY, Shots
+from faststyle.models.network import ConvNorm, Inference, TransformerNetwork
+from tests.support.images import draw_picture
+
+torch.manual_seed(0)
+NETWORK = TransformerNetwork("fast", blocks=1).eval().requires_grad_(False)
+for layer in NETWORK.modules():  # as a trained one has
+    if isinstance(layer, ConvNorm):
+        layer[1].weight.uniform_(0.5, 1.5)
+        layer[1].bias.uniform_(-0.5, 0.5)
+
+
+def frames(*seeds: int, size=(48, 40)) -> torch.Tensor:
+    """(B,H,W,3) bytes."""
+    return torch.from_numpy(np.stack([np.asarray(draw_picture(*size, seed)) for seed in seeds]))
+
+
+def alone(frame: torch.Tensor) -> torch.Tensor:
+    photo = frame.permute(2, 0, 1)[None].float() / 255
+    return (Inference(NETWORK, 8)(photo)[0].permute(1, 2, 0) * 255).round()
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return (a.float() - b.float()).abs().max().item()
+
+
+def test_the_first_frame_is_that_of_the_network():
+    steady = SteadyNetwork(NETWORK, 8)
+    result, _ = steady(frames(1), steady.blank(), mixing([0.0]))
+    assert result.dtype == torch.uint8 and result.shape == (1, 40, 48, 3)
+    assert difference(result[0], alone(frames(1)[0])) <= 1
+
+
+def test_frames_that_are_alike_stay_so():
+    steady = SteadyNetwork(NETWORK, 8)
+    memory = steady.blank()
+    for share in (0.0, 0.9, 0.9):
+        result, own = steady(frames(1), memory, mixing([share]))
+        memory = mixed(mixing([share]), memory, own)
+        assert difference(result[0], alone(frames(1)[0])) <= 1
+
+
+def test_a_batch_gives_what_its_frames_give_one_after_another():
+    steady, shares = SteadyNetwork(NETWORK, 8), [0.0, 0.8, 0.0, 0.5]
+    batch = frames(1, 2, 3, 4)
+    memory = steady.blank()
+    together, own = steady(batch, memory, mixing(shares))
+    after = mixed(mixing(shares), memory, own)[-1:]
+    for number, share in enumerate(shares):
+        result, own = steady(batch[number : number + 1], memory, mixing([share]))
+        memory = mixed(mixing([share]), memory, own)
+        assert difference(result[0], together[number]) <= 1
+    assert torch.allclose(memory, after, atol=1e-3)
+
+
+def test_what_was_before_softens_a_jump():
+    """A bright patch enters: what it does not touch changes less than in frames of their own."""
+    before = frames(1, size=(96, 80))
+    after = before.clone()
+    after[:, :, 64:] = 255
+    steady = SteadyNetwork(NETWORK, 8)
+    first, memory = steady(before, steady.blank(), mixing([0.0]))
+    second, _ = steady(after, memory, mixing([0.95]))
+    untouched = slice(None), slice(0, 16)  # columns that lie further away than the network sees
+    softened = (second[0][untouched].float() - first[0][untouched].float()).abs().mean()
+    jump = (alone(after[0])[untouched] - alone(before[0])[untouched]).abs().mean()
+    assert softened < 0.3 * jump
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_statistics_stay_exact_in_half_precision(dtype):
+    steady = SteadyNetwork(NETWORK, 8)
+    with torch.autocast("cpu", dtype):
+        result, own = steady(frames(1), steady.blank(), mixing([0.0]))
+    expected, exact = steady(frames(1), steady.blank(), mixing([0.0]))
+    assert own.dtype == torch.float32
+    assert (result.float() - expected.float()).abs().mean() < 2
+    # Half precision would have rounded them to 11 bits or 8.
+    assert not torch.equal(own, own.to(dtype).float())
+    assert torch.allclose(own, exact, rtol=0.1, atol=0.05)
+
+
+def test_the_network_that_is_given_stays_as_it_is():
+    photo = to_tensor(draw_picture(32, 32))[None]
+    before = NETWORK(photo)
+    SteadyNetwork(NETWORK, 8)
+    assert torch.equal(NETWORK(photo), before)
+
+
+def test_shares_are_mixed_by_running_means():
+    assert torch.allclose(mixing([0.0]), torch.tensor([[0.0, 1.0]]))
+    expected = torch.tensor([[0.5, 0.5, 0, 0], [0.4, 0.4, 0.2, 0], [0, 0, 0, 1.0]])
+    assert torch.allclose(mixing([0.5, 0.8, 0.0]), expected)
+    assert torch.allclose(mixing([0.3] * 7).sum(1), torch.ones(7))
+
+
+def test_shots_begin_at_cuts_and_nowhere_else():
+    shots, still = Shots(), np.asarray(draw_picture(64, 48, 1))
+    assert shots.share(still, 0.04) == 0
+    for step in range(1, 6):  # a pan
+        assert shots.share(np.roll(still, 2 * step, 1), 0.04) == pytest.approx(math.exp(-0.04 / MEMORY))
+    assert shots.share(255 - still, 0.04) == 0
+    assert shots.share(255 - still, 0.04) > 0.5
+
+
+def test_a_flash_is_a_cut_but_a_fast_pan_is_none():
+    noise = np.random.default_rng(0)
+    shots = Shots()
+    pan = [noise.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(4)]  # each frame is another
+    shares = [shots.share(frame, 0.04) for frame in pan]
+    assert shares[0] == 0 and shares[2] > 0 and shares[3] > 0

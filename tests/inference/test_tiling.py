@@ -1,0 +1,277 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faststyle import device
+from faststyle.cli.main import main as infer
+from faststyle.device import free_memory
+from faststyle.errors import InputError
+from faststyle.image.convert import to_tensor
+from faststyle.image.files import open_image
+from faststyle.inference import tiling
+from faststyle.inference.stylizer import Stylizer
+from faststyle.inference.tiling import (
+    LEAST_TILE,
+    MOST_WHOLE,
+    bytes_per_pixel,
+    freeze,
+    most_pixels,
+    reach,
+    spans,
+    stylize_tiled,
+    thumbnail,
+)
+from faststyle.models.network import STRIDE, Inference, TransformerNetwork
+from tests.support.commands import refused
+from tests.support.images import draw_picture
+
+LEVEL = 1 / 255
+
+
+def make_network(size: str, blocks: int | None = 1) -> TransformerNetwork:
+    """A random network whose norms are no neutral ones, as after training."""
+    torch.manual_seed(0)
+    network = TransformerNetwork(size, blocks).eval().requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        if parameter.ndim == 1:
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        if name == "last.weight":
+            parameter.mul_(3)
+    return network
+
+
+def photo_of(width: int, height: int, seed: int = 0) -> torch.Tensor:
+    return to_tensor(draw_picture(width, height, seed))
+
+
+def to_bytes(photo: torch.Tensor) -> torch.Tensor:
+    return photo.mul(255).round().byte()
+
+
+def tiled(network, photo, tile, margin=0):
+    out = torch.full_like(photo, 7)
+    stylize_tiled(Inference(network, 0), photo, out, tile, reach(network), margin)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "size, blocks", [("half", 0), ("half", 2), ("half", None), ("full", 1), ("fast", 0), ("fast", None)]
+)
+def test_no_pixel_depends_on_one_beyond_reach(size, blocks):
+    network = make_network(size, blocks)
+    radius = reach(network)
+    side = 2 * radius + 4 * STRIDE
+    frozen = freeze(network, photo_of(64, 48)[None]).double()
+    seen = torch.zeros(side, side, dtype=torch.bool)
+    for y in range(side // 2, side // 2 + STRIDE):  # every place in the strides' grid
+        x = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
+        frozen(x)[0, :, y, y].sum().backward()
+        seen = x.grad[0].abs().sum(0) > 0
+        for places in seen.nonzero().T:
+            assert places.min() >= y - radius and places.max() <= y + radius
+            assert places.min() <= y - radius + 2 * STRIDE  # nor is it much too wide
+
+
+@pytest.mark.parametrize("margin", [0, 8])
+@pytest.mark.parametrize("size", ["half", "fast"])
+def test_frozen_with_a_picture_gives_that_picture_as_the_network_does(size, margin):
+    network = make_network(size)
+    photo = photo_of(75, 62)[None]
+    frozen = freeze(network, photo, margin)
+    assert torch.allclose(frozen(photo, margin), network(photo, margin), atol=1e-4)
+    other = photo_of(75, 62, seed=1)[None]
+    assert (frozen(other, margin) - network(other, margin)).abs().max() > 0.02
+    assert not any(isinstance(module, torch.nn.InstanceNorm2d) for module in frozen.modules())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("margin", [0, 8])
+@pytest.mark.parametrize("width, height", [(300, 200), (211, 157), (5, 190), (130, 1)])
+@pytest.mark.parametrize("size", ["half", "fast"])
+def test_tiled_equals_whole_with_the_same_statistics(size, width, height, margin):
+    network = make_network(size)
+    photo = photo_of(width, height)
+    frozen = freeze(network, thumbnail(photo, 100), margin)
+    whole = Inference(frozen, margin)(photo[None])[0]
+    assert whole.amax() - whole.amin() > 0.1
+    for tile in (32, 67, 1000):
+        assert (tiled(frozen, photo, tile, margin) - whole).abs().max() < LEVEL / 10
+        result = tiled(frozen, to_bytes(photo), tile, margin)
+        assert result.dtype == torch.uint8
+        assert (result / 255 - whole).abs().max() <= LEVEL
+
+
+def test_blocks_of_a_real_network_are_within_reach():
+    network = make_network("half", None)
+    photo = photo_of(250, 190)
+    frozen = freeze(network, photo[None])
+    whole = Inference(frozen, 8)(photo[None])[0]
+    assert (tiled(frozen, photo, 64, margin=8) - whole).abs().max() < LEVEL / 10
+
+
+def test_no_seam_where_tiles_meet():
+    network = make_network("half")
+    photo = photo_of(300, 220)
+    frozen = freeze(network, thumbnail(photo, 128))
+    result = tiled(frozen, photo, 64)
+    steps = (result[:, :, 1:] - result[:, :, :-1]).abs().mean((0, 1))
+    borders = [span.place.start - 1 for span in spans(300, 300, 64, reach(network), 0)][1:]
+    assert len(borders) >= 3
+    others = np.setdiff1d(np.arange(299), borders)
+    assert steps[borders].max() <= steps[others].max()
+    whole = Inference(frozen, 0)(photo[None])[0]
+    at_borders = (whole[:, :, 1:] - whole[:, :, :-1]).abs().mean((0, 1))[borders]
+    assert torch.allclose(steps[borders], at_borders, atol=1e-5)
+
+
+def test_every_tile_has_one_shape_and_begins_in_the_grid():
+    shapes = set()
+
+    def run(x):
+        shapes.add(tuple(x.shape))
+        return x
+
+    photo = to_bytes(photo_of(301, 222))
+    out = torch.zeros_like(photo)
+    stylize_tiled(run, photo, out, 64, 24, 8)
+    assert len(shapes) == 1 and max(shapes.pop()) <= 64 + 48
+    assert torch.equal(out, photo)
+    for size in (16, 100, 301, 640):
+        found = list(spans(size, size + 16 + -size % STRIDE, 64, 24, 8))
+        assert all(span.start % STRIDE == span.stop % STRIDE == 0 for span in found)
+        assert [span.place.start for span in found[1:]] == [span.place.stop for span in found[:-1]]
+        assert found[0].place.start == 0 and found[-1].place.stop == size
+        assert all(span.keep.start >= 24 for span in found[1:])
+
+
+def test_a_file_mapped_into_memory_serves_as_picture_and_as_result(tmp_path):
+    photo = to_bytes(photo_of(150, 90))
+    files = [
+        np.memmap(tmp_path / name, np.uint8, "w+", shape=(90, 150, 3)) for name in ("photo.raw", "out.raw")
+    ]
+    files[0][:] = photo.permute(1, 2, 0).numpy()
+    views = [torch.from_numpy(file).permute(2, 0, 1) for file in files]
+    frozen = freeze(make_network("fast"), thumbnail(views[0], 64), 8)
+    stylize_tiled(Inference(frozen, 0), *views, 48, reach(frozen), 8)
+    assert torch.equal(torch.from_numpy(files[1]).permute(2, 0, 1), tiled(frozen, photo, 48, 8))
+
+
+def test_thumbnail_is_the_picture_made_smaller():
+    photo = photo_of(300, 200)
+    small = thumbnail(photo, 100)
+    assert small.shape == (1, 3, 67, 100)
+    assert (small.mean((0, 2, 3)) - photo.mean((1, 2))).abs().max() < 0.01
+    assert (thumbnail(to_bytes(photo), 100) - small).abs().max() < 0.01
+    assert torch.equal(thumbnail(photo, 1000)[0], photo)
+
+
+@pytest.fixture
+def stylize() -> Stylizer:
+    return Stylizer(make_network("half"), {"name": "small"}, device="cpu", precision="fp32", engine="torch")
+
+
+def levels(a: Image.Image, b: Image.Image) -> int:
+    return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"strength": 0.4}, {"preserve_color": True}, {"strength": 0}])
+def test_stylizer_gives_the_same_picture_by_tiles(stylize, options):
+    picture = draw_picture(201, 143).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    # No larger than its thumbnail: the statistics are its own.
+    whole, result = stylize(picture, **options), stylize(picture, tile=64, **options)
+    assert result.mode == "RGBA" and levels(result, whole) <= 1
+    assert levels(result.getchannel("A"), picture.getchannel("A")) == 0
+    photos = torch.stack([photo_of(150, 90, seed) for seed in range(2)])
+    for given in (photos, photos[0]):
+        result = stylize(given, tile=48, **options)
+        assert result.shape == given.shape and result.dtype == given.dtype
+        assert (result - stylize(given, **options)).abs().max() < LEVEL / 10
+
+
+def test_what_is_too_large_for_the_memory_is_stylized_by_tiles(stylize, monkeypatch):
+    picture, tiles = draw_picture(300, 200), []
+    whole = stylize(picture)
+    assert stylize.tile_for(300, 200) is None
+    monkeypatch.setattr("faststyle.inference.stylizer.most_pixels", lambda *_: 50_000)
+    monkeypatch.setattr(stylize, "run", None)  # no picture is whole
+    assert stylize.tile_for(300, 200) == LEAST_TILE and stylize.tile_for(250, 200) is None
+    monkeypatch.setattr(tiling, "LEAST_TILE", 64)
+    monkeypatch.setattr(
+        "faststyle.inference.stylizer.stylize_tiled",
+        lambda *given: tiles.append(given[3]) or stylize_tiled(*given),
+    )
+    assert levels(stylize(picture), whole) <= 1
+    assert tiles == [int(50_000**0.5) - 2 * reach(stylize.network) & -4]
+
+
+def test_wrong_tile_is_refused(stylize):
+    with pytest.raises(InputError, match="-5"):
+        stylize(draw_picture(40, 30), tile=-5)
+
+
+def test_bytes_that_a_picture_takes_grow_with_the_channels():
+    half, full, fast = (bytes_per_pixel(make_network(size)) for size in ("half", "full", "fast"))
+    assert fast < half < full and half == 420
+    cpu = torch.device("cpu")
+    assert 1 << 20 < free_memory(cpu) < 1 << 50
+    assert 0 < most_pixels(make_network("full"), cpu) <= most_pixels(make_network("fast"), cpu) <= MOST_WHOLE
+
+
+@pytest.mark.parametrize(
+    "files",
+    [("max", "current", "inactive_file"), ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")],
+)
+def test_limit_of_a_container_is_kept(tmp_path, monkeypatch, files):
+    limit, used, cache = files
+    (tmp_path / f"memory.{limit}").write_text("5000\n")
+    (tmp_path / f"memory.{used}").write_text("2000\n")
+    (tmp_path / "memory.stat").write_text(f"anon 7\n{cache} 500\n")
+    monkeypatch.setattr(device, "GROUPS", tmp_path)
+    assert free_memory(torch.device("cpu")) == 3500
+    (tmp_path / f"memory.{limit}").write_text("max\n")
+    assert free_memory(torch.device("cpu")) > 1 << 20
+
+
+def test_infer_stylizes_by_tiles(tmp_path, model, capsys, monkeypatch):
+    photo, flags = (
+        tmp_path / "photo.png",
+        ["--checkpoint", str(model), "--device", "cpu", "--precision", "fp32", "-o"],
+    )
+    draw_picture(300, 200).save(photo)
+    infer([str(photo), *flags, str(tmp_path / "whole.png")])
+    infer([str(photo), *flags, str(tmp_path / "tiled.png"), "--tile", "256"])
+    assert "tiles" not in capsys.readouterr().err
+    monkeypatch.setattr("faststyle.inference.stylizer.most_pixels", lambda *_: 50_000)
+    infer([str(photo), *flags, str(tmp_path / "own.png")])
+    assert [line for line in capsys.readouterr().err.splitlines() if "300x200" in line and "256" in line]
+    whole = open_image(tmp_path / "whole.png")
+    for name in ("tiled.png", "own.png"):
+        assert levels(open_image(tmp_path / name), whole) <= 1
+    for wrong in ("255", "big"):
+        assert wrong in refused(capsys, infer, [str(photo), *flags, "out.png", "--tile", wrong])
+    wrong = [str(photo), "--checkpoint", "all", "--tile", "256"]
+    assert "--tile" in refused(capsys, infer, wrong)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_infer_stylizes_from_file_to_file(tmp_path, model, monkeypatch, mode):
+    pytest.importorskip("pyvips")
+    photo, flags = (
+        tmp_path / "photo.png",
+        ["--checkpoint", str(model), "--device", "cpu", "--precision", "fp32", "-o"],
+    )
+    picture = draw_picture(300, 200)
+    if mode == "RGBA":
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(photo)
+    infer([str(photo), *flags, str(tmp_path / "whole.png")])
+    monkeypatch.setattr("faststyle.image.vips.LEAST", 60_000)
+    monkeypatch.setattr("faststyle.image.files.open_image", None)  # Pillow is not asked
+    infer([str(photo), *flags, str(tmp_path / "strips" / "out.png")])
+    results = [Image.open(path) for path in (tmp_path / "whole.png", tmp_path / "strips" / "out.png")]
+    assert results[0].mode == results[1].mode == mode and levels(*results) <= 1
+    assert [path.name for path in (tmp_path / "strips").iterdir()] == ["out.png"]

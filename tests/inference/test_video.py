@@ -1,0 +1,193 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faststyle.errors import InputError
+from faststyle.inference import video
+from faststyle.inference.stylizer import Stylizer
+from faststyle.video.clips import Frame
+from faststyle.video.opening import open_clip
+from tests.support.images import draw_picture
+
+av = pytest.importorskip("av")
+COUNT = 7
+
+
+@pytest.fixture
+def stylize(network) -> Stylizer:
+    return Stylizer(network, {"name": "small"}, device="cpu", precision="fp32")
+
+
+def pictures(count: int = COUNT, size=(64, 48)) -> list[Image.Image]:
+    """Something that moves."""
+    still = np.asarray(draw_picture(*size, 3))
+    return [Image.fromarray(np.roll(still, 2 * number, 1)) for number in range(count)]
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for picture in pictures():
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    return path
+
+
+def levels(a, b) -> int:
+    return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
+
+
+def test_pictures_come_back_as_pictures(stylize):
+    results = list(stylize.video(pictures()))
+    assert len(results) == COUNT and all(isinstance(one, Image.Image) for one in results)
+    assert levels(results[0], stylize(pictures()[0])) <= 1
+
+
+def test_arrays_and_frames_come_back_as_they_are(stylize):
+    arrays = [np.asarray(one) for one in pictures()]
+    results = list(stylize.video(arrays))
+    assert all(one.dtype == np.uint8 and one.shape == (48, 64, 3) for one in results)
+    frames = list(stylize.video([Frame(one, 10 * number) for number, one in enumerate(arrays)]))
+    assert [one.pts for one in frames] == [10 * number for number in range(COUNT)]
+    assert all(np.array_equal(one.pixels, result) for one, result in zip(frames, results, strict=True))
+
+
+def test_a_file_yields_arrays_and_a_clip_frames(stylize, clip):
+    results = list(stylize.video(clip))
+    assert len(results) == COUNT and results[0].shape == (48, 64, 3)
+    with open_clip(clip) as opened:
+        frames = list(stylize.video(opened))
+        assert [Fraction(one.pts) * opened.time_base for one in frames] == [
+            Fraction(n, 25) for n in range(COUNT)
+        ]
+    assert all(np.array_equal(one.pixels, result) for one, result in zip(frames, results, strict=True))
+
+
+def test_a_file_is_shrunk(stylize, clip):
+    assert next(stylize.video(clip, max_size=32)).shape == (24, 32, 3)
+
+
+def test_strength_and_colours_are_as_in_pictures(stylize):
+    photos = pictures(1)
+    for strength in (0.0, 0.5):
+        expected = stylize(photos[0], strength=strength)
+        assert levels(next(stylize.video(photos, strength=strength)), expected) <= 1
+    assert (
+        levels(next(stylize.video(photos, preserve_color=True)), stylize(photos[0], preserve_color=True)) <= 1
+    )
+
+
+def test_frames_come_as_soon_as_they_are_taken(stylize):
+    """So a camera is live, and memory does not grow with the length."""
+    taken = []
+
+    def source():
+        for number, picture in enumerate(pictures(50)):
+            taken.append(number)
+            yield picture
+
+    stream = stylize.video(source(), live=True)
+    next(stream)
+    assert len(taken) == 1
+    next(stream)
+    assert len(taken) == 2
+
+
+def test_batches_give_the_same_pictures(stylize):
+    one_by_one = list(stylize.video(pictures()))
+    items = list(video.batches(pictures(), 3))
+    assert [len(batch) for batch in items] == [3, 3, 1]
+    by_batches = video.Film(stylize)
+    together = [result for batch in items for result in by_batches(batch)]
+    assert max(map(levels, one_by_one, together)) <= 1
+
+
+def test_a_batch_that_is_too_large_for_memory_goes_one_by_one(stylize, monkeypatch):
+    expected = video.Film(stylize)(pictures(3))
+    monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256 if height > 48 else None)
+    whole, sizes = video.Film.paint_together, []
+
+    def noted(self, frames, shares):
+        sizes.append(len(frames))
+        return whole(self, frames, shares)
+
+    monkeypatch.setattr(video.Film, "paint_together", noted)
+    assert max(map(levels, video.Film(stylize)(pictures(3)), expected)) <= 1
+    assert sizes == [1, 1, 1]
+
+
+def test_what_is_remembered_fades_with_time_not_with_frames(stylize):
+    """The norms of clips of variable rate, and of a camera, go by the clock."""
+    slow, quick = video.Film(stylize, Fraction(1, 1)), video.Film(stylize, Fraction(1, 1000))
+    first, second = pictures(2)
+    for one in (slow, quick):
+        one([Frame(np.asarray(first), 0)])
+        one.shots.difference = 1.0  # no cut
+        one.remembered = one.memory.clone()
+        one([Frame(np.asarray(255 - np.asarray(second)), 1)])
+    change = [(one.memory - one.remembered).abs().sum() for one in (slow, quick)]
+    assert change[0] > 10 * change[1]
+
+
+def test_frames_of_several_sizes(stylize):
+    mixed = [*pictures(2), *pictures(2, (40, 32)), *pictures(1)]
+    assert [one.size for one in stylize.video(mixed)] == [one.size for one in mixed]
+    assert [len(batch) for batch in video.batches(mixed, 4)] == [2, 2, 1]
+
+
+def test_blended_along_the_motion(stylize):
+    pytest.importorskip("cv2")
+    plain, blended = (list(stylize.video(pictures(), motion_blend=share)) for share in (0.0, 0.6))
+    assert levels(plain[0], blended[0]) == 0 and levels(plain[-1], blended[-1]) > 0
+
+
+def test_too_large_for_memory_goes_by_tiles_without_a_memory_of_norms(stylize, monkeypatch):
+    monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256)
+    results = list(stylize.video(pictures(2)))
+    assert [one.size for one in results] == [(64, 48)] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "line"),
+    [
+        ([], {"strength": 1.5}, "strength must be"),
+        ([], {"motion_blend": 1.0}, "motion_blend must be from 0 to below 1"),
+        ([torch.rand(3, 8, 8)], {}, "expected frames as PIL pictures or arrays"),
+        ([np.zeros((8, 8), np.uint8)], {}, r"not uint8\(8, 8\)"),
+        ([], {"max_size": 8}, "max_size shrinks clips that are read here"),
+        ("missing.mp4", {}, "there is no file"),
+    ],
+)
+def test_what_cannot_be_stylized_is_refused(stylize, source, options, line):
+    with pytest.raises(InputError, match=line):
+        list(stylize.video(source, **options))
+
+
+def test_a_damaged_clip_gives_what_comes_before_the_break(stylize, clip):
+    broken = clip.with_name("broken.mkv")
+    with av.open(str(broken), "w") as container:  # of which a part can be read, unlike an MP4's
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for picture in pictures(30):
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+    data = broken.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    results = []
+    with pytest.raises(InputError, match=r"broken\.mkv"):
+        for frame in stylize.video(broken):
+            results.append(frame)
+    assert 5 < len(results) < 30
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("engine", ["torch", "compile"])
+def test_a_gpu_gives_the_cpus_frames(network, stylize, engine):
+    gpu = Stylizer(network, {"name": "small"}, device="cuda", precision="fp32", engine=engine)
+    assert max(map(levels, gpu.video(pictures()), stylize.video(pictures()))) <= 2

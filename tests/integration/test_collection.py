@@ -1,0 +1,457 @@
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.collection import HOWS, break_off, differing, infer, listed, results, written_twice
+from faststyle.cli.main import main
+from faststyle.cli.options import parse
+from faststyle.cli.stylize_batch import check, find
+from faststyle.errors import InputError, said
+from faststyle.files import replacing
+from faststyle.image.files import open_image, save_image
+from faststyle.inference.batch import launcher, manifest
+from faststyle.inference.batch.shards import Item, Pictures, end_with, explain, is_whole, rank_of
+from tests.support import ROOT
+from tests.support.commands import refused
+from tests.support.images import draw_picture
+
+ODD = "with\nnewline é.png"
+HEAD = {"version": "1", "model": "abc", "flags": {"strength": 1.0}}
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def many(tmp_path) -> Path:
+    """Many pictures in folders, some of them odd; one is broken, and one is a clip."""
+    folder = tmp_path / "many"
+    for number in range(90):
+        place = folder / str(number % 3) / f"p{number}.{'jpg' if number % 2 else 'png'}"
+        save_image(draw_picture(64, 40 + number % 9, seed=number), place)
+    draw_picture(40, 30).save(folder / ODD)
+    draw_picture(40, 30).save(folder / "drawn.bmp")
+    frames = [draw_picture(32, 32, seed=seed) for seed in range(2)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    (folder / ".hidden.jpg").write_bytes(b"not to be seen")
+    return folder
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# Whole runs
+
+
+@pytest.mark.slow
+def test_each_picture_once_whatever_is_killed(many, model, work, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out, plain = work / "out", work / "plain"
+    flags = ["--checkpoint", str(model), "--engine=torch", "--precision=fp32", "--device=cpu"]
+    command = infer(many, out, *flags)
+    command[1] = str(ROOT / command[1])
+
+    killed = break_off([*command, "--devices=3"], out, 8, HOWS[0], 1)
+    assert killed.status == 2
+    assert "process 2 of 3 was killed (SIGKILL): the same command goes on" in killed.how
+    assert 8 <= len(killed.written) < 92
+    names = listed(out)
+    assert len(names) == len(set(names)) and set(names) <= set(killed.written)
+
+    stopped = break_off([*command, "--devices=1"], out, 8, HOWS[2])
+    assert stopped.status == 130 and "stopped: the same command goes on" in stopped.how
+    assert len(stopped.written) < 92
+
+    again = subprocess.run([*command, "--devices=2"], capture_output=True, text=True)
+    assert again.returncode == 2
+    assert f"92 of 93 pictures stylized ({len(stopped.listed)} of them before): {out}" in again.stdout
+    errors = [line for line in again.stderr.replace("\r", "\n").splitlines() if line.startswith("error")]
+    assert len(errors) == 1 and "broken.jpg" in errors[0]
+    assert "animations are left out (1)" in again.stderr
+
+    head, *entries = lines_of(out / manifest.NAME)
+    assert set(head) == {"version", "model", "flags"}
+    assert sorted(entry["name"] for entry in entries) == sorted([*results(out), "broken.jpg"])
+    assert [entry["name"] for entry in entries if entry["status"] == "failed"] == ["broken.jpg"]
+    for broken in (killed, stopped):
+        assert not written_twice(broken, out) & broken.listed
+    assert [path.name for path in out.rglob(".*")] == []
+
+    with pytest.raises(SystemExit):
+        main([str(many), "-o", str(plain), *flags])
+    (plain / "moving.gif").unlink(missing_ok=True)
+    assert len(results(plain)) == 92 and differing(plain, out) == []
+
+
+@pytest.mark.slow
+def test_process_ends_with_its_parent():
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        if os.fork() == 0:
+            end_with(os.getppid(), lambda: os._exit(1))
+            os.write(write, b"started")
+        time.sleep(60)
+        os._exit(0)
+    os.close(write)
+    assert os.read(read, 10) == b"started"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert select.select([read], [], [], 10)[0] == [read]
+    assert os.read(read, 10) == b""  # nobody has the other end any more
+    os.close(read)
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Processes of a run that do what a line of shell says, each by its number."""
+
+    def run(line: str, count: int = 3) -> int:
+        script = tmp_path / "python"
+        script.write_text(f"#!/bin/sh\n{line}\n")
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+        return launcher.run([], count, 1)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("kill -9 $$", r"^process 2 of 3 was killed \(SIGKILL\): the same command goes on"),
+        ("kill -TERM $$", r"process 2 of 3 was killed \(SIGTERM\)"),
+        ("echo No space left on device: out/a.png; exit 2", "^No space left on device: out/a.png$"),
+        ("echo another process ended; exit 3", "^another process ended$"),
+    ],
+)
+def test_one_process_that_ends_before_its_time_ends_all(fake, second, said):
+    begin = time.monotonic()
+    with pytest.raises(InputError, match=said):
+        fake(f"if [ $LOCAL_RANK = 1 ]; then {second}; fi; exec sleep 60")
+    assert time.monotonic() - begin < 10
+
+
+def test_who_hears_that_another_was_lost_is_not_taken_for_the_cause(fake):
+    with pytest.raises(InputError, match=r"^the cause$"):
+        fake("case $LOCAL_RANK in 0) sleep 1; exit 3;; 1) echo the cause; exit 2;; 2) exec sleep 60;; esac")
+
+
+def test_process_that_was_asked_to_end_stops_the_run(fake):
+    with pytest.raises(KeyboardInterrupt):
+        fake("[ $LOCAL_RANK = 1 ] && exit 130; exec sleep 60")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (4, 2)])
+def test_first_process_speaks_for_all(fake, capfd, status, expected):
+    assert fake(f"[ $LOCAL_RANK = 0 ] && echo all done && exit {status}; exit 0") == expected
+    assert capfd.readouterr().out == "all done\n"
+
+
+def test_processes_know_their_places(fake, tmp_path):
+    fake(f'echo "$LOCAL_RANK $WORLD_SIZE $NODE_RANK $MASTER_ADDR" > {tmp_path}/rank_$LOCAL_RANK', 2)
+    said = [(tmp_path / f"rank_{rank}").read_text().split() for rank in range(2)]
+    assert said == [["0", "2", "0", "127.0.0.1"], ["1", "2", "0", "127.0.0.1"]]
+
+
+def test_more_processes_than_the_machine_can_hold_are_refused_before_they_start(fake, tmp_path):
+    with pytest.raises(InputError, match="is too many for this machine"):
+        fake(f"touch {tmp_path}/started", 2 * (os.cpu_count() or 1) + 1)
+    assert not (tmp_path / "started").exists()
+
+
+def test_nothing_is_run_from_the_folder_where_it_is_started(work, capsys):
+    (work / "faststyle").mkdir()
+    for name in ("faststyle/__init__.py", "argparse.py", "torch.py"):
+        (work / name).write_text("open('run', 'w')")
+    assert launcher.run(["--help"], 1, 1) == 0
+    assert "--devices" in capsys.readouterr().out and not (work / "run").exists()
+
+
+# Which pictures
+
+
+def test_every_picture_is_one_rank_s(many, work):
+    shares = [find([many], work / "out", rank, 3) for rank in range(3)]
+    names = [item.name for share in shares for item in share]
+    assert len(names) == len(set(names)) == 94
+    assert {item.name for share in shares for item in share} == {
+        item.name for item in find([many], work / "out", 0, 1)
+    }
+    assert min(map(len, shares)) > 15
+    # A picture that comes later changes nothing of where the others go.
+    draw_picture(30, 30).save(many / "later.png")
+    for rank, share in enumerate(shares):
+        assert set(share) <= set(find([many], work / "out", rank, 3))
+
+
+def test_rank_of_a_name_that_is_no_text():
+    name = os.fsdecode(b"caf\xe9.jpg")
+    assert 0 <= rank_of(name, 7) < 7
+
+
+def test_places_of_results(many, photos, work):
+    items = {item.name: item.source for item in find([many, photos / "cat.png"], work / "out", 0, 1)}
+    assert items["drawn.png"] == str(many / "drawn.bmp")
+    assert items["0/p0.png"] == str(many / "0/p0.png")
+    assert items["cat.png"] == str(photos / "cat.png")
+
+
+def test_named_picture_is_taken_whatever_its_suffix(photos, work):
+    (photos / "cat.png").rename(photos / "cat.heic")
+    assert find([photos / "cat.heic"], work / "out", 0, 1) == [Item(str(photos / "cat.heic"), "cat.png")]
+    assert "cat.png" not in {item.name for item in find([photos], work / "out", 0, 1)}
+
+
+def test_ring_of_links_is_no_folder_of_pictures(photos, work):
+    Path("ring").symlink_to("ring")
+    (photos / "self.jpg").symlink_to("self.jpg")
+    check([photos], Path("ring"))
+    assert len(find([photos], Path("ring"), 0, 1)) == 4
+
+
+def test_two_pictures_for_one_place_are_refused(photos, work):
+    draw_picture(30, 30).save(photos / "cat.bmp")
+    for rank in range(2):
+        if rank_of("cat.png", 2) == rank:
+            with pytest.raises(InputError, match="both be written"):
+                find([photos], work / "out", rank, 2)
+        else:
+            find([photos], work / "out", rank, 2)
+
+
+def test_results_among_the_inputs_are_refused(photos, tmp_path):
+    with pytest.raises(InputError, match="would be read as input"):
+        check([photos], photos / "out")
+    with pytest.raises(InputError, match="would be read as input"):
+        check([photos], photos)
+    (photos / "photos").mkdir()
+    draw_picture(30, 30).save(photos / "photos" / "cat.png")
+    with pytest.raises(InputError, match="overwrite"):
+        find([photos], tmp_path, 0, 1)
+    with pytest.raises(InputError, match="overwrite"):
+        find([photos / "cat.png"], photos, 0, 1)
+
+
+def test_folder_without_pictures_is_refused(work):
+    (work / "empty").mkdir()
+    with pytest.raises(InputError, match="no pictures in empty"):
+        find([Path("empty")], Path("out"), 0, 1)
+
+
+# What is done already
+
+
+def test_whole_results_are_kept(photos, tmp_path):
+    out = tmp_path / "out"
+    for name in ("beach.jpg", "cat.png"):
+        save_image(open_image(photos / name), out / name)
+        assert is_whole(photos / name, out / name)
+    read = Pictures(out, open_image)
+    assert read[Item(str(photos / "cat.png"), "cat.png", made=True)].kept
+    assert read[Item(str(photos / "cat.png"), "cat.png", made=False)].picture is not None
+
+
+@pytest.mark.parametrize("name", ["beach.jpg", "cat.png"])
+def test_cut_missing_and_old_results_are_made_again(photos, tmp_path, name):
+    out = tmp_path / "out"
+    assert not is_whole(photos / name, out / name)
+    save_image(open_image(photos / name), out / name)
+    whole = (out / name).read_bytes()
+    for share in (0, 0.5, 0.9):
+        (out / name).write_bytes(whole[: int(share * len(whole))])
+        assert not is_whole(photos / name, out / name)
+    (out / name).write_bytes(whole)
+    os.utime(out / name, (0, 0))
+    assert not is_whole(photos / name, out / name)
+
+
+def test_result_through_a_link_out_of_the_folder_fails(photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    read = Pictures(tmp_path / "out", open_image)[Item(str(photos / "cat.png"), "sub/cat.png")]
+    assert read.picture is None and "link" in read.error
+
+
+def test_picture_that_vanished_is_a_failure(photos, tmp_path):
+    read = Pictures(tmp_path, open_image)[Item(str(photos / "gone.png"), "gone.png")]
+    assert "there is no file" in read.error
+
+
+def test_full_disk_is_no_failure_of_a_picture():
+    with pytest.raises(OSError, match="No space"):
+        explain(OSError(28, "No space left on device", "out/a.png"))
+    assert explain(OSError(13, "Permission denied", "a.png")) == "Permission denied: a.png"
+
+
+def test_error_of_a_worker_is_its_own_line():
+    error = InputError("Traceback:\n  …\nfaststyle.errors.InputError: a  b.png is damaged\n")
+    assert said(error) == explain(error) == "a  b.png is damaged"
+
+
+def test_names_of_one_start_are_written_at_once(tmp_path):
+    one, other = (tmp_path / f"{'é' * 110}{letter}.png" for letter in "ab")
+    with replacing(one) as first, replacing(other) as second:
+        first.write_bytes(b"one")
+        second.write_bytes(b"other")
+    assert (one.read_bytes(), other.read_bytes()) == (b"one", b"other")
+
+
+def test_pictures_are_not_waited_for_until_they_are_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    save_image(draw_picture(30, 30), tmp_path / "a.png")
+    assert not flushed
+    manifest.begin(tmp_path, HEAD)
+    assert len(flushed) == 1
+
+
+# The manifest
+
+
+def test_parts_are_joined_and_the_last_word_counts(tmp_path):
+    manifest.begin(tmp_path, HEAD)
+    for rank, names in enumerate((["a", ODD], ["b", os.fsdecode(b"\xff")])):
+        part = manifest.Part(tmp_path, rank)
+        for name in names:
+            part.add(name)
+        part.close()
+    with (tmp_path / ".manifest.1.jsonl").open("ab") as part:
+        part.write(b'{"name": "torn", "stat')
+    manifest.begin(tmp_path, HEAD)
+    assert manifest.made(tmp_path, lambda name: True) == {"a", "b", ODD, os.fsdecode(b"\xff")}
+    part = manifest.Part(tmp_path, 5)
+    part.add("b", "no picture")
+    part.close()
+    manifest.join(tmp_path)
+    assert manifest.made(tmp_path, lambda name: name != "a") == {ODD, os.fsdecode(b"\xff")}
+    head, *entries = lines_of(tmp_path / manifest.NAME)
+    assert head == HEAD and len(entries) == 4
+    assert entries[-1] == {"name": "b", "status": "failed", "error": "no picture"}
+    assert [path.name for path in tmp_path.iterdir()] == [manifest.NAME]
+
+
+@pytest.mark.parametrize("other", [{"model": "abd"}, {"flags": {"strength": 0.5}}])
+def test_manifest_of_another_run_is_refused(tmp_path, other):
+    manifest.begin(tmp_path, HEAD)
+    manifest.begin(tmp_path, {**HEAD, "version": "2"})
+    with pytest.raises(InputError, match=f"another run \\({next(iter(other))}"):
+        manifest.begin(tmp_path, {**HEAD, **other})
+
+
+@pytest.mark.parametrize("line", ['{"name": ["a"], "status": "done"}', '{"name": "a"}', "[" * 100_000, "7"])
+def test_lines_that_are_none_of_ours_are_passed_over(tmp_path, line):
+    manifest.begin(tmp_path, HEAD)
+    for path in (tmp_path / manifest.NAME, tmp_path / ".manifest.0.jsonl"):
+        with path.open("a") as file:
+            file.write(f'{line}\n{{"name": "b", "status": "done"}}\n')
+    manifest.begin(tmp_path, HEAD)
+    assert manifest.made(tmp_path, lambda name: True) == {"b"}
+    assert len(listed(tmp_path)) == 1
+
+
+def test_second_run_in_the_same_folder_is_refused(tmp_path):
+    pytest.importorskip("fcntl")
+    manifest.lock(tmp_path / "out")
+    with pytest.raises(InputError, match=r"another run is writing to .*out: wait"):
+        manifest.lock(tmp_path / "out")
+    manifest.lock(tmp_path / "other")
+
+
+def test_what_killed_writers_left_is_removed(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".a.jpg.123.tmp").write_bytes(b"half")
+    (tmp_path / "sub" / ".b.png.x1y2.strips").mkdir()
+    (tmp_path / "sub" / ".b.png.x1y2.strips" / "photo").write_bytes(b"raw")
+    (tmp_path / "sub" / ".theirs").write_bytes(b"stays")
+    manifest.Part(tmp_path, 1).close()  # as each of the killed has
+    manifest.begin(tmp_path, HEAD)
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == [".theirs"]
+
+
+def test_folder_of_a_run_that_came_to_its_end_is_not_searched(tmp_path, monkeypatch):
+    manifest.begin(tmp_path, HEAD)
+    monkeypatch.delattr(Path, "rglob")
+    manifest.begin(tmp_path, HEAD)
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--devices=2"], "--devices needs -o FOLDER"),
+        (["--devices=0", "-o", "out"], "--devices"),
+        (["--devices=1025", "-o", "out"], "--devices must be a whole number from 1 to 1024"),
+        (
+            ["--devices=1", "--num-nodes=1025", "-o", "out"],
+            "--num-nodes must be a whole number from 1 to 1024",
+        ),
+        (["--num-nodes=2", "-o", "out"], "--num-nodes needs --devices"),
+        (["--devices=2", "-o", "out", "--fps=25"], "--fps does not go with --devices"),
+        (["--devices=2", "-o", "out", "--checkpoint=all"], "--checkpoint all is a sheet"),
+    ],
+)
+def test_flags_that_do_not_go_together(photos, model, capsys, flags, said):
+    assert said in refused(capsys, parse, [str(photos), "--checkpoint", str(model), *flags])
+
+
+def test_devices_need_a_model(photos, painting, capsys):
+    line = refused(capsys, parse, [str(photos), "--style", str(painting), "--devices=2", "-o", "out"])
+    assert "--devices does not go with --style" in line
+
+
+@pytest.mark.parametrize(
+    ("path", "out", "said"),
+    [
+        ("photos", "out.jpg", "names one file"),
+        ("nothing", "out", "there is no file or folder nothing"),
+        ("clip.mp4", "out", "clip.mp4 is a clip"),
+    ],
+)
+def test_inputs_and_outputs_that_are_refused(photos, monkeypatch, path, out, said):
+    monkeypatch.chdir(photos.parent)
+    Path("clip.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=said):
+        check([Path(path)], Path(out))
+
+
+def test_several_machines_must_know_each_other(photos, work, capsys, monkeypatch):
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    flags = ["--checkpoint=starry_night", "--devices=1", "--num-nodes=2", "-o", "out"]
+    line = refused(capsys, main, [str(photos), *flags])
+    assert "torchrun" in line and "MASTER_ADDR" in line
+
+
+@pytest.mark.slow
+def test_lightning_stays_out_of_the_ordinary_command():
+    script = "import sys, faststyle.cli.main, faststyle.cli.stylize_batch, faststyle.inference.stylizer\n"
+    script += "sys.exit(any('lightning' in name for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_benchmark_makes_its_pictures(tmp_path):
+    from benchmarks.collection import made_up
+
+    made_up(tmp_path, 12, 64)
+    assert len(results(tmp_path)) == 12
+    with Image.open(tmp_path / "0" / "picture 00000.jpg") as image:
+        assert image.size == (64, 48)

@@ -1,0 +1,247 @@
+"""Model files, blends and flags that hypothesis makes up: each is taken, or refused in one line, and soon.
+
+The same examples at every run; for others, and more of them:
+``HYPOTHESIS_PROFILE=long pytest tests/integration/test_fuzz.py``; hours with ``HYPOTHESIS_EXAMPLES=1000000``.
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+
+from faststyle.cli.options import build_parser, parse
+from faststyle.cli.train_options import option
+from faststyle.errors import InputError, one_line
+from faststyle.models.checkpoint import HEADER, load_model, save_model
+from faststyle.models.find import find_model, label, parse_blend
+from faststyle.models.network import TransformerNetwork
+from tests.support.train_options import keys, said
+
+SECONDS = 10  # no example may take longer
+common = {"deadline": SECONDS * 1000, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("quick", max_examples=60, derandomize=True, **common)
+examples = int(os.environ.get("HYPOTHESIS_EXAMPLES", 20_000))
+settings.register_profile("long", max_examples=examples, print_blob=True, **common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@pytest.fixture(scope="module")
+def small() -> TransformerNetwork:
+    torch.manual_seed(0)
+    return TransformerNetwork("half", blocks=0)
+
+
+@pytest.fixture(scope="module")
+def files(folder, small) -> Path:
+    """A folder of a model in each kind of file that is read."""
+    whole = folder / "whole"
+    whole.mkdir()
+    save_model(whole / "safetensors", small, {"name": "small", "style": [{"name": "a"}], "training": {}})
+    state = {f"network.{name}": weight for name, weight in small.state_dict().items()}
+    stored = {"state_dict": state, "hyper_parameters": {"size": "half", "blocks": 0}}
+    for name, zipped in (("zip", True), ("legacy", False)):
+        torch.save(stored, whole / name, _use_new_zipfile_serialization=zipped)
+    for path in whole.iterdir():
+        load_model(path)
+    return whole
+
+
+def taken(call, *arguments) -> bool:
+    """Whether it is taken; what is not must be refused in one line."""
+    try:
+        call(*arguments)
+    except InputError as error:
+        assert 0 < len(str(error)) < 20_000
+        assert len(one_line(error).splitlines()) == 1
+        return False
+    return True
+
+
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(["change", "cut", "insert", "repeat"]),
+        st.one_of(st.integers(0, 400), st.integers(0, 10**6)),  # the first bytes hold the header
+        st.binary(min_size=1, max_size=8),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+@given(edits=edits)
+def test_model_file_with_changed_bytes(files, folder, kind, edits):
+    content = bytearray((files / kind).read_bytes())
+    for what, place, data in edits:
+        place %= len(content) + 1
+        if what == "change":
+            content[place : place + len(data)] = data
+        elif what == "cut":
+            del content[place : place + data[0] * len(data)]
+        elif what == "insert":
+            content[place:place] = data
+        else:
+            content[place:place] = content[place : place + data[0]]
+    path = folder / "changed.pth"
+    path.write_bytes(content)
+    taken(load_model, path)
+
+
+leaves = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=8), st.just(10**9)
+)
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+card_keys = [
+    "format_version",
+    "network",
+    "name",
+    "style",
+    "training",
+    "data",
+    "init",
+    "blend",
+    "steps",
+    "source",
+]
+networks = st.fixed_dictionaries(
+    {},
+    optional={
+        "size": st.sampled_from(["half", "full", "fast"]) | values,
+        "blocks": st.integers(-1, 200) | values,
+        "tanh": st.booleans() | values,
+        "wings": values,
+    },
+)
+cards = st.dictionaries(st.sampled_from(card_keys), values | networks, max_size=6)
+
+
+@pytest.mark.slow
+@given(card=values | cards, version=st.booleans())
+@example(card={"network": {"size": "half", "blocks": 0}}, version=True)
+def test_card_of_anything(small, folder, card, version):
+    if version and isinstance(card, dict):
+        card = {**card, "format_version": 1}
+    path = folder / "card.safetensors"
+    path.write_bytes(save(small.state_dict(), metadata={HEADER: json.dumps(card)}))
+    taken(load_model, path)
+
+
+entries = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.sampled_from(["F32", "F16", "I64", "F8_E4M3", "BOOL", "F4", "C64"]) | values,
+        "shape": st.lists(st.integers(-1, 2**64), max_size=5) | values,
+        "data_offsets": st.lists(st.integers(0, 64), min_size=2, max_size=2) | values,
+    },
+)
+metadata = st.dictionaries(st.just(HEADER) | st.text(max_size=5), cards.map(json.dumps) | values, max_size=2)
+headers = st.dictionaries(st.text(max_size=6), entries | values, max_size=4)
+
+
+@pytest.mark.slow
+@given(header=headers, metadata=metadata, data=st.binary(max_size=64), length=st.integers(-8, 8) | st.just(0))
+def test_safetensors_header_of_anything(folder, header, metadata, data, length):
+    text = json.dumps({"__metadata__": metadata, **header}).encode()
+    path = folder / "header.safetensors"
+    path.write_bytes(max(0, len(text) + length).to_bytes(8, "little") + text + data)
+    assert not taken(load_model, path)
+
+
+PIECES = [
+    "starry_night",
+    "great_wave",
+    "a.safetensors",
+    "hf:",
+    "//",
+    "/",
+    ":",
+    ",",
+    ":1",
+    ":0.5",
+    "-1",
+    "nan",
+]
+PIECES += ["1e400", "inf", "1e308", "..", " ", "\0", "é", "\n", "0", "-fast", "\\", "C:", "1_0"]
+pieces = st.sampled_from(PIECES)
+names = st.lists(pieces, max_size=10).map("".join) | st.text(max_size=20)
+
+
+@given(name=names)
+@example(name=":1" * 400 + ",a:1")
+@example(name="starry_night" + ":1" * 3000)
+@example(name="a:1e308,b:1e308")
+def test_blend_of_anything(name):
+    if taken(parse_blend, name):
+        shares = parse_blend(name)
+        assert all(0 <= share <= 1 for share in shares.values())
+        assert abs(sum(shares.values()) - 1) < 1e-6
+
+
+@given(name=names.filter(lambda name: "hf:" not in name))
+@example(name="x" * 5000)
+@example(name="\ud800")
+def test_model_of_any_name(folder, name):
+    with contextlib.chdir(folder) if hasattr(contextlib, "chdir") else contextlib.nullcontext():
+        try:
+            if taken(find_model, name):
+                assert label(name)
+        except OSError:  # a name that no file can have, as the system says
+            assert name not in ("", ".")
+
+
+ODD = ["", "-1", "0", "1", "0.5", "64", "nan", "inf", "-inf", "1e999", "9" * 40, "a:1", "[1]", "--", "-", "é"]
+ODD += ["\n", "0:10", "relu1_1", "relu1_1=x", "relu9_9", "auto", "cpu", "all", "mosaic", "a.png", "a b", "\0"]
+odd = st.sampled_from(ODD)
+FLAGS = [action.option_strings[-1] for action in build_parser()._actions if action.option_strings]
+FLAGS = [flag for flag in FLAGS if flag not in ("--help", "--list-styles")]
+words = st.one_of(
+    st.sampled_from(FLAGS).map(lambda flag: [flag]),
+    st.tuples(st.sampled_from(FLAGS), odd).map(list),
+    st.tuples(st.sampled_from(FLAGS), odd).map(lambda pair: [f"{pair[0]}={pair[1]}"]),
+    st.just(["photo.jpg"]),
+    st.just(["--checkpoint", "starry_night"]),
+    st.just(["--style", "painting.jpg"]),
+    odd.map(lambda value: [value]),
+)
+
+
+@settings(max_examples=settings().max_examples * 5)
+@given(argv=st.lists(words, max_size=6).map(lambda parts: [*itertools.chain(*parts)]))
+@example(argv=["photo.jpg", "--checkpoint", "starry_night", "--end=--"])
+@example(argv=["photo.jpg", "--style=--"])
+@example(argv=["photo.jpg", f"--{'x' * 5000}"])
+@example(argv=["photo.jpg", "--preview=x"])
+def test_flags_of_infer(argv):
+    error = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(error):
+            parse(argv)
+    except SystemExit as end:
+        assert end.code == 2
+        assert len(error.getvalue().strip().splitlines()) == 1 and error.getvalue().startswith("error: ")
+
+
+@given(data=st.data())
+def test_options_of_train(parser, data):
+    names = st.sampled_from(sorted(map(option, keys(parser))))
+    pairs = data.draw(st.lists(st.tuples(names, odd | st.text(max_size=6)), max_size=4))
+    line = said(parser, *(f"{name}={value}" for name, value in pairs))
+    assert len(line.splitlines()) <= 1

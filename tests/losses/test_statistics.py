@@ -1,0 +1,339 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+import torch
+from PIL import Image, ImageOps
+
+from faststyle.losses.statistics import STATISTICS, gram
+from faststyle.losses.vgg import VGG
+from faststyle.optimization.optimization import Optimization
+
+OWN_LAYERS = {"relu1_2": 0.25, "relu2_2": 0.25, "relu3_3": 0.25, "relu4_3": 0.25}
+BAGS = [name for name, statistic in STATISTICS.items() if not statistic.spatial]
+
+
+def photo(name: str, size: int) -> torch.Tensor:
+    """One of scikit-image's photos, cropped to a square: (1,3,size,size)."""
+    path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
+    picture = ImageOps.fit(Image.open(path).convert("RGB"), (size, size))
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].contiguous() / 255
+
+
+@pytest.fixture(scope="module")
+def vgg() -> VGG:
+    return VGG("vgg19-caffe", layers=["relu4_3"])
+
+
+def represent(name: str, vgg: VGG, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The statistic of the pictures at each of its layers."""
+    statistic = STATISTICS[name]
+    with torch.autocast("cpu", torch.bfloat16):
+        features = vgg(images, statistic.layers or OWN_LAYERS)
+    return {k: statistic.represent(x if statistic.spatial else x.flatten(2)) for k, x in features.items()}
+
+
+def style_of(name: str, vgg: VGG, style: torch.Tensor, photo: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the pictures shall reach, at each layer."""
+    swap = STATISTICS[name].swap
+    with torch.no_grad():
+        target = represent(name, vgg, style)
+        if swap is None:
+            return target
+        return {layer: swap(x, target[layer]) for layer, x in represent(name, vgg, photo).items()}
+
+
+def distance(name: str, vgg: VGG, images: torch.Tensor, target: dict[str, torch.Tensor]) -> torch.Tensor:
+    layers = STATISTICS[name].layers or OWN_LAYERS
+    ours = represent(name, vgg, images)
+    distances = [
+        weight * STATISTICS[name].distance(ours[k], target[k]).mean() for k, weight in layers.items()
+    ]
+    return torch.stack(distances).sum()
+
+
+def small(batch: int, seed: int, offset: float = 0.5, size: tuple[int, ...] = (9, 10)) -> torch.Tensor:
+    """Random features (batch,6,9,10), not centred."""
+    return torch.randn(batch, 6, *size, generator=torch.Generator().manual_seed(seed)) + offset
+
+
+def measure(name: str, features: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+    """Distance of (B,C,H,W) to (1,C,H,W), with the same random directions at each call."""
+    statistic = STATISTICS[name]
+    if not statistic.spatial:
+        features, style = features.flatten(2), style.flatten(2)
+    torch.manual_seed(0)
+    return statistic.distance(statistic.represent(features), statistic.represent(style))
+
+
+def test_gram_is_the_mean_product_of_every_two_channels():
+    torch.manual_seed(0)
+    features = torch.randn(2, 3, 4, 5)
+    expected = torch.zeros(2, 3, 3)
+    for b in range(2):
+        for i in range(3):
+            for j in range(3):
+                for y in range(4):
+                    for x in range(5):
+                        expected[b, i, j] += features[b, i, y, x] * features[b, j, y, x] / (4 * 5)
+    assert torch.allclose(gram(features), expected, atol=1e-6)
+
+
+def test_gram_does_not_depend_on_the_size_of_a_repeating_pattern():
+    torch.manual_seed(0)
+    tile = torch.randn(1, 6, 5, 7)
+    assert torch.allclose(gram(tile.repeat(1, 1, 3, 2)), gram(tile), atol=1e-5)
+
+
+def test_gram_does_not_depend_on_where_things_are():
+    torch.manual_seed(0)
+    features = torch.randn(1, 6, 5, 7)
+    shuffled = features.flatten(2)[:, :, torch.randperm(35)].view(1, 6, 5, 7)
+    assert torch.allclose(gram(shuffled), gram(features), atol=1e-5)
+
+
+def test_gram_is_float32_under_autocast():
+    torch.manual_seed(0)
+    features = torch.randn(1, 8, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = gram(features)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, gram(features))
+
+
+def test_gram_of_half_precision_features_neither_overflows_nor_is_coarse():
+    torch.manual_seed(0)
+    for dtype in (torch.bfloat16, torch.float16):
+        features = (300 * torch.rand(1, 4, 32, 32)).to(dtype)  # squares beyond float16's 65504
+        expected = torch.einsum("bchw,bdhw->bcd", features.double(), features.double()) / 1024
+        assert torch.allclose(gram(features).double(), expected, rtol=1e-5)
+
+
+def test_gradient_is_autograds():
+    # Of a gradient that is not symmetric, as of a loss that looks at some entries only.
+    weight = torch.randn(2, 5, 5)
+    ours, plain = (torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    ours.requires_grad_(), plain.requires_grad_()
+    (weight * gram(ours)).sum().backward()
+    flat = plain.flatten(2)
+    (weight * (flat @ flat.transpose(1, 2)) / 12).sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad)
+
+
+# The formulas once more, on one picture's f (C,N) and s (C,M) in float64, as they are written in the papers.
+
+
+def slow_gram(f, s):
+    def product(x):
+        return sum(np.outer(column, column) for column in x.T) / x.shape[1]
+
+    return ((product(f) - product(s)) ** 2).sum() / (product(s) ** 2).sum()
+
+
+def slow_covariance(f, s):
+    a, b = np.cov(f, bias=True), np.cov(s, bias=True)
+    return ((a - b) ** 2).sum() / (b**2).sum()
+
+
+def slow_moment(x, k):
+    mean, std = x.mean(1), x.std(1)
+    if k < 2:
+        return (mean, std)[k]
+    return np.array([(((row - m) / d) ** (k + 1)).mean() for row, m, d in zip(x, mean, std, strict=True)])
+
+
+def slow_moments(f, s):
+    difference = sum(((slow_moment(f, k) - slow_moment(s, k)) ** 2).sum() for k in range(2))
+    return difference / sum((slow_moment(s, k) ** 2).sum() for k in range(2))
+
+
+def slow_four_moments(f, s):
+    moments = [(slow_moment(f, k), slow_moment(s, k)) for k in range(4)]
+    return np.mean([((a - b) ** 2).sum() / (b**2).sum() for a, b in moments])
+
+
+def slow_mmd(f, s, kernel):
+    """Over all pairs of positions, divided by what features that are all zero would have."""
+
+    def mean(a, b):
+        return np.mean([[kernel(x, y) for y in b.T] for x in a.T])
+
+    zero = np.zeros((len(s), 1))
+    difference, size = (mean(x, x) + mean(s, s) - 2 * mean(x, s) for x in (f, zero))
+    return difference / size
+
+
+def slow_polynomial(f, s):
+    c = (s**2).sum(0).mean()
+    return slow_mmd(f, s, lambda x, y: (x @ y + c) ** 2)
+
+
+def slow_gaussian(f, s):
+    spread = np.mean([[((x - y) ** 2).sum() for y in s.T] for x in s.T])
+    return slow_mmd(f, s, lambda x, y: np.exp(-((x - y) ** 2).sum() / spread))
+
+
+def slow_match(f, s):
+    """Each channel's values replaced by the style's of the same rank, the quantiles interpolated."""
+    matched = np.empty_like(f)
+    for row, values, wanted in zip(matched, f, s, strict=True):
+        ranks = np.linspace(0, s.shape[1] - 1, f.shape[1])
+        row[np.argsort(values)] = np.interp(ranks, np.arange(s.shape[1]), np.sort(wanted))
+    return matched
+
+
+def slow_histogram(f, s):
+    return ((f - slow_match(f, s)) ** 2).mean() / (s**2).mean()
+
+
+def slow_sliced(f, s):
+    torch.manual_seed(0)
+    directions = torch.randn(len(f), len(f)).double().numpy()
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return slow_histogram(directions @ f, directions @ s)
+
+
+def slow_wasserstein(f, s):
+    a, b = np.cov(f, bias=True), np.cov(s, bias=True)
+    common = np.sqrt(np.linalg.eigvals(a @ b).real).sum()  # similar to B^½ A B^½
+    difference = ((f.mean(1) - s.mean(1)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * common
+    return difference / ((s.mean(1) ** 2).sum() + np.trace(b))
+
+
+SLOW = {
+    "gram": slow_gram,
+    "covariance": slow_covariance,
+    "moments": slow_moments,
+    "moments-4": slow_four_moments,
+    "mmd-linear": lambda f, s: slow_mmd(f, s, np.dot),
+    "mmd-polynomial": slow_polynomial,
+    "histogram": slow_histogram,
+    "sliced-wasserstein": slow_sliced,
+    "wasserstein": slow_wasserstein,
+}
+
+
+def test_every_bag_statistic_has_a_transcription():
+    assert {*SLOW, "mmd-gaussian"} == set(BAGS)
+
+
+@pytest.mark.parametrize("size", [(9, 10), (5, 7)])
+@pytest.mark.parametrize("name", SLOW)
+def test_it_is_the_formula(name, size):
+    features, style = small(1, seed=1, offset=0.2), small(1, seed=2, size=size) * 1.5
+    f, s = features[0].flatten(1).double().numpy(), style[0].flatten(1).double().numpy()
+    assert measure(name, features, style).item() == pytest.approx(SLOW[name](f, s), rel=1e-4)
+
+
+def test_random_fourier_features_come_near_the_gaussian_kernel():
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        f = torch.randn(1, 64, 5, 8, generator=generator)
+        s = torch.randn(1, 64, 5, 6, generator=generator) * 1.5 + 0.4
+        expected = slow_gaussian(f[0].flatten(1).double().numpy(), s[0].flatten(1).double().numpy())
+        assert measure("mmd-gaussian", f, s).item() == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_equal_features_have_no_distance(name):
+    assert measure(name, small(1, seed=1), small(1, seed=1)).item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_no_features_are_at_a_distance_of_about_one(name):
+    nothing = measure(name, torch.zeros(1, 6, 9, 10), small(1, seed=1))
+    assert nothing.item() == pytest.approx(1, abs=0.2 if name == "mrf" else 1e-3)  # mrf's is of one patch
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_pictures_of_a_batch_are_measured_alone(name):
+    features, style = small(3, seed=1), small(1, seed=2)
+    alone = torch.cat([measure(name, picture[None], style) for picture in features])
+    torch.testing.assert_close(measure(name, features, style), alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_distance_does_not_depend_on_the_features_scale(name):
+    features, style = small(2, seed=1), small(1, seed=2)
+    scaled = measure(name, 10 * features, 10 * style)
+    torch.testing.assert_close(scaled, measure(name, features, style), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_distance_is_float32_under_autocast(name):
+    features, style = small(2, seed=1), small(1, seed=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = measure(name, features, style)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, measure(name, features, style))
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_bags_do_not_know_where_things_are(name):
+    features, style = small(2, seed=1), small(1, seed=2)
+    shuffled = features.flatten(2)[:, :, torch.randperm(90)]
+    torch.testing.assert_close(
+        measure(name, shuffled, style), measure(name, features, style), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_pictures_of_different_sizes_can_be_alike(name):
+    style = small(1, seed=1, size=(40, 50))
+    alike, other = small(1, seed=2, size=(60, 30)), 2 * small(1, seed=3, size=(60, 30)).exp()
+    assert measure(name, alike, style) < 0.05 * measure(name, other, style)
+
+
+@pytest.mark.parametrize("name", BAGS)
+def test_a_flat_channel_does_not_break_the_gradient(name):
+    style = small(1, seed=2)
+    style[:, 0] = 0
+    for features in (style.clone(), torch.zeros_like(style), torch.full_like(style, 0.5)):
+        features.requires_grad_()
+        for target in (style, torch.zeros_like(style), torch.full_like(style, 0.5)):
+            (gradient,) = torch.autograd.grad(measure(name, features, target).sum(), features)
+            assert gradient.isfinite().all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATISTICS)
+def test_gradient_is_finite_on_grey_pictures_and_at_the_target(name, vgg):
+    grey, real = torch.full((1, 3, 64, 64), 0.5), photo("coffee", 64)
+    for picture, style in ((grey, grey), (grey, real), (real, grey), (real, real)):
+        target = style_of(name, vgg, style, picture)
+        image = picture.clone().requires_grad_()
+        total = distance(name, vgg, image, target)
+        total.backward()
+        assert total.isfinite()
+        assert image.grad is not None
+        assert image.grad.isfinite().all()
+
+
+def test_on_vgg_features_gram_matching_is_mmd_with_the_second_order_polynomial_kernel(vgg):
+    # Li et al., "Demystifying neural style transfer", IJCAI 2017, equation 9
+    with torch.no_grad():
+        ours, theirs = (vgg(photo(name, 48), OWN_LAYERS) for name in ("astronaut", "coffee"))
+    for layer in OWN_LAYERS:
+        f, s = ours[layer], theirs[layer]
+        x, y = f[0].flatten(1).double(), s[0].flatten(1).double()
+        discrepancy = sum(
+            sign * (a.T @ b).square().mean() for sign, a, b in ((1, x, x), (1, y, y), (-2, x, y))
+        )
+        matching = (gram(f) - gram(s)).double().square().sum()
+        assert matching.item() == pytest.approx(discrepancy.item(), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATISTICS)
+def test_optimizing_a_statistic_lowers_its_own_distance(name):
+    content, painting = photo("astronaut", 128)[0], photo("coffee", 128)[0]
+    options = {"statistic": name, "content_weight": 0, "tv_weight": 0, "device": "cpu"}
+    # Patches of one photo are not all found in another, so theirs cannot come near 0.
+    bound = 0.5 if STATISTICS[name].spatial else 0.2
+    distances = []
+    for step in Optimization(content, painting, steps=60, **options):
+        distances.append(step.terms["style"])
+        if distances[-1] <= bound * distances[0]:
+            break
+    assert distances[-1] <= bound * distances[0]

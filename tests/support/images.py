@@ -1,0 +1,75 @@
+"""Small images that are drawn, and scikit-image's photos."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import skimage
+import torch
+from PIL import Image, ImageDraw
+
+from faststyle.image.convert import scale_to
+
+
+def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A colour gradient with some ellipses on it: smooth areas and edges, as photos have them."""
+    random = np.random.default_rng(seed)
+    corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
+    picture = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(6):
+        x, y = random.integers(0, width), random.integers(0, height)
+        r = random.integers(4, max(5, min(width, height) // 3))
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(random.integers(0, 256, 3).tolist()))
+    return picture
+
+
+def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
+    stream = io.BytesIO()
+    draw_picture(width, height, seed).save(stream, kind)
+    return stream.getvalue()
+
+
+def sample(name: str, longer: int) -> Image.Image:
+    """One of scikit-image's photos, its longer side of so many pixels."""
+    path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
+    with Image.open(path) as image:
+        return scale_to(image.convert("RGB"), longer)
+
+
+def chroma(images: torch.Tensor) -> torch.Tensor:
+    """Cb and Cr of ITU-R BT.601, (3,H,W) to (2,H,W)."""
+    r, g, b = images.double()
+    y = 0.299 * r + 0.587 * g + 0.114 * b
+    return torch.stack([(b - y) / 1.772, (r - y) / 1.402])
+
+
+def fixed(value: float) -> bytes:
+    """An ICC s15Fixed16Number."""
+    return round(value * 65536).to_bytes(4, "big", signed=True)
+
+
+def display_p3_profile() -> bytes:
+    """A matrix profile with Display P3's primaries, adapted to D50, and a plain gamma of 2.2."""
+    columns = {
+        b"rXYZ": (0.51512, 0.24120, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.15710, 0.06657, 0.78407),
+        b"wtpt": (0.96420, 1.0, 0.82491),
+    }
+    tags = {name: b"XYZ " + bytes(4) + b"".join(map(fixed, xyz)) for name, xyz in columns.items()}
+    gamma = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(2.2 * 256).to_bytes(2, "big") + bytes(2)
+    tags |= {name: gamma for name in (b"rTRC", b"gTRC", b"bTRC")}
+    text = b"P3\0"
+    tags[b"desc"] = b"desc" + bytes(4) + len(text).to_bytes(4, "big") + text + bytes(79) + bytes(2)
+    tags[b"cprt"] = b"text" + bytes(4) + b"none\0" + bytes(3)
+
+    table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += name + (start + len(body)).to_bytes(4, "big") + len(data).to_bytes(4, "big")
+        body += data
+    content = len(tags).to_bytes(4, "big") + table + body
+    header = (128 + len(content)).to_bytes(4, "big") + bytes(4) + bytes.fromhex("02400000")
+    header += b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + b"".join(map(fixed, columns[b"wtpt"]))
+    return header + bytes(128 - len(header)) + content

@@ -1,0 +1,25 @@
+"""Random weights, and comparing weights."""
+
+import torch
+
+from faststyle.losses.vgg import VGG19_BLOCKS, Weights
+
+CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
+
+
+def random_weights() -> Weights:
+    """Weights of a VGG-19 with few channels, of a size that keeps the features' size."""
+    generator = torch.Generator().manual_seed(0)
+    weights, inputs = [], 3
+    for outputs, convolutions in zip(CHANNELS, VGG19_BLOCKS, strict=True):
+        for _ in range(convolutions):
+            scale = (2 / (9 * inputs)) ** 0.5
+            weight = scale * torch.randn(outputs, inputs, 3, 3, generator=generator)
+            weights.append((weight, torch.zeros(outputs)))
+            inputs = outputs
+    return weights
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)

@@ -1,0 +1,191 @@
+"""Small clips that the tests of video share, made by PyAV."""
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import VideoReformatter
+
+from faststyle.video.opening import open_clip
+
+SIZE = (64, 48)
+# PyAV 17, the newest for Python 3.10, converts as if it were another.
+BT2020 = pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="needs PyAV 18 for BT.2020")
+# Grey and colours that every matrix can hold, in quarters of a picture.
+PATCHES = np.array([[[128, 128, 128], [180, 60, 60]], [[60, 160, 80], [70, 80, 190]]], np.uint8)
+SWSCALE = {0: None, 1: 1, 5: 5, 6: 5, 9: 9}
+
+
+def card(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
+    """(H,W,3) uint8: the four patches."""
+    rows, columns = np.arange(height) * 2 // height, np.arange(width) * 2 // width
+    return PATCHES[rows[:, None], columns]
+
+
+def moving(number: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
+    """(H,W,3) uint8: a bright bar on grey, whose place tells the frame's number."""
+    pixels = np.full((height, width, 3), 60, np.uint8)
+    pixels[:, number * 2 % width : number * 2 % width + 8] = (200, 180, 120)
+    return pixels
+
+
+def make_clip(
+    path: Path,
+    frames: int | list[int] = 20,
+    size: tuple[int, int] = SIZE,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    base: Fraction = Fraction(1, 12800),
+    step: int = 512,
+    colors: tuple[int, int, int, int] = (2, 0, 2, 2),
+    matrix: int | None = None,
+    draw=moving,
+    sound: str | None = None,
+    subtitles: str | None = None,
+    aspect: Fraction | None = None,
+    options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
+    rate: int = 25,
+    chapters: list[dict] | None = None,
+    font: bytes | None = None,
+) -> Path:
+    """Write a clip.
+
+    Args:
+        frames: how many, or their pts.
+        colors: tags: matrix, range (1 limited, 2 full), primaries, transfer.
+        matrix: that the pixels are in; the tag's without.
+        sound: an encoder of a tone, as long as the frames.
+        subtitles: a codec; one line each half second.
+    """
+    times = [i * step for i in range(frames)] if isinstance(frames, int) else frames
+    with av.open(str(path), "w", options=muxing or {}) as container:
+        container.metadata["title"] = "Made"
+        stream = container.add_stream(codec, rate=rate, time_base=base, options=options or {})
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = *size, pixels
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc = colors
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        other = []
+        if sound is not None:
+            other.append(container.add_stream(sound, rate=48000))
+            other[-1].metadata["language"] = "fra"
+        line = None
+        if subtitles is not None:
+            line = container.add_mux_stream(subtitles)
+            line.metadata["language"] = "deu"
+        if chapters:
+            container.set_chapters(chapters)
+        if font is not None:
+            container.add_attachment("a.ttf", "application/x-truetype-font", font)
+        reformatter = VideoReformatter()
+        matrix = SWSCALE[colors[0] if matrix is None else matrix] if (matrix or colors[0]) != 2 else 5
+        packets = []
+        for number, pts in enumerate(times):
+            rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(draw(number, *size)), "rgb24")
+            frame = reformatter.reformat(
+                rgb, format=pixels, dst_colorspace=matrix, src_color_range=2, dst_color_range=colors[1] or 1
+            )
+            frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc = colors
+            frame.pts, frame.time_base = pts, base
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        length = float((times[-1] + step) * base)
+        for audio in other:
+            packets += tone(audio, length)
+        if line is not None:
+            packets += lines(line, length, subtitles == "mov_text")
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            container.mux(packet)
+    return path
+
+
+def tone(stream, seconds: float) -> list:
+    samples = np.sin(np.arange(round(48000 * seconds)) * 440 * 2 * np.pi / 48000) * 0.3
+    size, packets = 960, []
+    form, channels = stream.codec_context.format.name, stream.codec_context.layout.nb_channels
+    for at in range(0, len(samples) - size + 1, size):
+        part = np.stack([samples[at : at + size]] * channels)
+        part = part.astype(np.float32) if "flt" in form else (part * 32767).astype(np.int16)
+        part = part if form.endswith("p") else part.T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), form, stream.codec_context.layout)
+        frame.sample_rate, frame.pts, frame.time_base = 48000, at, Fraction(1, 48000)
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def lines(stream, seconds: float, mp4: bool) -> list:
+    packets = []
+    for number in range(int(seconds * 2)):
+        text = f"line {number}".encode()
+        packet = av.Packet(struct.pack(">H", len(text)) + text if mp4 else text)
+        packet.stream, packet.time_base = stream, Fraction(1, 1000)
+        packet.pts = packet.dts = number * 500
+        packet.duration = 400
+        packets.append(packet)
+    return packets
+
+
+class Seen(NamedTuple):
+    """What a file holds, decoded and demuxed."""
+
+    times: list[Fraction]
+    length: Fraction
+    size: tuple[int, int]
+    packets: dict[str, list[tuple[Fraction, bytes]]]  # of sound and subtitles
+    languages: dict[str, str | None]
+    rotation: int
+
+
+def look(path: Path) -> Seen:
+    with av.open(str(path)) as container:
+        frames, times, size, rotation = container.decode(video=0), [], (0, 0), 0
+        for frame in frames:
+            times.append(frame.pts * frame.time_base)
+            size, rotation = (frame.width, frame.height), frame.rotation
+        length = Fraction(container.duration or 0, 1_000_000)
+    packets, languages = {}, {}
+    with av.open(str(path)) as container:
+        for stream in container.streams:
+            if stream.type in ("audio", "subtitle"):
+                packets[stream.type], languages[stream.type] = [], stream.language
+        for packet in container.demux():
+            if packet.stream.type in packets and packet.size:
+                packets[packet.stream.type].append((packet.pts * packet.time_base, bytes(packet)))
+    return Seen(times, length, size, packets, languages, rotation)
+
+
+def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Patch the display matrix into an MP4's only track."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0
+    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def read(source, **options):
+    """Frames, and the clip after its last one."""
+    with open_clip(source, **options) as clip:
+        return list(clip), clip
+
+
+def means(pixels: np.ndarray) -> np.ndarray:
+    """(2,2,3): the mean of each patch, without its rim."""
+    h, w = pixels.shape[0] // 2, pixels.shape[1] // 2
+    return np.array(
+        [
+            [pixels[y * h + 4 : y * h + h - 4, x * w + 4 : x * w + w - 4].mean((0, 1)) for x in (0, 1)]
+            for y in (0, 1)
+        ]
+    )
+
+
+def place(pixels: np.ndarray) -> int:
+    """Which frame of ``moving`` this is."""
+    return int(np.argmax([np.mean(pixels[:, n * 2 : n * 2 + 8]) for n in range(28)]))

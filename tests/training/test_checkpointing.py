@@ -1,0 +1,118 @@
+"""What of a run is on the disk, and how it is taken up again; what ends a run is in test_survival.py."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from faststyle.cli.train import main
+from faststyle.models.checkpoint import load_model
+from faststyle.training import checkpointing, ranks, run
+from tests.support.commands import contents, refused
+
+RUN = Path("runs/painting")
+
+
+def state() -> dict:
+    return torch.load(RUN / "last.ckpt", weights_only=True)
+
+
+def rates() -> list[float]:
+    saved = state()
+    (schedule,) = saved["lr_schedulers"]
+    groups = saved["optimizer_states"][0]["param_groups"]
+    return [*schedule["base_lrs"], *(group["initial_lr"] for group in groups)]
+
+
+def test_file_for_inference_has_weights_and_card(train, monkeypatch):
+    # After training Lightning takes the module off the device, whose name is wanted.
+    monkeypatch.setattr(checkpointing, "describe_device", lambda device: f"described {device}")
+    train("--trainer.max_steps=2")
+    network, card = load_model(RUN / "painting.safetensors")
+    stored = state()["state_dict"]
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, stored[f"network.{name}"])
+    assert card["name"] == "painting"
+    assert card["steps"] == 2
+    assert card["style"][0]["name"] == "painting"
+    assert {"faststyle", "torch", "pytorch_lightning", "python"} <= set(card["versions"])
+    assert card["date"][:2] == "20"
+    assert card["hardware"] == "described cpu"
+    # Nothing temporary is left.
+    assert not [path for path in RUN.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]
+
+
+def test_card_names_the_device_of_the_training(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(checkpointing, "describe_device", str)
+    monkeypatch.setattr(checkpointing, "StyleTransfer", SimpleNamespace)
+    module = SimpleNamespace(network=network, card=dict, device="cpu")
+    trainer = SimpleNamespace(
+        lightning_module=module,
+        datamodule=SimpleNamespace(card=dict),
+        strategy=SimpleNamespace(root_device="cuda:0"),
+    )
+    checkpointing.InferenceFile(tmp_path / "a.safetensors", "train").write(trainer, 0)
+    assert load_model(tmp_path / "a.safetensors")[1]["hardware"] == "cuda:0"
+
+
+def test_learning_rate_can_be_changed_on_the_way(train):
+    train("--trainer.max_steps=3")
+    assert set(rates()) == {2e-3}
+    before = state()["state_dict"]
+    train("--resume", "--trainer.max_steps=6", "--model.learning_rate=1e-9")
+    assert set(rates()) == {1e-9}
+    assert all(
+        torch.allclose(value, before[name], atol=1e-7) for name, value in state()["state_dict"].items()
+    )
+
+
+@pytest.mark.slow
+def test_second_start_in_a_folder_is_refused_while_the_first_runs(train, capsys):
+    train("--trainer.max_steps=1")
+    (RUN / ".last.ckpt.123.tmp").write_text("being written")
+    before = contents(RUN)
+    (told, tell), child = os.pipe(), os.fork()
+    if child == 0:
+        with run.claimed(RUN):
+            os.write(tell, b"claimed")
+            signal.pause()
+    os.read(told, 7)
+    try:
+        line = refused(capsys, main, ["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert "another process trains in runs/painting" in line
+    assert contents(RUN) == {**before, ".lock": b""}
+    # Killed, it holds the folder no longer.
+    main(["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
+    assert state()["global_step"] == 2 and not list(RUN.glob(".*"))
+
+
+def test_start_that_was_killed_before_it_wrote_can_be_made_again(train):
+    RUN.mkdir(parents=True)
+    (RUN / ".lock").touch()
+    train("--trainer.max_steps=1")
+    assert state()["global_step"] == 1
+
+
+def test_process_that_died_is_told_and_the_others_are_killed_whatever_the_state_is(capfd, monkeypatch):
+    def unreadable():
+        raise OSError("last.ckpt")
+
+    monkeypatch.setattr(ranks, "GRACE", 0)
+    ranks.LastWord(unreadable).emit(None)
+    ranks.LastWord(lambda: "gone").emit(None)
+    assert capfd.readouterr().err == "\nerror: gone\n"
+
+
+def test_processes_that_hear_nothing_are_ended(monkeypatch):
+    monkeypatch.setattr(ranks, "GRACE", 0.1)
+    processes = [subprocess.Popen(["sleep", "60"]), subprocess.Popen(["true"])]
+    trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=processes)))
+    ranks.end_others(trainer)
+    assert [process.wait(5) for process in processes] == [-signal.SIGKILL, 0]

@@ -1,0 +1,317 @@
+import hashlib
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+
+from faststyle.errors import InputError
+from faststyle.image.convert import to_tensor
+from faststyle.losses import vgg
+from faststyle.losses.statistics import gram
+from faststyle.losses.vgg import VGG
+from faststyle.models.checkpoint import load_model, save_model
+from faststyle.models.network import TransformerNetwork
+from faststyle.training.module import StyleTransfer, imitation, load_style
+from tests.support.images import draw_picture
+
+
+@pytest.fixture
+def module(random_vgg, painting) -> StyleTransfer:
+    torch.manual_seed(0)
+    module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
+    module.setup("fit")
+    return module
+
+
+def photos(count: int = 2) -> torch.Tensor:
+    return torch.stack([to_tensor(draw_picture(64, 64, seed)) for seed in range(count)])
+
+
+def saved(module: StyleTransfer, path) -> dict:
+    trainer = pl.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(path)
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.slow
+def test_training_lowers_the_objective_of_the_real_vgg(painting):
+    torch.manual_seed(0)
+    module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg="vgg19-caffe")
+    module.setup("fit")
+    optimizer = torch.optim.Adam(module.network.parameters(), 2e-3)
+    batch, losses = photos(), []
+    for _ in range(15):
+        terms = module.losses(batch)
+        losses.append({name: term.item() for name, term in terms.items()})
+        optimizer.zero_grad()
+        terms["total"].backward()
+        optimizer.step()
+    assert losses[-1]["total"] < 0.7 * losses[0]["total"]
+    assert losses[-1]["style"] < losses[0]["style"]
+    assert all(math.isfinite(value) for value in losses[-1].values())
+
+
+def test_gradient_reaches_the_whole_network_and_nothing_of_vgg(module):
+    weights = [buffer.clone() for buffer in module.vgg.buffers()]
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    module.losses(photos())["total"].backward()
+    optimizer.step()
+    for name, parameter in module.network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    for before, buffer in zip(weights, module.vgg.buffers(), strict=True):
+        assert buffer.grad is None and not buffer.requires_grad
+        assert torch.equal(before, buffer)
+
+
+def test_only_the_network_is_trained(module):
+    ours = {id(parameter) for parameter in module.network.parameters()}
+    assert {id(parameter) for parameter in module.parameters()} == ours
+
+
+def test_style_is_measured_on_the_picture_at_the_size_asked(module, painting, random_vgg):
+    style = load_style(str(painting), 64)
+    assert style.shape == (1, 3, 53, 64)  # 96x80
+    features = VGG(random_vgg)(style, ["relu2_2"])
+    assert torch.allclose(module.objective.style_0_relu2_2, gram(features["relu2_2"]), atol=1e-6)
+
+
+def test_style_pictures_are_blended(random_vgg, painting, tmp_path):
+    other = tmp_path / "other.png"
+    draw_picture(64, 64, seed=20).save(other)
+    module = StyleTransfer(
+        [str(painting), str(other)], style_size=64, style_blend=[3, 1], blocks=1, vgg=random_vgg
+    )
+    module.setup("fit")
+    assert module.objective.shares == [0.75, 0.25]
+    for number, path in enumerate((painting, other)):
+        expected = gram(VGG(random_vgg)(load_style(str(path), 64), ["relu1_2"])["relu1_2"])
+        target = module.objective.get_buffer(f"style_{number}_relu1_2")
+        assert torch.allclose(target, expected, atol=1e-6)
+
+
+def test_style_with_transparency_is_taken_as_rgb(tmp_path):
+    Image.new("RGBA", (40, 20), (200, 100, 50, 255)).save(tmp_path / "a.png")
+    assert load_style(str(tmp_path / "a.png"), 20).shape == (1, 3, 10, 20)
+
+
+@pytest.mark.slow
+def test_mosaic_needs_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_style("mosaic", 64).shape == (1, 3, 64, 64)
+
+
+def test_missing_style_is_named(random_vgg):
+    with pytest.raises(InputError, match=r"nowhere\.jpg"):
+        StyleTransfer(["nowhere.jpg"], vgg=random_vgg).setup("fit")
+
+
+def test_bad_blend_is_refused(random_vgg, painting):
+    with pytest.raises(InputError, match="blend"):
+        StyleTransfer([str(painting)], style_blend=[1.0, 2.0], vgg=random_vgg).setup("fit")
+
+
+@pytest.fixture
+def pupil(module, random_vgg, painting, tmp_path) -> StyleTransfer:
+    save_model(tmp_path / "teacher.safetensors", module.network, {})
+    torch.manual_seed(1)
+    pupil = StyleTransfer(
+        [str(painting)],
+        64,
+        blocks=1,
+        size="fast",
+        teacher=str(tmp_path / "teacher.safetensors"),
+        vgg=random_vgg,
+    )
+    pupil.setup("fit")
+    return pupil
+
+
+def test_teacher_is_imitated_beside_the_objective(pupil, module):
+    batch = photos()
+    both = pupil.losses(batch)
+    own = pupil.objective.forward(
+        pupil(batch),
+        pupil.vgg(pupil(batch), pupil.objective.layers),
+        pupil.vgg(batch, ["relu2_2", "relu3_3"]),
+    )
+    target = module(batch)
+    variances = [picture.var() for picture in target]
+    expected = [
+        (mine - other).square().mean() / variance
+        for mine, other, variance in zip(pupil(batch), target, variances, strict=True)
+    ]
+    assert torch.allclose(both["teacher"], torch.stack(expected).mean(), rtol=1e-4)
+    assert torch.allclose(both["total"], own["total"] + 5 * both["teacher"], rtol=1e-4)
+
+
+def test_teacher_alone_needs_no_vgg_and_is_drawn_near(pupil):
+    del pupil.vgg
+    optimizer = torch.optim.Adam(pupil.network.parameters(), 2e-3)
+    batch, distances = photos(), []
+    for _ in range(15):
+        terms = pupil.losses(batch, alone=True)
+        assert set(terms) == {"teacher", "total"}
+        optimizer.zero_grad()
+        terms["total"].backward()
+        optimizer.step()
+        distances.append(terms["teacher"].item())
+    assert distances[-1] < 0.7 * distances[0]
+
+
+def test_imitation_is_0_for_the_teachers_picture_and_1_for_its_mean():
+    target = torch.rand(2, 3, 16, 16)
+    assert imitation(target, target) == 0
+    mean = target.mean((1, 2, 3), keepdim=True).expand_as(target)
+    assert imitation(mean, target) == pytest.approx(1, rel=1e-2)
+    assert imitation(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)).isfinite()
+
+
+def test_teacher_is_in_no_checkpoint_and_no_path_of_it_in_the_card(pupil, tmp_path, monkeypatch):
+    stored = saved(pupil, tmp_path / "last.ckpt")
+    assert set(stored["state_dict"]) == {f"network.{key}" for key in pupil.network.state_dict()}
+    assert len(list(pupil.parameters())) == len(list(pupil.network.parameters()))
+    (tmp_path / "teacher.safetensors").unlink()
+    StyleTransfer.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert pupil.card()["training"]["teacher"] == "teacher"
+
+
+def test_checkpoint_holds_the_network_alone(module, tmp_path):
+    stored = saved(module, tmp_path / "last.ckpt")
+    assert set(stored["state_dict"]) == {f"network.{key}" for key in module.network.state_dict()}
+
+
+def test_checkpoint_is_loaded_without_vgg_and_without_the_style(module, tmp_path, monkeypatch, painting):
+    saved(module, tmp_path / "last.ckpt")
+
+    def fail():
+        raise AssertionError("VGG was loaded")
+
+    network = vgg.NETWORKS["random"]._replace(load=fail)
+    monkeypatch.setitem(vgg.NETWORKS, "random", network)
+    painting.unlink()
+    loaded = StyleTransfer.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True).eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(photos()), module(photos()))
+
+
+def test_checkpoint_is_loaded_without_the_model_it_began_from(module, tmp_path, random_vgg, painting):
+    save_model(tmp_path / "start.safetensors", module.network, {})
+    begun = StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
+    saved(begun, tmp_path / "last.ckpt")
+    (tmp_path / "start.safetensors").unlink()
+    StyleTransfer.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+
+
+def test_card_tells_what_the_model_was_trained_with(module, painting):
+    card = json.loads(json.dumps(module.card()))
+    digest = hashlib.sha256(painting.read_bytes()).hexdigest()
+    assert card["style"] == [{"name": "painting", "sha256": digest}]
+    assert card["steps"] == 0
+    settings = card["training"]
+    assert settings["style_size"] == 64 and settings["vgg"] == "random" and settings["blocks"] == 1
+
+
+def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
+    torch.manual_seed(5)
+    start = TransformerNetwork("half", blocks=2)
+    save_model(tmp_path / "start.safetensors", start, {})
+    module = StyleTransfer(
+        [str(painting)], blocks=2, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
+    )
+    for name, value in module.network.state_dict().items():
+        assert torch.equal(value, start.state_dict()[name])
+    assert all(parameter.requires_grad for parameter in module.network.parameters())
+
+
+def test_init_from_a_network_of_another_size_is_refused(tmp_path, random_vgg, painting):
+    save_model(tmp_path / "start.safetensors", TransformerNetwork("full", blocks=1), {})
+    with pytest.raises(InputError, match=r"--model\.size"):
+        StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
+
+
+def learning_rates(module: StyleTransfer, steps: int) -> list[float]:
+    module.trainer = pl.Trainer(max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False)
+    configured = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+def test_learning_rate_rises_and_falls_along_a_cosine(random_vgg, painting):
+    module = StyleTransfer([str(painting)], blocks=1, vgg=random_vgg, learning_rate=0.01, warmup=5)
+    rates = learning_rates(module, 50)
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[0] == pytest.approx(0.01 / 5, rel=0.01)
+    for step in range(5, 50):
+        assert rates[step] == pytest.approx(0.01 * (0.5 + 0.5 * math.cos(math.pi * step / 50)))
+
+
+def test_no_warmup_starts_at_the_highest_rate(random_vgg, painting):
+    module = StyleTransfer([str(painting)], blocks=1, vgg=random_vgg, learning_rate=0.01, warmup=0)
+    assert learning_rates(module, 10)[0] == pytest.approx(0.01)
+
+
+def test_objective_options_reach_the_objective(random_vgg, painting):
+    module = StyleTransfer([str(painting)], blocks=1, vgg=random_vgg, style_weight=9.0, preset="johnson")
+    assert module.objective.style_weight == 9.0
+    assert module.hparams["style_weight"] == 9.0
+
+
+def test_model_of_a_lightning_checkpoint_is_the_modules(module, tmp_path):
+    saved(module, tmp_path / "last.ckpt")
+    network, _ = load_model(tmp_path / "last.ckpt")
+    with torch.no_grad():
+        assert torch.equal(network(photos()), module(photos()))
+
+
+def test_the_temporal_term_is_what_changes_when_a_photo_moves(random_vgg, painting):
+    torch.manual_seed(0)
+    plain = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
+    steady = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=3.0)
+    steady.load_state_dict(plain.state_dict())
+    for module in (plain, steady):
+        module.setup("fit")
+    without, terms = plain.losses(photos()), steady.losses(photos(), first=5)
+    assert "temporal" not in without
+    assert torch.allclose(terms["style"], without["style"], rtol=1e-3)
+    assert terms["temporal"] > 0
+    assert torch.allclose(terms["total"], without["total"] + 3 * terms["temporal"], rtol=1e-3)
+    assert torch.equal(steady.losses(photos(), first=5)["temporal"], terms["temporal"])
+    assert not torch.equal(steady.losses(photos(), first=6)["temporal"], terms["temporal"])
+
+
+def test_each_draws_motion_follows_from_the_runs_seed(module, monkeypatch):
+    """Of the second batch of the fourth step, for the second of three processes."""
+    seeds = []
+    monkeypatch.setattr(StyleTransfer, "global_step", 3)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    monkeypatch.setattr(module, "log_dict", lambda _: None)
+    monkeypatch.setattr(module, "losses", lambda *_, first: seeds.append(first) or {"total": 0})
+    settings = {"accumulate_grad_batches": 2, "world_size": 3, "global_rank": 1, "max_steps": 9}
+    for seed in (0, 40):
+        module._trainer = SimpleNamespace(**settings, datamodule=SimpleNamespace(seed=seed))
+        module.training_step(photos(), 1)
+    draw = (7 * 3 + 1) * 2
+    assert seeds == [draw, 40 + draw]
+
+
+def test_training_for_steadiness_lowers_the_temporal_term(random_vgg, painting):
+    torch.manual_seed(0)
+    module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=100.0)
+    module.setup("fit")
+    optimizer = torch.optim.Adam(module.network.parameters(), 2e-3)
+    before = module.losses(photos(), first=99)["temporal"].item()
+    for step in range(20):
+        optimizer.zero_grad()
+        module.losses(photos(), first=step)["total"].backward()
+        optimizer.step()
+    assert module.losses(photos(), first=99)["temporal"].item() < 0.7 * before

@@ -1,0 +1,93 @@
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faststyle.errors import InputError
+from faststyle.video.animation import check_animation, save_animation
+from tests.support.images import draw_picture
+
+
+def frames(count: int = 4, width: int = 40, height: int = 30) -> list[Image.Image]:
+    return [draw_picture(width, height, seed) for seed in range(count)]
+
+
+def levels(a: Image.Image, b: Image.Image) -> float:
+    """Mean difference in 8-bit levels."""
+    return float(np.abs(np.asarray(a.convert("RGB"), int) - np.asarray(b.convert("RGB"), int)).mean())
+
+
+def read_gif(path) -> tuple[list[Image.Image], list[int], dict]:
+    with Image.open(path) as image:
+        pictures, durations = [], []
+        for number in range(image.n_frames):
+            image.seek(number)
+            pictures.append(image.convert("RGB"))
+            durations.append(image.info["duration"])
+        return pictures, durations, image.info
+
+
+def test_gif_shows_every_frame_and_the_last_one_for_a_second_more(tmp_path):
+    given = frames()
+    save_animation(given, tmp_path / "way.gif")
+    pictures, durations, info = read_gif(tmp_path / "way.gif")
+    assert len(pictures) == len(durations) == 4  # Pillow joins the last one's copies
+    assert durations[:3] == [100] * 3 and durations[3] == 1100
+    assert info["loop"] == 0
+    for picture, frame in zip(pictures, given, strict=True):
+        assert picture.size == (40, 30) and levels(picture, frame) < 8
+
+
+@pytest.mark.parametrize("width, height", [(41, 33), (17, 48), (1, 1)])
+def test_gif_has_the_size_of_its_frames_whatever_it_is(tmp_path, width, height):
+    save_animation(frames(2, width, height), tmp_path / "way.GIF")
+    assert [picture.size for picture in read_gif(tmp_path / "way.GIF")[0]] == [(width, height)] * 2
+
+
+@pytest.mark.parametrize("width, height", [(40, 30), (41, 33), (17, 48)])
+def test_mp4_is_decoded_to_the_frames(tmp_path, width, height):
+    av = pytest.importorskip("av")
+    given = frames(4, width, height)
+    save_animation(given, tmp_path / "way.mp4")
+    with av.open(str(tmp_path / "way.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == 10 and stream.codec_context.name == "h264"
+        decoded = [frame.to_image() for frame in container.decode(stream)]
+    assert len(decoded) == 4 + 10  # the last one for a second more
+    size = (width + width % 2, height + height % 2)
+    for number, picture in enumerate(decoded):
+        shown = picture.crop((0, 0, width, height))
+        assert picture.size == size and levels(shown, given[min(number, 3)]) < 12
+
+
+def test_single_frame_is_an_animation_too(tmp_path):
+    save_animation(frames(1), tmp_path / "way.gif")
+    pictures, durations, _ = read_gif(tmp_path / "way.gif")
+    assert len(pictures) == 1 and durations == [1100]
+
+
+def test_folder_is_made_and_an_old_file_replaced(tmp_path):
+    path = tmp_path / "new" / "way.gif"
+    save_animation(frames(2), path)
+    save_animation(frames(3), path)
+    assert len(read_gif(path)[0]) == 3
+    assert [file.name for file in path.parent.iterdir()] == ["way.gif"]
+
+
+@pytest.mark.parametrize("name", ["way.avi", "way.png", "way", "gif"])
+def test_another_suffix_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"\.gif or \.mp4"):
+        check_animation(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["way.gif", "WAY.GIF"])
+def test_gif_needs_no_further_package(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "av", None)
+    check_animation(tmp_path / name)
+
+
+def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match="video needs PyAV: pip install"):
+        check_animation(tmp_path / "way.mp4")

@@ -1,0 +1,403 @@
+"""Cameras: the newest frame, the window, and ``python infer.py --camera``."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from faststyle.cli import stylize_video
+from faststyle.cli.main import main
+from faststyle.errors import InputError
+from faststyle.inference.video import Film
+from faststyle.video import live
+from faststyle.video.clips import Clip, Frame
+from faststyle.video.live import Newest, Window, shown
+from tests.support.commands import refused
+from tests.support.videos import SIZE, look, make_clip, moving
+
+
+class Camera(Clip):
+    """Gives a frame each few milliseconds, for ever or a number of them, and then goes silent or ends."""
+
+    def __init__(self, count: int | None = None, silent: bool = False, every: float = 0.005):
+        super().__init__("camera 0", *SIZE, Fraction(1, 1_000_000))
+        self.most, self.silent, self.every = count, silent, every
+        self.given, self.closed, self.awake = 0, False, threading.Event()
+        self.taken, self.interrupted = 0, 0.0  # frames that were stylized, and when a signal was sent
+
+    def frames(self):
+        begun = time.monotonic()
+        while self.most is None or self.given < self.most:
+            time.sleep(self.every)
+            yield Frame(moving(self.given), round((time.monotonic() - begun) * 1_000_000))
+            self.given += 1
+        if self.silent:
+            self.awake.wait()
+
+    def close(self):
+        super().close()
+        self.closed = True
+
+
+class StandIn:
+    """A window that nobody sees; closed after so many pictures."""
+
+    def __init__(self, title: str = "", most: int = 5):
+        self.pictures: list[np.ndarray] = []
+        self.updates, self.closed, self.most = 0, False, most
+
+    def show(self, pixels):
+        self.pictures.append(pixels)
+        self.closed = len(self.pictures) >= self.most
+
+    def update(self):
+        self.updates += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closed = True
+
+
+@pytest.fixture
+def infer(tmp_path, monkeypatch, model):
+    """``python infer.py --camera 0`` with the small model, in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    flags = ["--checkpoint", str(model), "--device=cpu", "--engine=torch", "--camera", "0"]
+    return lambda *arguments: main([*flags, *map(str, arguments)])
+
+
+@pytest.fixture
+def camera(monkeypatch) -> Camera:
+    camera, film = Camera(), Film.__call__
+
+    def counted(self, frames):
+        result = film(self, frames)
+        camera.taken += 1
+        return result
+
+    monkeypatch.setattr(Film, "__call__", counted)
+    monkeypatch.setattr(stylize_video, "open_camera", lambda source, max_size: camera)
+    yield camera
+    camera.awake.set()
+
+
+def interrupt(camera: Camera, number: int = signal.SIGINT) -> None:
+    """Send a signal to this process when there are frames; of those of a silent camera most are dropped."""
+
+    def work() -> None:
+        while camera.given < 3 or camera.taken < (1 if camera.silent else 3):
+            time.sleep(0.01)
+        camera.interrupted = time.monotonic()
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+# The newest
+
+
+def test_only_the_newest_is_taken_and_the_last_is_not_lost():
+    ready = threading.Event()
+
+    def source():
+        yield from range(5)
+        ready.set()
+        time.sleep(0.3)
+        yield 9
+
+    with Newest(source()) as newest:
+        ready.wait()
+        time.sleep(0.05)
+        assert list(newest) == [4, 9]
+    assert not newest.thread.is_alive()
+
+
+def test_what_the_source_raises_comes_after_its_items():
+    def source():
+        yield 1
+        raise InputError("unplugged")
+
+    with Newest(source()) as newest:
+        newest.thread.join()
+        assert newest.take() == 1
+        with pytest.raises(InputError, match="unplugged"):
+            newest.take()
+
+
+def test_source_that_cannot_be_iterated_or_closed_keeps_nobody_waiting():
+    class Broken:
+        def __init__(self, line: str):
+            self.line, self.closed = line, False
+
+        def __iter__(self):
+            if self.line == "no camera":
+                raise InputError(self.line)
+            return self
+
+        def __next__(self):
+            raise StopIteration if self.line == "stuck" else InputError(self.line)
+
+        def close(self):
+            self.closed = True
+            raise InputError("stuck")
+
+    for line in ("no camera", "unplugged", "stuck"):
+        source = Broken(line)
+        with Newest(source) as newest:
+            with pytest.raises(InputError, match=line):
+                newest.take(30)
+            assert newest.over and source.closed
+
+
+def test_rate_and_units_of_time_are_the_sources():
+    camera = Camera(1)
+    camera.rate = Fraction(30)
+    with Newest(camera) as newest, Newest(iter([])) as other:
+        assert (newest.rate, newest.time_base) == (30, camera.time_base)
+        assert (other.rate, other.time_base) == (None, None)
+
+
+def test_stopping_closes_the_source_and_wakes_who_waits():
+    camera = Camera(2)
+    camera.silent = True
+    with Newest(camera) as newest:
+        threading.Timer(0.2, newest.stop).start()
+        taken = list(newest)
+        camera.awake.set()
+    assert 1 <= len(taken) <= 2 and camera.closed
+
+
+def test_silent_source_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 0.1)
+    camera = Camera(1, silent=True)
+    begun = time.monotonic()
+    with Newest(camera) as newest:
+        assert newest.take() is not None
+        assert newest.take(0.05) is None
+    assert time.monotonic() - begun < 10
+    camera.awake.set()
+
+
+# The window
+
+
+def test_window_answers_where_no_frame_comes():
+    camera, window = Camera(1, silent=True), StandIn()
+    with Newest(camera) as newest:
+        threading.Timer(0.2, newest.stop).start()
+        assert len(list(shown(newest, window))) == 1
+        camera.awake.set()
+    assert window.updates > 5
+
+
+def test_without_a_display_or_tkinter_a_line_says_what_to_do(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if sys.platform == "linux":
+        pytest.importorskip("tkinter")
+        with pytest.raises(InputError, match=r"no display.*-o out\.mp4"):
+            Window("title")
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    with pytest.raises(InputError, match=r"needs tkinter.*-o out\.mp4"):
+        Window("title")
+
+
+class Tkinter:
+    """As much of tkinter as the window takes."""
+
+    TclError = RuntimeError
+
+    class Tk:
+        def __init__(self):
+            self.keys, self.alive, Tkinter.root = {}, True, self
+
+        title = configure = update = lambda self, *_, **__: None
+
+        def bind(self, key, action):
+            self.keys[key] = action
+
+        def protocol(self, name, action):
+            self.keys[name] = lambda _: action()
+
+        def destroy(self):
+            assert self.alive
+            self.alive = False
+
+    class Label:
+        def __init__(self, root, **_):
+            self.image = None
+
+        def pack(self, **_):
+            pass
+
+        def configure(self, image):
+            self.image = image
+
+
+@pytest.mark.parametrize("key", ["q", "<Escape>", "WM_DELETE_WINDOW"])
+def test_window_is_closed_by_a_key_or_its_button(monkeypatch, key):
+    imagetk = pytest.importorskip("PIL.ImageTk")
+    monkeypatch.setitem(sys.modules, "tkinter", Tkinter)
+    monkeypatch.setattr(imagetk, "PhotoImage", lambda image, master: image)
+    with Window("title") as window, Newest(Camera()) as newest:
+        for number, frame in enumerate(shown(newest, window)):
+            assert np.array_equal(np.asarray(window.label.image), frame.pixels)
+            if number == 2:
+                Tkinter.root.keys[key](None)
+        assert number == 2 and window.closed
+    assert not Tkinter.root.alive
+
+
+def test_importing_live_imports_no_tkinter():
+    code = "import sys, faststyle.video.live; assert 'tkinter' not in sys.modules"
+    assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
+
+
+# The command
+
+
+def test_live_window_until_it_is_closed(infer, camera, monkeypatch, capsys):
+    windows = []
+    monkeypatch.setattr(stylize_video, "Window", lambda title: windows.append(StandIn()) or windows[0])
+    infer()
+    assert len(windows[0].pictures) == 5
+    assert windows[0].pictures[0].shape == (48, 64, 3)
+    assert camera.closed and list(Path().iterdir()) == []
+    printed = capsys.readouterr()
+    assert printed.out == "" and "engine: torch" in printed.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_closes_the_window(infer, camera, monkeypatch):
+    monkeypatch.setattr(stylize_video, "Window", lambda title: StandIn(most=10**9))
+    interrupt(camera)
+    infer()
+    assert camera.closed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_recording_ends_well_by_ctrl_c(infer, camera, capsys, number):
+    interrupt(camera, number)
+    infer("-o", "out.mp4")
+    assert capsys.readouterr().out == "out.mp4\n"
+    assert [path.name for path in Path().iterdir()] == ["out.mp4"]
+    times = look(Path("out.mp4")).times
+    assert 1 < len(times) <= camera.given + 1
+    assert camera.closed
+
+
+@pytest.mark.slow
+def test_frames_that_come_too_fast_are_dropped_and_times_are_those_of_arrival(infer, camera, monkeypatch):
+    film = Film.__call__
+
+    def slow(self, frames):
+        time.sleep(0.1)
+        if camera.taken == 7:
+            camera.most = 0  # it ends
+        return film(self, frames)
+
+    monkeypatch.setattr(Film, "__call__", slow)
+    infer("-o", "out.mp4")
+    times = look(Path("out.mp4")).times
+    assert 8 <= len(times) < 12 and camera.given > 2 * len(times)
+    steps = [float(after - before) for before, after in pairwise(times)]
+    assert min(steps[1:-1]) > 0.08
+
+
+def test_silent_camera_does_not_keep_ctrl_c_waiting(infer, camera, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 0.1)
+    camera.most, camera.silent = 3, True
+    interrupt(camera)
+    infer("-o", "out.mp4")
+    assert time.monotonic() - camera.interrupted < 10
+    assert len(look(Path("out.mp4")).times) >= 1
+
+
+def test_preview_shows_what_is_recorded(infer, camera, monkeypatch):
+    window = StandIn()
+    monkeypatch.setattr(stylize_video, "Window", lambda title: window)
+    infer("-o", "out.mp4", "--preview")
+    assert len(look(Path("out.mp4")).times) == len(window.pictures) == 5
+
+
+def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
+    monkeypatch.setattr(stylize_video, "Window", None)
+    camera.most = 5
+    infer("-o", "out.gif")
+    assert Path("out.gif").exists()
+
+
+def test_full_disk_keeps_what_was_recorded(infer, camera, monkeypatch, capsys):
+    write = stylize_video.Recorder.write
+
+    def full(self, frame):
+        if self.count == 5:
+            raise OSError(28, "No space left on device", str(self.partial))
+        write(self, frame)
+
+    monkeypatch.setattr(stylize_video.Recorder, "write", full)
+    with pytest.raises(SystemExit) as caught:
+        infer("-o", "out.mp4")
+    assert caught.value.code == 2
+    assert (
+        "error: out.mp4: No space left on device: what could be written is in out.part.mp4"
+        in capsys.readouterr().err
+    )
+    assert len(look(Path("out.part.mp4")).times) == 5 and camera.closed
+
+
+def test_camera_may_be_a_file_or_an_address(infer, monkeypatch):
+    make_clip(Path("a.mkv"), 8)
+    main_flags = ["--camera", "a.mkv", "-o", "out.mp4", "--max-size", "32"]
+    infer(*main_flags)
+    assert look(Path("out.mp4")).size == (32, 24)
+
+
+def test_camera_is_not_opened_for_a_model_that_cannot_be_loaded(infer, monkeypatch, capsys):
+    monkeypatch.setattr(stylize_video, "open_camera", lambda *_: pytest.fail("opened"))
+    Path("bad.safetensors").write_bytes(b"no model")
+    assert "bad.safetensors" in refused(capsys, infer, "-o", "out.mp4", "--checkpoint", "bad.safetensors")
+
+
+def test_camera_by_its_number_is_video4linux(infer, monkeypatch):
+    make_clip(Path("a.mkv"), 8)
+    real, seen = av.open, []
+
+    def opened(file, *arguments, **options):
+        if file == "/dev/video0":
+            seen.append(options["format"])
+            return real("a.mkv", "r")
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(av, "open", opened)
+    monkeypatch.setattr(sys, "platform", "linux")
+    infer("-o", "out.mp4")
+    assert seen == ["v4l2"]
+    assert 1 <= len(look(Path("out.mp4")).times) <= 8
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ("-o out.mp4", "there is no camera"),
+        ("-o out.xyz", ".mp4"),
+        ("-o out.mp4 --codec h265x", "h265x"),
+        ("", "display"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(infer, capsys, monkeypatch, flags, words):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    assert words in refused(capsys, infer, *flags.split())
+    assert list(Path().iterdir()) == []

@@ -1,0 +1,337 @@
+"""The web page without a browser: its work, its limits, and the server as a client sees it."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.commands import refused
+from tests.support.images import draw_picture, sample
+from tests.support.web_server import serving
+
+pytest.importorskip("gradio")
+
+from gradio_client import Client, handle_file
+
+from faststyle.errors import InputError
+from faststyle.inference import engines, stylizer
+from faststyle.models.pretrained import ready
+from faststyle.web import __main__ as command
+from faststyle.web import app, compare, components, styles, stylize, stylize_tab, uploads
+
+NAME = styles.FAVOURITE
+
+
+@pytest.fixture
+def style() -> styles.Style:
+    return styles.ready_styles()[NAME]
+
+
+# Pictures that come in
+
+
+def test_text_file_named_as_picture_is_named_in_the_message(tmp_path):
+    path = tmp_path / "letter.jpg"
+    path.write_text("Dear Theo")
+    with pytest.raises(InputError, match=r"^letter\.jpg is not a picture"):
+        uploads.open_upload(str(path), "photo")
+
+
+def test_missing_and_cleared_uploads_say_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="Add a painting first"):
+        uploads.open_upload(None, "painting")
+    with pytest.raises(InputError, match="add it again"):
+        uploads.open_upload(str(tmp_path / "gone.jpg"), "photo")
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "wall.png"
+    Image.new("L", (9000, 8000)).save(path)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"wall\.png has 72 megapixels, and 64 are the most"):
+        uploads.open_upload(str(path), "photo")
+
+
+def test_eps_is_refused_before_ghostscript_is_asked(tmp_path, monkeypatch):
+    path = tmp_path / "x.jpg"
+    draw_picture(20, 20).save(path, "EPS")
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"x\.jpg is of the kind EPS: make it a JPEG or PNG first"):
+        uploads.open_upload(str(path), "photo")
+
+
+@pytest.mark.parametrize("kind", sorted(uploads.FORMATS - {"AVIF", "HEIF"}))
+def test_usual_formats_are_read(tmp_path, kind):
+    draw_picture(20, 10).save(tmp_path / "picture", kind)
+    assert uploads.open_upload(str(tmp_path / "picture"), "photo").size == (20, 10)
+
+
+def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monkeypatch):
+    inside = temporary / "photo.jpg"
+    inside.touch()
+    (temporary / "link.jpg").symlink_to(photo)
+    monkeypatch.chdir(temporary)
+    field = components.picture_field("Photo", "", 200)
+    assert field.preprocess(SimpleNamespace(path=str(inside))) == str(inside.resolve())
+    for path in (photo, str(temporary / ".." / "beach.jpg"), "../beach.jpg", "link.jpg", None):
+        assert field.preprocess(SimpleNamespace(path=path)) is None
+    assert field.preprocess(None) is None
+
+
+# The preview and the file
+
+
+def test_painted_photo_differs_and_not_at_strength_0(photo, style):
+    before = uploads.open_upload(photo, "photo", 64)
+    after = stylize.paint(before, styles.load(style.model), 1.0, False)
+    assert before.size == after.size and max(after.size) == 64
+    assert np.abs(np.asarray(before, float) - np.asarray(after, float)).mean() > 10
+    assert stylize.paint(before, styles.load(style.model), 0.0, False).tobytes() == before.tobytes()
+
+
+def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_path):
+    field, result, line = stylize_tab.show(photo, "gone", 1.0, False, 64, {})
+    assert field == stylize_tab.gr.skip() and result == stylize_tab.EMPTY
+    assert "Choose a style first" in line
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear Theo")
+    field, _, line = stylize_tab.show(str(letter), NAME, 1.0, False, 64, {})
+    assert field is None and "letter.jpg is not a picture" in line
+
+
+def test_what_memory_cannot_hold_is_told_without_flags():
+    def full(*_):
+        raise InputError("9x9 pixels do not fit into memory: take --max-size")
+
+    with pytest.raises(InputError, match="choose a smaller photo") as caught:
+        stylize.paint(draw_picture(40, 30), full, 1.0, False)
+    assert "40 × 30" in str(caught.value) and "--" not in str(caught.value)
+
+
+def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, style, tmp_path):
+    path, line = stylize.full_size(photo, NAME, style, 1.0, False, str(tmp_path))
+    assert path.name == f"beach_{NAME}.jpg"
+    with Image.open(path) as picture:
+        assert picture.format == "JPEG" and picture.size == Image.open(photo).size
+    assert "120 × 80" in line
+
+
+def test_transparency_is_kept_in_a_png(style, tmp_path):
+    source = draw_picture(60, 40).convert("RGBA")
+    source.putalpha(100)
+    source.save(tmp_path / "odd & name.png")
+    path, _ = stylize.full_size(str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path))
+    assert path.name == f"odd  name_{NAME}.png"
+    with Image.open(path) as picture:
+        assert picture.mode == "RGBA" and picture.getpixel((0, 0))[3] == 100
+
+
+@pytest.mark.slow
+def test_file_too_long_for_jpeg_is_png(style, tmp_path):
+    draw_picture(66_000, 4).save(tmp_path / "wall.png")
+    path, _ = stylize.full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
+    assert path.suffix == ".png"
+    with Image.open(path) as picture:
+        assert picture.size == (66_000, 4)
+
+
+def test_long_chinese_names_are_cut(style, tmp_path):
+    source = tmp_path / f"{'山' * 80}.jpg"
+    draw_picture(40, 30).save(source)
+    path, _ = stylize.full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
+    assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
+
+
+def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(style, tmp_path, monkeypatch):
+    sample("coffee", 600).save(tmp_path / "beach.png")
+    monkeypatch.setattr(stylizer, "most_pixels", lambda network, device: 2400)
+    tiled, tiles = stylizer.Stylizer._tiled, []
+    monkeypatch.setattr(stylizer.Stylizer, "_tiled", lambda *given: tiles.append(tiled(*given)))
+    path, line = stylize.full_size(str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path))
+    with Image.open(path) as picture:
+        assert picture.size == (600, 400)
+    assert "600 × 400" in line and len(tiles) == 1
+
+
+# Styles
+
+
+def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
+    styles.ready_styles.cache_clear()
+    painting = {"title": "The Starry Night", "artist": "Vincent van Gogh", "year": 1889}
+    monkeypatch.setattr(styles.pretrained, "cards", lambda: {NAME: {"painting": painting}})
+    try:
+        assert styles.choices(styles.ready_styles()) == [("The Starry Night, Vincent van Gogh", NAME)]
+    finally:
+        styles.ready_styles.cache_clear()
+
+
+def test_style_is_found_among_the_ready_ones_and_ones_own(style):
+    own = {"mine": style._replace(title="Mine")}
+    assert list(styles.everything(own)) == [*ready(), "mine"]
+    assert styles.find("mine", own).title == "Mine" and styles.find(NAME, own) == style
+    for name in ("mine", None):
+        with pytest.raises(InputError, match="Choose a style first"):
+            styles.find(name, {})
+
+
+def test_ones_own_style_leaves_nothing_converted_on_the_disk(style, tmp_path, monkeypatch):
+    def build(module, device, dtype):
+        pytest.fail("converted")
+
+    fastest = engines.Engine(build, lambda device, dtype: None)
+    monkeypatch.setitem(engines.ENGINES, "openvino", fastest)
+    own = Path(shutil.copy(style.model, tmp_path))
+    assert styles.open_model(own).engine == "torch"
+    with pytest.raises(pytest.fail.Exception, match="converted"):
+        styles.open_model(style.model)
+
+
+def test_each_style_has_a_picture_in_the_page(style):
+    css = styles.sample_css({NAME: style})
+    assert f'value="{NAME}"' in css and 'url("data:image/jpeg;base64,' in css
+    assert "http" not in css
+
+
+# Fast and slow
+
+
+@pytest.mark.slow
+def test_slow_way_improves_beside_the_fast_one(photo, tmp_path, style):
+    draw_picture(64, 64).save(tmp_path / "painting.png")
+    stages = list(compare.race(photo, str(tmp_path / "painting.png"), style, 48, 3))
+    assert [slow.step for _, slow, _ in stages] == [0, 1, 2, 3]
+    objectives = [slow.objective for _, slow, _ in stages]
+    assert objectives == sorted(objectives, reverse=True) and objectives[-1] < objectives[0]
+    fast, slow, notes = stages[-1]
+    assert fast.picture.size == slow.picture.size == (48, 32)
+    assert fast.seconds > 0 and fast.objective > 0
+    assert any("not the file that the model was trained on" in note for note in notes)
+
+
+def test_comparison_needs_the_painting(photo, style):
+    with pytest.raises(InputError, match="Add the painting of"):
+        next(compare.race(photo, None, style._replace(painting=None), 48, 3))
+
+
+# The command
+
+
+def test_help_imports_neither_torch_nor_gradio():
+    code = "import sys; from faststyle.web.__main__ import main\ntry: main(['--help'])\n"
+    code += "except SystemExit: print(sorted({'torch', 'gradio'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--host" in done.stdout
+
+
+def test_loopback_unless_told_otherwise():
+    assert command.build_parser().parse_args([]).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("flags", [["--port", "70000"], ["--port", "x"], ["--prot", "1"]])
+def test_odd_flags_end_with_a_line(flags, capsys):
+    assert "--help" in refused(capsys, command.main, flags)
+
+
+def test_taken_port_and_foreign_address_end_with_a_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert "another --port" in refused(capsys, command.main, ["--port", str(taken)])
+    assert "192.0.2.1" in refused(capsys, command.main, ["--host", "192.0.2.1"])
+    assert "no.such.invalid" in refused(capsys, command.main, ["--host", "no.such.invalid"])
+
+
+@pytest.mark.slow
+def test_port_taken_meanwhile_ends_with_a_line(temporary, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert f"port {taken}" in refused(capsys, app.serve, "127.0.0.1", taken)
+
+
+def test_missing_gradio_ends_with_what_to_install(capsys, monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert "pip install -e '.[web]'" in refused(capsys, command.main, [])
+
+
+# The server
+
+
+def high_water(pid: int) -> int:
+    """Bytes of memory that a process has had at most."""
+    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_ipv6_address_serves(tmp_path):
+    with serving(tmp_path / "temporary", "--host", "::1") as (address, _):
+        assert address.startswith("http://[::1]:")
+        assert urllib.request.urlopen(address).status == 200
+
+
+@pytest.mark.slow
+def test_picture_of_the_server_is_not_read_for_a_forged_request(tmp_path, photo):
+    with serving(tmp_path / "temporary") as (address, _):
+        client = Client(address, verbose=False)
+        for _ in range(2):  # Gradio makes the fields anew after the first answer
+            # Without the meta that Gradio looks for, it trusts any path.
+            _, result, _ = client.predict({"path": photo}, NAME, 1.0, False, 512, api_name="/stylize")
+            assert "data:image" not in result and "will be here" in result
+            line = client.predict({"path": photo}, NAME, 1.0, False, api_name="/download")[1]
+            assert "Add a photo" in line
+
+
+def test_one_preview_at_a_time_and_one_of_what_takes_longer(temporary):
+    ids = {fn.api_name: fn.concurrency_id for fn in app.build().fns.values()}
+    assert ids["download"] == ids["compare"] != ids["stylize"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path, photo):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    sample("coffee", 600).save(tmp_path / "large.jpg")
+    with serving(folder) as (address, process):
+        one = Client(address, verbose=False)
+        large = handle_file(str(tmp_path / "large.jpg"))
+        flags = (NAME, 1.0, False)
+        one.predict(large, *flags, 512, api_name="/stylize")
+        one.predict(large, *flags, api_name="/download")
+        alone = high_water(process.pid)
+
+        def ask(number: int) -> str:
+            client = Client(address, verbose=False)
+            if number % 2:
+                return client.predict(large, *flags, api_name="/download")[1]
+            _, result, line = client.predict(large, *flags, 512, api_name="/stylize")
+            return line if "data:image/jpeg" in result else ""
+
+        with ThreadPoolExecutor(10) as pool:
+            lines = list(pool.map(ask, range(10)))
+        assert all(("600 × 400" if i % 2 else "512 × 341") in line for i, line in enumerate(lines)), lines
+        assert high_water(process.pid) < alone + (300 << 20)
+        assert list(folder.rglob("large.jpg"))  # where uploads go
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert not list(folder.iterdir())

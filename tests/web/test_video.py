@@ -1,0 +1,530 @@
+"""Clips on the web page: the work, how it is stopped, what it refuses, the server, and Chromium."""
+
+import json
+import re
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.support.images import draw_picture
+from tests.support.web_server import serving
+
+pytest.importorskip("gradio")
+pytest.importorskip("av")
+
+from gradio_client import Client, handle_file
+
+from faststyle.errors import InputError
+from faststyle.models import pretrained
+from faststyle.video.opening import open_clip
+from faststyle.web import app, styles, stylize, video, video_tab
+from tests.support.videos import look, make_clip
+
+NAME = styles.FAVOURITE
+STARRY = styles.ready_styles()[NAME].title
+SLOWEST = 120_000  # ms that anything may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """Half a second of 64 × 48 pixels, with a tone."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "walk.mp4", frames=12, sound="aac")
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory) -> Path:
+    """The same, for Chromium: its sound threads run in real time, and starved a machine of two cores."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "walk.mp4", frames=12)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    place = tmp_path / "results"
+    place.mkdir()
+    return place
+
+
+def begin(path, folder, stopped=None, name=NAME, size=None, strength=1.0, keep_color=False):
+    stopped = stopped or threading.Event()
+    style = styles.ready_styles()[name]
+    path = None if path is None else str(path)
+    return video.stylize_clip(path, name, style, strength, keep_color, size, str(folder), stopped)
+
+
+def emptied(folder: Path) -> bool:
+    """Whether nothing is left in the folder, within some seconds."""
+    deadline = time.monotonic() + 30
+    while list(folder.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not list(folder.iterdir())
+
+
+# The work
+
+
+def test_clip_keeps_its_frames_and_its_sound(clip, folder):
+    *steps, result = begin(clip, folder)
+    before, after = look(clip), look(result.path)
+    assert result.path.name == f"walk_{NAME}.mp4" and after.size == (64, 48)
+    assert after.times == before.times and len(after.times) == 12
+    assert after.packets["audio"] == before.packets["audio"] and before.packets["audio"]
+    assert "12 frames of 64 × 48 pixels" in result.line and "first" not in result.line
+    assert all(isinstance(step, video.Progress) for step in steps)
+    with open_clip(clip) as old, open_clip(result.path) as new:
+        difference = np.abs(next(old).pixels.astype(float) - next(new).pixels).mean()
+    assert difference > 10
+    assert [path.name for path in folder.rglob("*.*")] == [result.path.name]  # and no partial one
+
+
+@pytest.mark.slow
+def test_progress_counts_frames_and_shows_the_newest(clip, folder, monkeypatch):
+    slow_down(monkeypatch, 0.05)
+    monkeypatch.setattr(video, "TICK", 0.02)
+    monkeypatch.setattr(video, "PREVIEW_SECONDS", 0.1)
+    *steps, _ = begin(clip, folder)
+    done = [step.done for step in steps]
+    assert done == sorted(done) and done[0] == 0 and done[-1] > 6
+    assert steps[-1].total == 12 and 0 < steps[-1].rate < 20
+    previews = [step.preview for step in steps if step.preview]
+    assert 1 < len(previews) < len(steps) and previews[0].size == (64, 48)
+
+
+def slow_down(monkeypatch, seconds: float) -> None:
+    """Let each frame take so long."""
+    swift = video.ahead
+
+    def slow(frames):
+        for frame in swift(frames):
+            time.sleep(seconds)
+            yield frame
+
+    monkeypatch.setattr(video, "ahead", slow)
+
+
+def test_clip_is_shrunk_to_the_size_that_is_asked_for(clip, folder):
+    *_, result = begin(clip, folder, size=32)
+    assert look(result.path).size == (32, 24)
+
+
+def test_animated_gif_becomes_a_clip(folder, tmp_path):
+    frames = [draw_picture(41, 30, seed) for seed in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    *_, result = begin(tmp_path / "a.gif", folder)
+    assert len(look(result.path).times) == 3 and result.path.name == f"a_{NAME}.mp4"
+    assert "odd" in result.line
+
+
+def test_longer_clip_is_cut_and_that_is_said(clip, folder, monkeypatch):
+    monkeypatch.setattr(video, "MAX_SECONDS", 0.2)
+    *_, result = begin(clip, folder)
+    assert len(look(result.path).times) == 5
+    assert "These are its first 0.2 s." in result.line
+
+
+def test_clip_of_just_the_length_is_not_called_cut(clip, folder, monkeypatch):
+    monkeypatch.setattr(video, "MAX_SECONDS", 0.48)
+    *_, result = begin(clip, folder)
+    assert len(look(result.path).times) == 12 and "first" not in result.line
+
+
+def test_of_many_frames_a_second_some_are_left_out_and_that_is_said(folder, tmp_path):
+    path = make_clip(tmp_path / "slow motion.mp4", frames=48, rate=240, base=Fraction(1, 240), step=1)
+    *_, result = begin(path, folder)
+    assert look(result.path).times == [Fraction(number, 60) for number in range(12)]
+    assert "Of its 240 frames a second 60 are taken." in result.line
+    sixty = make_clip(tmp_path / "sixty.mp4", frames=6, rate=60, base=Fraction(1, 60), step=1)
+    *_, result = begin(sixty, folder)
+    assert "6 frames of" in result.line and "second" not in result.line
+
+
+def test_damaged_clip_gives_what_is_whole_and_says_where_it_broke(folder, tmp_path):
+    path = make_clip(tmp_path / "torn.mkv", frames=60, options={"g": "5"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    *_, result = begin(path, folder)
+    assert 5 < len(look(result.path).times) < 60
+    assert re.search(r"torn\.mkv is damaged after [\d.]+ s", result.line)
+    assert str(tmp_path) not in result.line
+
+
+def test_steady_form_of_a_ready_style_is_taken_but_not_of_ones_own(clip, folder, monkeypatch):
+    steady = {f"{NAME}-steady": pretrained.ready()["great_wave"]}
+    monkeypatch.setattr(pretrained, "steady", lambda: steady)
+    taken, load = [], video.open_model
+    monkeypatch.setattr(video, "open_model", lambda model: taken.append(model) or load(model))
+    *_, result = begin(clip, folder)
+    assert "steady form" in result.line and taken == [steady[f"{NAME}-steady"]]
+    mine = styles.ready_styles()[NAME]._replace(title="Mine")
+    *_, result = video.stylize_clip(str(clip), NAME, mine, 1.0, False, None, str(folder), threading.Event())
+    assert "steady" not in result.line and taken[-1] == mine.model
+
+
+# Its end
+
+
+@pytest.mark.slow
+def test_stop_ends_soon_and_leaves_nothing(clip, folder, monkeypatch):
+    slow_down(monkeypatch, 1)  # 12 s for all
+    stopped = threading.Event()
+    work = begin(clip, folder, stopped)
+    assert any(step.done for step in work)
+    started = time.monotonic()
+    stopped.set()
+    assert not [step for step in work if isinstance(step, video.Result)]
+    assert time.monotonic() - started < 10
+    assert emptied(folder)
+
+
+@pytest.mark.slow
+def test_nobody_who_takes_the_steps_ends_the_work(clip, folder, monkeypatch):
+    slow_down(monkeypatch, 0.3)
+    stopped = threading.Event()
+    work = begin(clip, folder, stopped)
+    next(work)
+    work.close()
+    assert stopped.is_set() and emptied(folder)
+
+
+def test_stop_is_for_whom_the_clip_is(monkeypatch):
+    mine = threading.Event()
+    monkeypatch.setitem(video.running, "me", mine)
+    assert not video.stop("you") and not mine.is_set()
+    assert video.stop("me") and mine.is_set()
+
+
+def test_left_page_ends_the_clip(monkeypatch):
+    mine = threading.Event()
+    monkeypatch.setitem(video.running, "me", mine)
+    app.leave(SimpleNamespace(session_hash="me"))
+    assert mine.is_set()
+
+
+def test_full_disk_is_told_and_leaves_nothing(clip, folder, monkeypatch):
+    from faststyle.video.recorder import Recorder
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr(Recorder, "write", full)
+    with pytest.raises(InputError, match=r"could not be written \(No space left on device\)"):
+        list(begin(clip, folder))
+    assert emptied(folder)
+
+
+def test_what_ffmpeg_refuses_is_told_in_words(clip, folder, monkeypatch):
+    import av
+
+    from faststyle.video.recorder import Video
+
+    def broken(*_):
+        raise av.error.ExternalError(-542398533, "Generic error in an external library", "libx264")
+
+    monkeypatch.setattr(Video, "encode", broken)
+    with pytest.raises(InputError, match=r"cannot write \.mp4 of this clip \(Generic error.*\)$"):
+        list(begin(clip, folder))
+    assert emptied(folder)
+
+
+# What is refused
+
+
+def refusal(path, folder) -> str:
+    with pytest.raises(InputError) as caught:
+        list(begin(path, folder))
+    assert emptied(folder)
+    return str(caught.value)
+
+
+def test_missing_cleared_and_other_files_say_what_to_do(folder, tmp_path):
+    assert refusal(None, folder) == "Add a clip first."
+    assert "add it again" in refusal(tmp_path / "gone.mp4", folder)
+    for name in ("letter.mp4", "letter.gif", "letter.mkv"):
+        (tmp_path / name).write_text("Dear Theo")
+        assert re.fullmatch(rf"{name} is not a \w+ that can be read\.", refusal(tmp_path / name, folder))
+    (tmp_path / "letter.txt").write_text("Dear Theo")
+    assert "must end in one of .mp4" in refusal(tmp_path / "letter.txt", folder)
+
+
+def test_sound_alone_is_no_clip(folder, tmp_path):
+    import av
+
+    from tests.support.videos import tone
+
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        for packet in tone(container.add_stream("aac", rate=48000), 0.5):
+            container.mux(packet)
+    line = refusal(path, folder)
+    assert "no video in it" in line and str(tmp_path) not in line
+
+
+def test_play_list_that_names_the_servers_files_is_refused(clip, folder, tmp_path):
+    lists = {
+        "hls.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{clip}\n#EXT-X-ENDLIST\n",
+        "concat.mp4": f"ffconcat version 1.0\nfile {clip.name}\n",
+    }
+    for name, text in lists.items():
+        shutil.copy(clip, tmp_path)
+        (tmp_path / name).write_text(text)
+        assert "not a video" in refusal(tmp_path / name, folder)
+
+
+def test_too_large_frames_are_refused_before_they_are_decoded(clip, folder, monkeypatch):
+    monkeypatch.setattr(video, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(video, "open_clip", lambda *_, **__: pytest.fail("decoded"))
+    assert "walk.mp4 has frames of" in refusal(clip, folder)
+
+
+def test_first_frame_and_length_are_shown(clip, monkeypatch):
+    frame, line = video.first_frame(str(clip))
+    assert frame.size == (64, 48) and line == "walk.mp4: 64 × 48 pixels, 0.5 s"
+    monkeypatch.setattr(video, "MAX_SECONDS", -1)
+    assert "of which the first" in video.first_frame(str(clip))[1]
+
+
+def test_names_fit_into_what_file_systems_take():
+    assert stylize.joint_name("….mp4", NAME, "clip") == f"clip_{NAME}"
+    assert len(stylize.joint_name(f"{'山' * 80}.mp4", "水" * 80, "clip").encode()) < 240
+
+
+# The tab
+
+
+def test_words_of_the_progress():
+    assert "Preparing" in video_tab.bar(None)
+    text = video_tab.bar(video.Progress(12, 148, 3.2, None))
+    assert "12 of 148 frames, 3.2 a second, 0:42 to go" in text and 'value="12"' in text
+    assert "12 frames, 3.2 a second<" in video_tab.bar(video.Progress(12, None, 3.2, None))
+
+
+@pytest.mark.slow
+def test_clips_share_their_turn_with_what_takes_longer(temporary):
+    ids = {fn.api_name: fn.concurrency_id for fn in app.build().fns.values()}
+    assert ids["video"] == ids["download"] == ids["compare"] != ids["stylize"]
+
+
+def test_page_without_pyav_says_what_to_install(temporary, monkeypatch):
+    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    blocks = app.build()
+    assert any("Clips need PyAV" in str(getattr(block, "value", "")) for block in blocks.blocks.values())
+    assert "video" not in {fn.api_name for fn in blocks.fns.values()}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("web") / "temporary"
+
+
+@pytest.fixture(scope="module")
+def served(place):
+    with serving(place) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def server(served) -> str:
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory) -> Path:
+    """A clip that is not done before a test is."""
+    path = tmp_path_factory.mktemp("clips") / "long.mp4"
+    return make_clip(path, frames=1400, size=(320, 240), options={"preset": "ultrafast"})
+
+
+@pytest.mark.slow
+def test_client_gets_the_clip_and_no_file_of_the_server(server, clip, tmp_path):
+    client = Client(server, verbose=False, download_files=str(tmp_path))
+    options = (NAME, 1.0, False, 720)
+    stage, _, file, line = client.predict(handle_file(str(clip)), *options, api_name="/video")
+    assert "<video controls" in stage and "12 frames" in line
+    found = file["value"] if isinstance(file, dict) else file
+    assert Path(found).name == f"walk_{NAME}.mp4" and len(look(Path(found)).times) == 12
+    forged = {"path": str(clip), "meta": {"_type": "gradio.FileData"}}
+    for payload in (forged, {"path": str(clip)}, {"path": str(clip), "url": f"file://{clip}"}):
+        for name, more in (("clip", ()), ("video", options)):
+            answer = ask(server, name, [payload, *more])
+            assert "event: error" in answer or "Add a clip first" in answer
+            assert "data:image" not in answer and "12 frames" not in answer
+
+
+def ask(server: str, name: str, data: list) -> str:
+    """What the server answers to a request that no client of Gradio's would send."""
+    body = json.dumps({"data": data}).encode()
+    head = {"Content-Type": "application/json"}
+    call = f"{server}gradio_api/call/{name}"
+    with urllib.request.urlopen(urllib.request.Request(call, body, head)) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{call}/{event}") as answer:
+        return answer.read().decode()
+
+
+# Chromium
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all: Gradio's scripts are loaded and compiled once."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(SLOWEST)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(server, context):
+    page = context.new_page()
+    page.goto(server)
+    page.get_by_role("tab", name="Video").click()
+    yield page
+    page.close()
+
+
+def news(page, pattern) -> str:
+    line = page.locator(".tabitem:visible .prose.news")
+    line.get_by_text(re.compile(pattern)).wait_for()
+    return line.inner_text()
+
+
+def upload(page, path) -> None:
+    page.locator(".tabitem:visible input[type=file]").set_input_files(path)
+
+
+def check_names(page) -> None:
+    """See that everything that can be operated has a name."""
+    tree = page.locator("body").aria_snapshot()
+    kinds = "button|slider|radio|radiogroup|checkbox|combobox|spinbutton|textbox|listbox|link|tab"
+    found = re.findall(rf"- '?({kinds})\b(.*)", tree)
+    assert len(found) > 6 and 'group "Clip"' in tree
+    assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
+
+
+@pytest.mark.slow
+def test_clip_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path):
+    upload(tab, silent)
+    assert news(tab, "walk.mp4") == "walk.mp4: 64 × 48 pixels, 0.5 s"
+    tab.get_by_role("img", name="The clip's first frame").wait_for()
+    check_names(tab)
+    tab.get_by_role("button", name="Stylize the clip").click()
+    tab.get_by_role("progressbar", name="Frames done").wait_for()
+    assert "12 frames of 64 × 48 pixels" in news(tab, f"^walk_{NAME}.mp4")
+    tab.wait_for_function("document.querySelector('#clip video')?.readyState >= 1")
+    tab.locator("#clip video").evaluate("v => v.play()")
+    tab.wait_for_function("document.querySelector('#clip video').ended")
+    size = tab.locator("#clip video").evaluate("v => [v.videoWidth, v.videoHeight, v.duration]")
+    assert size[:2] == [64, 48] and 0.4 < size[2] < 0.6
+    assert tab.get_by_role("progressbar").count() == 0
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download the clip").click()
+    assert download.value.suggested_filename == f"walk_{NAME}.mp4"
+    download.value.save_as(tmp_path / "out.mp4")
+    assert len(look(tmp_path / "out.mp4").times) == 12
+    assert str(Path("/tmp")) not in tab.locator("body").inner_text()
+
+
+@pytest.mark.slow
+def test_stop_leaves_neither_file_nor_progress(tab, place, long):
+    upload(tab, long)
+    news(tab, "long.mp4")
+    tab.get_by_role("button", name="Stylize the clip").click()
+    tab.get_by_text(re.compile(r"^\d+ of 1400 frames, .* to go")).wait_for()
+    tab.get_by_role("img", name="The newest frame").wait_for()
+    tab.get_by_role("button", name="Stop").click()
+    started = time.monotonic()
+    news(tab, r"^Stopped\.$")
+    assert time.monotonic() - started < 10
+    deadline = time.monotonic() + 20
+    while list(place.rglob("long_*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not list(place.rglob("long_*"))
+    tab.get_by_role("progressbar").wait_for(state="detached", timeout=5000)
+    tab.get_by_role("img", name="The clip's first frame").wait_for()
+    assert tab.get_by_role("button", name="Download the clip").is_disabled()
+
+
+@pytest.mark.slow
+def test_clip_lets_previews_pass_and_the_next_one_wait_and_ends_with_its_page(
+    tab, server, context, place, photo, long, tmp_path
+):
+    upload(tab, shutil.copy(long, tmp_path / "mine.mp4"))
+    news(tab, "mine.mp4")
+    tab.get_by_role("button", name="Stylize the clip").click()
+    tab.get_by_text(re.compile(r"^\d+ of 1400 frames")).wait_for()
+    page = context.new_page()  # another session
+    page.goto(server)
+    upload(page, photo)
+    assert news(page, " s at ")
+    page.get_by_role("tab", name="Video").click()
+    upload(page, shutil.copy(long, tmp_path / "other.mp4"))
+    news(page, "other.mp4")
+    page.get_by_role("button", name="Stylize the clip").click()
+    page.get_by_text("queue").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    news(page, r"^Stopped\.$")
+    assert list(place.rglob("mine_*"))
+    tab.close()
+    deadline = time.monotonic() + 20
+    while list(place.rglob("mine_*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not list(place.rglob("mine_*"))
+    time.sleep(3)
+    assert not list(place.rglob("other_*")) and page.get_by_role("progressbar").count() == 0
+    page.close()
+
+
+@pytest.mark.slow
+def test_dropped_clip_goes_to_its_field_and_errors_are_one_line(tab, tmp_path):
+    tab.get_by_role("button", name="Stylize the clip").click()
+    assert news(tab, "Add a clip") == "Add a clip first."
+    tab.evaluate("""() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(["Dear Theo"], "dropped.mp4", { type: "video/mp4" }));
+      document.querySelector("#top").dispatchEvent(
+        new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    }""")
+    assert news(tab, "dropped") == "dropped.mp4 is not a video that can be read."
+    tab.locator(".tabitem:visible").get_by_role("button", name="Clear").click()
+    (tmp_path / "letter.mp4").write_text("Dear Theo")
+    upload(tab, tmp_path / "letter.mp4")
+    assert news(tab, "letter") == "letter.mp4 is not a video that can be read."
+
+
+@pytest.mark.slow
+def test_phone_has_no_sideways_scroll(server, browser, silent):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_default_timeout(SLOWEST)
+    page.goto(server)
+    page.get_by_role("tab", name="Video").click()
+    upload(page, silent)
+    news(page, "walk.mp4")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    wide = """[...document.querySelectorAll(".tabitem *")].filter((e) => e.offsetParent &&
+      !e.closest(".styles .wrap") && e.getBoundingClientRect().right > innerWidth + 1).length"""
+    assert page.evaluate(wide) == 0
+    context.close()
+
+
+# Its end, after all else: there is one server
+
+
+@pytest.mark.slow
+def test_server_that_ends_leaves_nothing_of_a_clip(served, place, long):
+    address, process = served
+    client = Client(address, verbose=False)
+    client.submit(handle_file(str(long)), NAME, 1.0, False, 720, api_name="/video")
+    deadline = time.monotonic() + 60
+    while not list(place.rglob("long_*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(place.rglob("long_*"))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert not list(place.iterdir())
