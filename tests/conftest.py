@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
+from tqdm import tqdm
 
 from faststyle.cli import optimize_options
 from faststyle.inference import engines
@@ -29,13 +30,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker("browser")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def signals_of_a_terminal():
-    """Handle signals as a process that a terminal started: nohup has ignored SIGHUP, a shell's & SIGINT."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        if signal.getsignal(number) == signal.SIG_IGN:
-            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, default)
+    """Handle signals as a process that a terminal started: nohup would ignore SIGHUP, a shell's & SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def no_bars_of_earlier_tests():
+    """Forget the progress bars of runs that ended by an error: tqdm draws them again below every line."""
+    getattr(tqdm, "_instances", set()).clear()
 
 
 @pytest.fixture(autouse=True)
