@@ -96,7 +96,9 @@ def distances(judge: Judge, pictures: Frames, frames: Frames) -> dict[str, float
         picture, photo = to_pixels(made).to(device), to_pixels(given).to(device)
         with torch.no_grad():
             content = judge.features(photo, judge.objective.content_layers)
-            terms = judge.objective(picture, judge.features(picture, judge.objective.layers), content)
+            terms = judge.objective(
+                picture, judge.features(picture, judge.objective.layers_at(*picture.shape[-2:])), content
+            )
         rows.append({key: terms[key].item() for key in ("style", "content")})
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 

@@ -14,7 +14,7 @@ import skimage
 from PIL import Image
 from scipy import datasets
 
-from faststyle import Stylizer, optimize
+from faststyle import Stylizer, optimize, refine
 from faststyle.device import keep_freed_memory
 from faststyle.image.convert import fit
 from faststyle.image.files import find_images, open_image, save_image
@@ -23,7 +23,11 @@ from faststyle.models.pretrained import cards, fast, worth
 
 DOCS = Path(__file__).parent
 PHOTOS = Path(skimage.__file__).parent / "data"
-README_PHOTOS = ["astronaut.png", "rocket.jpg", "coffee.png"]
+README_PHOTOS = {
+    "coffee.png": "edtaonisl",
+    "chelsea.png": "starry_night",
+    "astronaut.png": "shipwreck",
+}
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
 SIZE = 512  # at which photos are stylized
 MADE = "<!-- From here on it is made by docs/gallery.py, from the models' cards. -->"
@@ -68,15 +72,15 @@ def square(picture: Image.Image) -> Image.Image:
     return picture.crop((left, top, left + side, top + side))
 
 
-def readme_picture(names: list[str]) -> Image.Image:
-    """Wide: each photo in a row of its own, itself first, then in each style."""
-    models = [Stylizer.load(name) for name in names]
-    return column(
-        [
-            row([square(photo), *(square(model(photo)) for model in models)], 220)
-            for photo in photos(README_PHOTOS)
-        ]
-    )
+def readme_picture(paintings: dict[str, Path]) -> Image.Image:
+    """A row for each of three photos: itself, the painting, the photo stylized at once, and that refined."""
+    rows = []
+    for photo, name in zip(photos([*README_PHOTOS]), README_PHOTOS.values(), strict=True):
+        photo = square(photo)
+        first = Stylizer.load(name)(photo)
+        painting = open_image(paintings[name]).convert("RGB")
+        rows.append(row([photo, square(painting), first, refine(first, photo, name)], 280))
+    return column(rows)
 
 
 def style_picture(name: str, painting: Path) -> Image.Image:
@@ -172,7 +176,7 @@ def main() -> None:
     keep_freed_memory()
     paintings = {path.stem: path for path in find_images(arguments.paintings)}
 
-    save_image(readme_picture([*cards()]), DOCS / "pictures" / "readme.webp", quality=80)
+    save_image(readme_picture(paintings), DOCS / "pictures" / "readme.webp", quality=80)
     save_image(blend_picture(), DOCS / "pictures" / "blends.webp", quality=80)
     save_image(fast_picture(), DOCS / "pictures" / "fast.webp", quality=80)
     save_image(strokes_picture(), DOCS / "pictures" / "strokes.webp", quality=80)

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 from faststyle._version import __version__
 from faststyle.errors import InputError
 
-__all__ = ["InputError", "Optimization", "Stylizer", "__version__", "optimize"]
+__all__ = ["InputError", "Optimization", "Stylizer", "__version__", "optimize", "refine"]
 
 if TYPE_CHECKING:
     from faststyle.inference.stylizer import Stylizer
     from faststyle.optimization.optimization import Optimization, optimize
+    from faststyle.optimization.refine import refine
 
 LAZY = {
     "Stylizer": "inference.stylizer",
     "Optimization": "optimization.optimization",
     "optimize": "optimization.optimization",
+    "refine": "optimization.refine",
 }
 
 

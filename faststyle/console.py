@@ -123,7 +123,7 @@ def path(what: str = "a file's name") -> Type:
 def layer(text: str) -> tuple[str, float]:
     """relu3_3 or relu3_3=0.5."""
     name, equals, weight = text.partition("=")
-    expected = "a layer such as relu3_3, or with a weight of 0 or more, relu3_3=0.5"
-    if not re.fullmatch(r"relu[1-5]_[1-4]", name):
+    expected = "a layer such as relu3_3, relu4_1/2 of the image at half size, or with a weight, relu3_3=0.5"
+    if not re.fullmatch(r"relu[1-5]_[1-4](/(2|4|8|16))?", name):
         raise argparse.ArgumentTypeError(f"must be {expected}, not {text!r}")
     return name, value(expected, float, lambda found: 0 <= found < float("inf"))(weight if equals else "1")

@@ -173,6 +173,11 @@ def check_kinds(jobs: list[Job], arguments: argparse.Namespace) -> None:
                     f"--{name.replace('_', '-')} is for clips, and there is none among the inputs"
                 )
         return
+    if hasattr(arguments, "refine"):
+        raise InputError(
+            f"{clips[0]} is a clip, and frames that are refined one by one flicker: leave out --refine, "
+            "or give single frames as images"
+        )
     if arguments.style:
         raise InputError(
             f"{clips[0]} is a clip, and --style optimizes pictures one by one: give --checkpoint MODEL, such "

@@ -33,6 +33,11 @@ def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
     keep_freed_memory()
     kinds = {job.clip for job in jobs}
     names = {clip: model_for_clips(arguments.checkpoint) if clip else arguments.checkpoint for clip in kinds}
+    refine = None
+    if hasattr(arguments, "refine"):
+        from faststyle.cli.refine import Refiner
+
+        refine = Refiner(arguments)
     models: dict[str, Any] = {name: load(name, arguments) for name in {*names.values()}}
     for target in {job.target.parent: job.target for job in jobs}.values():
         check_place(target)
@@ -45,12 +50,16 @@ def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
             if job.clip:
                 failures += not stylize_clip(model, job, arguments, alone)
             else:
-                stylize_one(model, job.source, job.target, arguments)
+                stylize_one(model, job.source, job.target, arguments, refine)
             written += 1
+            if refine is not None and refine.stopped:
+                print(f"stopped: the best image so far is {one_line(job.target)}", file=sys.stderr)
+                sys.exit(130)
         except (InputError, OSError) as error:
             failures += 1
-            bar.write(f"error: {one_line(said(error))}", file=sys.stderr)
-    if written and arguments.checkpoint != "all":  # else an error is all that there is to say
+            line = said(error) if alone or str(job.source) in said(error) else f"{job.source}: {said(error)}"
+            bar.write(f"error: {one_line(line)}", file=sys.stderr)
+    if written and arguments.checkpoint not in (None, "all"):  # else an error is all that there is to say
         print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
     return Done(written, failures)
 
@@ -70,7 +79,8 @@ def stylize(arguments: argparse.Namespace) -> int:
         name = label(arguments.checkpoint)
     else:
         name = "+".join(Path(style).stem for style in arguments.style)
-    clips = bool(arguments.checkpoint) and arguments.checkpoint != "all"
+    refines = hasattr(arguments, "refine")
+    clips = bool(arguments.checkpoint) and arguments.checkpoint != "all" and not refines
     jobs = plan(arguments.inputs, arguments.output, name, clips)
     check_kinds(jobs, arguments)
     if clips:
@@ -79,11 +89,11 @@ def stylize(arguments: argparse.Namespace) -> int:
         jobs = without_pyav(jobs, arguments.inputs)
     else:
         folders = [path for path in arguments.inputs if path.is_dir()]
-        skip_clips(folders, "--style" if arguments.style else "--checkpoint all")
+        skip_clips(folders, "--refine" if refines else "--style" if arguments.style else "--checkpoint all")
     planned, jobs = jobs, inside(jobs)
     if not jobs:
         return len(planned)
-    if arguments.checkpoint:
+    if arguments.checkpoint or refines:
         done = stylize_all(arguments, jobs)
     else:
         from faststyle.cli.optimize import optimize_all

@@ -36,15 +36,20 @@ def add_slow_flags(parser: argparse.ArgumentParser) -> None:
         "--style-size",
         type=whole(16, LARGEST),
         metavar="PIXELS",
-        help="longer side of the painting (default --size)",
+        help="longer side of the painting (default three quarters of --size)",
     )
-    add("--steps", type=whole(1), metavar="N", help="default 200, with --reconstruct 100, with --compare 500")
-    add("--scales", type=whole(1, 20), metavar="N", help="sizes to go through, coarse to fine (default 1)")
+    add("--steps", type=whole(1), metavar="N", help="default 300, with --reconstruct 100, with --compare 500")
+    add(
+        "--scales",
+        type=whole(1, 20),
+        metavar="N",
+        help="sizes to go through, coarse to fine, each twice the last (default: from 128 pixels on)",
+    )
     add(
         "--style-weight",
         type=number(0),
         metavar="W",
-        help="more painting, less photo (default the preset's; relative: 5)",
+        help="more painting, less photo (default the preset's; relative: 3)",
     )
     add("--content-weight", type=number(0), metavar="W", help="default the preset's; relative: 1")
     add(
@@ -53,11 +58,13 @@ def add_slow_flags(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="more gives smoother areas (default the preset's; relative: 1)",
     )
+    add("--content-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="default relu4_1=1 relu2_1=0.1")
     add(
-        "--content-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="default relu2_2=0.5 relu3_3=0.5"
-    )
-    add(
-        "--style-layers", nargs="+", type=layer, metavar="LAYER[=W]", help="such as relu1_1 relu2_1 relu3_1=2"
+        "--style-layers",
+        nargs="+",
+        type=layer,
+        metavar="LAYER[=W]",
+        help="such as relu1_1 relu3_1=2 relu4_1/2, which is of the image at half size",
     )
     add(
         "--statistic",

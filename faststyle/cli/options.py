@@ -24,6 +24,7 @@ EPILOG = """examples:
 
 ENGINES = ["auto", "torch", "compile", "openvino", "onnx"]  # a test compares them with inference.engines
 DEVICE = value("auto, cpu, cuda, cuda:1, mps or the like", str, re.compile(r"[a-z]+(:\d{1,3})?").fullmatch)
+MOST_EVALUATIONS = 10_000  # of --refine
 MOST_RANKS = 1024  # processes of a machine, and machines
 
 
@@ -125,6 +126,13 @@ def build_parser() -> argparse.ArgumentParser:
         "it is installed, else torch)",
     )
     add(
+        "--refine",
+        type=whole(1, MOST_EVALUATIONS),
+        metavar="N",
+        help="then N evaluations of the slow baseline on each image, such as 10: the best image, in seconds; "
+        "with --style for models without their painting's Gram matrices, or without a model",
+    )
+    add(
         "--tile",
         type=whole(256),
         metavar="PIXELS",
@@ -174,7 +182,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 COLLECTION = {"devices", "num_nodes"}
-FAST = {"max_size", "stroke_scale", "strength", "engine", "tile"}
+FAST = {"max_size", "stroke_scale", "strength", "engine", "tile", "refine"}
 COMPARE = {"sizes"}
 COMMON = {
     "inputs",
@@ -221,6 +229,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if len(arguments.style) > 1:
             parser.error("--compare takes one --style")
         mode, allowed = "--compare", {*COMPARE, "steps"}
+    elif hasattr(arguments, "refine") and arguments.style:
+        if len(arguments.style) > 1:
+            parser.error("--refine takes one --style")
+        mode, allowed = "--refine", {*FAST, "output", "preserve_color"}
     elif arguments.checkpoint and arguments.style:
         parser.error(
             "--checkpoint stylizes with a model and --style without one: give one of them, or --compare DIR "
@@ -236,7 +248,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         mode, allowed = "--checkpoint", {*FAST, *CLIPS, "output", "preserve_color"}
         if given & COLLECTION:
             check_collection_flags(parser, arguments)
-            mode, allowed = "--devices", {*FAST, *COLLECTION, "output", "preserve_color"}
+            mode, allowed = "--devices", {*FAST, *COLLECTION, "output", "preserve_color"} - {"refine"}
     elif arguments.style and hasattr(arguments, "reconstruct"):
         mode, allowed = "--reconstruct", RECONSTRUCT
     elif arguments.style:

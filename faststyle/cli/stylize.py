@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faststyle.errors import InputError
+
 # torch, and what needs it, is imported when there is work: --help answers at once.
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from faststyle.cli.refine import Refiner
     from faststyle.inference.contact_sheet import AllStyles
     from faststyle.inference.stylizer import Stylizer
 
@@ -26,7 +29,10 @@ def option(arguments: argparse.Namespace, name: str) -> Any:
     return getattr(arguments, name, DEFAULTS[name])
 
 
-def load(name: str, arguments: argparse.Namespace) -> "Stylizer | AllStyles":
+def load(name: str | None, arguments: argparse.Namespace) -> "Stylizer | AllStyles | None":
+    """Load the model; None where --refine starts from the photo."""
+    if name is None:
+        return None
     machine = arguments.device, arguments.precision, option(arguments, "engine")
     if name == "all":
         from faststyle.inference.contact_sheet import AllStyles
@@ -38,22 +44,44 @@ def load(name: str, arguments: argparse.Namespace) -> "Stylizer | AllStyles":
 
 
 def stylize_one(
-    stylize: "Stylizer | AllStyles", source: Path, target: Path, arguments: argparse.Namespace
+    stylize: "Stylizer | AllStyles | None",
+    source: Path,
+    target: Path,
+    arguments: argparse.Namespace,
+    refine: "Refiner | None" = None,
 ) -> None:
-    """Stylize one picture: whole, by tiles, or by tiles from file to file."""
+    """Stylize one picture: whole, by tiles, or by tiles from file to file; and refine it."""
     from faststyle.image.files import open_image, save_image
-    from faststyle.inference.stylizer import Stylizer
+    from faststyle.inference.contact_sheet import AllStyles
 
-    if not isinstance(stylize, Stylizer):
+    if isinstance(stylize, AllStyles):
         scale = option(arguments, "stroke_scale")
-        picture = stylize(
-            open_image(source), *look(arguments), option(arguments, "max_size"), stroke_scale=scale
-        )
+        picture = stylize(open_image(source), *look(arguments), option(arguments, "max_size"), scale, refine)
     elif (photo := read_photo(source, arguments)) is not None:
-        picture = stylize_photo(stylize, photo, arguments)
+        if refine is not None:
+            picture = refine_photo(stylize, photo, arguments, refine)
+        else:
+            assert stylize is not None
+            picture = stylize_photo(stylize, photo, arguments)
+    elif refine is not None or stylize is None:
+        raise InputError(f"{source} is too large to be refined: give --max-size, such as 4096")
     else:
         return stylize_file(stylize, source, target, arguments)
     save_image(picture, target, arguments.quality)
+    if refine is not None and refine.failure is not None:
+        failure, refine.failure = refine.failure, None
+        raise InputError(f"{target} is the best image so far: {failure}")
+
+
+def refine_photo(
+    stylize: "Stylizer | None", photo: "Image", arguments: argparse.Namespace, refine: "Refiner"
+) -> "Image":
+    """Stylize a photo, refine that, and then blend it with the photo as the options say."""
+    from faststyle.inference.stylizer import finished
+
+    full = argparse.Namespace(**vars(arguments) | {"strength": 1.0, "preserve_color": False})
+    first = refine.start(photo) if stylize is None else stylize_photo(stylize, photo, full)
+    return finished(refine(first, photo), photo, *look(arguments))
 
 
 def look(arguments: argparse.Namespace) -> tuple[float, bool]:

@@ -9,9 +9,9 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from faststyle.device import autocast
+from faststyle.evaluation.measure import LAYERS, Measure
 from faststyle.image.color import luminance
-from faststyle.image.convert import scale_to, to_tensor
+from faststyle.image.convert import scale_to, to_image, to_tensor
 from faststyle.image.mosaic import MOSAIC, open_style
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram, relative
@@ -46,30 +46,42 @@ class Judge:
         self.content_layers = [layer for layer in [HELD_OUT_CONTENT] if layer not in used]
         self.layers = [*self.style_layers, *self.content_layers]
         name, pooling = training.get("vgg", "vgg19-caffe"), training.get("pooling", "max")
-        self.vgg = VGG(name, pooling, [*used, *self.layers]).to(device)
-        self.precision, self.style_size = precision, training.get("style_size", 512)
+        self.vgg = VGG(name, pooling, [*used, *self.layers], precision).to(device)
+        self.style_size = training.get("style_size", 512)
 
-        self.style = scale_to(open_style(style), self.style_size)
-        features = self.features(to_tensor(self.style)[None].to(device), {*used, *self.layers})
+        exact = "bf16" if precision == torch.bfloat16 else "fp32"
+        self.vgg_options = {"vgg": name, "pooling": pooling, "precision": exact}  # of ``refine``
+        self.painting = open_style(style).convert("RGB")
+        self.style = scale_to(self.painting, self.style_size)
+        painting = to_tensor(self.style)[None].to(device)
+        existing = self.objective.existing(*painting.shape[-2:])
+        features = self.features(painting, {*existing, *self.layers})
         self.objective.set_style([features])
         self.grams = {layer: gram(features[layer]) for layer in self.style_layers}
+        self.measure = Measure(self.painting, VGG(name, pooling, LAYERS))
         self.notes = read_card(card, style)
         names = [f"{kind} {training.get(kind, known[kind].default)}" for kind in ("preset", "statistic")]
         self.description = describe(self.objective, ", ".join([*names, name, f"{pooling} pooling"]))
 
     def features(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """(B,3,H,W) in [0,1] to (B,C,h,w) by layer, without gradients."""
-        with torch.no_grad(), autocast(images.device, self.precision):
+        with torch.no_grad():
             return self.vgg(images, layers)
 
     def descend(self, start: Tensor, photo: Tensor, steps: int) -> Iterator[Step]:
         """The baseline's evaluations; (1,3,H,W) in [0,1] both."""
-        return descend(start, photo, self.vgg, self.objective, steps, precision=self.precision)
+        return descend(start, photo, self.vgg, self.objective, steps)
 
     def distances(self, pictures: dict[str, Tensor], photo: Tensor) -> dict[str, dict[str, float]]:
-        """On the layers that the objective does not use, and SSIM; (1,3,H,W) in [0,1] each."""
+        """Measure on layers that the objective does not use, coarsely and in places, and by SSIM.
+
+        Args:
+            pictures: (1,3,H,W) in [0,1] by name.
+            photo: Likewise.
+        """
         target = self.features(photo, self.content_layers)
         grey = luminance(photo)[0, 0].cpu().numpy()  # (H,W)
+        given = to_image(photo[0])
         found = {}
         for name, picture in pictures.items():
             features = self.features(picture, self.layers)
@@ -80,6 +92,8 @@ class Judge:
             for layer in self.content_layers:
                 row[layer] = relative(features[layer], target[layer]).item()
             mine = luminance(picture)[0, 0].cpu().numpy()
+            measures = self.measure(to_image(picture[0]), given)
+            row |= {"half": measures.half, "quarter": measures.quarter, "tiles": measures.tiles}
             found[name] = row | {"ssim": float(structural_similarity(mine, grey, data_range=1))}
         return found
 

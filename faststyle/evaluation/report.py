@@ -34,7 +34,7 @@ class Comparison:
         pictures: by picture, the data URI of a WebP.
         plot: of the curves, an SVG element.
 
-    A picture is photo, style, fast, or ``noise_50``: the baseline from noise after 50 updates.
+    A picture is photo, style, fast, refined, or ``noise_50``: the baseline from noise after 50 updates.
     """
 
     photo: str

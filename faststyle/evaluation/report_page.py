@@ -76,11 +76,15 @@ def seconds(value: float) -> str:
     return f"{number(1000 * value)} ms" if value < 1 else f"{number(value)} s"
 
 
+TITLES = {"photo": "Photo", "style": "Style", "fast": "Fast model", "refined": "Fast model, refined"}
+KEYS = {"ssim": "SSIM", "half": "style at ½", "quarter": "style at ¼", "tiles": "worst tiles"}
+
+
 def title(picture: str) -> str:
     """What people call a picture."""
     start, _, steps = picture.partition("_")
     if not steps:
-        return {"photo": "Photo", "style": "Style", "fast": "Fast model"}[picture]
+        return TITLES[picture]
     return f"L-BFGS from {STARTS[start]}, {steps} steps"
 
 
@@ -90,7 +94,7 @@ def render(report: Report) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": number, "seconds": seconds, "title": title}
-    return environment.from_string(PAGE).render(report=report, starts=list(STARTS))
+    return environment.from_string(PAGE).render(report=report, starts=list(STARTS), keys=KEYS)
 
 
 PAGE = """\
@@ -188,7 +192,7 @@ times of 100 and of 500 steps are products of it, not measured.</caption>
 {% macro distances(rows) %}
 <tr><th>Picture</th>
 {% for key in rows.fast %}
-<th>{{ "SSIM" if key == "ssim" else key }}</th>
+<th>{{ keys.get(key, key) }}</th>
 {% endfor %}
 </tr>
 {% for picture, row in rows.items() %}
@@ -199,10 +203,11 @@ times of 100 and of 500 steps are products of it, not measured.</caption>
 </tr>
 {% endfor %}
 {% endmacro %}
-<h2>Layers that the objective does not use</h2>
+<h2>Other distances</h2>
 <p>Relative distances in VGG, 0 is equal, lower is nearer: at relu4_2 of the features from the photo's, at the
-other layers of the Gram matrix from the style's. SSIM is the structural similarity of the luminance to the
-photo's; 1 is equal.</p>
+other layers of the Gram matrix from the style's. Style at ½ and ¼ are means over five layers of image and
+painting averaged down, worst tiles the 90th percentile over windows of 128 pixels. SSIM is the structural
+similarity of the luminance to the photo's; 1 is equal.</p>
 {% for size in report.sizes if report.at(size)|length > 1 %}
 <div class="wide"><table>
 <caption>Means over {{ report.at(size)|length }} photos at {{ size }} pixels.</caption>
@@ -224,7 +229,7 @@ evaluations, from the photo after {{ report.count(one.equals("photo")) }}.</figc
 {% endfor %}
 </div>
 <div class="wide"><table>
-<caption>{{ one.photo }} at {{ one.size }} pixels, on layers that the objective does not use.</caption>
+<caption>{{ one.photo }} at {{ one.size }} pixels.</caption>
 {{ distances(one.distances) }}
 </table></div>
 {% endfor %}

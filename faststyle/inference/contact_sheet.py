@@ -1,11 +1,12 @@
 """A contact sheet: one photo in many styles, captioned."""
 
 import math
+from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFont
 
 from faststyle.image.convert import fit, to_rgb
-from faststyle.inference.stylizer import Stylizer
+from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.pretrained import ready
 
 CELL = 480  # pixels of a picture's longer side
@@ -19,12 +20,20 @@ def caption(name: str, card: dict) -> str:
     return f"{painting['title']}, {painting['artist']}" if painting else name
 
 
-def contact_sheet(pictures: dict[str, Image.Image]) -> Image.Image:
-    """Pictures of one size in a grid about as wide as high, each over its caption, RGB."""
+def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) -> Image.Image:
+    """Lay images of one size out in a grid, each over its caption.
+
+    Args:
+        pictures: Images by caption.
+        columns: Number of columns; without it the grid is about as wide as high.
+
+    Returns:
+        The sheet, in RGB.
+    """
     width, height = next(iter(pictures.values())).size
     size = max(12, round(min(width / 26, height / 14)))
     font = ImageFont.load_default(size)
-    columns = math.ceil(math.sqrt(len(pictures)))
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     across, down = width + GAP, height + round(1.8 * size) + GAP
     sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
@@ -47,7 +56,7 @@ class AllStyles:
 
     def __init__(self, device: str = "auto", precision: str = "auto", engine: str = "auto"):
         models = {name: Stylizer.load(path, device, precision, engine) for name, path in ready().items()}
-        self.models = {caption(name, model.card): model for name, model in models.items()}
+        self.models = {caption(name, model.card): (name, model) for name, model in models.items()}
 
     def __call__(
         self,
@@ -56,12 +65,22 @@ class AllStyles:
         preserve_color: bool = False,
         max_size: int | None = None,
         stroke_scale: float = 1.0,
+        refine: Callable[[Image.Image, Image.Image, str], Image.Image] | None = None,
     ) -> Image.Image:
-        """The sheet of a PIL picture; ``max_size`` is each picture's longer side in it, 480 without."""
+        """Make the sheet of a photo.
+
+        Args:
+            picture: The photo.
+            strength, preserve_color, stroke_scale: As of ``Stylizer``.
+            max_size: Longer side of each image of the sheet in pixels; 480 without it.
+            refine: Called with each image at full strength, the photo and the style's name.
+        """
         picture = fit(to_rgb(picture), max_size or CELL)
-        return contact_sheet(
-            {
-                text: model(picture, strength, preserve_color, stroke_scale=stroke_scale)
-                for text, model in self.models.items()
-            }
-        )
+        images = {}
+        for text, (name, model) in self.models.items():
+            if refine is None:
+                images[text] = model(picture, strength, preserve_color, stroke_scale=stroke_scale)
+            else:
+                image = refine(model(picture, stroke_scale=stroke_scale), picture, name)
+                images[text] = finished(image, picture, strength, preserve_color)
+        return contact_sheet(images)

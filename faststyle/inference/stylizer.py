@@ -32,7 +32,7 @@ from faststyle.inference.tiling import (
 from faststyle.inference.video import stylize_film
 from faststyle.models import hub
 from faststyle.models.checkpoint import Card, margin_of, save_model
-from faststyle.models.find import find_model
+from faststyle.models.find import find_grams, find_model
 from faststyle.models.network import Inference, TransformerNetwork
 
 
@@ -59,6 +59,7 @@ class Stylizer:
         engine: str = "auto",
     ):
         self.card = card
+        self.source: str | Path | None = None  # what it was loaded from
         if isinstance(network, Exported):
             if engine not in ("auto", "onnx"):
                 raise InputError(f"an exported model runs in the engine onnx, not in {engine}: leave it out")
@@ -87,7 +88,16 @@ class Stylizer:
         if Path(checkpoint).suffix == ".onnx":
             exported = Exported(Path(checkpoint))
             return cls(exported, exported.card, device, precision, engine)
-        return cls(*find_model(checkpoint), device=device, precision=precision, engine=engine)
+        stylizer = cls(*find_model(checkpoint), device=device, precision=precision, engine=engine)
+        stylizer.source = checkpoint
+        return stylizer
+
+    def grams(self) -> dict[str, Tensor]:
+        """Read the painting's Gram matrices from the model's file; nothing where it has none."""
+        try:
+            return find_grams(self.source) if self.source is not None else {}
+        except InputError:
+            return {}
 
     def __str__(self) -> str:
         precision = str(self.dtype).removeprefix("torch.")
@@ -105,7 +115,7 @@ class Stylizer:
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            save_model(path, self._weights(), self.card)
+            save_model(path, self._weights(), self.card, self.grams())
             return hub.push(path, repo, self.card, sample)
 
     @overload
@@ -318,3 +328,14 @@ class Stylizer:
 def check_strength(strength: float) -> None:
     if not 0 <= strength <= 1:
         raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")
+
+
+def finished(image: Image.Image, photo: Image.Image, strength: float, preserve_color: bool) -> Image.Image:
+    """Blend a stylization with its photo, as ``Stylizer`` does at the end; both are of one size."""
+    if strength == 1 and not preserve_color:
+        return image
+    stylized, given = (to_tensor(one.convert("RGB"))[None] for one in (image, photo))
+    result = to_image(finish(stylized, given, strength, preserve_color)[0])
+    if image.mode == "RGBA":
+        result.putalpha(image.getchannel("A"))
+    return result

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from faststyle.errors import InputError
 from faststyle.losses.presets import PRESETS
-from faststyle.losses.statistics import STATISTICS
+from faststyle.losses.statistics import STATISTICS, at_least_float32
+from faststyle.losses.vgg import split_scale
 from faststyle.registry import choose
 
 Features = Mapping[str, Tensor]
+MIN_REDUCED_SIZE = 64  # pixels of the longer side of an image that is reduced
+MIN_POSITIONS = 2  # on the shorter side of a layer of the reduced image: Gram matrices of one tell nothing
 
 
 def inside(features: Tensor, region: Tensor | None) -> Tensor:
@@ -41,10 +44,11 @@ class Objective(nn.Module):
         content_weight: weight of the content's distance; like the two after it, without a value
             the preset's own (relative: 1).
         style_weight: weight of the style's distance: more gives more painting, less photo
-            (relative: 5).
+            (relative: 3).
         tv_weight: weight of the total variation: more gives smoother areas (relative: 1).
         content_layers: VGG layers whose features shall stay the photo's, with their weights.
-        style_layers: VGG layers whose statistics shall become the painting's, with their weights.
+        style_layers: VGG layers whose statistics shall become the painting's, with their weights;
+            relu4_1/4 is the layer of image and painting both averaged down by 4, and sees larger shapes.
         statistic: what of the features is called style: gram, or another of docs/statistics.md.
         preset: relative, where one weight means the same for every painting, or the formulas,
             layers and weights of gatys, coursera, cs231n or johnson.
@@ -83,11 +87,37 @@ class Objective(nn.Module):
         self.style_layers = (
             (style_layers or self.statistic.layers or chosen.style_layers) if self.style_weight else {}
         )
-        self.layers = {*self.content_layers, *self.style_layers}
+        for layer in self.style_layers:
+            split_scale(layer)  # refuses what is no number
         if not self.layers:
             raise InputError("content_weight and style_weight are both 0: one of them must count")
+        self.targets: list[str] = []  # the style layers that every painting has
         self.shares: list[float] = []
         self.regions: list[Tensor | None] = []
+
+    @property
+    def layers(self) -> set[str]:
+        """All layers that are ever needed."""
+        return {*self.content_layers, *self.style_layers}
+
+    def existing(self, height: int, width: int) -> list[str]:
+        """Return the style layers that images of this size are large enough for."""
+        found = []
+        for layer in self.style_layers:
+            name, number = split_scale(layer)
+            positions = min(height, width) // number >> int(name[4]) - 1
+            enough = positions >= MIN_POSITIONS and max(height, width) >= MIN_REDUCED_SIZE * number
+            if enough or (number == 1 and positions):
+                found.append(layer)
+        return found
+
+    def measured(self, height: int, width: int) -> list[str]:
+        """Return the style layers that images of this size and every painting have."""
+        return [layer for layer in self.existing(height, width) if layer in self.targets]
+
+    def layers_at(self, height: int, width: int) -> list[str]:
+        """Return the layers of images of this size that ``forward`` needs."""
+        return list(dict.fromkeys([*self.content_layers, *self.measured(height, width)]))
 
     def set_style(
         self,
@@ -100,7 +130,7 @@ class Objective(nn.Module):
         """Take the style from the features of one picture, or of several with blend weights.
 
         Args:
-            styles: for each style picture, (1,C,H,W) by layer.
+            styles: For each painting, (1,C,H,W) by layer, at the layers that exist for its size.
             blend: a weight for each picture, divided by their sum; equal shares without it.
             regions: for each style, where in the picture it shall be: (1,1,H,W) in [0,1] or None.
             style_regions: for each style, the part of it that counts, likewise.
@@ -117,12 +147,29 @@ class Objective(nn.Module):
             raise InputError(
                 "style-swap is made for one photo: it serves the per-image baseline, not training"
             )
-        for layer in self.style_layers:
-            for number, (features, part) in enumerate(zip(styles, parts, strict=True)):
-                target = self.represent(features[layer], part)
-                if self.statistic.swap and photo is not None:
-                    target = self.statistic.swap(self.represent(photo[layer], None), target)
-                self.register_buffer(f"style_{number}_{layer}", target, persistent=False)
+        targets = []
+        for features, part in zip(styles, parts, strict=True):
+            found = {
+                layer: self.represent(x, part) for layer, x in features.items() if layer in self.style_layers
+            }
+            if self.statistic.swap and photo is not None:
+                swap = self.statistic.swap
+                found = {layer: swap(self.represent(photo[layer], None), x) for layer, x in found.items()}
+            targets.append(found)
+        self.set_targets(targets)
+
+    def set_targets(self, targets: Sequence[Features]) -> None:
+        """Take the style from statistics that were measured before.
+
+        Args:
+            targets: For each painting, its representation by layer; layers that one lacks are left out.
+        """
+        self.shares = self.shares or [1 / len(targets)] * len(targets)
+        self.regions = self.regions or [None] * len(targets)
+        self.targets = [layer for layer in self.style_layers if all(layer in one for one in targets)]
+        for number, one in enumerate(targets):
+            for layer in self.targets:
+                self.register_buffer(f"style_{number}_{layer}", one[layer], persistent=False)
 
     def check(
         self, styles: int, blend: Sequence[float] | None, regions: Sequence[Tensor | None]
@@ -154,20 +201,29 @@ class Objective(nn.Module):
         whole = self.represent(features, None) if None in self.regions else features
         for number, (share, region) in enumerate(zip(self.shares, self.regions, strict=True)):
             mine = whole if region is None else self.represent(features, region)
-            target = getattr(self, f"style_{number}_{layer}")
-            if self.preset.style is None:
-                distance = self.statistic.distance(mine, target)
-            else:
-                distance = self.preset.style(mine, target, inside(features, region).shape[2])
-            total = total + share * distance
+            total = total + share * self.distance(mine, number, layer, inside(features, region).shape[2])
         return total
+
+    def whole_distance(self, mine: Tensor, layer: str) -> Tensor:
+        """Return the distance of whole images' statistic at one layer from each style, by its share: (B,)."""
+        each = [share * self.distance(mine, number, layer) for number, share in enumerate(self.shares)]
+        return torch.stack(each).sum(0)
+
+    def distance(self, mine: Tensor, number: int, layer: str, positions: int = 0) -> Tensor:
+        """Return the distance of a statistic from a style's: (B,)."""
+        target = getattr(self, f"style_{number}_{layer}")
+        if self.preset.style is not None:
+            return self.preset.style(mine, target, positions)
+        # Grows slowly where it is large, and is the distance itself where it is small: the statistics of a
+        # painting of one flat colour are near 0, and would make a loss of 100,000.
+        return torch.log1p(self.statistic.distance(mine, target))
 
     def forward(self, images: Tensor, features: Features, content: Features) -> dict[str, Tensor]:
         """Measure ``images`` against the style taken and the photos' features.
 
         Args:
             images: (B,3,H,W), RGB in [0,1].
-            features: of the images, (B,C,H,W) by layer, at ``layers``.
+            features: of the images, (B,C,H,W) by layer, at ``layers_at`` their size.
             content: of the photos, (B,C,H,W) by layer, at ``content_layers``.
 
         Returns:
@@ -178,13 +234,13 @@ class Objective(nn.Module):
             "style": torch.zeros((), device=images.device),
         }
         for layer, weight in self.content_layers.items():
-            distance = self.preset.content(features[layer].float(), content[layer].float()).mean()
+            distance = self.preset.content(*(at_least_float32(x[layer]) for x in (features, content))).mean()
             terms["content"] = terms["content"] + weight * distance
-        for layer, weight in self.style_layers.items():
+        for layer in self.measured(*images.shape[-2:]):
             distance = self.style_distance(features[layer], layer).mean()
             terms[f"style_{layer}"] = distance
-            terms["style"] = terms["style"] + weight * distance
-        terms["variation"] = self.preset.variation(images.float()).mean()
+            terms["style"] = terms["style"] + self.style_layers[layer] * distance
+        terms["variation"] = self.preset.variation(at_least_float32(images)).mean()
         terms["total"] = (
             self.content_weight * terms["content"]
             + self.style_weight * terms["style"]

@@ -15,6 +15,7 @@ from faststyle.losses.statistics import mean_square, relative
 # Gatys' five, and Johnson's four.
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 FOUR = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+SCALES = ("", "/2", "/4")  # the image itself, and averaged down
 
 
 def sum_square(x: Tensor) -> Tensor:
@@ -93,16 +94,17 @@ class Preset(NamedTuple):
 
 PRESETS = {
     # Ours departs from the papers: content and style are shares of their targets' own size, so that
-    # one weight means the same for every painting, layer, picture size, statistic and VGG. Johnson's
-    # relu3_3 keeps shapes; relu2_2 keeps light and dark, which a young network inverts.
+    # one weight means the same for every painting, layer, image size, statistic and VGG. Deep layers of the
+    # reduced image see 100 to 300 pixels: whirls and waves come from there. relu4_1 holds the photo's shapes
+    # and leaves its surfaces free; relu2_1 keeps light and dark, which a young network swaps.
     "relative": Preset(
         relative,
         None,
         total_variation,
-        {"relu2_2": 0.5, "relu3_3": 0.5},
-        dict.fromkeys(FOUR, 0.25),
+        {"relu4_1": 1.0, "relu2_1": 0.1},
+        {layer + scale: 0.2 for scale in SCALES for layer in FIVE},
         1.0,
-        5.0,
+        3.0,
         1.0,
     ),
     # The formulas are the publications', and so are layers and weights of gatys and coursera, and

@@ -13,13 +13,18 @@ from faststyle.losses.patches import deep_correlation, mrf, style_swap
 TINY = 1e-12  # what a style without any texture is taken to measure
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return half precisions in float32, others as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Let no autocast in: sums over positions overflow float16 and are coarse in bfloat16."""
 
     @wraps(function)
     def run(*tensors: Tensor) -> Tensor:
         with torch.autocast(tensors[0].device.type, enabled=False):
-            return function(*(tensor.float() for tensor in tensors))
+            return function(*(at_least_float32(tensor) for tensor in tensors))
 
     return run
 
@@ -46,14 +51,16 @@ class SelfProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return (grad + grad.transpose(1, 2)) @ x
+        both = grad + grad.transpose(1, 2)
+        # As the features lie in memory: channels may come last.
+        return (x.transpose(1, 2) @ both).transpose(1, 2) if x.stride(1) == 1 else both @ x
 
 
-@in_float32
 def gram(features: Tensor) -> Tensor:
     """Gram matrix: the mean over positions of the products of every two channels.
 
-    Dividing by the positions alone lets pictures of different sizes be compared.
+    Dividing by the positions alone lets images of different sizes be compared. Features in bfloat16 are
+    multiplied in bfloat16, with sums in float32; float16 would overflow, and is brought to float32 first.
     Gatys et al., "Image style transfer using convolutional neural networks", CVPR 2016.
 
     Args:
@@ -62,8 +69,11 @@ def gram(features: Tensor) -> Tensor:
     Returns:
         (B,C,C) float32.
     """
-    flat = features.flatten(2)  # (B,C,N)
-    return SelfProduct.apply(flat) / flat.shape[2]
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.flatten(2)  # (B,C,N), a view also where channels come last
+        if flat.dtype == torch.float16:
+            flat = flat.float()
+        return at_least_float32(SelfProduct.apply(flat)) / flat.shape[2]
 
 
 @in_float32

@@ -20,6 +20,7 @@ from faststyle.models.file_kinds import EXPECTED, WRAPPERS, describe_layers
 from faststyle.models.network import MARGIN, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
 from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
+from faststyle.models.style_targets import PREFIX, check_targets, pack, unpack
 
 FORMAT_VERSION = 1
 HEADER = "faststyle"  # the key of our JSON among a safetensors file's metadata
@@ -43,19 +44,27 @@ CARD = {  # what of a card is read, and as what
     "versions": dict,
     "painting": dict,
     "command": str,
+    "gram": dict,
 }
 
 
-def save_model(path: Path, network: TransformerNetwork, card: Card) -> None:
+def save_model(
+    path: Path, network: TransformerNetwork, card: Card, grams: Mapping[str, Tensor] | None = None
+) -> None:
     """Write the file for inference: weights, and a JSON header with the network's size and ``card``.
 
     Args:
         path: where to; written whole or not at all only through ``images.replacing``.
         network: its weights are written as they are.
         card: what the model was trained with; numbers, strings, lists and dicts.
+        grams: The painting's Gram matrices, (1,C,C) by layer, from which its images can be refined.
     """
     header = {"format_version": FORMAT_VERSION, "network": network.config, **card}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    header.pop("gram", None)
+    if grams:
+        packed, header["gram"] = pack(grams)
+        weights |= packed
     # Not save_file, whose files only their owner can read.
     path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
 
@@ -92,6 +101,26 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
                 "or train anew"
             )
     return network.eval().requires_grad_(False), card
+
+
+def load_grams(path: str | Path) -> dict[str, Tensor]:
+    """Read the painting's Gram matrices from a model's file that ``load_model`` reads.
+
+    Returns:
+        (1,C,C) float32 by layer; nothing where the file has none.
+
+    Raises:
+        InputError: Values that are not numbers.
+    """
+    path = Path(path)
+    if not is_safetensors(path):
+        return {}
+    with safe_open(path, framework="pt") as file:
+        scales = json.loads((file.metadata() or {}).get(HEADER, "{}")).get("gram", {})
+        grams = unpack({PREFIX + layer: file.get_tensor(PREFIX + layer) for layer in scales}, scales)
+    if not all(gram.isfinite().all() for gram in grams.values()):
+        raise InputError(f"{path} is damaged: its Gram matrices hold values that are not numbers")
+    return grams
 
 
 def check_card(path: Path, card: Any) -> None:
@@ -185,8 +214,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
             check_card(path, card)
             slices = {name: file.get_slice(name) for name in names}
             found = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
+            style = {name: found.pop(name) for name in names if name.startswith(PREFIX)}
+            check_targets(path, card.get("gram", {}), style)
             check_weights(path, card.get("network", {}), found)
-            return {name: file.get_tensor(name) for name in names}, card
+            return {name: file.get_tensor(name) for name in found}, card
     except (SafetensorError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise

@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from faststyle.errors import InputError
 from faststyle.models import hub
-from faststyle.models.checkpoint import Card, load_model
+from faststyle.models.checkpoint import Card, load_grams, load_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.models.pretrained import fast, ready, steady
 from faststyle.registry import choose
@@ -30,16 +31,45 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
         InputError: no such model, or a blend of networks that differ in size.
     """
     text = str(name)
-    if not text or "\0" in text:
-        raise InputError(f"no model is named {text!r}: give a ready style's name, or a model's file")
     if is_blend(text):
         return blend(parse_blend(text))
+    return load_model(find_file(text, ready() | fast() | steady()))
+
+
+def find_file(text: str, styles: dict[str, Path]) -> Path:
+    """Return the file of a model that is not a blend; ``styles`` are the ready ones."""
+    if not text or "\0" in text:
+        raise InputError(f"no model is named {text!r}: give a ready style's name, or a model's file")
     if text.startswith(HUB):
-        return load_model(hub.download(text.removeprefix(HUB)))
-    styles = ready() | fast() | steady()
+        return hub.download(text.removeprefix(HUB))
     if (on_disk(text) and Path(text).is_file()) or (text not in styles and is_path(text)):
-        return load_model(text)
-    return load_model(choose("ready style or file", text, styles))
+        return Path(text)
+    return choose("ready style or file", text, styles)
+
+
+def find_grams(name: str | Path) -> dict[str, Tensor]:
+    """Read the Gram matrices of the painting that a model learned from.
+
+    Args:
+        name: As of ``find_model``, but no blend; a ready style's variants have those of the style.
+
+    Returns:
+        (1,C,C) float32 by layer.
+
+    Raises:
+        InputError: No such model, a blend, or a file without them.
+    """
+    text = str(name)
+    if is_blend(text):
+        raise InputError(f"{text} blends several paintings, and images are refined towards one")
+    if Path(text).suffix == ".onnx":
+        raise InputError(f"{text} is an export, without its painting's Gram matrices: give the model itself")
+    same = {key: ready()[key.rpartition("-")[0]] for key in fast() | steady()}
+    path = find_file(text, ready() | same)
+    load_model(path)  # refuses what is no model
+    if grams := load_grams(path):
+        return grams
+    raise InputError(f"{text} has no Gram matrices of its painting: give the painting by --style (style)")
 
 
 def label(name: str | Path) -> str:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from faststyle.device import autocast
 from faststyle.errors import InputError
 from faststyle.losses.objective import Objective
+from faststyle.losses.statistics import STATISTICS
 from faststyle.losses.vgg import VGG
+from faststyle.optimization.tiles import MAX_WHOLE, TiledEvaluation
 from faststyle.registry import choose
 
 
@@ -29,6 +30,7 @@ class Step(NamedTuple):
 
 
 HISTORY = 20  # updates that L-BFGS remembers; with 10, 30 and 100 it reached the same
+MAX_HISTORY_BYTES = 800_000_000  # of what it remembers: two images of float32 for each update
 
 
 def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
@@ -37,7 +39,7 @@ def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
         [pixels],
         lr=1.0 if learning_rate is None else learning_rate,
         max_iter=1,
-        history_size=HISTORY,
+        history_size=max(3, min(HISTORY, MAX_HISTORY_BYTES // (8 * pixels.numel()))),
         tolerance_grad=0,
         tolerance_change=0,
     )
@@ -49,6 +51,8 @@ def adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
 
 # Root mean square over the values in [0,1]; Adam's moves at its usual learning rates are shorter.
 LONGEST_MOVE = 0.05
+# Of L-BFGS, which knows no curvature yet: the gradient's length does not tell how far to go.
+FIRST_MOVE = 0.035
 OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
 
 
@@ -62,6 +66,18 @@ def check_precision(precision: torch.dtype) -> None:
         raise InputError("fp16 is for a trained model alone, VGG's gradients vanish in it: take bf16 or fp32")
 
 
+def has_whole_grams(objective: Objective) -> bool:
+    """Return True where the style is Gram matrices of whole images, which can be summed over tiles."""
+    relative = objective.preset.style is None and objective.statistic is STATISTICS["gram"]
+    return relative and not any(region is not None for region in objective.regions)
+
+
+def can_be_tiled(objective: Objective) -> bool:
+    """Return True where no layer of the objective sees beyond the halo of ``TiledEvaluation``'s tiles."""
+    near = all(layer.partition("/")[0] <= "relu5_1" for layer in objective.layers)
+    return near and has_whole_grams(objective) and not any("/" in layer for layer in objective.content_layers)
+
+
 def descend(
     start: Tensor,
     photo: Tensor,
@@ -70,7 +86,7 @@ def descend(
     steps: int,
     optimizer: str = "lbfgs",
     learning_rate: float | None = None,
-    precision: torch.dtype = torch.float32,
+    first_move: float = FIRST_MOVE,
 ) -> Iterator[Step]:
     """Lower the objective by changing pixels, and give every evaluation as it is made.
 
@@ -86,7 +102,7 @@ def descend(
         steps: number of updates; one more evaluation measures the last.
         optimizer: lbfgs or adam.
         learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
-        precision: in which VGG computes.
+        first_move: Length of L-BFGS's first move: root mean square over the values in [0,1].
 
     Yields:
         ``steps`` + 1 evaluations.
@@ -95,15 +111,18 @@ def descend(
         InputError: the objective is not a number.
     """
     pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-    update = choose("optimizer", optimizer, OPTIMIZERS)(pixels, learning_rate)
-    with torch.no_grad(), autocast(pixels.device, precision):
-        content = vgg(photo, objective.content_layers)
+    make = choose("optimizer", optimizer, OPTIMIZERS)
+    update = make(pixels, learning_rate)
+    tiled = None
+    if pixels.shape[-2] * pixels.shape[-1] > MAX_WHOLE and can_be_tiled(objective):
+        tiled = TiledEvaluation(photo, vgg, objective)
+    with torch.no_grad():
+        content = {} if tiled else vgg(photo, objective.content_layers)
 
     devices = [pixels.device] if pixels.device.type == "cuda" else []
 
     def measure() -> dict[str, Tensor]:
-        with autocast(pixels.device, precision):
-            features = vgg(pixels, objective.layers)
+        features = vgg(pixels, objective.layers_at(*pixels.shape[-2:]))
         # A statistic that draws gets the same draws each time: L-BFGS needs one function.
         with torch.random.fork_rng(devices):
             torch.manual_seed(0)
@@ -114,17 +133,23 @@ def descend(
     def closure() -> float:
         nonlocal terms
         update.zero_grad()
-        terms = measure()
-        terms["total"].backward()
+        if tiled is not None:
+            terms, pixels.grad = tiled(pixels)
+        else:
+            terms = measure()
+            terms["total"].backward()
         return terms["total"].item()
 
+    # L-BFGS knows no scale at first: its first move has a length of its own, which is quartered until an
+    # evaluation is lower than the start's.
+    searching, length, begun = optimizer == "lbfgs", first_move, math.inf
     for number in range(steps + 1):
         picture = pixels.detach().clone()
         if number < steps:
             update.step(closure)
         else:
             with torch.no_grad():
-                terms = measure()
+                terms = tiled(pixels)[0] if tiled is not None else measure()
         # One transfer: each would make a GPU wait.
         figures = dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
         if not math.isfinite(figures["total"]):
@@ -134,8 +159,16 @@ def descend(
             )
         yield Step(number, figures, picture)
         with torch.no_grad():
+            if searching and figures["total"] >= begun:
+                length /= 4
+                pixels.copy_(start.lerp(picture, 0.25))
+                update = make(pixels, learning_rate)
+                continue
+            first = searching and update.state[pixels].get("n_iter") == 1
+            searching, begun = searching and number == 0, min(begun, figures["total"])
             move = pixels - picture
-            move *= (LONGEST_MOVE / move.square().mean().sqrt().clamp_min(1e-12)).clamp_max(1)
+            size = move.square().mean().sqrt().clamp_min(1e-12)
+            move *= length / size if first else (LONGEST_MOVE / size).clamp_max(1)
             pixels.copy_((picture + move).clamp_(0, 1))
             memory = update.state[pixels]
             if "d" in memory:  # L-BFGS is to learn the curvature from the move that was made

@@ -5,7 +5,7 @@ objective that training uses too.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,15 +13,27 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from faststyle.device import autocast, memory_errors, pick_device, pick_precision
+from faststyle.device import memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError
 from faststyle.image import color
 from faststyle.image.convert import scale_to, to_image, to_rgb, to_tensor
 from faststyle.losses.objective import Objective
-from faststyle.losses.vgg import VGG
-from faststyle.optimization.descent import OPTIMIZERS, Step, check_precision, descend
+from faststyle.losses.vgg import VGG, split_scale
+from faststyle.optimization.descent import (
+    FIRST_MOVE,
+    OPTIMIZERS,
+    Step,
+    check_precision,
+    descend,
+    has_whole_grams,
+)
 from faststyle.registry import choose
 
+STYLE_SHARE = 0.75  # of the result's longer side, the painting's, where it is not given
+LATER_FIRST_MOVE = 0.012  # of L-BFGS at all sizes but the first, as FIRST_MOVE
+SHARE = 0.6  # of the steps at one size, those at the next
+COARSEST_SHORTER = 16  # pixels of the shorter side there
+COARSEST = 128  # pixels of the longer side at the first size, at least
 # What a picture can start from: the photo and noise, (1,3,H,W) each, to (1,3,H,W).
 INITS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "content": lambda photo, noise: photo,
@@ -47,13 +59,14 @@ class Optimization:
 
     Args:
         content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
-        style: the painting, likewise, or several.
+        style: the painting, likewise, or several; or the Gram matrices of one, (1,C,C) by layer, as a
+            model's file has them.
         size: longer side of the result in pixels; a tensor keeps its own size.
-        style_size: longer side of the paintings: larger gives larger strokes; without it the
-            result's.
-        steps: number of updates, shared out evenly among the scales.
-        scales: how many sizes, coarse to fine, each √2 times the one before: more carries larger
-            shapes of the painting over.
+        style_size: longer side of the paintings: larger gives larger strokes; without it three quarters of
+            the result's.
+        steps: Number of updates, shared out among the sizes: more at the coarse ones, which are quick.
+        scales: How many sizes, coarse to fine, each twice the one before: the coarse ones lay out the large
+            shapes, and take little time. Without it as many as have 128 pixels.
         optimizer: lbfgs or adam.
         learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
         average: decay of a running mean over the updates, such as 0.99 with Adam, which is then the
@@ -80,11 +93,11 @@ class Optimization:
     def __init__(
         self,
         content: Image.Image | Tensor,
-        style: Image.Image | Tensor | Sequence[Image.Image | Tensor],
+        style: Image.Image | Tensor | Sequence[Image.Image | Tensor] | Mapping[str, Tensor],
         size: int = 512,
         style_size: int | None = None,
-        steps: int = 200,
-        scales: int = 1,
+        steps: int = 300,
+        scales: int | None = None,
         optimizer: str = "lbfgs",
         learning_rate: float | None = None,
         average: float = 0.0,
@@ -113,7 +126,10 @@ class Optimization:
                 raise InputError(f"{name} must be at least {least}, not {value}")
         if not 0 <= average < 1:
             raise InputError(f"average must be from 0 to below 1, not {average}")
+        self.targets = dict(style) if isinstance(style, Mapping) else None
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+        if self.targets is not None:
+            styles = []
         for what, given in (("masks", masks), ("style masks", style_masks)):
             if given is not None and len(given) != len(styles):
                 raise InputError(
@@ -130,8 +146,11 @@ class Optimization:
 
         self.photo = self.read(content, None if isinstance(content, Tensor) else size)
         longer = max(self.photo.shape[-2:])
-        style_size = style_size or longer
-        self.sizes = [longer / 2 ** (back / 2) for back in reversed(range(scales))]
+        style_size = style_size or max(16, round(STYLE_SHARE * longer))
+        if scales is None:
+            shorter = min(self.photo.shape[-2:])
+            scales = max(1, 1 + int(math.log2(min(longer / COARSEST, shorter / COARSEST_SHORTER))))
+        self.sizes = [longer / 2**back for back in reversed(range(scales))]
         if self.sizes[0] < 16:
             raise InputError(
                 f"{longer} pixels are too few for {scales} scales: the coarsest must have 16, and would have "
@@ -145,14 +164,22 @@ class Optimization:
         parts = style_masks or [None] * len(styles)
         self.style_masks = [self.read_mask(*pair) for pair in zip(parts, paintings, strict=True)]
         self.objective = Objective(**objective).to(self.device)
-        self.objective.check(len(styles), blend, [*self.masks, *self.style_masks])
-        self.vgg = VGG(vgg, pooling, self.objective.layers).to(self.device)
+        if self.targets is None:
+            self.objective.check(len(styles), blend, [*self.masks, *self.style_masks])
+        elif not has_whole_grams(self.objective):
+            raise InputError(
+                "Gram matrices in place of a painting go with the preset relative and the statistic gram"
+            )
+        else:
+            self.targets = {layer: target.to(self.device) for layer, target in self.targets.items()}
+        self.vgg = VGG(vgg, pooling, self.objective.layers, self.precision).to(self.device)
 
         if init_model is not None:
             self.picture = init_model(self.photo)
         else:
             noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(seed))
             self.picture = mix(self.photo, noise.to(self.device))
+        self.given, self.from_noise = self.picture, init == "noise" and init_model is None
         self.best = math.inf
 
     def read(self, picture: Image.Image | Tensor, longer: int | None) -> Tensor:
@@ -182,25 +209,18 @@ class Optimization:
         return region
 
     def __iter__(self) -> Iterator[Step]:
-        """Go through all scales; the number of a step counts on from scale to scale."""
+        """Go through all sizes; the number of a step counts on from size to size."""
         longer, done = self.sizes[-1], 0
-        for place, size in enumerate(self.sizes):
+        for size, count in zip(self.sizes, self.counts, strict=True):
             photo = scaled(self.photo, size / longer)
-            start = resize(self.picture, photo.shape[-2:])
-            count = self.steps * (place + 1) // len(self.sizes) - done
+            start = self.start(photo.shape[-2:])
             self.best, mean = math.inf, start
             with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "a smaller size"):
                 self.set_style(photo, size / longer)
-                for step in descend(
-                    start,
-                    photo,
-                    self.vgg,
-                    self.objective,
-                    count,
-                    self.optimizer,
-                    self.learning_rate,
-                    self.precision,
-                ):
+                # Later sizes start near their end.
+                first_move = FIRST_MOVE if done == 0 else LATER_FIRST_MOVE
+                settings = self.optimizer, self.learning_rate, first_move
+                for step in descend(start, photo, self.vgg, self.objective, count, *settings):
                     if self.average:
                         mean = mean.lerp(step.picture, max(1 - self.average, 1 / (step.number + 1)))
                         self.picture = mean
@@ -210,13 +230,56 @@ class Optimization:
                     yield step._replace(number=done + step.number)
             done += count
 
+    def start(self, size: Sequence[int]) -> Tensor:
+        """Return the start at this size: the last size's result, with the details of the first start."""
+        larger = resize(self.picture, size)
+        if larger is self.picture or self.picture is self.given or self.from_noise:
+            return larger
+        blurred = resize(resize(self.given, self.picture.shape[-2:]), size)
+        return (larger + resize(self.given, size) - blurred).clamp(0, 1)
+
+    @property
+    def counts(self) -> list[int]:
+        """Steps at each size; the coarse ones, which are quick, have more."""
+        shares = [SHARE**place for place in range(len(self.sizes))]
+        ends = [round(self.steps * sum(shares[: place + 1]) / sum(shares)) for place in range(len(shares))]
+        return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
     def set_style(self, photo: Tensor, share: float) -> None:
-        """Measure the paintings, each at ``share`` of its size."""
-        with torch.no_grad(), autocast(self.device, self.precision):
-            layers = self.objective.style_layers
-            styles = [self.vgg(scaled(one, share), layers) for one in self.paintings]
-            features = self.vgg(photo, layers) if self.objective.statistic.swap else None
+        """Measure the paintings, each at ``share`` of its size; targets that were given stay as they are."""
+        if self.targets is not None:
+            self.objective.set_targets([self.targets])
+            self.check_style(photo, share)
+            return
+        with torch.no_grad():
+            styles = [self.measure(scaled(one, share)) for one in self.paintings]
+            features = self.measure(photo) if self.objective.statistic.swap else None
         self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
+        self.check_style(photo, share)
+
+    def check_style(self, photo: Tensor, share: float) -> None:
+        """Refuse a style that no layer of the result would be compared with.
+
+        Raises:
+            InputError: There is none, or Gram matrices of another VGG.
+        """
+        measured = self.objective.measured(*photo.shape[-2:])
+        if share == 1 and self.objective.style_layers and not measured:
+            height, width = photo.shape[-2:]
+            layers = ", ".join(self.objective.style_layers)
+            raise InputError(
+                f"an image of {width}x{height} and the painting share none of the layers {layers}"
+            )
+        for layer in measured if self.targets else []:
+            channels = getattr(self.vgg, f"{split_scale(layer)[0]}_weight").shape[0]
+            if self.targets and self.targets[layer].shape[-1] != channels:
+                raise InputError(
+                    "the Gram matrices are of another VGG: give the painting, or the VGG that made them"
+                )
+
+    def measure(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the features of (1,3,H,W) at the style layers that exist for it."""
+        return self.vgg(images, self.objective.existing(*images.shape[-2:]))
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -227,7 +290,7 @@ class Optimization:
     def result(self) -> Any:
         """The best picture so far, of the kind and size that ``content`` has been brought to."""
         photo = self.photo
-        picture = resize(self.picture, photo.shape[-2:])
+        picture = self.start(photo.shape[-2:])
         if self.preserve_color:
             picture = color.keep_color(picture, photo).clamp(0, 1)
         covers = [mask for mask in self.masks if mask is not None]

@@ -37,7 +37,7 @@ def reconstruct(
     Returns:
         RGB, one column for the originals and one for each layer.
     """
-    options |= {"size": size, "style_size": size, "steps": steps, "init": "noise"}
+    options |= {"size": size, "style_size": size, "steps": steps, "init": "noise", "scales": 1}
     photo = scale_to(to_rgb(photo).convert("RGB"), size)
     original = ImageOps.contain(to_rgb(painting).convert("RGB"), photo.size)
     columns = [("photo and painting", photo, original)]

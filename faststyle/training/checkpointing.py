@@ -84,7 +84,7 @@ class InferenceFile(pl.Callback):
             },
         }
         with replacing(self.path) as temporary:
-            save_model(temporary, module.network, card)
+            save_model(temporary, module.network, card, module.grams())
 
 
 class Checkpoints(pl.callbacks.Checkpoint):

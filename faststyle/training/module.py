@@ -21,6 +21,9 @@ from faststyle.models.network import TransformerNetwork
 from faststyle.training.muon import Muon
 from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
 
+# Of VGG, by Lightning's names.
+PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
 
 def load_style(style: str, size: int) -> Tensor:
     """Read a style picture, its longer side brought to ``size`` pixels, to (1,3,H,W) in [0,1].
@@ -87,7 +90,7 @@ class StyleTransfer(pl.LightningModule):
     def __init__(
         self,
         style: list[str],
-        style_size: int = 512,
+        style_size: int = 384,
         style_blend: list[float] | None = None,
         size: str = "half",
         blocks: int | None = None,
@@ -152,9 +155,10 @@ class StyleTransfer(pl.LightningModule):
         if h["teacher"] is not None:
             self.teacher = (find_model(h["teacher"])[0],)
         styles = [load_style(style, h["style_size"]) for style in h["style"]]
-        self.vgg = VGG(h["vgg"], h["pooling"], layers=self.objective.layers)
+        precision = PRECISIONS.get(self.trainer.precision if self._trainer else "", torch.float32)
+        self.vgg = VGG(h["vgg"], h["pooling"], self.objective.layers, precision)
         with torch.no_grad():
-            features = [self.vgg(style, self.objective.style_layers) for style in styles]
+            features = [self.vgg(style, self.objective.existing(*style.shape[-2:])) for style in styles]
         self.objective.set_style(features, h["style_blend"])
         if h["compile"]:
             self.network.compile()
@@ -182,7 +186,8 @@ class StyleTransfer(pl.LightningModule):
         if not alone:
             with torch.no_grad():
                 content = self.vgg(photos, self.objective.content_layers)
-            terms = self.objective(images, self.vgg(images, self.objective.layers), content)
+            features = self.vgg(images, self.objective.layers_at(*images.shape[-2:]))
+            terms = self.objective(images, features, content)
         for teacher in self.teacher:
             with torch.no_grad():
                 target = teacher.to(self.device)(photos)
@@ -220,6 +225,22 @@ class StyleTransfer(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def grams(self) -> dict[str, Tensor]:
+        """Return the painting's Gram matrices by layer, of several paintings their mean; else nothing."""
+        objective = self.objective
+        # Refining takes this VGG.
+        same = self.hparams["vgg"] == "vgg19-caffe" and self.hparams["pooling"] == "max"
+        if not same or objective.preset.style is not None or self.hparams.get("statistic", "gram") != "gram":
+            return {}
+        grams = {}
+        for layer in objective.targets:
+            each = [
+                share * objective.get_buffer(f"style_{number}_{layer}")
+                for number, share in enumerate(objective.shares)
+            ]
+            grams[layer] = torch.stack(each).sum(0)
+        return grams
 
     def card(self) -> Card:
         """What the model was trained with, for the header of its file; no paths of this machine."""

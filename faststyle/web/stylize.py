@@ -3,17 +3,23 @@
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image.files import save_image
-from faststyle.inference.stylizer import Stylizer
-from faststyle.web.styles import Style, open_model
+from faststyle.image.mosaic import open_style
+from faststyle.inference.stylizer import Stylizer, finished
+from faststyle.models.find import find_grams
+from faststyle.optimization.refine import refinement
+from faststyle.web.styles import Style, load, open_model
 from faststyle.web.uploads import open_upload
 
 SIZES = (512, 768, 1024, 1536, 2048)  # of a preview's longer side
+EVALUATIONS = 10  # of a refined preview
 MAX_JPEG = 65_500  # pixels of a side, as libjpeg has it
 
 
@@ -33,6 +39,30 @@ def paint(picture: Image.Image, stylize: Stylizer, strength: float, keep_color: 
             f"{picture.width} × {picture.height} pixels do not fit into this computer's memory: "
             "choose a smaller photo, or a smaller preview."
         ) from None
+
+
+class Refined(NamedTuple):
+    """A preview on its way: the best image so far, and how many of its evaluations are done."""
+
+    image: Image.Image
+    done: int
+    total: int
+
+
+def refined(picture: Image.Image, style: Style, strength: float, keep_color: bool) -> Iterator[Refined]:
+    """Stylize a picture, and refine that by ``EVALUATIONS`` of the per-image baseline.
+
+    Yields:
+        The stylization, and the best image after each evaluation.
+
+    Raises:
+        InputError: The style's file has no Gram matrices of its painting, or no memory.
+    """
+    painting = open_style(style.painting) if style.painting else None
+    targets = painting or find_grams(style.model)
+    run = refinement(paint(picture, load(style.model), 1.0, False), picture, targets, EVALUATIONS)
+    for step in run:
+        yield Refined(finished(run.result(), picture, strength, keep_color), step.number, run.steps)
 
 
 def file_name(photo: str, style: str, picture: Image.Image) -> str:

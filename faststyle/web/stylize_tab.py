@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +62,30 @@ def show(
     return gr.skip(), uploads.slider(before, after), said(line)
 
 
+def refine(
+    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Shelf
+) -> Iterator[tuple[Any, str]]:
+    """Yields the result as it gets better, and a line with a bar."""
+    started = time.perf_counter()
+    try:
+        before = uploads.open_upload(photo, "photo", size)
+        style = styles.find(name, own)
+        for after, done, total in stylize.refined(before, style, strength, keep_color):
+            yield uploads.slider(before, after), bar(done, total)
+    except InputError as error:
+        yield gr.skip(), wrong(error)
+        return
+    seconds = time.perf_counter() - started
+    line = f"{style.title}, refined: {seconds:.1f} s at {after.width} × {after.height} pixels"
+    yield gr.skip(), said(line)
+
+
+def bar(done: int, total: int) -> str:
+    """Return HTML of a progress bar with its label."""
+    label = f"Refining: {done} of {total}"
+    return f'<p>{label} <progress value="{done}" max="{total}" aria-label="{label}"></progress></p>'
+
+
 def download(
     photo: str | None, name: str | None, strength: float, keep_color: bool, own: styles.Shelf
 ) -> tuple[str | None, str]:
@@ -101,7 +126,9 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
                     filterable=False,
                 )
                 keep_color = gr.Checkbox(label="Keep the photo's colours")
-            save = gr.Button("Download at full size", variant="primary")
+            with gr.Row():
+                better = gr.Button("Refine")
+                save = gr.Button("Download at full size", variant="primary")
             gr.HTML(f"<small>{LIMITS} Files are deleted from the server within the hour.</small>")
             file = gr.DownloadButton(visible="hidden")
 
@@ -122,6 +149,16 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
         button.click(
             lambda path=str(path): path, outputs=photo, show_progress="hidden", api_visibility="private"
         ).then(api_visibility="private", **shared)
+    refining = better.click(
+        refine,
+        inputs,
+        [result, line],
+        api_name="refine",
+        concurrency_id="heavy",  # shared with the download and the comparison
+        show_progress="hidden",
+    )
+    # A new preview ends the refinement of the last one.
+    gr.on(changes, None, cancels=refining, api_visibility="private", show_progress="hidden")
     save.click(
         download,
         [photo, style, strength, keep_color, own],

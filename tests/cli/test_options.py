@@ -30,6 +30,7 @@ VALUES = {
     "--strength": "0.5",
     "--engine": "torch",
     "--tile": "512",
+    "--refine": "10",
     "--size": "64",
     "--style-size": "64",
     "--steps": "5",
@@ -75,15 +76,22 @@ VALUES = {
 }
 COMMON = {"--output", "--preserve-color"}
 ALONE = {"--push-to-hub", "--export", "--camera"}  # they take no picture
-FAST_FLAGS = {"--max-size", "--stroke-scale", "--strength", "--engine", "--tile"}
+REFINE = [*SLOW, "--refine", "10"]
+FAST_FLAGS = {"--max-size", "--stroke-scale", "--strength", "--engine", "--tile", "--refine"}
 CLIP_FLAGS = {"--start", "--end", "--fps", "--codec", "--crf", "--motion-blend"}
 CAMERA_FLAGS = {"--camera", "--preview", "--codec", "--crf", "--motion-blend", "--max-size", "--strength"}
 COLLECTION_FLAGS = {"--devices", "--num-nodes"}
 FIGURE_FLAGS = {"--size", "--steps", "--scales", "--statistic", "--preset", "--optimizer", "--learning-rate"}
 FIGURE_FLAGS |= {"--average", "--seed", "--vgg", "--pooling", "--reconstruct"}
+# Options that make another mode of it.
+OTHER_MODES = {"--checkpoint": COLLECTION_FLAGS, "--style": {"--refine"}, "--reconstruct": {"--refine"}}
 MODES = {
     "--checkpoint": (FAST, FAST_FLAGS | CLIP_FLAGS | COMMON),
-    "--devices": ([*FAST, "--devices", "2", "-o", "out"], FAST_FLAGS | COLLECTION_FLAGS | COMMON),
+    "--refine": (REFINE, FAST_FLAGS | COMMON),
+    "--devices": (
+        [*FAST, "--devices", "2", "-o", "out"],
+        FAST_FLAGS - {"--refine"} | COLLECTION_FLAGS | COMMON,
+    ),
     "--style": (
         SLOW,
         set(VALUES) - FAST_FLAGS - CLIP_FLAGS - COLLECTION_FLAGS - {"--sizes", "--preview", *ALONE},
@@ -118,7 +126,7 @@ def test_flags_that_go_with_the_mode_are_taken(mode):
 def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
     flags, allowed = MODES[mode]
     assert set(VALUES) - allowed
-    for flag in set(VALUES) - allowed - ALONE - (COLLECTION_FLAGS if mode == "--checkpoint" else set()):
+    for flag in set(VALUES) - allowed - ALONE - OTHER_MODES.get(mode, set()):
         line = refused(capsys, parse, [*flags, *typed(flag)])
         assert f"{flag} does not go with --" in line, flag
 
@@ -132,6 +140,7 @@ def test_flags_that_do_not_go_with_the_mode_are_refused(mode, capsys):
         ([*FAST, "--compare", "report"], "--compare needs both --checkpoint and --style"),
         ([*SLOW, "--compare", "report"], "--compare needs both --checkpoint and --style"),
         ([*BOTH, "--style", "a.jpg", "b.jpg"], "--compare takes one --style"),
+        ([*REFINE, "--style", "a.jpg", "b.jpg"], "--refine takes one --style"),
         (["--style", "painting.jpg"], "PICTURE"),
         ([*FAST, "--push-to-hub", "user/repo"], "takes no pictures"),
         (["--push-to-hub", "user/repo"], "needs --checkpoint MODEL"),
@@ -166,8 +175,8 @@ def test_names_are_those_of_the_registries():
         ("--max_size 64", "there is no option '--max_size'; did you mean --max-size?"),
         ("--statistc=gram", "there is no option '--statistc'; did you mean --statistic?"),
         ("--xyz", "there is no option '--xyz' (python infer.py --help lists what there is)"),
-        ("--steps", "--steps needs a value: default 200, with --reconstruct 100"),
-        ("--style-layers", "--style-layers needs a value: such as relu1_1 relu2_1 relu3_1=2"),
+        ("--steps", "--steps needs a value: default 300, with --reconstruct 100"),
+        ("--style-layers", "--style-layers needs a value: such as relu1_1 relu3_1=2"),
         ("--style painting.jpg -o out.png other.jpg", "'other.jpg' belongs to no option"),
         ("-o", "--output needs a value: file for one picture or clip (or frames/%05d.png), else a folder"),
         ("--preview=x", "--preview takes no value"),

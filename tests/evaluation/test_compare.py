@@ -124,7 +124,17 @@ def test_baseline_starts_from_the_same_noise_each_time_and_goes_down(run):
 
 def test_layers_that_the_objective_uses_are_left_out(run):
     distances = run().comparisons[0].distances
-    layers = ["relu1_1", "relu2_1", "relu4_1", "relu5_1", "relu4_2", "ssim"]  # relu3_1 is the objective's
+    layers = [
+        "relu1_1",
+        "relu2_1",
+        "relu4_1",
+        "relu5_1",
+        "relu4_2",
+        "half",
+        "quarter",
+        "tiles",
+        "ssim",
+    ]  # relu3_1 is the objective's
     assert all(list(row) == layers for row in distances.values())
     assert distances["photo"]["ssim"] == pytest.approx(1) and distances["photo"]["relu4_2"] == 0
     assert distances["fast"]["ssim"] < 1 and distances["fast"]["relu4_2"] > 0
@@ -134,8 +144,8 @@ def test_pictures_are_kept_after_the_steps_asked_for_and_after_the_last(run, mon
     monkeypatch.setattr(module, "KEPT", (2, 50))
     found = run().comparisons[0]
     slow = ["noise_2", "noise_3", "photo_2", "photo_3"]
-    assert list(found.pictures) == ["photo", "style", "fast", *slow]
-    assert list(found.distances) == ["photo", "fast", *slow]
+    assert list(found.pictures) == ["photo", "style", "fast", "refined", *slow]
+    assert list(found.distances) == ["photo", "fast", "refined", *slow]
 
 
 def test_times_are_of_the_first_photo_at_every_size(run, photos, monkeypatch):
@@ -157,7 +167,7 @@ def test_model_without_a_card_is_judged_by_the_defaults(run, model, random_vgg, 
     monkeypatch.setitem(vgg.NETWORKS, "vgg19-caffe", vgg.NETWORKS[random_vgg])
     report = run(checkpoint=model)
     assert "does not say how it was trained" in report.notes[0]
-    assert "1 × content (relu2_2 0.5, relu3_3 0.5)" in report.settings[0]
+    assert "1 × content (relu4_1 1, relu2_1 0.1)" in report.settings[0]
     assert "512 pixels" in report.settings[1]
 
 

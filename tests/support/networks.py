@@ -1,8 +1,12 @@
 """Random weights, and comparing weights."""
 
 import torch
+from PIL import Image
 
-from faststyle.losses.vgg import VGG19_BLOCKS, Weights
+from faststyle.image.convert import to_tensor
+from faststyle.losses.objective import Objective
+from faststyle.losses.statistics import gram
+from faststyle.losses.vgg import VGG, VGG19_BLOCKS, Weights
 
 CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
 
@@ -23,3 +27,10 @@ def random_weights() -> Weights:
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     first, second = a.state_dict(), b.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def grams_of(painting: Image.Image, vgg: str) -> dict[str, torch.Tensor]:
+    """The Gram matrices of a painting that a model's file holds."""
+    images = to_tensor(painting)[None]
+    layers = Objective().existing(*images.shape[-2:])
+    return {layer: gram(x) for layer, x in VGG(vgg)(images, layers).items()}

@@ -49,7 +49,7 @@ def test_file_for_inference_has_weights_and_card(train, monkeypatch):
 def test_card_names_the_device_of_the_training(tmp_path, network, monkeypatch):
     monkeypatch.setattr(checkpointing, "describe_device", str)
     monkeypatch.setattr(checkpointing, "StyleTransfer", SimpleNamespace)
-    module = SimpleNamespace(network=network, card=dict, device="cpu")
+    module = SimpleNamespace(network=network, card=dict, grams=dict, device="cpu")
     trainer = SimpleNamespace(
         lightning_module=module,
         datamodule=SimpleNamespace(card=dict),

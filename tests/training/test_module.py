@@ -76,8 +76,8 @@ def test_only_the_network_is_trained(module):
 def test_style_is_measured_on_the_picture_at_the_size_asked(module, painting, random_vgg):
     style = load_style(str(painting), 64)
     assert style.shape == (1, 3, 53, 64)  # 96x80
-    features = VGG(random_vgg)(style, ["relu2_2"])
-    assert torch.allclose(module.objective.style_0_relu2_2, gram(features["relu2_2"]), atol=1e-6)
+    features = VGG(random_vgg)(style, ["relu2_1"])
+    assert torch.allclose(module.objective.style_0_relu2_1, gram(features["relu2_1"]), atol=1e-6)
 
 
 def test_style_pictures_are_blended(random_vgg, painting, tmp_path):
@@ -89,8 +89,8 @@ def test_style_pictures_are_blended(random_vgg, painting, tmp_path):
     module.setup("fit")
     assert module.objective.shares == [0.75, 0.25]
     for number, path in enumerate((painting, other)):
-        expected = gram(VGG(random_vgg)(load_style(str(path), 64), ["relu1_2"])["relu1_2"])
-        target = module.objective.get_buffer(f"style_{number}_relu1_2")
+        expected = gram(VGG(random_vgg)(load_style(str(path), 64), ["relu1_1"])["relu1_1"])
+        target = module.objective.get_buffer(f"style_{number}_relu1_1")
         assert torch.allclose(target, expected, atol=1e-6)
 
 
@@ -136,8 +136,8 @@ def test_teacher_is_imitated_beside_the_objective(pupil, module):
     both = pupil.losses(batch)
     own = pupil.objective.forward(
         pupil(batch),
-        pupil.vgg(pupil(batch), pupil.objective.layers),
-        pupil.vgg(batch, ["relu2_2", "relu3_3"]),
+        pupil.vgg(pupil(batch), pupil.objective.layers_at(*batch.shape[-2:])),
+        pupil.vgg(batch, pupil.objective.content_layers),
     )
     target = module(batch)
     variances = [picture.var() for picture in target]

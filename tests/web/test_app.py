@@ -335,3 +335,17 @@ def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path,
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert not list(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
+    shown = list(stylize_tab.refine(photo, styles.FAVOURITE, 1.0, False, 512, {}))
+    images, lines = zip(*shown, strict=True)
+    assert len({image for image in images if isinstance(image, str)}) >= 10
+    assert 'value="0" max="10"' in lines[0] and 'value="10" max="10"' in lines[-2]
+    assert "refined:" in lines[-1] and "120 × 80 pixels" in lines[-1]
+
+
+def test_refining_without_a_photo_says_what_is_missing(temporary):
+    ((_, line),) = stylize_tab.refine(None, styles.FAVOURITE, 1.0, False, 512, {})
+    assert "Add a photo first" in line
