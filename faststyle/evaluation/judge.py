@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -58,10 +59,14 @@ class Judge:
         features = self.features(painting, {*existing, *self.layers})
         self.objective.set_style([features])
         self.grams = {layer: gram(features[layer]) for layer in self.style_layers}
-        self.measure = Measure(self.painting, VGG(name, pooling, LAYERS))
         self.notes = read_card(card, style)
         names = [f"{kind} {training.get(kind, known[kind].default)}" for kind in ("preset", "statistic")]
         self.description = describe(self.objective, ", ".join([*names, name, f"{pooling} pooling"]))
+
+    @cached_property
+    def measure(self) -> Measure:
+        """The measure of images, which takes a VGG of its own."""
+        return Measure(self.painting, VGG(self.vgg_options["vgg"], self.vgg_options["pooling"], LAYERS))
 
     def features(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """(B,3,H,W) in [0,1] to (B,C,h,w) by layer, without gradients."""

@@ -10,7 +10,7 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG, reduce, split_scale
 
-MAX_WHOLE = 3_000_000  # pixels of an image that is evaluated whole, which takes 1.7 kB a pixel
+MAX_WHOLE = 2_900_000  # pixels of an image that is evaluated whole, which takes 1.7 kB a pixel
 TILE = 832  # new pixels on a side
 HALO = 96  # pixels around them, more than relu5_1 sees; a multiple of its step
 
