@@ -9,7 +9,7 @@ from tqdm import tqdm
 from faststyle.device import pick_device, pick_precision
 from faststyle.errors import InputError
 from faststyle.image.color import match_color
-from faststyle.image.convert import to_image, to_rgb, to_tensor
+from faststyle.image.convert import to_image, to_tensor
 from faststyle.image.mosaic import open_style
 from faststyle.models.find import find_grams
 from faststyle.optimization.descent import check_precision
@@ -31,7 +31,7 @@ class Refiner:
         self.evaluations = arguments.refine
         self.options = {"device": arguments.device, "precision": arguments.precision}
         self.painting = open_style(arguments.style[0]) if arguments.style else None
-        self.stopped, self.moved = False, False
+        self.stopped = False
         self.failure: InputError | None = None
         self.model = arguments.checkpoint
         check_precision(pick_precision(arguments.precision, pick_device(arguments.device)))
@@ -59,24 +59,16 @@ class Refiner:
         if self.stopped:
             return image
         run = refinement(image, photo, self.style(model or self.model), self.evaluations, **self.options)
-        self.moved = False
+        moved = False
         try:
             with tqdm(total=run.steps, unit="evaluation", desc="refining", leave=False) as bar:
                 for step in run:
                     bar.update(step.number - bar.n)
-                    self.moved = step.number > 0
+                    moved = step.number > 0
         except KeyboardInterrupt:
             self.stopped = True
         except InputError as error:
-            if not self.moved:
+            if not moved:
                 raise
             self.failure = error  # the best image so far is written first
-        return fitted(run.result(), image)
-
-
-def fitted(result: Image.Image, image: Image.Image) -> Image.Image:
-    """Return the result with the transparency of the image that was refined."""
-    if image.mode == "RGBA" and result.mode != "RGBA":
-        result = to_rgb(result)
-        result.putalpha(image.getchannel("A"))
-    return result
+        return run.result()

@@ -10,12 +10,13 @@ from torch import Tensor
 from faststyle.image.color import luminance
 from faststyle.image.convert import scale_to, to_tensor
 from faststyle.losses.statistics import gram, relative
-from faststyle.losses.vgg import VGG, reduce
+from faststyle.losses.vgg import VGG, step_of
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_1"
 TILE_LAYERS = ("relu2_1", "relu3_1", "relu4_1")
-SCALES = {"fine": 1, "half": 2, "quarter": 4}  # and what the image is reduced by
+SCALES = {"fine": "", "half": "/2", "quarter": "/4"}  # what VGG's layers have at their end
+SCALED_LAYERS = [layer + scale for scale in SCALES.values() for layer in LAYERS]
 IMAGE, PAINTING = 512, 384  # pixels of the longer sides
 TILE, STRIDE = 128, 64  # pixels
 BLOCK = 16  # pixels of a square whose mean luminance is compared
@@ -54,11 +55,7 @@ class Measure:
         self.vgg = vgg or VGG(layers=LAYERS)
         with torch.no_grad():
             self.painting = to_tensor(scale_to(painting.convert("RGB"), PAINTING))[None]
-            self.targets = {number: self.grams(self.painting, number) for number in SCALES.values()}
-
-    def grams(self, images: Tensor, reduction: int) -> dict[str, Tensor]:
-        reduced = images if reduction == 1 else reduce(images, reduction)
-        return {layer: gram(x) for layer, x in self.vgg(reduced, LAYERS).items()}
+            self.targets = {layer: gram(x) for layer, x in self.vgg(self.painting, SCALED_LAYERS).items()}
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, photo: Image.Image) -> Measures:
@@ -66,12 +63,12 @@ class Measure:
         image = scale_to(image.convert("RGB"), IMAGE)
         given = to_tensor(photo.convert("RGB").resize(image.size, Image.Resampling.LANCZOS))[None]
         made = to_tensor(image)[None]
-        features = self.vgg(made, LAYERS)
+        features = self.vgg(made, SCALED_LAYERS)
         content = relative(features[CONTENT], self.vgg(given, [CONTENT])[CONTENT]).item()
         styles: list[float] = []
-        for number in SCALES.values():
-            grams = {k: gram(x) for k, x in features.items()} if number == 1 else self.grams(made, number)
-            each = [relative(grams[layer], self.targets[number][layer]) for layer in LAYERS]
+        for scale in SCALES.values():
+            layers = [layer + scale for layer in LAYERS]
+            each = [relative(gram(features[layer]), self.targets[layer]) for layer in layers]
             styles.append(torch.stack(each).mean().item())
         light, dark = luminance(made), luminance(self.painting)
         blocks = torch.stack([F.avg_pool2d(luminance(x), BLOCK).flatten() for x in (made, given)])
@@ -87,12 +84,9 @@ class Measure:
         """Return the 90th percentile of the windows' distances."""
         distances = []
         for layer in TILE_LAYERS:
-            step = 2 ** (int(layer[4]) - 1)  # pixels from one position to the next
-            windows = (
-                features[layer]
-                .unfold(2, TILE // step, STRIDE // step)
-                .unfold(3, TILE // step, STRIDE // step)
-            )
-            windows = windows[0].permute(1, 2, 0, 3, 4).flatten(0, 1)  # (tiles,C,h,w)
-            distances.append(relative(gram(windows), self.targets[1][layer]))
+            x, step = features[layer], step_of(layer)
+            for dim in (2, 3):  # a strip is narrower than a window
+                x = x.unfold(dim, min(TILE // step, x.shape[dim]), STRIDE // step)
+            windows = x[0].permute(1, 2, 0, 3, 4).flatten(0, 1)  # (tiles,C,h,w)
+            distances.append(relative(gram(windows), self.targets[layer]))
         return torch.stack(distances).mean(0).quantile(0.9).item()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from faststyle.errors import InputError
 from faststyle.losses.presets import PRESETS
 from faststyle.losses.statistics import STATISTICS, at_least_float32
-from faststyle.losses.vgg import split_scale
+from faststyle.losses.vgg import split_scale, step_of
 from faststyle.registry import choose
 
 Features = Mapping[str, Tensor]
@@ -105,7 +105,7 @@ class Objective(nn.Module):
         found = []
         for layer in self.style_layers:
             name, number = split_scale(layer)
-            positions = min(height, width) // number >> int(name[4]) - 1
+            positions = min(height, width) // number // step_of(name)
             enough = positions >= MIN_POSITIONS and max(height, width) >= MIN_REDUCED_SIZE * number
             if enough or (number == 1 and positions):
                 found.append(layer)

@@ -125,6 +125,11 @@ def split_scale(layer: str) -> tuple[str, int]:
     return name, reduction
 
 
+def step_of(layer: str) -> int:
+    """Return how many pixels lie between two positions of a layer."""
+    return 2 ** (int(layer[4]) - 1)
+
+
 class VGG(nn.Module):
     """The features of a frozen VGG at the layers asked for.
 

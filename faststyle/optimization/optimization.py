@@ -246,33 +246,29 @@ class Optimization:
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
     def set_style(self, photo: Tensor, share: float) -> None:
-        """Measure the paintings, each at ``share`` of its size; targets that were given stay as they are."""
-        if self.targets is not None:
-            self.objective.set_targets([self.targets])
-            self.check_style(photo, share)
-            return
-        with torch.no_grad():
-            styles = [self.measure(scaled(one, share)) for one in self.paintings]
-            features = self.measure(photo) if self.objective.statistic.swap else None
-        self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
-        self.check_style(photo, share)
-
-    def check_style(self, photo: Tensor, share: float) -> None:
-        """Refuse a style that no layer of the result would be compared with.
+        """Measure the paintings, each at ``share`` of its size; targets that were given stay as they are.
 
         Raises:
-            InputError: There is none, or Gram matrices of another VGG.
+            InputError: No layer of the result would be compared with the style, or Gram matrices are of
+                another VGG.
         """
-        measured = self.objective.measured(*photo.shape[-2:])
+        if self.targets is not None:
+            self.objective.set_targets([self.targets])
+        else:
+            with torch.no_grad():
+                styles = [self.measure(scaled(one, share)) for one in self.paintings]
+                features = self.measure(photo) if self.objective.statistic.swap else None
+            self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
+        height, width = photo.shape[-2:]
+        measured = self.objective.measured(height, width)
         if share == 1 and self.objective.style_layers and not measured:
-            height, width = photo.shape[-2:]
             layers = ", ".join(self.objective.style_layers)
             raise InputError(
                 f"an image of {width}x{height} and the painting share none of the layers {layers}"
             )
         for layer in measured if self.targets else []:
             channels = getattr(self.vgg, f"{split_scale(layer)[0]}_weight").shape[0]
-            if self.targets and self.targets[layer].shape[-1] != channels:
+            if self.objective.get_buffer(f"style_0_{layer}").shape[-1] != channels:
                 raise InputError(
                     "the Gram matrices are of another VGG: give the painting, or the VGG that made them"
                 )

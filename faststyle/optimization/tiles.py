@@ -8,7 +8,7 @@ from torch import Tensor
 
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram
-from faststyle.losses.vgg import VGG, reduce, split_scale
+from faststyle.losses.vgg import VGG, reduce, split_scale, step_of
 
 MAX_WHOLE = 2_900_000  # pixels of an image that is evaluated whole, which takes 1.7 kB a pixel
 TILE = 832  # new pixels on a side
@@ -48,11 +48,6 @@ def tiles(height: int, width: int) -> Iterator[Tile]:
             yield Tile(rows, columns, own_rows, own_columns)
 
 
-def step_of(layer: str) -> int:
-    """Pixels from one position of a layer to the next."""
-    return 2 ** (int(layer[4]) - 1)
-
-
 class TiledEvaluation:
     """Evaluates an objective of Gram matrices, and its gradient.
 
@@ -71,9 +66,8 @@ class TiledEvaluation:
         self.style: dict[int, list[str]] = {}  # the style layers of each reduction
         for layer in objective.measured(*size):
             self.style.setdefault(split_scale(layer)[1], []).append(split_scale(layer)[0])
-        self.sizes = dict.fromkeys(
-            objective.content_layers, 0.0
-        )  # of the photo's features: their squares' sum
+        # Sums of the squares of the photo's features.
+        self.sizes = dict.fromkeys(objective.content_layers, 0.0)
         with torch.no_grad():
             for tile in tiles(*size):
                 for layer, x in self.content(tile).items():
@@ -150,11 +144,9 @@ class TiledEvaluation:
             features = self.vgg(window, {*slopes, *content})
             loss = window.new_zeros(())
             for layer, slope in slopes.items():
-                own = tile.core(features[layer], step_of(layer))
-                share = (
-                    own.shape[-2] * own.shape[-1] / ((height // step_of(layer)) * (width // step_of(layer)))
-                )
-                if share:
+                step = step_of(layer)
+                own = tile.core(features[layer], step)
+                if share := own.shape[-2] * own.shape[-1] / ((height // step) * (width // step)):
                     loss = loss + share * (gram(own) * slope).sum()
             if terms is not None:
                 with torch.no_grad():

@@ -109,16 +109,21 @@ def test_number_that_makes_no_sense_is_refused(infer, painting, capsys, number):
     assert "--refine must be a whole number from 1 to 10000" in line
 
 
-def test_what_ends_it_early_is_told_and_the_best_so_far_is_written(infer, painting, monkeypatch, capsys):
+def end_early(monkeypatch, error: BaseException) -> None:
+    """Raise an error in place of the third evaluation."""
     run = library.Optimization.__iter__
 
-    def failing(self):
+    def ending(self):
         for number, step in enumerate(run(self)):
             if number == 2:
-                raise InputError("96x72 pixels do not fit into memory: take a smaller size")
+                raise error
             yield step
 
-    monkeypatch.setattr(library.Optimization, "__iter__", failing)
+    monkeypatch.setattr(library.Optimization, "__iter__", ending)
+
+
+def test_what_ends_it_early_is_told_and_the_best_so_far_is_written(infer, painting, monkeypatch, capsys):
+    end_early(monkeypatch, InputError("96x72 pixels do not fit into memory: take a smaller size"))
     with pytest.raises(SystemExit) as caught:
         infer("photo.png", "--style", painting, "--refine", 5, "-o", "out.png")
     assert caught.value.code == 2
@@ -139,15 +144,7 @@ def test_photo_that_is_too_small_is_told_and_nothing_is_written(infer, painting,
 
 
 def test_ctrl_c_keeps_the_best_so_far(infer, painting, monkeypatch, capsys):
-    run = library.Optimization.__iter__
-
-    def interrupted(self):
-        for number, step in enumerate(run(self)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield step
-
-    monkeypatch.setattr(library.Optimization, "__iter__", interrupted)
+    end_early(monkeypatch, KeyboardInterrupt())
     with pytest.raises(SystemExit) as caught:
         infer("photo.png", "--style", painting, "--refine", 5, "-o", "out.png")
     assert caught.value.code == 130

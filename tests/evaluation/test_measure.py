@@ -40,3 +40,10 @@ def test_inverted_light_is_negative(vgg):
     photo = draw_picture(512, 384, seed=1)
     inverted = Image.fromarray(255 - np.asarray(photo))
     assert Measure(draw_picture(96, 96, seed=9), vgg)(inverted, photo).light == pytest.approx(-1, abs=0.02)
+
+
+def test_strip_narrower_than_a_window_is_measured(vgg):
+    found = Measure(draw_picture(96, 96, seed=9), vgg)(
+        draw_picture(512, 96, seed=2), draw_picture(512, 96, seed=1)
+    )
+    assert all(np.isfinite(found))
