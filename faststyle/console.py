@@ -81,13 +81,19 @@ def value(what: str, read: Callable[[str], Any], fits: Callable[[Any], Any]) -> 
     return parse
 
 
-def number(low: float, high: float = float("inf"), below: bool = False) -> Type:
-    """A number from ``low`` to ``high``, or to below it, as an argparse type."""
+def number(low: float, high: float = float("inf"), below: bool = False, auto: bool = False) -> Type:
+    """A number from ``low`` to ``high``, or to below it, or the word auto, as an argparse type."""
     bounds = f"from {low:g} to {'below ' if below else ''}{high:g}"
+
+    def fits(found: float | str) -> bool:
+        if isinstance(found, str):
+            return True
+        return low <= found <= high and found != float("inf") and not (below and found == high)
+
     return value(
-        f"a number {bounds if high < float('inf') else f'of {low:g} or more'}",
-        float,
-        lambda found: low <= found <= high and found != float("inf") and not (below and found == high),
+        f"{'auto or ' * auto}a number {bounds if high < float('inf') else f'of {low:g} or more'}",
+        lambda text: text if auto and text == "auto" else float(text),
+        fits,
     )
 
 

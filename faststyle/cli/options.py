@@ -113,9 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--stroke-scale",
-        type=number(1, 16),
+        type=number(1, 16, auto=True),
         metavar="1…16",
-        help="strokes so many times as large, for large pictures (default 1)",
+        help="strokes so many times as large, or 1 for the network's own (default auto: above 640 pixels as "
+        "large relative to the picture as there)",
     )
     add("--strength", type=number(0, 1), metavar="0…1", help="blend: 0 is the photo, 1 all style (default 1)")
     add(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What the results depend on beside the model, where it is not typed.
 DEFAULTS: dict[str, Any] = {
     "strength": 1.0,
-    "stroke_scale": 1.0,
+    "stroke_scale": "auto",
     "max_size": None,
     "tile": None,
     "engine": "auto",
@@ -94,8 +94,7 @@ def read_photo(source: Path, arguments: argparse.Namespace) -> "Image | None":
     from faststyle.image.convert import fit
     from faststyle.image.files import open_image
 
-    alone = option(arguments, "max_size") is None and option(arguments, "stroke_scale") == 1
-    if alone and vips.pixels_of(source) >= vips.LEAST:
+    if option(arguments, "max_size") is None and vips.pixels_of(source) >= vips.LEAST:
         return None
     return fit(open_image(source), option(arguments, "max_size"))
 
@@ -103,24 +102,25 @@ def read_photo(source: Path, arguments: argparse.Namespace) -> "Image | None":
 def stylize_photo(stylize: "Stylizer", photo: "Image", arguments: argparse.Namespace) -> "Image":
     """Stylize what was read, whole or by tiles."""
     scale = option(arguments, "stroke_scale")
-    tile = option(arguments, "tile")
-    tile = tile or say_tile(stylize, *(round(side / scale) for side in photo.size))
+    tile = option(arguments, "tile") or say_tile(stylize, *photo.size, scale)
     return stylize(photo, *look(arguments), tile=tile, stroke_scale=scale)
 
 
 def stylize_file(stylize: "Stylizer", source: Path, target: Path, arguments: argparse.Namespace) -> None:
-    """Stylize a picture by tiles, from file to file."""
+    """Stylize a picture in strips or by tiles, from file to file."""
     from faststyle.image import vips
-    from faststyle.inference.tiling import TILE
 
     with vips.stylized(source, target, arguments.quality) as (photo, out):
         height, width, _ = photo.shape
-        tile = option(arguments, "tile") or say_tile(stylize, width, height) or TILE
-        stylize.stylize_pixels(photo[..., :3], out[..., :3], *look(arguments), tile)
+        scale = option(arguments, "stroke_scale")
+        tile = option(arguments, "tile") or say_tile(stylize, width, height, scale)
+        stylize.stylize_pixels(photo[..., :3], out[..., :3], *look(arguments), tile, scale)
 
 
-def say_tile(stylize: "Stylizer", width: int, height: int) -> int | None:
+def say_tile(stylize: "Stylizer", width: int, height: int, stroke_scale: float | str) -> int | None:
     """The tile that a picture of this size needs, said on stderr; None where it fits into memory."""
+    scale = stylize.scale_for(width, height, stroke_scale)
+    width, height = (round(side / scale) for side in (width, height))
     tile = stylize.tile_for(width, height)
     if tile:
         print(

@@ -37,12 +37,12 @@ from faststyle.training.run import LAST, Run, can_start_in, go
 
 # Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
-    "max_steps": 6_000,
+    "max_steps": 5_000,
     "devices": 1,
     # Below a usual step's norm, so that photos count alike: one odd photo must not undo a run.
     "gradient_clip_val": 10.0,
     "log_every_n_steps": 10,
-    "val_check_interval": 250,
+    "val_check_interval": 500,
     "check_val_every_n_epoch": None,
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,

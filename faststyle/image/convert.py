@@ -112,6 +112,11 @@ def to_tensor(image: Image.Image, device: torch.device | str = "cpu") -> Tensor:
     return torch.from_numpy(result)
 
 
+def to_floats(pixels: Tensor) -> Tensor:
+    """Bytes to float32 in [0,1]; floats stay as they are."""
+    return pixels.float() if pixels.is_floating_point() else pixels.float() / 255
+
+
 def to_image(tensor: Tensor) -> Image.Image:
     """(C,H,W) in [0,1], clamped, to an 8-bit picture: RGB, or RGBA with four channels."""
     values = tensor.detach().float()

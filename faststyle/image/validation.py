@@ -96,7 +96,7 @@ def told(name: str) -> Iterator[None]:
         raise InputError(
             f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read here; make it "
             "smaller, or, if it is a JPEG, PNG, WebP or TIFF, stylize it by infer.py --checkpoint, "
-            "without --max-size and --stroke-scale, after pip install -e '.[large]'"
+            "without --max-size, after pip install -e '.[large]'"
         ) from None
     # Pillow's decoders raise whatever a damaged file makes them stumble over.
     except Exception as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from PIL import Image, ImageDraw, ImageFont
 
 from faststyle.image.convert import fit, to_rgb
+from faststyle.inference.stroke_scale import AUTO, StrokeScale
 from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.pretrained import ready
 
@@ -64,7 +65,7 @@ class AllStyles:
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
-        stroke_scale: float = 1.0,
+        stroke_scale: StrokeScale = AUTO,
         refine: Callable[[Image.Image, Image.Image, str], Image.Image] | None = None,
     ) -> Image.Image:
         """Make the sheet of a photo.

@@ -11,6 +11,7 @@ import torch
 
 from faststyle.files import replacing
 from faststyle.inference.temporal_norm import SteadyNetwork
+from faststyle.inference.tiling import Tile
 from faststyle.models import network
 from faststyle.models.network import Inference
 
@@ -19,7 +20,10 @@ DIGEST = hashlib.sha256().digest_size  # bytes at the start of each
 
 
 def cached(
-    kind: str, module: Inference | SteadyNetwork, make: Callable[[], bytes], load: Callable[[bytes], Any]
+    kind: str,
+    module: Inference | Tile | SteadyNetwork,
+    make: Callable[[], bytes],
+    load: Callable[[bytes], Any],
 ) -> Any:
     """Load what ``make`` makes of the module's weights, and keep it on the disk for the next start.
 

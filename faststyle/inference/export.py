@@ -14,7 +14,7 @@ from faststyle.files import check_place, replacing
 from faststyle.inference.onnx_model import PACKAGES, PHOTO, PICTURE, run_onnx
 from faststyle.models.checkpoint import HEADER, Card, margin_of
 from faststyle.models.find import find_model
-from faststyle.models.network import SMALLEST, Inference
+from faststyle.models.network import MIN_SIDE, Inference
 
 OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
 LARGEST = 32768  # pixels of a side
@@ -38,8 +38,8 @@ def inference(checkpoint: str | Path) -> tuple[Inference, Card]:
 
 
 def trace(module: Inference) -> ExportedProgram:
-    """The module as one graph, its sizes left open: (B,3,H,W) RGB in [0,1], sides from ``SMALLEST`` up."""
-    sides = {dim: Dim(name, min=SMALLEST, max=LARGEST) for dim, name in ((2, "height"), (3, "width"))}
+    """The module as one graph, its sizes left open: (B,3,H,W) RGB in [0,1], sides from ``MIN_SIDE`` up."""
+    sides = {dim: Dim(name, min=MIN_SIDE, max=LARGEST) for dim, name in ((2, "height"), (3, "width"))}
     program = torch.export.export(
         module,
         (torch.rand(2, 3, 66, 83),),
@@ -59,7 +59,7 @@ def trace(module: Inference) -> ExportedProgram:
 def export(checkpoint: str | Path, path: str | Path) -> str:
     """Write a model for other runtimes, and check that they give torch's picture.
 
-    The file takes float32 RGB in [0,1], (B,3,H,W) of any batch and of sides from 16 up, and gives the same.
+    The file takes float32 RGB in [0,1], (B,3,H,W) of any batch and of sides from 32 up, and gives the same.
 
     Args:
         checkpoint: what ``find_model`` takes.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faststyle.errors import InputError, first_line
 from faststyle.models.checkpoint import HEADER, check_card
-from faststyle.models.network import SMALLEST
+from faststyle.models.network import MIN_SIDE
 
 PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
 PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its output
@@ -50,8 +50,8 @@ class Exported(nn.Module):
         self.path, self.run = path, runner(session)
 
     def forward(self, images: Tensor, margin: int) -> Tensor:
-        if min(images.shape[-2:]) < SMALLEST:
-            raise InputError(f"an exported model takes pictures of {SMALLEST} pixels a side and more")
+        if min(images.shape[-2:]) < MIN_SIDE:
+            raise InputError(f"an exported model takes pictures of {MIN_SIDE} pixels a side and more")
         try:
             pictures = self.run(images)
             if pictures.shape != images.shape:

@@ -1,4 +1,4 @@
-"""Strokes larger than the network's own: a picture stylized at a smaller size, brought back to the photo's.
+"""Strokes larger than the network's own: an image stylized at a smaller size, brought back to the photo's.
 
 Enlarged alone it is soft, for it knows nothing of the photo's details. They come back through a local
 regression of the strokes on the photo, the guided filter's (He, Sun and Tang 2013; at a smaller size and
@@ -7,47 +7,85 @@ explains, and so loses the strokes. Here they all stay, and only what the photo 
 size is added to them: s + a (p - coarse p), with a the regression's slope.
 """
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from faststyle.image.color import luminance
+from faststyle.image.convert import to_floats
 
-REACH = 2  # of the regression, in pixels of the smaller picture
+AUTO = "auto"
+StrokeScale = float | str  # a number, or AUTO
+BEST_SIZE = 640  # pixels of the longer side at which the networks are at their best
+LEAST_SIDE = 320  # pixels of the shorter side, which a panorama keeps
+REACH = 2  # of the regression, in pixels of the smaller image
 NOISE = 0.003  # variance that is no detail of a photo: more leaves the strokes alone, less brings more photo
+STRIP = 2**21  # pixels that are enlarged at once
 
-Size = tuple[int, ...]  # height and width
+
+def auto_scale(height: int, width: int) -> float:
+    """Return the scale at which strokes are as large, relative to the image, as at ``BEST_SIZE``."""
+    return max(1.0, min(max(height, width) / BEST_SIZE, min(height, width) / LEAST_SIDE))
 
 
 def shrink(photo: Tensor, scale: float) -> Tensor:
-    """What to stylize for strokes ``scale`` times as large: (B,3,H,W) in [0,1] to (B,3,H/scale,W/scale)."""
-    height, width = photo.shape[-2:]
-    return resize(photo, (max(1, round(height / scale)), max(1, round(width / scale)))).clamp(0, 1)
-
-
-def enlarge(stylized: Tensor, photo: Tensor) -> Tensor:
-    """Bring a picture that was stylized at a smaller size to its photo's, with the photo's edges.
+    """What to stylize for strokes ``scale`` times as large.
 
     Args:
-        stylized: (B,3,h,w), RGB in [0,1].
-        photo: (B,3,H,W), likewise, h <= H and w <= W.
+        photo: (B,3,H,W), bytes or floats in [0,1].
+        scale: 1 or more.
 
     Returns:
-        (B,3,H,W), RGB in [0,1].
+        (B,3,H/scale,W/scale), floats in [0,1].
     """
-    small = stylized.shape[-2:]
-    light = luminance(photo)
-    slopes = slope(stylized, resize(light, small))
-    detail = light - coarse(light, small)
-    # One channel at a time takes a third of the memory.
-    channels = zip(stylized.split(1, 1), slopes.split(1, 1), strict=True)
-    return torch.cat([sharpen(restore(y, a, detail), small).clamp_(0, 1) for y, a in channels], 1)
+    size = [max(1, round(side / scale)) for side in photo.shape[-2:]]
+    return to_floats(resize(photo, size)).clamp(0, 1)
 
 
-def restore(y: Tensor, a: Tensor, detail: Tensor) -> Tensor:
-    """Strokes, (B,1,h,w), enlarged, and a share of the photo's details, (B,1,H,W), as large as the slope."""
-    size = detail.shape[-2:]
-    return torch.addcmul(soft(y, size), F.interpolate(a, size, mode="bilinear"), detail)
+@torch.no_grad()
+def enlarge(
+    small: Tensor,
+    stylized: Tensor,
+    photo: Tensor,
+    out: Tensor,
+    finish: Callable[[Tensor, Tensor], Tensor] = lambda image, photo: image,
+) -> None:
+    """Bring an image that was stylized at a smaller size to its photo's, with the photo's edges, in strips.
+
+    An unsharp mask, kept within the values around, makes the strokes crisp without halos.
+
+    Args:
+        small: (3,h,w), RGB in [0,1]: the photo, shrunk.
+        stylized: (3,h,w), RGB in [0,1].
+        photo: (3,H,W), bytes or floats in [0,1]; it may be a view of a file mapped into memory.
+        out: (3,H,W), likewise: where the result goes.
+        finish: What is done to each strip of the image, (1,3,n,W), beside its photo's.
+    """
+    y, light = stylized[None], luminance(small[None])
+    slopes = slope(y, light)
+    # An unsharp mask takes away what is left of the enlarged image when it is shrunk again.
+    left = blurred(y) + slopes * (light - blurred(light))
+    soft, crisp, light = spline(y), spline(2 * y - left), spline(light)
+    height, width = photo.shape[-2:]
+    reach = max(1, round(width / y.shape[-1] / 2))
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        end = min(height, top + rows)
+        above, below = min(reach, top), min(reach, height - end)
+        strip = slice(top - above, end + below)
+        large = partial(upsample, height=height, width=width, rows=strip)
+        given = to_floats(photo[None, :, strip].to(y.device))
+        detail = large(slopes) * (luminance(given) - large(light))
+        plain = large(soft) + detail
+        image = (large(crisp) + 2 * detail).clamp(-highest(-plain, reach), highest(plain, reach))
+        kept = slice(above, above + end - top)
+        image = finish(image[:, :, kept].clamp(0, 1), given[:, :, kept])[0]
+        if not out.is_floating_point():
+            image = image.mul(255).round()
+        out[:, top:end] = image.to(out)
 
 
 def slope(y: Tensor, x: Tensor) -> Tensor:
@@ -56,16 +94,6 @@ def slope(y: Tensor, x: Tensor) -> Tensor:
     covariance = mean(x * y, REACH) - mean_x * mean_y
     variance = mean(x * x, REACH) - mean_x * mean_x
     return mean(covariance / (variance + NOISE), 1)
-
-
-def sharpen(images: Tensor, small: Size) -> Tensor:
-    """Make (B,3,H,W) crisp at the size ``small``: an unsharp mask, kept within its neighbours' values.
-
-    So strokes get edges, and no halos along them.
-    """
-    reach = max(1, round(images.shape[-1] / small[-1] / 2))
-    sharp = 2 * images - coarse(images, small)
-    return sharp.clamp(-highest(-images, reach), highest(images, reach))
 
 
 def highest(x: Tensor, reach: int) -> Tensor:
@@ -81,26 +109,45 @@ def highest(x: Tensor, reach: int) -> Tensor:
     return x
 
 
-def coarse(x: Tensor, small: Size) -> Tensor:
-    """What of (B,C,H,W) is left at the size ``small``."""
-    return soft(resize(x, small), x.shape[-2:])
-
-
-def soft(x: Tensor, large: Size) -> Tensor:
-    """Enlarge (B,C,h,w) about as a cubic B-spline: networks weave single pixels, whose grid would show."""
-    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    for dim in (2, 3):
-        size = x.shape[dim] - 2
-        beside = (x.narrow(dim, 0, size) + x.narrow(dim, 2, size)) / 2
-        x = torch.lerp(beside, x.narrow(dim, 1, size), 2 / 3)
-    return resize(x, large)
-
-
 def mean(x: Tensor, reach: int) -> Tensor:
     """Of the pixels within ``reach``, (B,C,h,w) to the same."""
     return F.avg_pool2d(F.pad(x, (reach,) * 4, mode="replicate"), 2 * reach + 1, 1)
 
 
-def resize(x: Tensor, size: Size) -> Tensor:
+def spline(x: Tensor) -> Tensor:
+    """Smooth (B,C,h,w), to be enlarged about as by a cubic B-spline: single pixels would show as a grid."""
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    for dim in (2, 3):
+        size = x.shape[dim] - 2
+        beside = (x.narrow(dim, 0, size) + x.narrow(dim, 2, size)) / 2
+        x = torch.lerp(beside, x.narrow(dim, 1, size), 2 / 3)
+    return x
+
+
+def keys(distance: Tensor) -> Tensor:
+    """Weigh a pixel so far away by Keys' cubic kernel of 1981, as bicubic interpolation does."""
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    return torch.where(distance <= 1, near, far).where(distance < 2, 0)
+
+
+def blurred(x: Tensor) -> Tensor:
+    """Enlarge (B,C,h,w) and shrink it again."""
+    twice = resize(spline(x), [2 * side for side in x.shape[-2:]])
+    return resize(twice, x.shape[-2:])
+
+
+def upsample(x: Tensor, height: int, width: int, rows: slice) -> Tensor:
+    """Enlarge (B,C,h,w) to (B,C,height,width) by bicubic interpolation, and return some of its rows."""
+    places = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (x.shape[2] / height) - 0.5
+    total = torch.zeros((), device=x.device)
+    for tap in range(-1, 3):
+        row = places.floor() + tap
+        weight = keys((row - places).abs()).to(x.dtype)[:, None]
+        total = total + weight * x.index_select(2, row.long().clamp(0, x.shape[2] - 1))
+    return resize(total, (len(places), width))
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """(B,C,H,W) to another size; values may leave [0,1] a little."""
-    return F.interpolate(x, size, mode="bicubic", antialias=True)
+    return F.interpolate(x, tuple(size), mode="bicubic", antialias=True)

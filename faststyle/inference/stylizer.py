@@ -17,11 +17,12 @@ from faststyle.image.color import finish
 from faststyle.image.convert import fit, to_image, to_rgb, to_tensor
 from faststyle.inference.engines import ENGINES, Run, pick_engine
 from faststyle.inference.onnx_model import Exported
-from faststyle.inference.stroke_scale import enlarge, shrink
+from faststyle.inference.stroke_scale import AUTO, StrokeScale, auto_scale, enlarge, shrink
 from faststyle.inference.temporal_norm import SteadyNetwork
 from faststyle.inference.tiling import (
     LEAST_TILE,
     TILE,
+    Tile,
     freeze,
     most_pixels,
     pick_tile,
@@ -126,7 +127,7 @@ class Stylizer:
         preserve_color: bool = False,
         max_size: int | None = None,
         tile: int | None = None,
-        stroke_scale: float = 1.0,
+        stroke_scale: StrokeScale = AUTO,
     ) -> Image.Image: ...
 
     @overload
@@ -137,7 +138,7 @@ class Stylizer:
         preserve_color: bool = False,
         max_size: int | None = None,
         tile: int | None = None,
-        stroke_scale: float = 1.0,
+        stroke_scale: StrokeScale = AUTO,
     ) -> Tensor: ...
 
     @overload
@@ -148,11 +149,11 @@ class Stylizer:
         preserve_color: bool = False,
         max_size: int | None = None,
         tile: int | None = None,
-        stroke_scale: float = 1.0,
+        stroke_scale: StrokeScale = AUTO,
     ) -> list[Image.Image]: ...
 
     def __call__(
-        self, picture, strength=1.0, preserve_color=False, max_size=None, tile=None, stroke_scale=1.0
+        self, picture, strength=1.0, preserve_color=False, max_size=None, tile=None, stroke_scale=AUTO
     ):
         """Stylize a picture, a batch, or a list, and return what was given.
 
@@ -164,8 +165,9 @@ class Stylizer:
             max_size: shrink a PIL picture first, so that its longer side has at most so many pixels.
             tile: stylize tile by tile, in little memory, each of so many pixels a side; without it
                 that is done, with a size that fits, where the memory there is does not hold the whole.
-            stroke_scale: strokes so many times as large, for large pictures: the network sees the
-                picture smaller by so much, and the photo's edges come back when it is enlarged.
+            stroke_scale: strokes so many times as large: the network sees the image smaller by so much, and
+                the photo's edges come back when it is enlarged. auto keeps their size relative to the image
+                above 640 pixels, where the networks are at their best; 1 is the network's own strokes.
 
         Raises:
             InputError: strength outside 0…1, a tile or stroke_scale below 1, or a tensor of another shape.
@@ -173,8 +175,10 @@ class Stylizer:
         check_strength(strength)
         if tile is not None and tile < 1:
             raise InputError(f"tile must be 1 pixel or more, such as {TILE}, not {tile}")
-        if not stroke_scale >= 1:
-            raise InputError(f"stroke_scale must be 1 (the network's strokes) or more, not {stroke_scale}")
+        if stroke_scale != AUTO and not (isinstance(stroke_scale, int | float) and stroke_scale >= 1):
+            raise InputError(
+                f"stroke_scale must be auto, or 1 (the network's strokes) or more, not {stroke_scale}"
+            )
         if isinstance(picture, Tensor):
             return self._stylize_tensor(picture, strength, preserve_color, tile, stroke_scale)
         if isinstance(picture, list | tuple):
@@ -185,14 +189,16 @@ class Stylizer:
             )
         picture = fit(to_rgb(picture), max_size)
         opaque = picture if picture.mode == "RGB" else picture.convert("RGB")
-        if stroke_scale == 1 and (tile := tile or self.tile_for(*picture.size)):
+        width, height = picture.size
+        scale = self.scale_for(width, height, stroke_scale)
+        if scale > 1 or tile or self.tile_for(width, height):
             pixels = np.array(opaque)
             stylized = np.empty_like(pixels)
-            self.stylize_pixels(pixels, stylized, strength, preserve_color, tile)
+            self.stylize_pixels(pixels, stylized, strength, preserve_color, tile, scale)
             result = Image.fromarray(stylized)
         else:
             photo = to_tensor(opaque, self.device)
-            result = to_image(self._stylize_tensor(photo, strength, preserve_color, tile, stroke_scale))
+            result = to_image(self._stylize_tensor(photo, strength, preserve_color, None, 1.0))
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A"))
         return result
@@ -243,7 +249,11 @@ class Stylizer:
         if isinstance(self.network, Exported) or max(width, height) <= LEAST_TILE:
             return None
         most = most_pixels(self.network, self.device)
-        return pick_tile(most, reach(self.network)) if width * height > most else None
+        return pick_tile(most, self.network) if width * height > most else None
+
+    def scale_for(self, width: int, height: int, stroke_scale: StrokeScale = AUTO) -> float:
+        """Return by how much smaller an image of this size is stylized."""
+        return auto_scale(height, width) if isinstance(stroke_scale, str) else stroke_scale
 
     def _weights(self) -> TransformerNetwork:
         if isinstance(self.network, Exported):
@@ -258,37 +268,68 @@ class Stylizer:
         out: np.ndarray,
         strength: float = 1.0,
         preserve_color: bool = False,
-        tile: int = TILE,
+        tile: int | None = None,
+        stroke_scale: StrokeScale = AUTO,
     ) -> None:
-        """Stylize a picture of any size tile by tile, with the statistics of its thumbnail.
+        """Stylize an image of any size, in strips at a smaller size, or tile by tile.
+
+        Tiles have the statistics of the image's thumbnail.
 
         Args:
             photo: (H,W,3) bytes; it may be a file that is mapped into memory.
             out: (H,W,3) bytes, another: where the result goes.
-            strength, preserve_color: as for a whole picture.
-            tile: pixels to a side.
+            strength, preserve_color, tile, stroke_scale: as for a whole picture.
 
         Raises:
             InputError: not even a tile fits into memory.
         """
         pixels, result = torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(out).permute(2, 0, 1)
-        self._tiled(pixels, result, strength, preserve_color, tile)
+        scale = self.scale_for(photo.shape[1], photo.shape[0], stroke_scale)
+        if scale > 1:
+            self._scaled(pixels, result, strength, preserve_color, tile, scale)
+        else:
+            tile = tile or self.tile_for(photo.shape[1], photo.shape[0]) or TILE
+            self._tiled(pixels, result, strength, preserve_color, tile)
+
+    def _scaled(
+        self,
+        photo: Tensor,
+        out: Tensor,
+        strength: float,
+        preserve_color: bool,
+        tile: int | None,
+        scale: float,
+    ) -> None:
+        def blend(image: Tensor, given: Tensor) -> Tensor:
+            return finish(image, given, strength, preserve_color)
+
+        height, width = photo.shape[1:]
+        with memory_errors(f"{width}x{height} pixels", "a smaller picture, or --max-size (max_size)"):
+            small = shrink(photo[None], scale)
+            stylized = self._stylize_batch(small, 1.0, False, tile)
+            small, stylized = small[0].to(self.device), stylized[0].to(self.device)
+            enlarge(small, stylized, photo, out, blend)
 
     def _tiled(self, photo: Tensor, out: Tensor, strength: float, preserve_color: bool, tile: int) -> None:
-        def run(x: Tensor) -> Tensor:
-            x = x.to(self.device)
-            return finish(engine(x), x, strength, preserve_color)
+        def run(x: Tensor, place: Tensor) -> Tensor:
+            x, place = x.to(self.device), place.to(self.device)
+            return finish(engine(x, place), x, strength, preserve_color)
 
         with memory_errors(f"tiles of {tile} pixels", f"a smaller --tile (tile), such as {LEAST_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
-            # It would be compiled for this picture alone.
-            name = "torch" if self.engine == "compile" else self.engine
-            engine = ENGINES[name].build(Inference(frozen, 0), self.device, self.dtype)
-            stylize_tiled(run, photo, out, tile, reach(frozen), self.margin)
+            # The others would compile for this image alone, or take half a minute to.
+            name = "openvino" if self.engine == "openvino" else "torch"
+            engine = ENGINES[name].build(Tile(frozen), self.device, self.dtype)
+            stylize_tiled(run, photo, out, tile, reach(frozen), self.margin, frozen.stride)
 
     @torch.no_grad()
     def _stylize_tensor(
-        self, photos: Tensor, strength: float, preserve_color: bool, tile: int | None, stroke_scale: float
+        self,
+        photos: Tensor,
+        strength: float,
+        preserve_color: bool,
+        tile: int | None,
+        stroke_scale: StrokeScale,
     ) -> Tensor:
         if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
             raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
@@ -299,13 +340,13 @@ class Stylizer:
         with memory_errors(
             f"{width}x{height} pixels", "a smaller picture, --max-size (max_size), or the device cpu"
         ):
-            if stroke_scale == 1:
-                y = self._stylize_batch(batch, strength, preserve_color, tile)
-            else:
-                x = batch.to(self.device, torch.float32)
-                y = enlarge(self._stylize_batch(shrink(x, stroke_scale), 1.0, False, tile), x)
-                y = finish(y, x, strength, preserve_color).to(photos.device, photos.dtype)
-            return y.view_as(photos)
+            scale = self.scale_for(width, height, stroke_scale)
+            if scale == 1:
+                return self._stylize_batch(batch, strength, preserve_color, tile).view_as(photos)
+            result = torch.empty_like(batch)
+            for photo, out in zip(batch, result, strict=True):
+                self._scaled(photo, out, strength, preserve_color, tile, scale)
+            return result.view_as(photos)
 
     def _stylize_batch(
         self, batch: Tensor, strength: float, preserve_color: bool, tile: int | None

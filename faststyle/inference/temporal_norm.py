@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faststyle.models.network import SMALLEST, ConvNorm, TransformerNetwork
+from faststyle.models.network import MIN_SIDE, ConvNorm, TransformerNetwork
 
 
 class RunningNorm(nn.InstanceNorm2d):
@@ -81,7 +81,7 @@ class SteadyNetwork(nn.Module):
 
     def traces(self, frames: Tensor, *_: Tensor) -> bool:
         """Whether what was traced does for these too: smaller ones are filled up."""
-        return min(frames.shape[1:3]) >= SMALLEST
+        return min(frames.shape[1:3]) >= MIN_SIDE
 
     def forward(self, frames: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
         """Stylize frames.

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faststyle.device import free_memory
+from faststyle.image.convert import to_floats
 from faststyle.image.vips import MOST_WHOLE
-from faststyle.models.network import STRIDE, ConvNorm, TransformerNetwork, mirror
+from faststyle.models.network import ConvNorm, Inference, TransformerNetwork, mirror
 
 
 def bytes_per_pixel(network: TransformerNetwork) -> int:
@@ -37,25 +38,26 @@ THUMBNAIL = 2048  # pixels of the longer side of the picture that the statistics
 def reach(network: TransformerNetwork) -> int:
     """How far from a pixel the input lies that it depends on, once the statistics are fixed.
 
-    In pixels, rounded up to a multiple of ``STRIDE``: what tiles must overlap by.
+    In pixels, rounded up to a multiple of the network's stride: what tiles must overlap by.
     """
     step = network.scale  # pixels from one value to the next, after the first layer
     radius = 4
-    for _ in network.down[1:]:
-        radius += step
-        step *= 2
-    radius += 2 * len(network.residual) * step
+    for level, blocks in enumerate([*network.shallow, network.residual]):
+        if level:
+            radius += step
+            step *= 2
+        radius += 2 * len(blocks) * step
     for _ in network.up:
         step //= 2
         radius += 2 * step  # one for the kernel, and one for the nearest neighbour above it
     radius += 4 + (step - 1)
-    return math.ceil(radius / STRIDE) * STRIDE
+    return math.ceil(radius / network.stride) * network.stride
 
 
-def pick_tile(most_pixels: int, overlap: int) -> int:
-    """The tile to take where no more pixels than these may be computed at once; ``TILE`` at most."""
-    side = int(most_pixels**0.5) - 2 * overlap
-    return max(LEAST_TILE, min(TILE, side // STRIDE * STRIDE))
+def pick_tile(most_pixels: int, network: TransformerNetwork) -> int:
+    """Choose the tile where no more pixels than these may be computed at once; ``TILE`` at most."""
+    side = int(most_pixels**0.5) - 2 * reach(network)
+    return max(LEAST_TILE, min(TILE, side // network.stride * network.stride))
 
 
 def thumbnail(photo: Tensor, longer: int = THUMBNAIL) -> Tensor:
@@ -108,6 +110,25 @@ def freeze(network: TransformerNetwork, photo: Tensor, margin: int = 0) -> Trans
     return frozen
 
 
+class Tile(nn.Module):
+    """Runs a network on a part of an image: (B,3,h,w) RGB in [0,1], and its place in the image, (2,)."""
+
+    def __init__(self, network: TransformerNetwork):
+        super().__init__()
+        self.network, self.margin = network, 0
+
+    def forward(self, images: Tensor, place: Tensor) -> Tensor:
+        return self.network(images, self.margin, place).clamp(0, 1)
+
+    def example(self) -> list[tuple[Tensor, list[int]]]:
+        """Inputs to trace it with, and the sizes that they may have: -1 is any."""
+        return [*Inference(self.network, 0).example(), (torch.zeros(2, dtype=torch.int64), [2])]
+
+    def traces(self, images: Tensor, place: Tensor) -> bool:
+        """Whether what was traced does for these too."""
+        return Inference(self.network, 0).traces(images)
+
+
 class Span(NamedTuple):
     """A stretch along one side of the picture."""
 
@@ -117,21 +138,22 @@ class Span(NamedTuple):
     place: slice  # where in the picture it belongs
 
 
-def spans(size: int, framed: int, tile: int, overlap: int, margin: int) -> Iterator[Span]:
+def spans(size: int, framed: int, tile: int, overlap: int, margin: int, stride: int) -> Iterator[Span]:
     """Divide one side of a picture into equally long stretches that overlap.
 
-    Each begins at a multiple of ``STRIDE``, so that strided convolutions see the same pixels as in
+    Each begins at a multiple of ``stride``, so that strided convolutions see the same pixels as in
     the whole picture; none leaves the frame, whose rim is the network's to mirror.
 
     Args:
         size: of the picture, in pixels.
-        framed: its size with the mirrored frame, a multiple of ``STRIDE``.
+        framed: its size with the mirrored frame, a multiple of ``stride``.
         tile: how many new pixels each brings, at most.
         overlap: pixels on either side that are computed and thrown away.
         margin: pixels of the frame before the picture.
+        stride: the network's.
     """
     count = max(1, math.ceil((framed - 2 * overlap) / tile))
-    new = math.ceil((framed - 2 * overlap) / count / STRIDE) * STRIDE
+    new = math.ceil((framed - 2 * overlap) / count / stride) * stride
     length = framed if count == 1 else new + 2 * overlap
     done = 0  # pixels of the picture
     for i in range(count):
@@ -144,27 +166,36 @@ def spans(size: int, framed: int, tile: int, overlap: int, margin: int) -> Itera
 
 @torch.no_grad()
 def stylize_tiled(
-    run: Callable[[Tensor], Tensor], photo: Tensor, out: Tensor, tile: int, overlap: int, margin: int = 0
+    run: Callable[[Tensor, Tensor], Tensor],
+    photo: Tensor,
+    out: Tensor,
+    tile: int,
+    overlap: int,
+    margin: int,
+    stride: int,
 ) -> None:
     """Stylize a picture tile by tile; beside the picture no more is in memory than one tile needs.
 
     Args:
-        run: stylizes (1,3,h,w), floats in [0,1]; every call has the same size. Where a pixel
-            depends on none that is further than ``overlap`` away, the result is that of the whole.
+        run: stylizes (1,3,h,w), floats in [0,1], whose first pixel is at a row and a column, (2,); every
+            call has the same size. Where a pixel depends on none that is further than ``overlap`` away, the
+            result is that of the whole.
         photo: (3,H,W), bytes or floats in [0,1]; it may be a view of a file mapped into memory.
         out: (3,H,W), likewise: where the result goes.
-        tile: new pixels to a side of a tile, at most; rounded down to a multiple of ``STRIDE``.
-        overlap: pixels around it, a multiple of ``STRIDE``: ``reach(network)``.
+        tile: new pixels to a side of a tile, at most; rounded down to a multiple of ``stride``.
+        overlap: pixels around it, a multiple of ``stride``: ``reach(network)``.
         margin: pixels of a mirrored frame around the picture.
+        stride: the network's.
     """
-    tile = max(STRIDE, tile // STRIDE * STRIDE)
+    tile = max(stride, tile // stride * stride)
     height, width = photo.shape[-2:]
     # For each pixel of the framed picture, that of the picture which it mirrors.
-    rows, columns = (mirror(torch.arange(side), 0, margin) for side in (height, width))
-    for down in spans(height, len(rows), tile, overlap, margin):
-        for across in spans(width, len(columns), tile, overlap, margin):
+    rows, columns = (mirror(torch.arange(side), 0, margin, stride) for side in (height, width))
+    for down in spans(height, len(rows), tile, overlap, margin, stride):
+        for across in spans(width, len(columns), tile, overlap, margin, stride):
             window = cut(photo, rows[down.start : down.stop], columns[across.start : across.stop])
-            y = run(to_floats(window[None]))[0, :, down.keep, across.keep]
+            place = torch.tensor([down.start, across.start])
+            y = run(to_floats(window[None]), place)[0, :, down.keep, across.keep]
             if not out.is_floating_point():
                 y = y.clamp(0, 1).mul(255).round()
             out[:, down.place, across.place] = y.to(out.dtype)
@@ -176,7 +207,3 @@ def cut(photo: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     near = photo[:, top : int(rows.max()) + 1, left : int(columns.max()) + 1]
     rows, columns = (rows - top).to(photo.device), (columns - left).to(photo.device)
     return near.index_select(1, rows).index_select(2, columns)
-
-
-def to_floats(pixels: Tensor) -> Tensor:
-    return pixels.float() if pixels.is_floating_point() else pixels.float() / 255

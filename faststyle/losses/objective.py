@@ -218,13 +218,16 @@ class Objective(nn.Module):
         # painting of one flat colour are near 0, and would make a loss of 100,000.
         return torch.log1p(self.statistic.distance(mine, target))
 
-    def forward(self, images: Tensor, features: Features, content: Features) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, features: Features, content: Features, style_share: float = 1.0
+    ) -> dict[str, Tensor]:
         """Measure ``images`` against the style taken and the photos' features.
 
         Args:
             images: (B,3,H,W), RGB in [0,1].
             features: of the images, (B,C,H,W) by layer, at ``layers_at`` their size.
             content: of the photos, (B,C,H,W) by layer, at ``content_layers``.
+            style_share: Share of the style's weight that counts in the sum.
 
         Returns:
             Means over the batch: each term before its weight, and their weighted sum, total.
@@ -243,7 +246,7 @@ class Objective(nn.Module):
         terms["variation"] = self.preset.variation(at_least_float32(images)).mean()
         terms["total"] = (
             self.content_weight * terms["content"]
-            + self.style_weight * terms["style"]
+            + style_share * self.style_weight * terms["style"]
             + self.tv_weight * terms["variation"]
         )
         return terms

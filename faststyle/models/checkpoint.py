@@ -17,7 +17,7 @@ from torch import Tensor
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_ordinary
 from faststyle.models.file_kinds import EXPECTED, WRAPPERS, describe_layers
-from faststyle.models.network import MARGIN, SIZES, TransformerNetwork
+from faststyle.models.network import DEFAULT_SIZE, MARGIN, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
 from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
 from faststyle.models.style_targets import PREFIX, check_targets, pack, unpack
@@ -142,7 +142,7 @@ def check_card(path: Path, card: Any) -> None:
 
 
 def check_config(path: Path, config: dict[str, Any]) -> None:
-    size, blocks, tanh = config.get("size", "half"), config.get("blocks"), config.get("tanh", True)
+    size, blocks, tanh = config.get("size", DEFAULT_SIZE), config.get("blocks"), config.get("tanh", True)
     whole = isinstance(blocks, int) and not isinstance(blocks, bool)
     if (
         not config.keys() <= {"size", "blocks", "tanh"}

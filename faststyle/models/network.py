@@ -1,12 +1,13 @@
-"""The feed-forward network that stylizes a picture in one pass, and its named sizes.
+"""The feed-forward network that stylizes an image in one pass, and its named sizes.
 
 Johnson, Alahi and Fei-Fei, "Perceptual losses for real-time style transfer and
 super-resolution", ECCV 2016, https://arxiv.org/abs/1603.08155.
 """
 
 import itertools
-from typing import NamedTuple
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,21 +15,38 @@ from torch import Tensor, nn
 from faststyle.registry import choose
 
 
-class Size(NamedTuple):
-    channels: tuple[int, ...]  # after each convolution on the way down
-    blocks: int  # residual blocks at a quarter of the picture's size
+@dataclass(frozen=True)
+class Size:
+    """The layers of a network.
+
+    Attributes:
+        channels: After each convolution on the way down, which halves the image but for the first.
+        blocks: Residual blocks after each of them.
+        first_stride: Stride of the first convolution; with 2, nothing but the last one works at full size.
+        skips: Whether the way up adds what the way down had at the same size, for each but the deepest.
+        noise: Whether noise is added after each convolution on the way down.
+    """
+
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+    first_stride: int = 1
+    skips: tuple[bool, ...] = (False, False)
+    noise: bool = False
 
 
 SIZES = {
-    "half": Size((16, 32, 64), 5),
-    "full": Size((32, 64, 128), 5),
-    # Nothing happens at the picture's own size, where most of the others' time goes.
-    "fast": Size((16, 64), 4),
+    # A sixteenth of the image's size costs little and sees far: whirls and waves come from there.
+    "deep": Size((16, 48, 96, 128), (1, 1, 3, 3), 2, (False, True, True), True),
+    "half": Size((16, 32, 64), (0, 0, 5)),
+    "full": Size((32, 64, 128), (0, 0, 5)),
+    "fast": Size((16, 64), (0, 4), 2, (False,)),
 }
+DEFAULT_SIZE = "deep"
 
-MARGIN = 8  # pixels of the mirrored frame in which pictures are stylized
-STRIDE = 4  # the network works at a quarter of the picture's size
-SMALLEST = 16  # reflection needs more pixels than the widest padding (4), in every layer
+MARGIN = 8  # pixels of the mirrored frame in which images are stylized
+MIN_SIDE = 32  # pixels: reflection needs more than the widest padding (4), in every layer
+NOISE_CHANNELS = 4
+NOISE_PERIOD = 512  # pixels of the image, after which the noise repeats itself
 
 
 class ConvNorm(nn.Sequential):
@@ -82,14 +100,52 @@ class Residual(nn.Module):
         return x + self.second(F.relu(self.first(x)))
 
 
-def mirror(images: Tensor, dim: int, margin: int) -> Tensor:
-    """Add mirrored pixels on both sides, and at the end as many more as make a size for the network.
+def residual_blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Residual(channels) for _ in range(count)))
 
-    By an index, in place of F.pad, which neither mirrors a picture twice nor exports with sizes left open.
+
+class Noise(nn.Module):
+    """Add noise, the same for every image: something to paint with where a photo has nothing.
+
+    Without it a network tells the pixels of a flat sky apart by their place in the cells of the upsamplings
+    alone, and paints a mesh. Ulyanov et al. 2016, https://arxiv.org/abs/1603.03417.
+
+    Args:
+        channels: Of the features.
+        step: Pixels of the image from one value of the features to the next.
+    """
+
+    table: Tensor
+
+    def __init__(self, channels: int, step: int):
+        super().__init__()
+        self.mix = nn.Conv2d(NOISE_CHANNELS, channels, 1, bias=False)
+        nn.init.normal_(self.mix.weight, std=0.3)
+        side = NOISE_PERIOD // step
+        # RandomState draws the same numbers in every version of NumPy.
+        values = np.random.RandomState(step).standard_normal((1, NOISE_CHANNELS, side, side))
+        self.step = step
+        self.register_buffer("table", torch.from_numpy(values).float(), persistent=False)
+
+    def forward(self, x: Tensor, place: Tensor | None) -> Tensor:
+        """Add noise to (B,C,h,w), whose first value is at ``place`` in the image: row and column."""
+        noise = self.table
+        for dim in (2, 3):
+            index = torch.arange(x.shape[dim], device=x.device)
+            if place is not None:
+                index = index + place[dim - 2] // self.step
+            noise = noise.index_select(dim, index % (NOISE_PERIOD // self.step))
+        return x + self.mix(noise)
+
+
+def mirror(images: Tensor, dim: int, margin: int, stride: int) -> Tensor:
+    """Add mirrored pixels on both sides, and at the end as many more as make a multiple of ``stride``.
+
+    By an index, in place of F.pad, which neither mirrors an image twice nor exports with sizes left open.
     """
     size = images.shape[dim]
     whole = size + 2 * margin
-    whole = SMALLEST if whole < SMALLEST else (whole + STRIDE - 1) // STRIDE * STRIDE
+    whole = MIN_SIDE if whole < MIN_SIDE else (whole + stride - 1) // stride * stride
     there_and_back = 2 * size - 2 if size > 1 else 1
     index = torch.arange(-margin, whole - margin, device=images.device).abs() % there_and_back
     return images.index_select(dim, (size - 1) - (index - (size - 1)).abs())
@@ -98,57 +154,72 @@ def mirror(images: Tensor, dim: int, margin: int) -> Tensor:
 class TransformerNetwork(nn.Module):
     """Stylizes (B,3,H,W) RGB in [0,1] to the same shape, for any H and W.
 
-    Johnson's network with two departures. Upsampling is nearest-neighbour and a convolution, which
-    leaves no checkerboard (Odena et al. 2016). And the scaled tanh at the end leaks: where a plain
-    one saturated, whole areas turned black for good. Values may so leave [0,1] a little; who
-    makes a picture of them clamps.
+    Johnson's network with departures. Upsampling is nearest-neighbour and a convolution, which leaves no
+    checkerboard (Odena et al. 2016). The scaled tanh at the end leaks: where a plain one saturated, whole
+    areas turned black for good. Values may so leave [0,1] a little; who makes an image of them clamps. And
+    the size deep has residual blocks at every size, skips between them, and noise.
 
     Args:
-        size: a key of ``SIZES``.
-        blocks: number of residual blocks; the size's own without it.
-        tanh: end in the tanh; pytorch/examples' networks have none.
+        size: A key of ``SIZES``.
+        blocks: Number of residual blocks at the deepest size; the size's own without it.
+        tanh: End in the tanh; pytorch/examples' networks have none.
+
+    Attributes:
+        scale: How much smaller than the image the first convolution's result is.
+        stride: How much smaller the deepest one's is.
     """
 
-    def __init__(self, size: str = "half", blocks: int | None = None, tanh: bool = True):
+    def __init__(self, size: str = DEFAULT_SIZE, blocks: int | None = None, tanh: bool = True):
         super().__init__()
-        channels, usual = choose("network size", size, SIZES)
-        blocks = usual if blocks is None else blocks
+        chosen = choose("network size", size, SIZES)
+        channels, self.skips, self.scale = chosen.channels, chosen.skips, chosen.first_stride
+        deepest = chosen.blocks[-1] if blocks is None else blocks
         self.tanh = tanh
-        self.config = {"size": size, "blocks": blocks, "tanh": tanh}
-        # How much smaller than the picture the first convolution's result is.
-        self.scale = STRIDE // 2 ** (len(channels) - 1)
+        self.config = {"size": size, "blocks": deepest, "tanh": tanh}
+        self.stride = self.scale * 2 ** (len(channels) - 1)
         pairs = list(itertools.pairwise(channels))
         self.down = nn.ModuleList(
             [ConvNorm(3, channels[0], 9, self.scale), *(ConvNorm(a, b, 3, 2) for a, b in pairs)]
         )
-        self.residual = nn.Sequential(*(Residual(channels[-1]) for _ in range(blocks)))
+        steps = [self.scale * 2**level for level in range(len(channels))]
+        self.noise = nn.ModuleList(map(Noise, channels, steps)) if chosen.noise else None
+        self.shallow = nn.ModuleList(map(residual_blocks, channels[:-1], chosen.blocks[:-1]))
+        self.residual = residual_blocks(channels[-1], deepest)
         self.up = nn.ModuleList([UpConvNorm(b, a, 3) for a, b in reversed(pairs)])
         self.last = nn.Conv2d(channels[0], 3, 9, padding=4, padding_mode="reflect")
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]  # begin at mid-grey
 
-    def forward(self, images: Tensor, margin: int = 0) -> Tensor:
+    def forward(self, images: Tensor, margin: int = 0, place: Tensor | None = None) -> Tensor:
         """Stylize (B,3,H,W).
 
         Args:
             images: RGB in [0,1].
-            margin: pixels of a mirrored frame that is added, and cut off again.
+            margin: Pixels of a mirrored frame that is added, and cut off again.
+            place: (2,), row and column of the first pixel in the whole image, multiples of ``stride``; the
+                noise follows from them.
         """
         height, width = images.shape[-2:]
-        x = self.first(mirror(mirror(images, 2, margin), 3, margin))
-        for layer in self.down[1:]:
-            x = F.relu(layer(x))  # (B,C,H/4,W/4) after the last
-        x = self.residual(x)
-        for layer in self.up:
-            x = F.relu(layer(x))  # (B,C,H/scale,W/scale) after the last
+        x = mirror(mirror(images, 2, margin, self.stride), 3, margin, self.stride)
+        kept = []
+        for level, blocks in enumerate([*self.shallow, self.residual]):
+            x = self.down[level](x) if level else self.first(x)
+            if self.noise is not None:
+                x = self.noise[level](x, place)
+            x = blocks(F.relu(x))
+            kept.append(x)  # (B,C,H/step,W/step)
+        for level, layer in zip(reversed(range(len(self.up))), self.up, strict=True):
+            x = F.relu(layer(x))
+            if self.skips[level]:
+                x = x + kept[level]
         x = self.paint(x).narrow(2, margin, height).narrow(3, margin, width)
         return 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x if self.tanh else x
 
     def first(self, images: Tensor) -> Tensor:
-        """The first layer: (B,3,H,W) to (B,C,H/scale,W/scale)."""
+        """Run the first layer without its ReLU: (B,3,H,W) to (B,C,H/scale,W/scale)."""
         conv, norm = self.down[0].layers  # type: ignore[misc]
         # Grey levels about zero are exact in bfloat16, and the norm takes away what is subtracted.
         x = F.pad(images * 255 - 128, (4, 4, 4, 4), mode="reflect")
-        return F.relu(norm(F.conv2d(x, conv.weight / 255, conv.bias, stride=self.scale)))
+        return norm(F.conv2d(x, conv.weight / 255, conv.bias, stride=self.scale))
 
     def paint(self, x: Tensor) -> Tensor:
         """The last layer, on nearest-neighbour upsampling where scale is 2: (B,C,H/scale,…) to (B,3,H,W).
@@ -190,4 +261,4 @@ class Inference(nn.Module):
 
     def traces(self, images: Tensor) -> bool:
         """Whether what was traced does for these too: smaller ones are filled up."""
-        return min(images.shape[2:]) >= SMALLEST
+        return min(images.shape[2:]) >= MIN_SIDE

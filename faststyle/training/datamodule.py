@@ -22,11 +22,13 @@ from faststyle.training.sampling import Draws, HeldOutPhotos, Photos, StreamedPh
 
 log = logging.getLogger(__name__)
 
+HELD_OUT_SIZE = 256  # pixels at most: held-out photos are looked at often, and larger ones take a minute
+
 
 class Batch(NamedTuple):
     """Photos, and what had to be skipped on the way to them."""
 
-    photos: Tensor  # (B,3,size,size) uint8
+    photos: Tensor  # (B,3,s,s) uint8
     skipped: list[str]
 
 
@@ -50,7 +52,7 @@ class ContentPhotos(pl.LightningDataModule):
     Args:
         content: samples (photos that come with scikit-image), a folder of pictures, parquet files,
             or a data set's name on the Hugging Face Hub (owner/name).
-        size: width and height of the crops in pixels.
+        size: width and height in pixels of the last crops; they grow from a quarter of it.
         least_crop: the smallest crop, as a share of its photo's shorter side.
         batch_size: crops in a batch.
         workers: processes that decode photos beside the training; one per core but one, and at
@@ -62,8 +64,8 @@ class ContentPhotos(pl.LightningDataModule):
     def __init__(
         self,
         content: str = "samples",
-        size: int = 192,
-        least_crop: float = 0.3,
+        size: int = 512,
+        least_crop: float = 0.6,
         batch_size: int = 1,
         workers: int | None = None,
         streaming: bool = False,
@@ -80,7 +82,7 @@ class ContentPhotos(pl.LightningDataModule):
         if hasattr(self, "held_out"):
             return
         self.rows, validation = load_content(self.content, self.streaming)
-        self.held_out = HeldOutPhotos(validation, self.size)
+        self.held_out = HeldOutPhotos(validation, min(self.size, HELD_OUT_SIZE))
         rank_zero_only(self.report)(self.held_out.skipped)  # every process reads the same ones
         if not self.held_out.photos:
             why = self.held_out.skipped[-1] if self.held_out.skipped else "there are none"
@@ -94,7 +96,7 @@ class ContentPhotos(pl.LightningDataModule):
                 log.warning("skipped: %s", one_line(line))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Tensor:
-        """Batch of bytes to (B,3,size,size) float32 in [0,1], on the device."""
+        """Batch of bytes to (B,3,s,s) float32 in [0,1], on the device."""
         self.report(batch.skipped)
         return batch.photos.float() / 255
 
@@ -123,6 +125,7 @@ class ContentPhotos(pl.LightningDataModule):
             self.batch_size,
             trainer.global_rank,
             trainer.world_size,
+            trainer.accumulate_grad_batches,
         )
         return DataLoader(Photos(self.rows, self.size, self.least_crop, self.seed), sampler=draws, **options)
 
@@ -146,7 +149,17 @@ class ContentPhotos(pl.LightningDataModule):
         self.dealt = dealt
         # Workers give a batch each in turn: all go on from the last full round, of which some was had.
         rounds, begun = divmod(had, max(1, workers))
-        photos = StreamedPhotos(rows, self.size, self.least_crop, self.seed, rounds * self.batch_size, rank)
+        last = trainer.max_steps * trainer.accumulate_grad_batches
+        photos = StreamedPhotos(
+            rows,
+            self.size,
+            self.least_crop,
+            self.seed,
+            last,
+            self.batch_size,
+            first=rounds * self.batch_size,
+            rank=rank,
+        )
         loader = DataLoader(photos, **{**options, "num_workers": workers})
         return itertools.islice(loader, begun, None)
 

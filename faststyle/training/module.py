@@ -17,9 +17,13 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.vgg import VGG
 from faststyle.models.checkpoint import Card
 from faststyle.models.find import find_model, label
-from faststyle.models.network import TransformerNetwork
+from faststyle.models.network import DEFAULT_SIZE, NOISE_PERIOD, TransformerNetwork
 from faststyle.training.muon import Muon
 from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
+
+# A strong style from the first step loses the photo's light and dark, and does not find it again. So the
+# style's weight rises from a share of it, over a share of the run's steps.
+FIRST_WEIGHT, RISE = 0.1, 0.35
 
 # Of VGG, by Lightning's names.
 PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -67,7 +71,7 @@ class StyleTransfer(pl.LightningModule):
         style_size: longer side of the style picture in pixels: larger gives larger strokes, which
             come out as large in pictures of any size.
         style_blend: a weight for each of several style pictures; equal shares without it.
-        size: network size: half, full with twice the channels, or fast with about half of half's time.
+        size: network size: deep; half or full, Johnson's with half and all of the channels; or fast.
         blocks: number of residual blocks; the size's own without it.
         init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
             steps so.
@@ -84,6 +88,8 @@ class StyleTransfer(pl.LightningModule):
             al. 2022, https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to be as large).
         warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
         compile: torch.compile the network and VGG: worth its wait on a GPU.
+        tv_weight: weight of the total variation; without a value 0 with the preset relative, since networks
+            leave flat holes by it, and else the preset's own.
         **objective: what Objective takes.
     """
 
@@ -92,7 +98,7 @@ class StyleTransfer(pl.LightningModule):
         style: list[str],
         style_size: int = 384,
         style_blend: list[float] | None = None,
-        size: str = "half",
+        size: str = DEFAULT_SIZE,
         blocks: int | None = None,
         init: str | None = None,
         teacher: str | None = None,
@@ -104,6 +110,7 @@ class StyleTransfer(pl.LightningModule):
         learning_rate: float = 2e-3,
         warmup: int = 20,
         compile: bool = False,
+        tv_weight: float | None = None,
         **objective: Any,
     ):
         super().__init__()
@@ -111,7 +118,9 @@ class StyleTransfer(pl.LightningModule):
         self.save_hyperparameters(ignore="init")
         self.start: Card | None = None  # the model that it started from
         self.network = TransformerNetwork(size, blocks)
-        self.objective = Objective(**objective)
+        if tv_weight is None and objective.get("preset", "relative") == "relative":
+            tv_weight = 0.0
+        self.objective = Objective(tv_weight=tv_weight, **objective)
         self.teacher: tuple[TransformerNetwork, ...] = ()  # where neither checkpoints nor optimizers look
         if init is not None:
             start, card = find_model(init)
@@ -168,26 +177,32 @@ class StyleTransfer(pl.LightningModule):
         """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
         return self.network(photos, margin)
 
-    def losses(self, photos: Tensor, alone: bool = False, first: int = 0) -> dict[str, Tensor]:
+    def losses(
+        self, photos: Tensor, alone: bool = False, first: int = 0, style_share: float = 1.0
+    ) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos.
 
         Args:
             photos: RGB in [0,1].
             alone: leave out the objective's own, and so VGG: the teacher's is left.
             first: seed of the first photo's motion; the next photo's is one more.
+            style_share: Share of the style's weight that counts.
         """
         temporal_weight = self.hparams["temporal_weight"]
+        # Any part of the noise, and so all of it in time.
+        chance = torch.Generator().manual_seed(first)
+        place = torch.randint(0, NOISE_PERIOD, (2,), generator=chance).to(self.device)
         if temporal_weight:
             flow, moved = move(photos, first)
-            images, after = self(torch.cat([photos, moved])).chunk(2)
+            images, after = self.network(torch.cat([photos, moved]), place=place).chunk(2)
         else:
-            images = self(photos)
+            images = self.network(photos, place=place)
         terms = {}
         if not alone:
             with torch.no_grad():
                 content = self.vgg(photos, self.objective.content_layers)
             features = self.vgg(images, self.objective.layers_at(*images.shape[-2:]))
-            terms = self.objective(images, features, content)
+            terms = self.objective(images, features, content, style_share)
         for teacher in self.teacher:
             with torch.no_grad():
                 target = teacher.to(self.device)(photos)
@@ -204,10 +219,20 @@ class StyleTransfer(pl.LightningModule):
         accumulate, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
         batch = self.global_step * accumulate + batch_idx % accumulate
         draw = (batch * ranks + self.global_rank) * len(photos)  # the first photo's number
-        terms = self.losses(photos, alone, first=self.trainer.datamodule.seed + draw)  # type: ignore[attr-defined]
-        self.log("loss", terms["total"], prog_bar=True, logger=False)
+        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
+        rise = self.style_share(share)
+        terms = self.losses(photos, alone, first=seed + draw, style_share=rise)
+        shown = {"crop": float(photos.shape[-1]), "style_weight": rise * self.objective.style_weight}
+        self.log_dict({"loss": terms["total"], **shown}, prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]
+
+    def style_share(self, done: float) -> float:
+        """Return the share of the style's weight that counts, where ``done`` goes from 0 to 1.
+
+        A network that is trained already has the photo's light and dark, and starts with all of it.
+        """
+        return 1.0 if self.start else min(1.0, FIRST_WEIGHT + (1 - FIRST_WEIGHT) * done / RISE)
 
     def validation_step(self, photos: Tensor, batch_idx: int) -> None:
         terms = self.losses(photos, first=batch_idx * self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]

@@ -3,13 +3,18 @@ import torch
 
 from faststyle.image.color import luminance
 from faststyle.image.convert import to_tensor
-from faststyle.inference.stroke_scale import enlarge, highest, resize, shrink
-from tests.support.images import draw_picture, sample
+from faststyle.inference import stroke_scale
+from faststyle.inference.stroke_scale import auto_scale, highest, shrink
+from tests.support.images import enlarge, sample
 
 
 def photo(name: str = "astronaut", longer: int = 192) -> torch.Tensor:
     """A sample photo as (1,3,H,W)."""
     return to_tensor(sample(name, longer))[None]
+
+
+def resize(images: torch.Tensor, size) -> torch.Tensor:
+    return torch.nn.functional.interpolate(images, tuple(size), mode="bicubic", antialias=True)
 
 
 def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -98,12 +103,35 @@ def test_strokes_that_the_photo_does_not_have_survive(scale):
     assert steps > 1.05 * plain_steps
 
 
-def test_pictures_of_a_batch_know_nothing_of_each_other():
-    larges = torch.stack([to_tensor(draw_picture(60, 44, seed)) for seed in (1, 2)])
-    smalls = shrink(larges.flip(1), 2)
-    together = enlarge(smalls, larges)
-    alone = torch.cat([enlarge(smalls[i : i + 1], larges[i : i + 1]) for i in (0, 1)])
-    assert torch.allclose(together, alone, atol=1e-6)
+@pytest.mark.parametrize("size", [(131, 97), (64, 200)])
+def test_strips_make_the_image_that_the_whole_makes(size, monkeypatch):
+    torch.manual_seed(0)
+    large = torch.rand(1, 3, *size)
+    stylized = torch.rand_like(shrink(large, 3))
+    whole = enlarge(stylized, large)
+    monkeypatch.setattr(stroke_scale, "STRIP", 7 * size[1])
+    assert torch.allclose(enlarge(stylized, large), whole, atol=1e-5)
+    # And so do bytes, within half a level of each.
+    out = torch.zeros(3, *size, dtype=torch.uint8)
+    levels = large[0].mul(255).round().byte()
+    stroke_scale.enlarge(resize(large, stylized.shape[-2:])[0], stylized[0], levels, out)
+    assert (out / 255 - whole[0]).abs().max() < 3 / 255
+
+
+def test_rows_are_those_of_bicubic_interpolation():
+    torch.manual_seed(0)
+    x = torch.rand(1, 2, 11, 7)
+    expected = resize(x, (34, 23))
+    rows = stroke_scale.upsample(x, 34, 23, slice(8, 26))
+    assert torch.allclose(rows, expected[:, :, 8:26], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "height, width, scale",
+    [(480, 640, 1), (100, 90, 1), (960, 1280, 2), (4000, 6000, 9.375), (500, 4000, 1.5625), (300, 4000, 1)],
+)
+def test_automatic_scale_brings_the_longer_side_to_640_and_leaves_the_shorter_320(height, width, scale):
+    assert auto_scale(height, width) == auto_scale(width, height) == scale
 
 
 @pytest.mark.parametrize("reach", [1, 2, 3, 8])

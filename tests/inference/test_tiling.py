@@ -14,6 +14,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.tiling import (
     LEAST_TILE,
     MOST_WHOLE,
+    Tile,
     bytes_per_pixel,
     freeze,
     most_pixels,
@@ -22,7 +23,7 @@ from faststyle.inference.tiling import (
     stylize_tiled,
     thumbnail,
 )
-from faststyle.models.network import STRIDE, Inference, TransformerNetwork
+from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.commands import refused
 from tests.support.images import draw_picture
 
@@ -51,31 +52,31 @@ def to_bytes(photo: torch.Tensor) -> torch.Tensor:
 
 def tiled(network, photo, tile, margin=0):
     out = torch.full_like(photo, 7)
-    stylize_tiled(Inference(network, 0), photo, out, tile, reach(network), margin)
+    stylize_tiled(Tile(network), photo, out, tile, reach(network), margin, network.stride)
     return out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "size, blocks", [("half", 0), ("half", 2), ("half", None), ("full", 1), ("fast", 0), ("fast", None)]
+    "size, blocks", [("deep", 0), ("half", 0), ("half", 2), ("half", None), ("full", 1), ("fast", None)]
 )
 def test_no_pixel_depends_on_one_beyond_reach(size, blocks):
     network = make_network(size, blocks)
     radius = reach(network)
-    side = 2 * radius + 4 * STRIDE
+    side = 2 * radius + 4 * network.stride
     frozen = freeze(network, photo_of(64, 48)[None]).double()
     seen = torch.zeros(side, side, dtype=torch.bool)
-    for y in range(side // 2, side // 2 + STRIDE):  # every place in the strides' grid
+    for y in range(side // 2, side // 2 + network.stride):  # every place in the strides' grid
         x = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
         frozen(x)[0, :, y, y].sum().backward()
         seen = x.grad[0].abs().sum(0) > 0
         for places in seen.nonzero().T:
             assert places.min() >= y - radius and places.max() <= y + radius
-            assert places.min() <= y - radius + 2 * STRIDE  # nor is it much too wide
+            assert places.min() <= y - radius + 2 * network.stride  # nor is it much too wide
 
 
 @pytest.mark.parametrize("margin", [0, 8])
-@pytest.mark.parametrize("size", ["half", "fast"])
+@pytest.mark.parametrize("size", ["deep", "half", "fast"])
 def test_frozen_with_a_picture_gives_that_picture_as_the_network_does(size, margin):
     network = make_network(size)
     photo = photo_of(75, 62)[None]
@@ -89,7 +90,7 @@ def test_frozen_with_a_picture_gives_that_picture_as_the_network_does(size, marg
 @pytest.mark.slow
 @pytest.mark.parametrize("margin", [0, 8])
 @pytest.mark.parametrize("width, height", [(300, 200), (211, 157), (5, 190), (130, 1)])
-@pytest.mark.parametrize("size", ["half", "fast"])
+@pytest.mark.parametrize("size", ["deep", "half", "fast"])
 def test_tiled_equals_whole_with_the_same_statistics(size, width, height, margin):
     network = make_network(size)
     photo = photo_of(width, height)
@@ -117,7 +118,7 @@ def test_no_seam_where_tiles_meet():
     frozen = freeze(network, thumbnail(photo, 128))
     result = tiled(frozen, photo, 64)
     steps = (result[:, :, 1:] - result[:, :, :-1]).abs().mean((0, 1))
-    borders = [span.place.start - 1 for span in spans(300, 300, 64, reach(network), 0)][1:]
+    borders = [span.place.start - 1 for span in spans(300, 300, 64, reach(network), 0, 4)][1:]
     assert len(borders) >= 3
     others = np.setdiff1d(np.arange(299), borders)
     assert steps[borders].max() <= steps[others].max()
@@ -129,18 +130,18 @@ def test_no_seam_where_tiles_meet():
 def test_every_tile_has_one_shape_and_begins_in_the_grid():
     shapes = set()
 
-    def run(x):
+    def run(x, place):
         shapes.add(tuple(x.shape))
         return x
 
     photo = to_bytes(photo_of(301, 222))
     out = torch.zeros_like(photo)
-    stylize_tiled(run, photo, out, 64, 24, 8)
+    stylize_tiled(run, photo, out, 64, 24, 8, 4)
     assert len(shapes) == 1 and max(shapes.pop()) <= 64 + 48
     assert torch.equal(out, photo)
     for size in (16, 100, 301, 640):
-        found = list(spans(size, size + 16 + -size % STRIDE, 64, 24, 8))
-        assert all(span.start % STRIDE == span.stop % STRIDE == 0 for span in found)
+        found = list(spans(size, size + 16 + -size % 4, 64, 24, 8, 4))
+        assert all(span.start % 4 == span.stop % 4 == 0 for span in found)
         assert [span.place.start for span in found[1:]] == [span.place.stop for span in found[:-1]]
         assert found[0].place.start == 0 and found[-1].place.stop == size
         assert all(span.keep.start >= 24 for span in found[1:])
@@ -154,7 +155,7 @@ def test_a_file_mapped_into_memory_serves_as_picture_and_as_result(tmp_path):
     files[0][:] = photo.permute(1, 2, 0).numpy()
     views = [torch.from_numpy(file).permute(2, 0, 1) for file in files]
     frozen = freeze(make_network("fast"), thumbnail(views[0], 64), 8)
-    stylize_tiled(Inference(frozen, 0), *views, 48, reach(frozen), 8)
+    stylize_tiled(Tile(frozen), *views, 48, reach(frozen), 8, frozen.stride)
     assert torch.equal(torch.from_numpy(files[1]).permute(2, 0, 1), tiled(frozen, photo, 48, 8))
 
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from faststyle.errors import InputError
-from faststyle.models.network import TransformerNetwork
+from faststyle.models.network import NOISE_PERIOD, SIZES, Noise, TransformerNetwork
 
 SIDES = [1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100]
 
@@ -48,21 +48,47 @@ def test_training_and_eval_mode_give_the_same(network):
     assert torch.equal(network.train()(images), expected)
 
 
-@pytest.mark.parametrize("size", ["half", "full", "fast"])
-@pytest.mark.parametrize("shape", [(64, 64), (32, 100)])
+def test_noise_is_the_same_in_every_network_and_repeats_itself():
+    torch.manual_seed(0)
+    first, second = Noise(6, 8), Noise(6, 8)
+    second.load_state_dict(first.state_dict())  # which holds no noise
+    side = NOISE_PERIOD // 8
+    x = torch.zeros(1, 6, side + 5, side + 9)
+    noise = first(x, None)
+    assert torch.equal(noise, second(x, None))
+    assert torch.equal(noise[:, :, side:], noise[:, :, :5])
+    assert torch.equal(noise[..., side:], noise[..., :9])
+    assert noise.std() > 0.3 and noise[:, :, :side, :side].mean().abs() < 0.05
+    # What is cut out of an image has the noise of its place.
+    part = first(x[:, :, 3:20, 7:30], torch.tensor([24, 56]))
+    assert torch.equal(part, noise[:, :, 3:20, 7:30])
+
+
+def test_networks_without_noise_do_not_depend_on_the_place(network):
+    images = torch.rand(1, 3, 32, 32)
+    assert torch.equal(network(images), network(images, place=torch.tensor([16, 32])))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", [(64, 64), (32, 112)])
 def test_it_is_the_network_that_its_layers_name(size, shape):
     # Convolutions, norms and nearest-neighbour upsampling one by one, on sizes that need no more pixels.
     torch.manual_seed(0)
     network = TransformerNetwork(size, blocks=1).requires_grad_(False)
     images = torch.rand(2, 3, *shape)
     x = images
-    for conv, norm in network.down:
-        x = F.relu(norm(conv(x)))
-    x = network.residual(x)
-    for conv, norm in network.up:
+    kept = []
+    for level, (conv, norm) in enumerate(network.down):
+        x = norm(conv(x))
+        if network.noise is not None:
+            x = network.noise[level](x, None)
+        x = [*network.shallow, network.residual][level](F.relu(x))
+        kept.append(x)
+    for level, (conv, norm) in zip([2, 1, 0][-len(network.up) :], network.up, strict=True):
         x = F.interpolate(x, scale_factor=2.0)
         x = F.relu(norm(F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), conv.weight, conv.bias)))
-    if size == "fast":
+        x = x + kept[level] if size == "deep" and level > 0 else x
+    if size in ("deep", "fast"):
         x = F.interpolate(F.pad(x, (2,) * 4, mode="reflect"), scale_factor=2.0)
         x = F.conv2d(x, network.last.weight, network.last.bias)
     else:

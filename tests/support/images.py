@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from faststyle.image.convert import scale_to
+from faststyle.inference import stroke_scale
 
 
 def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -73,3 +74,12 @@ def display_p3_profile() -> bytes:
     header = (128 + len(content)).to_bytes(4, "big") + bytes(4) + bytes.fromhex("02400000")
     header += b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + b"".join(map(fixed, columns[b"wtpt"]))
     return header + bytes(128 - len(header)) + content
+
+
+def enlarge(stylized: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
+    """Enlarge what was stylized of photos that were shrunk, (B,3,h,w), to the photos' size, (B,3,H,W)."""
+    results = torch.empty_like(photos)
+    for one, photo, out in zip(stylized, photos, results, strict=True):
+        small = stroke_scale.resize(photo[None], one.shape[-2:])[0].clamp(0, 1)
+        stroke_scale.enlarge(small, one, photo, out)
+    return results

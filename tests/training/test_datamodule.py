@@ -28,7 +28,7 @@ def test_skipped_pictures_are_named_once(spoiled, caplog):
     data = ContentPhotos(str(spoiled), size=64)
     data.setup("fit")
     photos = Photos(data.rows, 64, 0.3, seed=0)
-    items = [photos[(i % len(photos), i)] for i in range(3 * len(photos))]
+    items = [photos[(i % len(photos), i, 1.0)] for i in range(3 * len(photos))]
     with caplog.at_level(logging.WARNING, "faststyle.training.datamodule"):
         result = data.on_after_batch_transfer(collate(items), 0)
     assert result.dtype == torch.float32 and result.min() >= 0 and result.max() <= 1
@@ -155,7 +155,9 @@ def test_batches_of_a_run_are_the_same_with_workers_and_when_resumed(photos, wor
 
     whole, resumed = batches(0), batches(4)
     assert len(whole) == 6 and len(resumed) == 2
-    assert all(batch.shape == (2, 3, 64, 64) and batch.dtype == torch.uint8 for batch in whole)
+    assert all(
+        batch.shape == (2, 3, 64, 64) and batch.dtype == torch.uint8 for batch in whole
+    )  # 64 is the least
     assert all(torch.equal(a, b) for a, b in zip(whole[4:], resumed, strict=True))
 
 

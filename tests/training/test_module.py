@@ -218,7 +218,7 @@ def test_card_tells_what_the_model_was_trained_with(module, painting):
 
 def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
     torch.manual_seed(5)
-    start = TransformerNetwork("half", blocks=2)
+    start = TransformerNetwork(blocks=2)
     save_model(tmp_path / "start.safetensors", start, {})
     module = StyleTransfer(
         [str(painting)], blocks=2, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
@@ -280,7 +280,7 @@ def test_the_temporal_term_is_what_changes_when_a_photo_moves(random_vgg, painti
     steady.load_state_dict(plain.state_dict())
     for module in (plain, steady):
         module.setup("fit")
-    without, terms = plain.losses(photos()), steady.losses(photos(), first=5)
+    without, terms = plain.losses(photos(), first=5), steady.losses(photos(), first=5)
     assert "temporal" not in without
     assert torch.allclose(terms["style"], without["style"], rtol=1e-3)
     assert terms["temporal"] > 0
@@ -289,13 +289,27 @@ def test_the_temporal_term_is_what_changes_when_a_photo_moves(random_vgg, painti
     assert not torch.equal(steady.losses(photos(), first=6)["temporal"], terms["temporal"])
 
 
+def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painting, tmp_path):
+    module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
+    shares = [module.style_share(done / 100) for done in range(101)]
+    assert shares[0] == pytest.approx(0.1) and shares[35:] == [1.0] * 66
+    assert shares == sorted(shares) and len(set(shares[:36])) == 36
+    save_model(tmp_path / "start.safetensors", module.network, {})
+    begun = StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
+    assert begun.style_share(0) == 1.0
+    module.setup("fit")
+    light, whole = (module.losses(photos(), style_share=share) for share in (0.1, 1.0))
+    assert light["style"] == whole["style"]
+    assert torch.allclose(light["total"], light["content"] + 0.1 * 3 * light["style"], rtol=1e-4)
+
+
 def test_each_draws_motion_follows_from_the_runs_seed(module, monkeypatch):
     """Of the second batch of the fourth step, for the second of three processes."""
     seeds = []
     monkeypatch.setattr(StyleTransfer, "global_step", 3)
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
-    monkeypatch.setattr(module, "log_dict", lambda _: None)
-    monkeypatch.setattr(module, "losses", lambda *_, first: seeds.append(first) or {"total": 0})
+    monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(module, "losses", lambda *_, first, **__: seeds.append(first) or {"total": 0})
     settings = {"accumulate_grad_batches": 2, "world_size": 3, "global_rank": 1, "max_steps": 9}
     for seed in (0, 40):
         module._trainer = SimpleNamespace(**settings, datamodule=SimpleNamespace(seed=seed))

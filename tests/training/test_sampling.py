@@ -11,11 +11,14 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.training.photo_sources import HELD_OUT, load_content
 from faststyle.training.sampling import (
+    GROWTH,
     Draws,
     HeldOutPhotos,
     Photos,
     StreamedPhotos,
     center_crop,
+    crop_size,
+    faint,
     random_crop,
     read_photo,
     to_bytes,
@@ -103,11 +106,32 @@ def test_to_bytes_is_channels_first():
     assert torch.equal(to_bytes(photo), torch.from_numpy(np.array(photo)).permute(2, 0, 1))
 
 
+def test_crops_grow_to_the_size_of_the_run():
+    sizes = [crop_size(512, done / 100) for done in range(101)]
+    assert sizes == sorted(sizes) and sizes[0] == 128 and sizes[-1] == 512
+    assert len(set(sizes)) == len(GROWTH)
+    assert all(size % 16 == 0 for size in sizes)
+    assert {crop_size(200, done / 100) for done in range(101)} == {64, 80, 96, 144, 200}
+    assert crop_size(48, 0) == 48  # smaller than the least
+
+
+def test_faint_photos_have_little_contrast_and_every_tone():
+    photo = draw_picture(64, 48)
+    pixels = [np.asarray(faint(photo, random.Random(draw)), float) for draw in range(60)]
+    assert all(one.shape == (48, 64, 3) for one in pixels)
+    whole = np.asarray(photo, float).std()
+    spreads = [one.std((0, 1)).mean() / whole for one in pixels]
+    assert np.median(spreads) < 0.5 and min(spreads) < 0.1
+    tones = [one.mean() for one in pixels]
+    assert min(tones) < 80 and max(tones) > 170
+    assert np.array_equal(faint(photo, random.Random(1)), faint(photo, random.Random(1)))
+
+
 # Drawing
 
 
 def test_every_pass_has_each_photo_once_in_another_order():
-    draws = [index for index, _ in Draws(range(7), 0, 21, seed=3)]
+    draws = [index for index, *_ in Draws(range(7), 0, 21, seed=3)]
     passes = [draws[0:7], draws[7:14], draws[14:21]]
     assert all(sorted(one) == list(range(7)) for one in passes)
     assert len({tuple(one) for one in passes}) > 1
@@ -121,8 +145,11 @@ def test_draws_go_on_in_the_same_order_when_resumed(first):
 
 @pytest.mark.parametrize("ranks, batch_size, accumulate", [(1, 2, 3), (2, 3, 1), (3, 1, 2), (6, 1, 1)])
 def test_processes_share_out_the_draws_of_one(ranks, batch_size, accumulate):
-    whole = list(Draws(range(7), 0, 24, seed=3))  # four steps of six
-    shares = [list(Draws(range(7), 0, 4 * accumulate, 3, batch_size, rank, ranks)) for rank in range(ranks)]
+    whole = list(Draws(range(7), 0, 4, 3, 6))  # four steps of six
+    shares = [
+        list(Draws(range(7), 0, 4 * accumulate, 3, batch_size, rank, ranks, accumulate))
+        for rank in range(ranks)
+    ]
     each = batch_size * accumulate
     for step in range(4):
         together = [draw for share in shares for draw in share[step * each : (step + 1) * each]]
@@ -137,8 +164,8 @@ def test_draws_follow_from_the_seed():
 def test_photo_of_a_draw_does_not_depend_on_the_draws_before():
     rows = make_rows(4).cast_column("image", datasets.Image(decode=False))
     first, second = Photos(rows, 32, 0.3, seed=0), Photos(rows, 32, 0.3, seed=0)
-    first[(0, 0)], first[(3, 1)]
-    assert torch.equal(first[(2, 9)][0], second[(2, 9)][0])
+    first[(0, 0, 0.0)], first[(3, 1, 0.1)]
+    assert torch.equal(first[(2, 9, 0.9)][0], second[(2, 9, 0.9)][0])
 
 
 # Bad pictures
@@ -150,7 +177,7 @@ def test_bad_picture_is_replaced_by_another(spoiled):
     bad = [i for i, name in enumerate(names(train)) if name in ("corrupt.jpg", "tiny.png")]
     assert len(bad) == 2
     for index in bad:
-        photo, skipped = photos[(index, 0)]
+        photo, skipped = photos[(index, 0, 1.0)]
         assert photo.shape == (3, 64, 64)
         assert names(train)[index] in skipped[0]
 
@@ -167,7 +194,7 @@ def test_streamed_bad_pictures_are_skipped_and_named(tmp_path):
     stream = stream.cast_column("image", datasets.Image(decode=False))
 
     def read(first: int) -> list:
-        return list(itertools.islice(StreamedPhotos(stream, 32, 0.3, seed=0, first=first), 12 - first))
+        return list(itertools.islice(StreamedPhotos(stream, 32, 0.3, 0, 12, first=first), 12 - first))
 
     whole = read(0)  # three passes
     assert all(photo.shape == (3, 32, 32) for photo, _ in whole)
@@ -191,4 +218,4 @@ def test_held_out_photos_are_the_first_that_can_be_read():
 def test_training_photos_that_are_all_bad_end_with_the_last_one_named():
     rows = [{"image": {"bytes": b"damaged", "path": f"{i}.png"}} for i in range(3)]
     with pytest.raises(InputError, match=r"none of 100 tries gave a usable picture.*\.png"):
-        Photos(rows, 32, 0.3, seed=0)[(0, 0)]
+        Photos(rows, 32, 0.3, seed=0)[(0, 0, 0.0)]
