@@ -20,17 +20,16 @@ from faststyle.models.file_kinds import EXPECTED, WRAPPERS, describe_layers
 from faststyle.models.network import DEFAULT_SIZE, MARGIN, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
 from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
+from faststyle.models.quantization import Found, check_quantized, dequantize, quantize
 from faststyle.models.style_targets import PREFIX, check_targets, pack, unpack
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had triangles of Gram matrices, and no 8-bit weights
 HEADER = "faststyle"  # the key of our JSON among a safetensors file's metadata
 MOST_BLOCKS = 100  # residual blocks: a card that asks for more would only eat memory
 
 LARGEST_HEADER = 2**24  # bytes of a safetensors file's
 
 Card = dict[str, Any]
-Found = Mapping[str, tuple[tuple[int, ...], str]]  # the shape and the type of each weight
-
 TYPES = {"F64", "F32", "F16", "BF16", "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16"}
 CARD = {  # what of a card is read, and as what
     "name": str,
@@ -49,22 +48,27 @@ CARD = {  # what of a card is read, and as what
 
 
 def save_model(
-    path: Path, network: TransformerNetwork, card: Card, grams: Mapping[str, Tensor] | None = None
+    path: Path,
+    network: TransformerNetwork,
+    card: Card,
+    grams: Mapping[str, Tensor] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write the file for inference: weights, and a JSON header with the network's size and ``card``.
 
     Args:
         path: where to; written whole or not at all only through ``images.replacing``.
-        network: its weights are written as they are.
+        network: the trained network.
         card: what the model was trained with; numbers, strings, lists and dicts.
         grams: The painting's Gram matrices, (1,C,C) by layer, from which its images can be refined.
+        compact: Round to 8 bits, for a quarter of the file: images differ by about half a level.
     """
     header = {"format_version": FORMAT_VERSION, "network": network.config, **card}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     header.pop("gram", None)
-    if grams:
-        packed, header["gram"] = pack(grams)
-        weights |= packed
+    weights |= pack(grams or {})
+    if compact:
+        weights = quantize(weights)
     # Not save_file, whose files only their owner can read.
     path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
 
@@ -117,7 +121,8 @@ def load_grams(path: str | Path) -> dict[str, Tensor]:
         return {}
     with safe_open(path, framework="pt") as file:
         scales = json.loads((file.metadata() or {}).get(HEADER, "{}")).get("gram", {})
-        grams = unpack({PREFIX + layer: file.get_tensor(PREFIX + layer) for layer in scales}, scales)
+        packed = {name: file.get_tensor(name) for name in file.keys() if name.startswith(PREFIX)}  # noqa: SIM118
+    grams = unpack(dequantize(packed), scales)
     if not all(gram.isfinite().all() for gram in grams.values()):
         raise InputError(f"{path} is damaged: its Gram matrices hold values that are not numbers")
     return grams
@@ -206,18 +211,20 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
                 raise InputError(f"{path} is {describe_layers(names)}, in safetensors; {EXPECTED}")
             card = json.loads(header)
             version = card.get("format_version") if isinstance(card, dict) else FORMAT_VERSION
-            if version != FORMAT_VERSION:
+            if version not in range(1, FORMAT_VERSION + 1):
                 raise InputError(
-                    f"{path} has format version {version!r:.40}, and this faststyle reads {FORMAT_VERSION}: "
-                    "install a newer faststyle"
+                    f"{path} has format version {version!r:.40}, and this faststyle reads up to "
+                    f"{FORMAT_VERSION}: install a newer faststyle"
                 )
             check_card(path, card)
             slices = {name: file.get_slice(name) for name in names}
-            found = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
-            style = {name: found.pop(name) for name in names if name.startswith(PREFIX)}
+            stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
+            found = check_quantized(path, stored)
+            style = {name: found.pop(name) for name in names if name.startswith(PREFIX) and name in found}
             check_targets(path, card.get("gram", {}), style)
             check_weights(path, card.get("network", {}), found)
-            return {name: file.get_tensor(name) for name in found}, card
+            weights = {name: file.get_tensor(name) for name in stored if not name.startswith(PREFIX)}
+            return dequantize(weights), card
     except (SafetensorError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
