@@ -121,6 +121,7 @@ ALLOWED = {
     "model.teacher_weight": WEIGHT,
     "model.alone": number(0, 1),
     "model.temporal_weight": WEIGHT,
+    "model.light_weight": WEIGHT,
     "model.vgg": one_of(NETWORKS),
     "model.pooling": one_of(POOLING),
     "model.learning_rate": WEIGHT,

@@ -13,6 +13,7 @@ from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_tensor
 from faststyle.image.mosaic import open_style
 from faststyle.image.warp import inside, warp
+from faststyle.losses.light import light_lost
 from faststyle.losses.objective import Objective
 from faststyle.losses.vgg import VGG
 from faststyle.models.checkpoint import Card
@@ -81,6 +82,7 @@ class StyleTransfer(pl.LightningModule):
         alone: share of the steps in which the teacher alone teaches, which VGG does not slow down.
         temporal_weight: of what changes when a photo is moved a little and noise is added, for steady
             video: 0 is without, and takes less time.
+        light_weight: of the photo's light and dark, which a young network swaps, and a strong style loses.
         vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: max, or avg for smoother gradients.
         learning_rate: Muon's, at its highest. It is never changed for the batch: for k times as many photos a
@@ -105,6 +107,7 @@ class StyleTransfer(pl.LightningModule):
         teacher_weight: float = 5.0,
         alone: float = 0.7,
         temporal_weight: float = 0.0,
+        light_weight: float = 1.0,
         vgg: str = "vgg19-caffe",
         pooling: str = "max",
         learning_rate: float = 2e-3,
@@ -203,6 +206,8 @@ class StyleTransfer(pl.LightningModule):
                 content = self.vgg(photos, self.objective.content_layers)
             features = self.vgg(images, self.objective.layers_at(*images.shape[-2:]))
             terms = self.objective(images, features, content, style_share)
+            terms["light"] = light_lost(images, photos).mean()
+            terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
         for teacher in self.teacher:
             with torch.no_grad():
                 target = teacher.to(self.device)(photos)

@@ -146,7 +146,7 @@ def test_teacher_is_imitated_beside_the_objective(pupil, module):
         for mine, other, variance in zip(pupil(batch), target, variances, strict=True)
     ]
     assert torch.allclose(both["teacher"], torch.stack(expected).mean(), rtol=1e-4)
-    assert torch.allclose(both["total"], own["total"] + 5 * both["teacher"], rtol=1e-4)
+    assert torch.allclose(both["total"], own["total"] + both["light"] + 5 * both["teacher"], rtol=1e-4)
 
 
 def test_teacher_alone_needs_no_vgg_and_is_drawn_near(pupil):
@@ -300,7 +300,8 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     module.setup("fit")
     light, whole = (module.losses(photos(), style_share=share) for share in (0.1, 1.0))
     assert light["style"] == whole["style"]
-    assert torch.allclose(light["total"], light["content"] + 0.1 * 3 * light["style"], rtol=1e-4)
+    expected = light["content"] + 0.1 * 3 * light["style"] + light["light"]
+    assert torch.allclose(light["total"], expected, rtol=1e-4)
 
 
 def test_each_draws_motion_follows_from_the_runs_seed(module, monkeypatch):
