@@ -6,11 +6,11 @@ from collections.abc import Callable
 from PIL import Image, ImageDraw, ImageFont
 
 from faststyle.image.convert import fit, to_rgb
-from faststyle.inference.stroke_scale import AUTO, StrokeScale
+from faststyle.inference.stroke_scale import AUTO, BEST_SIZE, StrokeScale
 from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.pretrained import ready
 
-CELL = 480  # pixels of a picture's longer side
+CELL = BEST_SIZE  # pixels of a picture's longer side
 GAP = 12
 BACKGROUND, INK = "white", "#333333"
 
@@ -73,7 +73,7 @@ class AllStyles:
         Args:
             picture: The photo.
             strength, preserve_color, stroke_scale: As of ``Stylizer``.
-            max_size: Longer side of each image of the sheet in pixels; 480 without it.
+            max_size: Longer side of each image of the sheet in pixels; 640 without it.
             refine: Called with each image at full strength, the photo and the style's name.
         """
         picture = fit(to_rgb(picture), max_size or CELL)

@@ -18,7 +18,7 @@ from faststyle.optimization.refine import refinement
 from faststyle.web.styles import Style, load, open_model
 from faststyle.web.uploads import open_upload
 
-SIZES = (512, 768, 1024, 1536, 2048)  # of a preview's longer side
+SIZES = (640, 768, 1024, 1536, 2048)  # of a preview's longer side
 EVALUATIONS = 10  # of a refined preview
 MAX_JPEG = 65_500  # pixels of a side, as libjpeg has it
 

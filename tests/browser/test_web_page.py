@@ -125,9 +125,9 @@ def test_slider_moves_by_keyboard_and_by_mouse(page, photo):
 
 
 def test_strength_colour_and_size_change_the_result(page, photo, tmp_path):
-    sample("coffee", 600).save(tmp_path / "large.jpg")
+    sample("coffee", 700).save(tmp_path / "large.jpg")
     upload(page, tmp_path / "large.jpg")
-    news(page, "600 × 400")
+    news(page, "700 × 467")
     full = shown(page, "after")
     page.get_by_role("checkbox", name="Keep the photo's colours").check()
     page.wait_for_function(
@@ -137,8 +137,8 @@ def test_strength_colour_and_size_change_the_result(page, photo, tmp_path):
     kept = shown(page, "after")
     assert np.abs(full - kept).mean() > 5
     page.get_by_label("Preview size").click()
-    page.get_by_role("option", name="512 pixels").click()
-    news(page, "512 × 341")
+    page.get_by_role("option", name="640 pixels").click()
+    news(page, "640 × 427")
     page.get_by_role("spinbutton", name=re.compile("Strength")).fill("0")
     page.wait_for_function(
         "document.querySelector('#result .after').src === document.querySelector('#result .before').src"

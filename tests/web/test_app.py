@@ -295,7 +295,7 @@ def test_picture_of_the_server_is_not_read_for_a_forged_request(tmp_path, photo)
         client = Client(address, verbose=False)
         for _ in range(2):  # Gradio makes the fields anew after the first answer
             # Without the meta that Gradio looks for, it trusts any path.
-            _, result, _ = client.predict({"path": photo}, NAME, 1.0, False, 512, api_name="/stylize")
+            _, result, _ = client.predict({"path": photo}, NAME, 1.0, False, 640, api_name="/stylize")
             assert "data:image" not in result and "will be here" in result
             line = client.predict({"path": photo}, NAME, 1.0, False, api_name="/download")[1]
             assert "Add a photo" in line
@@ -311,12 +311,12 @@ def test_one_preview_at_a_time_and_one_of_what_takes_longer(temporary):
 def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path, photo):
     folder = tmp_path / "temporary"
     folder.mkdir()
-    sample("coffee", 600).save(tmp_path / "large.jpg")
+    sample("coffee", 700).save(tmp_path / "large.jpg")
     with serving(folder) as (address, process):
         one = Client(address, verbose=False)
         large = handle_file(str(tmp_path / "large.jpg"))
         flags = (NAME, 1.0, False)
-        one.predict(large, *flags, 512, api_name="/stylize")
+        one.predict(large, *flags, 640, api_name="/stylize")
         one.predict(large, *flags, api_name="/download")
         alone = high_water(process.pid)
 
@@ -324,12 +324,12 @@ def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path,
             client = Client(address, verbose=False)
             if number % 2:
                 return client.predict(large, *flags, api_name="/download")[1]
-            _, result, line = client.predict(large, *flags, 512, api_name="/stylize")
+            _, result, line = client.predict(large, *flags, 640, api_name="/stylize")
             return line if "data:image/jpeg" in result else ""
 
         with ThreadPoolExecutor(10) as pool:
             lines = list(pool.map(ask, range(10)))
-        assert all(("600 × 400" if i % 2 else "512 × 341") in line for i, line in enumerate(lines)), lines
+        assert all(("700 × 467" if i % 2 else "640 × 427") in line for i, line in enumerate(lines)), lines
         assert high_water(process.pid) < alone + (300 << 20)
         assert list(folder.rglob("large.jpg"))  # where uploads go
         process.send_signal(signal.SIGTERM)
@@ -339,7 +339,7 @@ def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path,
 
 @pytest.mark.slow
 def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
-    shown = list(stylize_tab.refine(photo, styles.FAVOURITE, 1.0, False, 512, {}))
+    shown = list(stylize_tab.refine(photo, styles.FAVOURITE, 1.0, False, 640, {}))
     images, lines = zip(*shown, strict=True)
     assert len({image for image in images if isinstance(image, str)}) >= 10
     assert 'value="0" max="10"' in lines[0] and 'value="10" max="10"' in lines[-2]
@@ -347,5 +347,5 @@ def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
 
 
 def test_refining_without_a_photo_says_what_is_missing(temporary):
-    ((_, line),) = stylize_tab.refine(None, styles.FAVOURITE, 1.0, False, 512, {})
+    ((_, line),) = stylize_tab.refine(None, styles.FAVOURITE, 1.0, False, 640, {})
     assert "Add a photo first" in line
