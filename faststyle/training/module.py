@@ -15,6 +15,7 @@ from faststyle.image.mosaic import open_style
 from faststyle.image.warp import inside, warp
 from faststyle.losses.light import light_lost
 from faststyle.losses.objective import Objective
+from faststyle.losses.presets import PRESETS
 from faststyle.losses.vgg import VGG
 from faststyle.models.checkpoint import Card
 from faststyle.models.find import find_model, label
@@ -121,9 +122,9 @@ class StyleTransfer(pl.LightningModule):
         self.save_hyperparameters(ignore="init")
         self.start: Card | None = None  # the model that it started from
         self.network = TransformerNetwork(size, blocks)
-        if tv_weight is None and objective.get("preset", "relative") == "relative":
-            tv_weight = 0.0
         self.objective = Objective(tv_weight=tv_weight, **objective)
+        if tv_weight is None and self.objective.preset is PRESETS["relative"]:
+            self.objective.tv_weight = 0.0
         self.teacher: tuple[TransformerNetwork, ...] = ()  # where neither checkpoints nor optimizers look
         if init is not None:
             start, card = find_model(init)

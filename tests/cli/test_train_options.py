@@ -28,7 +28,13 @@ NONSENSE = {
 TEXT = {"style", "content", "name", "output", "init", "teacher", "push_to_hub"}
 FROM_ZERO = {"seed_everything", "data.workers", "model.blocks", "model.warmup"}
 FROM_ZERO |= {"trainer.min_steps", "trainer.num_sanity_val_steps"}
-NUMBERS = {"model.teacher_weight", "model.temporal_weight", "model.learning_rate", "model.content_weight"}
+NUMBERS = {
+    "model.teacher_weight",
+    "model.temporal_weight",
+    "model.light_weight",
+    "model.learning_rate",
+    "model.content_weight",
+}
 NUMBERS |= {"model.style_weight", "model.tv_weight", "trainer.gradient_clip_val"}
 FLAGS = {"data.streaming", "model.compile", "trainer.logger", "trainer.enable_checkpointing"}
 FLAGS |= {"trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.deterministic"}
@@ -114,7 +120,7 @@ def test_the_options_of_the_shipped_runs_are_taken(parser):
         ("--model.init a.ckpt", "--model.init is given as --init"),
         ("--data.seed 3", "--data.seed is given as --seed_everything"),
         ("--trainer 3", "--trainer must be a YAML file of such options, not '3'"),
-        ("--model.size hafl", "must be one of half, full, fast, not 'hafl'; did you mean 'half'?"),
+        ("--model.size hafl", "must be one of deep, half, full, fast, not 'hafl'; did you mean 'half'?"),
         ("--trainer.callbacks EarlyStopping", "(it needs monitor too)"),
         ("--trainer.strategy deepspeed", "--trainer.strategy must be one of auto, ddp, not 'deepspeed'"),
         ("--trainer.accelerator tpu", "--trainer.accelerator must be one of auto, cpu"),
