@@ -37,6 +37,14 @@ def inside(features: Tensor, region: Tensor | None) -> Tensor:
     return features.flatten(2)[:, :, share > share.max() / 2]
 
 
+def bounded(distance: Tensor) -> Tensor:
+    """Let a distance grow as its logarithm beyond 1.
+
+    Of a clear sky, whose features are small, any stroke is ten times as far; it would outweigh all other photos.
+    """
+    return torch.where(distance > 1, 1 + distance.clamp(min=1).log(), distance)
+
+
 class Objective(nn.Module):
     """The weighted sum of content, style and total variation.
 
@@ -237,8 +245,10 @@ class Objective(nn.Module):
             "style": torch.zeros((), device=images.device),
         }
         for layer, weight in self.content_layers.items():
-            distance = self.preset.content(*(at_least_float32(x[layer]) for x in (features, content))).mean()
-            terms["content"] = terms["content"] + weight * distance
+            distance = self.preset.content(*(at_least_float32(x[layer]) for x in (features, content)))
+            if self.preset.style is None:
+                distance = bounded(distance)
+            terms["content"] = terms["content"] + weight * distance.mean()
         for layer in self.measured(*images.shape[-2:]):
             distance = self.style_distance(features[layer], layer).mean()
             terms[f"style_{layer}"] = distance

@@ -57,7 +57,8 @@ class TiledEvaluation:
     Args:
         photo: (1,3,H,W) in [0,1].
         vgg: With the objective's layers.
-        objective: Of Gram matrices, without regions, with its style set.
+        objective: Of Gram matrices, without regions, with its style set. Its content distance counts as below
+            1, where ``Objective`` does not bound it: images that large start near their photo.
     """
 
     def __init__(self, photo: Tensor, vgg: VGG, objective: Objective):
