@@ -9,7 +9,6 @@ from torch import Tensor
 
 from faststyle.image.color import luminance
 from faststyle.image.convert import scale_to, to_tensor
-from faststyle.losses.light import BLOCK
 from faststyle.losses.statistics import gram, relative
 from faststyle.losses.vgg import VGG, step_of
 
@@ -20,6 +19,7 @@ SCALES = {"fine": "", "half": "/2", "quarter": "/4"}  # what VGG's layers have a
 SCALED_LAYERS = [layer + scale for scale in SCALES.values() for layer in LAYERS]
 IMAGE, PAINTING = 512, 384  # pixels of the longer sides
 TILE, STRIDE = 128, 64  # pixels
+BLOCK = 16  # pixels of a square whose mean luminance is compared
 
 
 class Measures(NamedTuple):

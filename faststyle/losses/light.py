@@ -5,21 +5,26 @@ from torch import Tensor
 
 from faststyle.image.color import luminance
 
-BLOCK = 16  # pixels of a square whose mean luminance counts: strokes within are free
-LEAST_VARIANCE = 2e-4  # a photo of one tone has no light and dark to keep
+AREAS = 8  # to a side of the image: strokes within one are free
+MAX_SLOPE = 3.0  # how much more contrast than the photo's areas those of the image may have
+VARIANCE = 0.02  # of the luminance of a usual photo's areas
 
 
 def light_lost(images: Tensor, photos: Tensor) -> Tensor:
-    """Compute 1 - the correlation of the luminances over squares of ``BLOCK`` pixels.
+    """Compute what of an image's light and dark does not follow from the photo's.
+
+    The mean luminances of large areas are compared with a multiple of the photo's, from 0 to ``MAX_SLOPE``,
+    that fits best: so light and dark may not be swapped, nor a plain background get a frame.
 
     Args:
         images: (B,3,H,W), RGB in [0,1].
         photos: (B,3,H,W), likewise.
 
     Returns:
-        (B,): 0 where light and dark are the photo's, 1 without relation or in a flat photo, 2 where swapped.
+        (B,): the mean square of what is left, relative to ``VARIANCE``.
     """
-    made, given = (F.avg_pool2d(luminance(x), BLOCK).flatten(1) for x in (images, photos))
+    area = max(1, min(images.shape[-2:]) // AREAS)
+    made, given = (F.avg_pool2d(luminance(x), area).flatten(1) for x in (images, photos))
     made, given = (x - x.mean(1, keepdim=True) for x in (made, given))
-    variances = (made.square().mean(1) + LEAST_VARIANCE) * (given.square().mean(1) + LEAST_VARIANCE)
-    return 1 - (made * given).mean(1) / variances.sqrt()
+    slope = (made * given).mean(1, keepdim=True) / given.square().mean(1, keepdim=True).clamp(min=1e-8)
+    return (made - slope.clamp(0, MAX_SLOPE) * given).square().mean(1) / VARIANCE

@@ -40,7 +40,7 @@ def inside(features: Tensor, region: Tensor | None) -> Tensor:
 def bounded(distance: Tensor) -> Tensor:
     """Let a distance grow as its logarithm beyond 1.
 
-    Of a clear sky, whose features are small, any stroke is ten times as far; it would outweigh all other photos.
+    Of a clear sky, whose features are small, any stroke is ten times as far, and would outweigh all else.
     """
     return torch.where(distance > 1, 1 + distance.clamp(min=1).log(), distance)
 

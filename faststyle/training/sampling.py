@@ -77,8 +77,8 @@ def faint(photo: Image.Image, chance: random.Random) -> Image.Image:
     pixels = np.asarray(photo, np.float32) / 255
     tone = np.array([chance.random() for _ in range(3)], np.float32)
     tone = 0.4 * tone + 0.6 * chance.random()
-    photo_share = 10 ** chance.uniform(-1.6, -0.2)
-    slope = chance.choice((0, 0.1, 0.2)) * np.array([chance.random() for _ in range(3)], np.float32)
+    photo_share = chance.choice((0, 1, 1)) * 10 ** chance.uniform(-1.6, -0.2)
+    slope = 10 ** chance.uniform(-2, -0.7) * np.array([chance.random() for _ in range(3)], np.float32)
     height, width = pixels.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     plane = chance.uniform(-1, 1) * x + chance.uniform(-1, 1) * y
