@@ -2,11 +2,13 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from faststyle.errors import InputError
@@ -27,6 +29,10 @@ from faststyle.training.synthetic_motion import disturb, random_flow, unsteadine
 # style's weight rises from a share of it, over a share of the run's steps.
 FIRST_WEIGHT, RISE = 0.1, 0.35
 
+# VGG's pooling and the scales of the style see nothing of a pattern that repeats itself in their cells, so
+# that networks weave a mesh of 4 pixels, unless images are shifted by another number of pixels at each step.
+GRID = 8
+
 # Of VGG, by Lightning's names.
 PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -44,6 +50,12 @@ def imitation(images: Tensor, target: Tensor) -> Tensor:
     """Mean square difference of (B,3,H,W), relative to each target's variance: 1 for its mean colour."""
     difference = (images - target).square().mean((1, 2, 3))
     return (difference / target.var((1, 2, 3)).clamp(min=1e-4)).mean()
+
+
+def shifted(images: Tensor, shift: Sequence[int]) -> Tensor:
+    """Move (B,3,H,W) down and right by so many pixels; mirrored ones come in."""
+    down, right = shift
+    return F.pad(images, (right, 0, down, 0), mode="reflect")[..., : images.shape[2], : images.shape[3]]
 
 
 def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
@@ -203,9 +215,10 @@ class StyleTransfer(pl.LightningModule):
             images = self.network(photos, place=place)
         terms = {}
         if not alone:
+            shift = torch.randint(0, GRID, (2,), generator=chance).tolist()
             with torch.no_grad():
-                content = self.vgg(photos, self.objective.content_layers)
-            features = self.vgg(images, self.objective.layers_at(*images.shape[-2:]))
+                content = self.vgg(shifted(photos, shift), self.objective.content_layers)
+            features = self.vgg(shifted(images, shift), self.objective.layers_at(*images.shape[-2:]))
             terms = self.objective(images, features, content, style_share)
             terms["light"] = light_lost(images, photos).mean()
             terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
