@@ -12,6 +12,7 @@ from typing import Any
 import jsonargparse
 import pytorch_lightning as pl
 import torch
+import yaml
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -23,7 +24,7 @@ from faststyle.cli.train_options import check
 from faststyle.console import Parser, one_line_errors
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.errors import InputError
-from faststyle.files import check_links, cut
+from faststyle.files import check_links, cut, replacing
 from faststyle.image.files import save_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.checkpoint import load_model
@@ -48,6 +49,8 @@ TRAINER_DEFAULTS = {
     "enable_model_summary": False,
 }
 CHECKPOINT_STEPS = 100
+# Options of earlier versions, by group, which the settings of their runs hold.
+REMOVED = [(None, "teacher"), ("model", "teacher"), ("model", "teacher_weight"), ("model", "alone")]
 
 
 class ProgressBar(TQDMProgressBar):
@@ -85,7 +88,6 @@ class TrainCLI(LightningCLI):
         )
         parser.add_argument("--output", type=str | None, help="folder of the run; runs/NAME without it")
         parser.add_argument("--init", type=str | None, help="a trained model to start from")
-        parser.add_argument("--teacher", type=str | None, help="a trained model to imitate")
         parser.add_argument("--resume", action="store_true", help="go on from the run's last state")
         parser.add_argument(
             "--push-to-hub", type=str | None, metavar="USER/REPO", help="publish the model at the end"
@@ -94,7 +96,6 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("style", "model.style")
         parser.link_arguments("content", "data.content")
         parser.link_arguments("init", "model.init")
-        parser.link_arguments("teacher", "model.teacher")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -265,7 +266,28 @@ def resumed_config(argv: list[str]) -> list[str]:
     config = folder / "config.yaml"
     if not config.exists() and (folder / LAST).exists():
         raise InputError(f"there is no {config}, which has the settings of the run: bring it back to resume")
-    return ["--config", str(config), *argv] if config.exists() else argv
+    if not config.exists():
+        return argv
+    drop_removed(config)
+    return ["--config", str(config), *argv]
+
+
+def drop_removed(config: Path) -> None:
+    """Take out of a run's settings what options there no longer are."""
+    try:
+        settings = yaml.safe_load(config.read_text())
+        groups = {None: settings, "model": settings["model"]}
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
+        return  # check_files says what is wrong
+    found = [
+        (group, key) for group, key in REMOVED if isinstance(groups[group], dict) and key in groups[group]
+    ]
+    for group, key in found:
+        del groups[group][key]
+    if found:
+        text = config.read_text().partition("\n")[0] + "\n" + yaml.safe_dump(settings, sort_keys=False)
+        with replacing(config) as temporary:
+            temporary.write_text(text)
 
 
 def parse(argv: list[str]) -> TrainCLI:

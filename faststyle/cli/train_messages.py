@@ -41,7 +41,7 @@ def check_files(argv: list[str]) -> None:
         if found.get("resume"):  # the run's own options would be missing
             raise InputError(f"--config {name!r} must not say resume: add --resume to the command")
         # Of these jsonargparse says less, since others are linked to them.
-        for key in ("style", "content", "init", "teacher", "seed_everything"):
+        for key in ("style", "content", "init", "seed_everything"):
             if found.get(key) is not None and not ALLOWED[key].fits(found[key]):
                 raise refuse(key, found[key])
 

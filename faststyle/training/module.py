@@ -46,12 +46,6 @@ def load_style(style: str, size: int) -> Tensor:
     return to_tensor(scale_to(open_style(style), size))[None]
 
 
-def imitation(images: Tensor, target: Tensor) -> Tensor:
-    """Mean square difference of (B,3,H,W), relative to each target's variance: 1 for its mean colour."""
-    difference = (images - target).square().mean((1, 2, 3))
-    return (difference / target.var((1, 2, 3)).clamp(min=1e-4)).mean()
-
-
 def shifted(images: Tensor, shift: Sequence[int]) -> Tensor:
     """Move (B,3,H,W) down and right by so many pixels; mirrored ones come in."""
     down, right = shift
@@ -89,10 +83,6 @@ class StyleTransfer(pl.LightningModule):
         blocks: number of residual blocks; the size's own without it.
         init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
             steps so.
-        teacher: a trained model of the same style, by its file or name, whose pictures are imitated
-            beside the objective: a small network comes nearer to a large one so.
-        teacher_weight: of what is left between its pictures and the network's.
-        alone: share of the steps in which the teacher alone teaches, which VGG does not slow down.
         temporal_weight: of what changes when a photo is moved a little and noise is added, for steady
             video: 0 is without, and takes less time.
         light_weight: of the photo's light and dark, which a young network swaps, and a strong style loses.
@@ -116,9 +106,6 @@ class StyleTransfer(pl.LightningModule):
         size: str = DEFAULT_SIZE,
         blocks: int | None = None,
         init: str | None = None,
-        teacher: str | None = None,
-        teacher_weight: float = 5.0,
-        alone: float = 0.7,
         temporal_weight: float = 0.0,
         light_weight: float = 1.0,
         vgg: str = "vgg19-caffe",
@@ -137,7 +124,6 @@ class StyleTransfer(pl.LightningModule):
         self.objective = Objective(tv_weight=tv_weight, **objective)
         if tv_weight is None and self.objective.preset is PRESETS["relative"]:
             self.objective.tv_weight = 0.0
-        self.teacher: tuple[TransformerNetwork, ...] = ()  # where neither checkpoints nor optimizers look
         if init is not None:
             start, card = find_model(init)
             if start.config != self.network.config:
@@ -173,12 +159,10 @@ class StyleTransfer(pl.LightningModule):
         schedule["base_lrs"] = [rate] * len(schedule["base_lrs"])
 
     def setup(self, stage: str) -> None:
-        """Load VGG and the teacher, and measure the style; none of it is part of a checkpoint."""
+        """Load VGG, and measure the style; neither is part of a checkpoint."""
         if hasattr(self, "vgg"):
             return
         h = self.hparams
-        if h["teacher"] is not None:
-            self.teacher = (find_model(h["teacher"])[0],)
         styles = [load_style(style, h["style_size"]) for style in h["style"]]
         precision = PRECISIONS.get(self.trainer.precision if self._trainer else "", torch.float32)
         self.vgg = VGG(h["vgg"], h["pooling"], self.objective.layers, precision)
@@ -193,14 +177,11 @@ class StyleTransfer(pl.LightningModule):
         """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
         return self.network(photos, margin)
 
-    def losses(
-        self, photos: Tensor, alone: bool = False, first: int = 0, style_share: float = 1.0
-    ) -> dict[str, Tensor]:
+    def losses(self, photos: Tensor, first: int = 0, style_share: float = 1.0) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos.
 
         Args:
             photos: RGB in [0,1].
-            alone: leave out the objective's own, and so VGG: the teacher's is left.
             first: seed of the first photo's motion; the next photo's is one more.
             style_share: Share of the style's weight that counts.
         """
@@ -213,34 +194,25 @@ class StyleTransfer(pl.LightningModule):
             images, after = self.network(torch.cat([photos, moved]), place=place).chunk(2)
         else:
             images = self.network(photos, place=place)
-        terms = {}
-        if not alone:
-            shift = torch.randint(0, GRID, (2,), generator=chance).tolist()
-            with torch.no_grad():
-                content = self.vgg(shifted(photos, shift), self.objective.content_layers)
-            features = self.vgg(shifted(images, shift), self.objective.layers_at(*images.shape[-2:]))
-            terms = self.objective(images, features, content, style_share)
-            terms["light"] = light_lost(images, photos).mean()
-            terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
-        for teacher in self.teacher:
-            with torch.no_grad():
-                target = teacher.to(self.device)(photos)
-            terms["teacher"] = imitation(images, target)
-            terms["total"] = terms.get("total", 0) + self.hparams["teacher_weight"] * terms["teacher"]
+        shift = torch.randint(0, GRID, (2,), generator=chance).tolist()
+        with torch.no_grad():
+            content = self.vgg(shifted(photos, shift), self.objective.content_layers)
+        features = self.vgg(shifted(images, shift), self.objective.layers_at(*images.shape[-2:]))
+        terms = self.objective(images, features, content, style_share)
+        terms["light"] = light_lost(images, photos).mean()
+        terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
         if temporal_weight:
             terms["temporal"] = unsteadiness(after, warp(images, flow), inside(flow)).mean()
             terms["total"] = terms["total"] + temporal_weight * terms["temporal"]
         return terms
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
-        share = self.global_step / self.trainer.max_steps
-        alone = bool(self.teacher) and share < self.hparams["alone"]
         accumulate, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
         batch = self.global_step * accumulate + batch_idx % accumulate
         draw = (batch * ranks + self.global_rank) * len(photos)  # the first photo's number
         seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-        rise = self.style_share(share)
-        terms = self.losses(photos, alone, first=seed + draw, style_share=rise)
+        rise = self.style_share(self.global_step / self.trainer.max_steps)
+        terms = self.losses(photos, first=seed + draw, style_share=rise)
         shown = {"crop": float(photos.shape[-1]), "style_weight": rise * self.objective.style_weight}
         self.log_dict({"loss": terms["total"], **shown}, prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
@@ -297,7 +269,5 @@ class StyleTransfer(pl.LightningModule):
             key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
         }
         names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
-        if settings["teacher"] is not None:
-            settings["teacher"] = label(settings["teacher"])
         settings |= {name: getattr(self.objective, name) for name in names}
         return {"style": styles, "steps": self.global_step, "init": self.start, "training": settings}

@@ -25,16 +25,10 @@ NONSENSE = {
     "true": "true",
 }
 # What of it makes sense after all.
-TEXT = {"style", "content", "name", "output", "init", "teacher", "push_to_hub"}
+TEXT = {"style", "content", "name", "output", "init", "push_to_hub"}
 FROM_ZERO = {"seed_everything", "data.workers", "model.blocks", "model.warmup"}
 FROM_ZERO |= {"trainer.min_steps", "trainer.num_sanity_val_steps"}
-NUMBERS = {
-    "model.teacher_weight",
-    "model.temporal_weight",
-    "model.light_weight",
-    "model.learning_rate",
-    "model.content_weight",
-}
+NUMBERS = {"model.temporal_weight", "model.light_weight", "model.learning_rate", "model.content_weight"}
 NUMBERS |= {"model.style_weight", "model.tv_weight", "trainer.gradient_clip_val"}
 FLAGS = {"data.streaming", "model.compile", "trainer.logger", "trainer.enable_checkpointing"}
 FLAGS |= {"trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.deterministic"}
@@ -55,7 +49,7 @@ def makes_sense(key: str) -> set[str]:
         return {"zero", "fraction", "huge"}
     if key in FLAGS:
         return {"true"}
-    return {"model.alone": {"zero"}, "model.style_blend": {"list"}}.get(key, set())
+    return {"model.style_blend": {"list"}}.get(key, set())
 
 
 def float_text(value: str) -> str:

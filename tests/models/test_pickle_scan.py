@@ -88,7 +88,6 @@ PLACES = {
     "--push-to-hub": lambda name, photo: infer(["--checkpoint", name, "--push-to-hub", "user/repo"]),
     "hub": lambda name, photo: infer([photo, "--checkpoint", "hf://user/repo", "-o", "out.png"]),
     "--init": lambda name, photo: train(["--style", photo, "--init", name, "--model.vgg", "random"]),
-    "--teacher": lambda name, photo: train(["--style", photo, "--teacher", name, "--model.vgg", "random"]),
     "--resume": lambda name, photo: train(["--resume", "--output", "run"]),
 }
 

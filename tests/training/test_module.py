@@ -15,7 +15,7 @@ from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.training.module import StyleTransfer, imitation, load_style
+from faststyle.training.module import StyleTransfer, load_style, shifted
 from tests.support.images import draw_picture
 
 
@@ -54,6 +54,15 @@ def test_training_lowers_the_objective_of_the_real_vgg(painting):
     assert losses[-1]["total"] < 0.7 * losses[0]["total"]
     assert losses[-1]["style"] < losses[0]["style"]
     assert all(math.isfinite(value) for value in losses[-1].values())
+
+
+def test_images_are_shifted_with_mirrored_pixels_coming_in():
+    images = photos()
+    moved = shifted(images, (3, 5))
+    assert moved.shape == images.shape
+    assert torch.equal(moved[:, :, 3:, 5:], images[:, :, :-3, :-5])
+    assert torch.equal(moved[:, :, 2, 5:], images[:, :, 1, :-5])
+    assert torch.equal(shifted(images, (0, 0)), images)
 
 
 def test_gradient_reaches_the_whole_network_and_nothing_of_vgg(module):
@@ -113,71 +122,6 @@ def test_missing_style_is_named(random_vgg):
 def test_bad_blend_is_refused(random_vgg, painting):
     with pytest.raises(InputError, match="blend"):
         StyleTransfer([str(painting)], style_blend=[1.0, 2.0], vgg=random_vgg).setup("fit")
-
-
-@pytest.fixture
-def pupil(module, random_vgg, painting, tmp_path) -> StyleTransfer:
-    save_model(tmp_path / "teacher.safetensors", module.network, {})
-    torch.manual_seed(1)
-    pupil = StyleTransfer(
-        [str(painting)],
-        64,
-        blocks=1,
-        size="fast",
-        teacher=str(tmp_path / "teacher.safetensors"),
-        vgg=random_vgg,
-    )
-    pupil.setup("fit")
-    return pupil
-
-
-def test_teacher_is_imitated_beside_the_objective(pupil, module):
-    batch = photos()
-    both = pupil.losses(batch)
-    own = pupil.objective.forward(
-        pupil(batch),
-        pupil.vgg(pupil(batch), pupil.objective.layers_at(*batch.shape[-2:])),
-        pupil.vgg(batch, pupil.objective.content_layers),
-    )
-    target = module(batch)
-    variances = [picture.var() for picture in target]
-    expected = [
-        (mine - other).square().mean() / variance
-        for mine, other, variance in zip(pupil(batch), target, variances, strict=True)
-    ]
-    assert torch.allclose(both["teacher"], torch.stack(expected).mean(), rtol=1e-4)
-    assert torch.allclose(both["total"], own["total"] + both["light"] + 5 * both["teacher"], rtol=1e-4)
-
-
-def test_teacher_alone_needs_no_vgg_and_is_drawn_near(pupil):
-    del pupil.vgg
-    optimizer = torch.optim.Adam(pupil.network.parameters(), 2e-3)
-    batch, distances = photos(), []
-    for _ in range(15):
-        terms = pupil.losses(batch, alone=True)
-        assert set(terms) == {"teacher", "total"}
-        optimizer.zero_grad()
-        terms["total"].backward()
-        optimizer.step()
-        distances.append(terms["teacher"].item())
-    assert distances[-1] < 0.7 * distances[0]
-
-
-def test_imitation_is_0_for_the_teachers_picture_and_1_for_its_mean():
-    target = torch.rand(2, 3, 16, 16)
-    assert imitation(target, target) == 0
-    mean = target.mean((1, 2, 3), keepdim=True).expand_as(target)
-    assert imitation(mean, target) == pytest.approx(1, rel=1e-2)
-    assert imitation(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)).isfinite()
-
-
-def test_teacher_is_in_no_checkpoint_and_no_path_of_it_in_the_card(pupil, tmp_path, monkeypatch):
-    stored = saved(pupil, tmp_path / "last.ckpt")
-    assert set(stored["state_dict"]) == {f"network.{key}" for key in pupil.network.state_dict()}
-    assert len(list(pupil.parameters())) == len(list(pupil.network.parameters()))
-    (tmp_path / "teacher.safetensors").unlink()
-    StyleTransfer.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
-    assert pupil.card()["training"]["teacher"] == "teacher"
 
 
 def test_checkpoint_holds_the_network_alone(module, tmp_path):
