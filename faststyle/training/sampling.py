@@ -52,8 +52,8 @@ def crop(photo: Image.Image, left: int, top: int, side: int, size: int) -> Image
 def random_crop(photo: Image.Image, size: int, least: float, chance: random.Random) -> Image.Image:
     """A random square, resized, perhaps mirrored.
 
-    It has a share of ``least`` of the shorter side to all of it, whatever the photo's own size: so
-    with three tenths a network trained at 192 pixels sees things as large as in pictures of 192 to 640.
+    It has a share of ``least`` of the shorter side to all of it, whatever the photo's own size: a network
+    stylizes well at the scales that it was trained at.
     """
     shorter = min(photo.size)
     side = chance.randint(max(1, int(shorter * least)), shorter)
