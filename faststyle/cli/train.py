@@ -122,6 +122,7 @@ class TrainCLI(LightningCLI):
                     raise InputError(
                         f"--model.{key} of the run is {network.config[key]}: leave it out to resume"
                     )
+                self.config.model[key] = network.config[key]
 
     def after_instantiate_classes(self) -> None:
         check_processes(self.trainer)

@@ -79,10 +79,10 @@ class StyleTransfer(pl.LightningModule):
         style_size: longer side of the style picture in pixels: larger gives larger strokes, which
             come out as large in pictures of any size.
         style_blend: a weight for each of several style pictures; equal shares without it.
-        size: network size: deep; half or full, Johnson's with half and all of the channels; or fast.
+        size: network size: deep; half or full, Johnson's with half and all of the channels; or fast. Without
+            it the size of the model to start from, or deep.
         blocks: number of residual blocks; the size's own without it.
-        init: a trained model to start from, of the same size, by its file or name: a new style needs fewer
-            steps so.
+        init: a trained model to start from, by its file or name: a new style needs fewer steps so.
         temporal_weight: of what changes when a photo is moved a little and noise is added, for steady
             video: 0 is without, and takes less time.
         light_weight: of the photo's light and dark, which a young network swaps, and a strong style loses.
@@ -103,7 +103,7 @@ class StyleTransfer(pl.LightningModule):
         style: list[str],
         style_size: int = 384,
         style_blend: list[float] | None = None,
-        size: str = DEFAULT_SIZE,
+        size: str | None = None,
         blocks: int | None = None,
         init: str | None = None,
         temporal_weight: float = 0.0,
@@ -120,12 +120,14 @@ class StyleTransfer(pl.LightningModule):
         # Not init: a run that resumes has its weights in its own state.
         self.save_hyperparameters(ignore="init")
         self.start: Card | None = None  # the model that it started from
+        start, card = find_model(init) if init is not None else (None, {})
+        size = size or (str(start.config["size"]) if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(size, blocks)
+        self.hparams["size"] = size
         self.objective = Objective(tv_weight=tv_weight, **objective)
         if tv_weight is None and self.objective.preset is PRESETS["relative"]:
             self.objective.tv_weight = 0.0
-        if init is not None:
-            start, card = find_model(init)
+        if start is not None and init is not None:
             if start.config != self.network.config:
                 raise InputError(
                     f"--init {init} is a network of {start.config}, and this run's is of "

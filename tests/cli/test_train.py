@@ -386,7 +386,7 @@ def test_photo_as_content_asks_for_its_folder(train, photos, capsys):
 
 def test_init_of_another_size_is_refused(train, capsys):
     save_model(Path("full.safetensors"), TransformerNetwork("full", blocks=1), {})
-    assert "--model.size" in refused(capsys, train, "--init", "full.safetensors")
+    assert "--model.size" in refused(capsys, train, "--init", "full.safetensors", "--model.size=half")
     assert not Path("runs").exists()
 
 

@@ -24,6 +24,7 @@ from tests.support.images import draw_picture
 
 PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
+
 def apart(images: torch.Tensor, others: torch.Tensor) -> float:
     """Mean square difference, relative to the others' variance: 1 for their mean colour."""
     return ((images - others).square().mean() / others.var()).item()

@@ -172,10 +172,21 @@ def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
     assert all(parameter.requires_grad for parameter in module.network.parameters())
 
 
+def test_size_is_that_of_the_model_to_start_from(tmp_path, random_vgg, painting):
+    save_model(tmp_path / "start.safetensors", TransformerNetwork("half", blocks=1), {})
+    module = StyleTransfer(
+        [str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
+    )
+    assert module.network.config["size"] == module.hparams["size"] == "half"
+    assert StyleTransfer([str(painting)], blocks=1, vgg=random_vgg).hparams["size"] == "deep"
+
+
 def test_init_from_a_network_of_another_size_is_refused(tmp_path, random_vgg, painting):
     save_model(tmp_path / "start.safetensors", TransformerNetwork("full", blocks=1), {})
     with pytest.raises(InputError, match=r"--model\.size"):
-        StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
+        StyleTransfer(
+            [str(painting)], size="deep", blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
+        )
 
 
 def learning_rates(module: StyleTransfer, steps: int) -> list[float]:
