@@ -105,7 +105,7 @@ def distances(judge: Judge, pictures: Frames, frames: Frames) -> dict[str, float
 
 def alone(stylize: Stylizer, frames: Frames) -> Frames:
     """Each frame by itself."""
-    return [np.asarray(stylize(Image.fromarray(frame))) for frame in frames]
+    return [np.asarray(stylize(Image.fromarray(frame), stroke_scale=1)) for frame in frames]
 
 
 def blended(pictures: Frames, frames: Frames) -> Frames:

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -79,7 +80,9 @@ def ours(title: str, model: str, device: torch.device, wanted: Callable[[str], b
         except InputError as error:
             print(f"Without {name}: {error}\n")
             continue
-        yield Contestant(name, timed(stylize), stylize.network, stylize.dtype, engine == usual)
+        yield Contestant(
+            name, timed(partial(stylize, stroke_scale=1)), stylize.network, stylize.dtype, engine == usual
+        )
 
 
 def contestants(

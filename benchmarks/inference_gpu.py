@@ -5,6 +5,7 @@ the operations of the network's convolutions, and what a large copy would take f
 their activations once each.
 """
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,7 +48,11 @@ def report(
                 stylize = Stylizer.load(model, device=str(device), engine=engine)
             except InputError:  # said already
                 continue
-            contestants[f"{OURS} {title}, {engine}"] = (stylize, stylize.network, stylize.dtype)
+            contestants[f"{OURS} {title}, {engine}"] = (
+                partial(stylize, stroke_scale=1),
+                stylize.network,
+                stylize.dtype,
+            )
     network = Examples(device, peer_path).network.requires_grad_(False)
     contestants[EXAMPLES] = (network, network, torch.float32)
     rates = {dtype: matmul(device, dtype) for _, _, dtype in contestants.values()}

@@ -54,7 +54,7 @@ def measure(
     photo: Tensor, name: str, size: int, stylize: Stylizer, judge: Judge, steps: int, bar: tqdm
 ) -> Comparison:
     """Compare on one photo, (1,3,H,W) in [0,1], at the size that it has."""
-    fast = stylize(photo).clamp(0, 1)
+    fast = stylize(photo, stroke_scale=1).clamp(0, 1)
     options = {"device": str(photo.device), **judge.vgg_options}
     refined = refine(to_image(fast[0]), to_image(photo[0]), judge.painting, REFINED, **options)
     pictures = {"photo": photo, "fast": fast, "refined": to_tensor(refined)[None].to(photo)}
@@ -101,7 +101,7 @@ def time_both(photo: Tensor, size: int, stylize: Stylizer, judge: Judge) -> Timi
 
     passes, steps = [], []
     for _ in range(FAST_PASSES + 1):
-        stylize(photo)
+        stylize(photo, stroke_scale=1)
         passes.append(clock())
     # Not to the end: the last evaluation has no update.
     for _ in islice(judge.descend(photo, photo, SLOW_STEPS + 1), SLOW_STEPS + 1):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,10 @@ class Film:
         stylize = self.stylize
         # Exported norms have no memory, and tiles norms of their own: there each frame stands for itself.
         if stylize.engine == "onnx" or stylize.tile_for(width, height):
-            options = self.strength, self.preserve_color
-            return [np.asarray(stylize(Image.fromarray(frame), *options)) for frame in frames]
+            whole = partial(
+                stylize, strength=self.strength, preserve_color=self.preserve_color, stroke_scale=1
+            )
+            return [np.asarray(whole(Image.fromarray(frame))) for frame in frames]
         if len(frames) > 1 and stylize.tile_for(width, len(frames) * height):
             return [self.paint([frame], [share])[0] for frame, share in zip(frames, shares, strict=True)]
         with memory_errors(f"frames of {width}x{height} pixels", "a smaller --max-size (max_size)"):
