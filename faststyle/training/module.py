@@ -183,27 +183,30 @@ class StyleTransfer(pl.LightningModule):
             self.network.compile()
             self.vgg.compile()
 
-    def forward(self, photos: Tensor, margin: int = 0) -> Tensor:
+    def forward(self, photos: Tensor, margin: int = 0, place: Tensor | None = None) -> Tensor:
         """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
-        return self.network(photos, margin)
+        return self.network(photos, margin, place)
 
-    def losses(self, photos: Tensor, first: int = 0, style_share: float = 1.0) -> dict[str, Tensor]:
+    def losses(
+        self, photos: Tensor, first: int = 0, step: int = 0, style_share: float = 1.0
+    ) -> dict[str, Tensor]:
         """The objective's terms of what the network makes of (B,3,H,W) photos.
 
         Args:
             photos: RGB in [0,1].
             first: seed of the first photo's motion; the next photo's is one more.
+            step: Seed of what all photos of a step share: the part of the noise, and the shift.
             style_share: Share of the style's weight that counts.
         """
         temporal_weight = self.hparams["temporal_weight"]
         # Any part of the noise, and so all of it in time.
-        chance = torch.Generator().manual_seed(first)
+        chance = torch.Generator().manual_seed(step)
         place = torch.randint(0, NOISE_PERIOD, (2,), generator=chance).to(self.device)
         if temporal_weight:
             flow, moved = move(photos, first)
-            images, after = self.network(torch.cat([photos, moved]), place=place).chunk(2)
+            images, after = self(torch.cat([photos, moved]), place=place).chunk(2)
         else:
-            images = self.network(photos, place=place)
+            images = self(photos, place=place)
         shift = torch.randint(0, GRID, (2,), generator=chance).tolist()
         with torch.no_grad():
             content = self.vgg(shifted(photos, shift), self.objective.content_layers)
@@ -222,7 +225,7 @@ class StyleTransfer(pl.LightningModule):
         draw = (batch * ranks + self.global_rank) * len(photos)  # the first photo's number
         seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
         rise = self.style_share(self.global_step / self.trainer.max_steps)
-        terms = self.losses(photos, first=seed + draw, style_share=rise)
+        terms = self.losses(photos, seed + draw, seed + self.global_step, rise)
         shown = {"crop": float(photos.shape[-1]), "style_weight": rise * self.objective.style_weight}
         self.log_dict({"loss": terms["total"], **shown}, prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})

@@ -32,8 +32,8 @@ def use_float64(patch=setattr):
         setup(self, stage)
         self.double()
 
-    def double_forward(self, photos, margin=0):
-        return forward(self, photos.to(self.dtype), margin).to(self.dtype)
+    def double_forward(self, photos, margin=0, place=None):
+        return forward(self, photos.to(self.dtype), margin, place).to(self.dtype)
 
     patch(StyleTransfer, "setup", double_setup)
     patch(StyleTransfer, "forward", double_forward)

@@ -265,7 +265,7 @@ def test_each_draws_motion_follows_from_the_runs_seed(module, monkeypatch):
     monkeypatch.setattr(StyleTransfer, "global_step", 3)
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
-    monkeypatch.setattr(module, "losses", lambda *_, first, **__: seeds.append(first) or {"total": 0})
+    monkeypatch.setattr(module, "losses", lambda _, first, *__: seeds.append(first) or {"total": 0})
     settings = {"accumulate_grad_batches": 2, "world_size": 3, "global_rank": 1, "max_steps": 9}
     for seed in (0, 40):
         module._trainer = SimpleNamespace(**settings, datamodule=SimpleNamespace(seed=seed))
