@@ -15,13 +15,13 @@ from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_tensor
 from faststyle.image.mosaic import open_style
 from faststyle.image.warp import inside, warp
-from faststyle.losses.light import light_lost
 from faststyle.losses.objective import Objective
 from faststyle.losses.presets import PRESETS
 from faststyle.losses.vgg import VGG
 from faststyle.models.checkpoint import Card
 from faststyle.models.find import find_model, label
 from faststyle.models.network import DEFAULT_SIZE, NOISE_PERIOD, TransformerNetwork
+from faststyle.training.light import light_lost
 from faststyle.training.muon import Muon
 from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
 

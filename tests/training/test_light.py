@@ -2,7 +2,7 @@ import torch
 
 from faststyle.image.color import luminance
 from faststyle.image.convert import to_tensor
-from faststyle.losses.light import AREAS, VARIANCE, light_lost
+from faststyle.training.light import AREAS, VARIANCE, light_lost
 from tests.support.images import sample
 
 PHOTO = to_tensor(sample("coffee", 160))[None]
