@@ -245,24 +245,27 @@ class StreamedPhotos(IterableDataset):
         worker = get_worker_info()
         place, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         share = f"{self.seed} {self.rank} {place}"
+
+        def size_of(number: int) -> int:
+            batch = number // self.batch_size * workers + place
+            return crop_size(self.size, batch / self.last)
+
         waiting: list[int] = []  # draws since the last good row
         skipped: list[str] = []
         for number, row in enumerate(self.read()):
             if number < self.first:
                 continue
             waiting.append(number)
-            batch = number // self.batch_size * workers + place
-            size = crop_size(self.size, batch / self.last)
             try:
-                photo = read_photo(row, size)
+                photo = read_photo(row, size_of(number))
             except InputError as error:
                 skipped.append(str(error))
                 if len(waiting) == ATTEMPTS:
                     raise all_bad(skipped) from None
                 continue
-            for draw in waiting:
+            for draw in waiting:  # each of its own batch's size, in which all photos must be alike
                 chance = random.Random(f"{share} {draw}")
-                yield draw_crop(photo, size, self.least, chance), skipped
+                yield draw_crop(photo, size_of(draw), self.least, chance), skipped
                 skipped = []
             waiting = []
 

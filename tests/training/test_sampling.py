@@ -205,6 +205,17 @@ def test_streamed_bad_pictures_are_skipped_and_named(tmp_path):
         assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[first:], read(first), strict=True))
 
 
+def test_streamed_crops_of_a_batch_have_one_size_also_after_a_bad_picture(monkeypatch):
+    rows = [{"image": {"bytes": encoded(130, 130, i), "path": f"{i}.png"}} for i in range(12)]
+    photos = StreamedPhotos(rows, 256, 0.3, 0, 6, batch_size=2)
+    for bad in range(11):  # the draws of a bad row come with the next good one, in another batch perhaps
+        spoiled = [*rows]
+        spoiled[bad] = {"image": {"bytes": b"damaged", "path": "bad.png"}}
+        monkeypatch.setattr(photos, "read", lambda spoiled=spoiled: iter(spoiled))
+        sizes = [photo.shape[-1] for photo, _ in photos]
+        assert len(sizes) == 12 and sizes[0::2] == sizes[1::2] and len(set(sizes)) > 1
+
+
 def test_held_out_photos_are_the_first_that_can_be_read():
     rows = [{"image": {"bytes": encoded(64, 64, i), "path": f"{i}.png"}} for i in range(HELD_OUT + 4)]
     rows[0]["image"]["bytes"] = b"damaged"
