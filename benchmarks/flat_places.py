@@ -40,7 +40,7 @@ def backgrounds() -> dict[str, Image.Image]:
     """Draw a studio's wall and a gradient."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j][..., None]
     noise = np.random.default_rng(0).standard_normal((HEIGHT, WIDTH, 3))
-    wall = 200 + 5 * np.clip(1 - np.hypot(x, y), 0, 1) + 0 * noise
+    wall = 200 + 5 * np.clip(1 - np.hypot(x, y), 0, 1).repeat(3, 2)
     dark, light = np.array([90, 140, 210]), np.array([170, 210, 235])
     gradient = dark + (light - dark) * (y + 1) / 2 + 1.5 * noise
     return {

@@ -11,7 +11,6 @@ import torch
 
 from faststyle.files import replacing
 from faststyle.inference.temporal_norm import SteadyNetwork
-from faststyle.inference.tiling import Tile
 from faststyle.models import network
 from faststyle.models.network import Inference
 
@@ -21,7 +20,7 @@ DIGEST = hashlib.sha256().digest_size  # bytes at the start of each
 
 def cached(
     kind: str,
-    module: Inference | Tile | SteadyNetwork,
+    module: Inference | SteadyNetwork,
     make: Callable[[], bytes],
     load: Callable[[bytes], Any],
 ) -> Any:

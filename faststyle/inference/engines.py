@@ -23,11 +23,10 @@ from faststyle.errors import InputError
 from faststyle.inference.engine_cache import cached
 from faststyle.inference.onnx_model import PACKAGES, Exported, run_onnx
 from faststyle.inference.temporal_norm import SteadyNetwork
-from faststyle.inference.tiling import Tile
 from faststyle.models.network import Inference
 from faststyle.registry import choose
 
-Module = Inference | Tile | SteadyNetwork  # of images, of their tiles, or of a clip's frames
+Module = Inference | SteadyNetwork  # of images, or of a clip's frames
 Run = Callable[..., Any]  # what the module's forward does, for any H and W; on the engine's device
 
 GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory

@@ -49,7 +49,7 @@ class Exported(nn.Module):
         check_card(path, self.card)
         self.path, self.run = path, runner(session)
 
-    def forward(self, images: Tensor, margin: int) -> Tensor:
+    def forward(self, images: Tensor, margin: int, place: Tensor | None = None) -> Tensor:
         if min(images.shape[-2:]) < MIN_SIDE:
             raise InputError(f"an exported model takes pictures of {MIN_SIDE} pixels a side and more")
         try:

@@ -32,7 +32,7 @@ def auto_scale(height: int, width: int) -> float:
 
 
 def shrink(photo: Tensor, scale: float) -> Tensor:
-    """What to stylize for strokes ``scale`` times as large.
+    """Shrink a photo to be stylized with strokes ``scale`` times as large.
 
     Args:
         photo: (B,3,H,W), bytes or floats in [0,1].
@@ -110,7 +110,7 @@ def highest(x: Tensor, reach: int) -> Tensor:
 
 
 def mean(x: Tensor, reach: int) -> Tensor:
-    """Of the pixels within ``reach``, (B,C,h,w) to the same."""
+    """Average the pixels within ``reach``, (B,C,h,w) to the same."""
     return F.avg_pool2d(F.pad(x, (reach,) * 4, mode="replicate"), 2 * reach + 1, 1)
 
 

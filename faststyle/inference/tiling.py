@@ -110,23 +110,15 @@ def freeze(network: TransformerNetwork, photo: Tensor, margin: int = 0) -> Trans
     return frozen
 
 
-class Tile(nn.Module):
+class Tile(Inference):
     """Runs a network on a part of an image: (B,3,h,w) RGB in [0,1], and its place in the image, (2,)."""
 
     def __init__(self, network: TransformerNetwork):
-        super().__init__()
-        self.network, self.margin = network, 0
-
-    def forward(self, images: Tensor, place: Tensor) -> Tensor:
-        return self.network(images, self.margin, place).clamp(0, 1)
+        super().__init__(network, margin=0)
 
     def example(self) -> list[tuple[Tensor, list[int]]]:
-        """Inputs to trace it with, and the sizes that they may have: -1 is any."""
-        return [*Inference(self.network, 0).example(), (torch.zeros(2, dtype=torch.int64), [2])]
-
-    def traces(self, images: Tensor, place: Tensor) -> bool:
-        """Whether what was traced does for these too."""
-        return Inference(self.network, 0).traces(images)
+        """Return inputs to trace it with, and the sizes that they may have: -1 is any."""
+        return [*super().example(), (torch.zeros(2, dtype=torch.int64), [2])]
 
 
 class Span(NamedTuple):

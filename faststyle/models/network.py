@@ -252,13 +252,13 @@ class Inference(nn.Module):
         super().__init__()
         self.network, self.margin = network, margin
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images, self.margin).clamp(0, 1)
+    def forward(self, images: Tensor, place: Tensor | None = None) -> Tensor:
+        return self.network(images, self.margin, place).clamp(0, 1)
 
     def example(self) -> list[tuple[Tensor, list[int]]]:
         """Inputs to trace it with, and the sizes that they may have: -1 is any."""
         return [(torch.rand(1, 3, 64, 64), [-1, 3, -1, -1])]
 
-    def traces(self, images: Tensor) -> bool:
+    def traces(self, images: Tensor, *_: Tensor) -> bool:
         """Whether what was traced does for these too: smaller ones are filled up."""
         return min(images.shape[2:]) >= MIN_SIDE

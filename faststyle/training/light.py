@@ -1,4 +1,4 @@
-"""How well an image keeps its photo's light and dark, whatever its palette."""
+"""Keep the photo's light and dark, whatever the palette: a term of training."""
 
 import torch.nn.functional as F
 from torch import Tensor
