@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from faststyle.errors import InputError, one_line, said
+from faststyle.errors import InputError, name_parameters, one_line, said
 
 MOST = 10**9  # of what is counted: products of it must fit into 64 bits
 Type = Callable[[str], Any]
@@ -22,13 +22,32 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
+def option(parameter: str) -> str:
+    """Return the command-line option for a parameter of the library: --max-size for max_size."""
+    return f"--{parameter.replace('_', '-')}"
+
+
+def error_line(error: InputError | OSError, option: Callable[[str], str] = option) -> str:
+    """Return an error's message as a command prints it, in one line.
+
+    Args:
+        error: The error.
+        option: Returns the command's option for a parameter.
+    """
+    return one_line(name_parameters(said(error), option))
+
+
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn what a person can mend into one line; anything else keeps its traceback."""
+def one_line_errors(option: Callable[[str], str] = option) -> Iterator[None]:
+    """End with one line on an InputError or OSError; other exceptions keep their traceback.
+
+    Args:
+        option: Returns the command's option for a parameter.
+    """
     try:
         yield
     except (InputError, OSError) as error:
-        fail(said(error))
+        fail(error_line(error, option))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -1,7 +1,8 @@
-"""Which device and which precision suit this machine."""
+"""Devices and precisions of this machine, its memory, and errors of torch that have no class of their own."""
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from faststyle.errors import InputError, first_line
+from faststyle.errors import InputError, OutOfMemoryError, RankLostError, WorkerDiedError, first_line
 from faststyle.registry import choose
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -73,14 +74,49 @@ def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
 
 @contextmanager
 def memory_errors(what: str, remedy: str) -> Iterator[None]:
-    """Say what did not fit into memory, and what to do."""
+    """Raise OutOfMemoryError when an allocation fails in the block.
+
+    torch's CPU allocator and ONNX Runtime have no exception class for it, so that their messages decide.
+
+    Args:
+        what: What does not fit, such as "1024x768 pixels".
+        remedy: What to do, such as "lower `max_size`".
+
+    Raises:
+        OutOfMemoryError: There is not enough memory.
+    """
     try:
         yield
-    # On the CPU torch has no exception of its own for it.
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+    except Exception as error:
+        # ONNX Runtime's exceptions derive from Exception alone.
+        by_message = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
+        if not isinstance(error, MemoryError) and not (
+            by_message and re.search("memory|alloc", str(error), re.IGNORECASE)
+        ):
             raise
-        raise InputError(f"{what} do not fit into memory: take {remedy}") from None
+        raise OutOfMemoryError(f"{what} do not fit into memory: {remedy}") from None
+
+
+@contextmanager
+def process_errors() -> Iterator[None]:
+    """Raise exceptions of ours when a DataLoader worker or another rank dies in the block.
+
+    The DataLoader and gloo raise RuntimeErrors for it, so that their messages decide.
+
+    Raises:
+        WorkerDiedError: A DataLoader worker died; the message is torch's.
+        RankLostError: Another rank is gone.
+    """
+    try:
+        yield
+    except (RuntimeError, EOFError) as error:
+        if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
+            raise RankLostError("another process of this run ended") from None
+        # A worker that dies while it hands an image over causes an EOFError without a message.
+        worker = re.search(r"DataLoader worker \(pid.*", str(error) or "DataLoader worker (pid unknown)")
+        if worker is None:
+            raise
+        raise WorkerDiedError(worker[0].rstrip(". ")) from None
 
 
 def keep_freed_memory() -> None:

@@ -1,15 +1,58 @@
 """User-facing exceptions and error formatting."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+# A parameter in a message: `max_size`, but not a part of a file's name.
+PARAMETER = re.compile(r"(?<![^\s(])`([a-z][a-z0-9_]*)`(?=[\s,.:;)]|$)")
 # What moves a terminal's cursor, starts a line or turns the direction of writing, and bytes that are no text.
 UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
-    """Input that cannot be used; the message names it, what was expected, and the remedy."""
+    """Input that cannot be used.
+
+    The message says what is wrong, what was expected, and what to do. Parameters stand in it in backticks,
+    such as `max_size`, so that a command can print its options instead, and the web page its labels.
+
+    Args:
+        message: The message, in one line.
+        file: The file that the message names, if it is about one.
+    """
+
+    def __init__(self, message: str, file: str | Path | None = None):
+        super().__init__(message)
+        self.file = file
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the parameters that the message mentions."""
+        return PARAMETER.findall(str(self))
+
+
+class OutOfMemoryError(InputError):
+    """What was asked for does not fit into memory."""
+
+
+class WorkerDiedError(InputError):
+    """A process that reads images for a DataLoader died."""
+
+
+class RankLostError(InputError):
+    """Another process of a run on several devices ended early."""
+
+
+def name_parameters(message: str, name: Callable[[str], str]) -> str:
+    """Replace each parameter in backticks.
+
+    Args:
+        message: An error's message.
+        name: Returns what to print for a parameter.
+    """
+    return PARAMETER.sub(lambda found: name(found[1]), message)
 
 
 def first_line(error: Exception) -> str:

@@ -42,7 +42,7 @@ KEPT = (50, 100, 500)  # updates of the baseline after which its picture is show
 TIMED = (256, 512, 1024)  # Johnson's table 1
 REFINED = 10  # evaluations of the refined image
 FAST_PASSES, SLOW_STEPS = 5, 4  # that are timed, after one more that warms up
-REMEDY = "a smaller size, or the device cpu"
+REMEDY = "lower `sizes`, or set `device` to cpu"
 
 
 def bring(picture: Image.Image, size: int, stylize: Stylizer) -> Tensor:

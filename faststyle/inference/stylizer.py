@@ -63,7 +63,7 @@ class Stylizer:
         self.source: str | Path | None = None  # what it was loaded from
         if isinstance(network, Exported):
             if engine not in ("auto", "onnx"):
-                raise InputError(f"an exported model runs in the engine onnx, not in {engine}: leave it out")
+                raise InputError(f"an exported model runs in onnx, not in {engine}: leave out `engine`")
             engine, device = "onnx", "cpu" if device == "auto" else device
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
@@ -71,7 +71,7 @@ class Stylizer:
         self.engine = pick_engine(engine, self.device, self.dtype)
         if self.engine == "onnx":
             if precision == "bf16":
-                raise InputError("the engine onnx computes in fp32: leave out --precision (precision)")
+                raise InputError("the engine onnx computes in fp32: leave out `precision`")
             self.dtype = torch.float32  # it computes as exported
         self.margin = margin_of(card)
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
@@ -174,10 +174,10 @@ class Stylizer:
         """
         check_strength(strength)
         if tile is not None and tile < 1:
-            raise InputError(f"tile must be 1 pixel or more, such as {TILE}, not {tile}")
+            raise InputError(f"`tile` must be 1 pixel or more, such as {TILE}, not {tile}")
         if stroke_scale != AUTO and not (isinstance(stroke_scale, int | float) and stroke_scale >= 1):
             raise InputError(
-                f"stroke_scale must be auto, or 1 (the network's strokes) or more, not {stroke_scale}"
+                f"`stroke_scale` must be auto, or 1 (the network's strokes) or more, not {stroke_scale}"
             )
         if isinstance(picture, Tensor):
             return self._stylize_tensor(picture, strength, preserve_color, tile, stroke_scale)
@@ -233,7 +233,7 @@ class Stylizer:
         """
         check_strength(strength)
         if not 0 <= motion_blend < 1:
-            raise InputError(f"motion_blend must be from 0 to below 1, such as 0.5, not {motion_blend}")
+            raise InputError(f"`motion_blend` must be from 0 to below 1, such as 0.5, not {motion_blend}")
         options = {"strength": strength, "preserve_color": preserve_color, "motion_blend": motion_blend}
         return stylize_film(self, source, max_size, live, **options)
 
@@ -304,7 +304,7 @@ class Stylizer:
             return finish(image, given, strength, preserve_color)
 
         height, width = photo.shape[1:]
-        with memory_errors(f"{width}x{height} pixels", "a smaller picture, or --max-size (max_size)"):
+        with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
             small = shrink(photo[None], scale)
             stylized = self._stylize_batch(small, 1.0, False, tile)
             small, stylized = small[0].to(self.device), stylized[0].to(self.device)
@@ -315,7 +315,7 @@ class Stylizer:
             x, place = x.to(self.device), place.to(self.device)
             return finish(engine(x, place), x, strength, preserve_color)
 
-        with memory_errors(f"tiles of {tile} pixels", f"a smaller --tile (tile), such as {LEAST_TILE}"):
+        with memory_errors(f"tiles of {tile} pixels", f"lower `tile`, such as to {LEAST_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
             # The others would compile for this image alone, or take half a minute to.
             name = "openvino" if self.engine == "openvino" else "torch"
@@ -338,7 +338,7 @@ class Stylizer:
         height, width = photos.shape[-2:]
         batch = photos.detach() if photos.ndim == 4 else photos.detach()[None]
         with memory_errors(
-            f"{width}x{height} pixels", "a smaller picture, --max-size (max_size), or the device cpu"
+            f"{width}x{height} pixels", "take a smaller image, lower `max_size`, or set `device` to cpu"
         ):
             scale = self.scale_for(width, height, stroke_scale)
             if scale == 1:
@@ -368,7 +368,7 @@ class Stylizer:
 
 def check_strength(strength: float) -> None:
     if not 0 <= strength <= 1:
-        raise InputError(f"strength must be from 0 (the photo) to 1 (the stylization), not {strength}")
+        raise InputError(f"`strength` must be from 0 (the photo) to 1 (the stylization), not {strength}")
 
 
 def finished(image: Image.Image, photo: Image.Image, strength: float, preserve_color: bool) -> Image.Image:

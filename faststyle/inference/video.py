@@ -82,7 +82,7 @@ class Film:
             return [np.asarray(whole(Image.fromarray(frame))) for frame in frames]
         if len(frames) > 1 and stylize.tile_for(width, len(frames) * height):
             return [self.paint([frame], [share])[0] for frame, share in zip(frames, shares, strict=True)]
-        with memory_errors(f"frames of {width}x{height} pixels", "a smaller --max-size (max_size)"):
+        with memory_errors(f"frames of {width}x{height} pixels", "lower `max_size`"):
             return self.paint_together(frames, shares)
 
     @torch.no_grad()

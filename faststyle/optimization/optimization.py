@@ -123,14 +123,14 @@ class Optimization:
             ("learning_rate", learning_rate, 0),
         ):
             if value is not None and not value >= least:
-                raise InputError(f"{name} must be at least {least}, not {value}")
+                raise InputError(f"`{name}` must be at least {least}, not {value}")
         if not 0 <= average < 1:
-            raise InputError(f"average must be from 0 to below 1, not {average}")
+            raise InputError(f"`average` must be from 0 to below 1, not {average}")
         self.targets = dict(style) if isinstance(style, Mapping) else None
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if self.targets is not None:
             styles = []
-        for what, given in (("masks", masks), ("style masks", style_masks)):
+        for what, given in (("`masks`", masks), ("`style_masks`", style_masks)):
             if given is not None and len(given) != len(styles):
                 raise InputError(
                     f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None)"
@@ -215,7 +215,7 @@ class Optimization:
             photo = scaled(self.photo, size / longer)
             start = self.start(photo.shape[-2:])
             self.best, mean = math.inf, start
-            with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "a smaller size"):
+            with memory_errors(f"{photo.shape[-1]}x{photo.shape[-2]} pixels", "lower `size`"):
                 self.set_style(photo, size / longer)
                 # Later sizes start near their end.
                 first_move = FIRST_MOVE if done == 0 else LATER_FIRST_MOVE

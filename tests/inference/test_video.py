@@ -156,8 +156,8 @@ def test_too_large_for_memory_goes_by_tiles_without_a_memory_of_norms(stylize, m
 @pytest.mark.parametrize(
     ("source", "options", "line"),
     [
-        ([], {"strength": 1.5}, "strength must be"),
-        ([], {"motion_blend": 1.0}, "motion_blend must be from 0 to below 1"),
+        ([], {"strength": 1.5}, "`strength` must be"),
+        ([], {"motion_blend": 1.0}, "`motion_blend` must be from 0 to below 1"),
         ([torch.rand(3, 8, 8)], {}, "expected frames as PIL pictures or arrays"),
         ([np.zeros((8, 8), np.uint8)], {}, r"not uint8\(8, 8\)"),
         ([], {"max_size": 8}, "max_size shrinks clips that are read here"),

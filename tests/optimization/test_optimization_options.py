@@ -226,19 +226,31 @@ def test_match_color_brings_the_paintings_to_the_photos_mean(quick):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 0},
+        {"size": 3},
+        {"style_size": 3},
+        {"scales": 0},
+        {"average": 1},
+        {"average": -0.1},
+        {"average": float("nan")},
+        {"learning_rate": -1.0},
+        {"masks": [None, None]},
+        {"style_masks": []},
+    ],
+    ids=str,
+)
+def test_parameter_out_of_range_is_named(quick, options):
+    with pytest.raises(InputError) as caught:
+        optimize(PHOTO, STYLE, **{**quick, **options})
+    assert caught.value.parameters == list(options)
+
+
+@pytest.mark.parametrize(
     "options, words",
     [
-        ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"size": 3}, "size must be at least 16, not 3"),
-        ({"style_size": 3}, "style_size must be at least 16, not 3"),
-        ({"scales": 0}, "scales must be at least 1, not 0"),
         ({"scales": 9}, "9 scales"),
-        ({"average": 1}, "average must be from 0 to below 1, not 1"),
-        ({"average": -0.1}, "average"),
-        ({"average": float("nan")}, "average"),
-        ({"learning_rate": -1.0}, "learning_rate must be at least 0, not -1"),
-        ({"masks": [None, None]}, "2 masks for 1 style pictures"),
-        ({"style_masks": []}, "0 style masks for 1 style pictures"),
         ({"blend": [1, 2]}, "blend"),
         ({"blend": [0]}, "blend"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),

@@ -1,0 +1,127 @@
+"""Exceptions of our own, what takes their place, and how commands print them."""
+
+import pickle
+
+import pytest
+import torch
+
+from faststyle.console import error_line
+from faststyle.device import memory_errors, process_errors
+from faststyle.errors import InputError, OutOfMemoryError, RankLostError, WorkerDiedError
+
+
+def test_parameters_stand_in_backticks():
+    error = InputError("`size` must be 16 or more, not 3: raise `size`, or leave out (`tile`)")
+    assert error.parameters == ["size", "size", "tile"]
+    assert error_line(error) == "--size must be 16 or more, not 3: raise --size, or leave out (--tile)"
+
+
+@pytest.mark.parametrize("name", ["a`size`b.jpg", "photos/`size`.jpg", "`a b`.jpg", "``.jpg", "`Size`.jpg"])
+def test_backticks_in_a_files_name_are_no_parameter(name):
+    error = InputError(f"{name} is damaged")
+    assert error.parameters == [] and error_line(error) == str(error)
+
+
+def test_command_prints_options_with_hyphens_and_may_have_names_of_its_own():
+    error = InputError("lower `max_size`")
+    assert error_line(error) == "lower --max-size"
+    assert error_line(error, lambda name: f"--model.{name}") == "lower --model.max_size"
+
+
+def test_error_keeps_its_file_between_processes():
+    error = pickle.loads(pickle.dumps(OutOfMemoryError("a.jpg does not fit", file="a.jpg")))
+    assert isinstance(error, OutOfMemoryError)
+    assert error.file == "a.jpg" and str(error) == "a.jpg does not fit"
+
+
+# Errors of libraries that have no class of their own for them
+
+
+def onnxruntime_failure(message: str) -> Exception:
+    failure = type(
+        "RuntimeException", (Exception,), {"__module__": "onnxruntime.capi.onnxruntime_pybind11_state"}
+    )
+    return failure(message)
+
+
+def test_torchs_allocator_on_the_cpu_is_out_of_memory():
+    with pytest.raises(OutOfMemoryError) as caught, memory_errors("2x2 pixels", "lower `max_size`"):
+        torch.empty(2**60, dtype=torch.uint8)
+    assert caught.value.parameters == ["max_size"]
+    assert str(caught.value) == "2x2 pixels do not fit into memory: lower `max_size`"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("std::bad_alloc"),
+        onnxruntime_failure("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"),
+        onnxruntime_failure("std::bad_alloc"),
+    ],
+    ids=repr,
+)
+def test_other_allocators_are_out_of_memory(error):
+    with pytest.raises(OutOfMemoryError), memory_errors("2x2 pixels", "lower `max_size`"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("memory.jpg is damaged"),
+        OutOfMemoryError("the inner block's message"),
+        RuntimeError("shapes differ"),
+        OSError("memory.jpg"),
+        onnxruntime_failure("Got invalid dimensions for input"),
+    ],
+    ids=repr,
+)
+def test_other_errors_are_not_out_of_memory(error):
+    with pytest.raises(type(error)) as caught, memory_errors("2x2 pixels", "lower `max_size`"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
+            "DataLoader worker (pid 12) is killed by signal: Killed",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"),
+            "DataLoader worker (pid(s) 12, 13) exited unexpectedly",
+        ),
+        (EOFError(), "DataLoader worker (pid unknown)"),
+    ],
+    ids=repr,
+)
+def test_worker_that_died(error, message):
+    with pytest.raises(WorkerDiedError) as caught, process_errors():
+        raise error
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"),
+        torch.distributed.DistNetworkError("Connection reset by peer"),
+    ],
+    ids=repr,
+)
+def test_rank_that_is_gone(error):
+    with pytest.raises(RankLostError), process_errors():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes differ"), EOFError("Ran out of input"), KeyError("gloo")]
+)
+def test_other_errors_are_of_no_process(error):
+    with pytest.raises(type(error)) as caught, process_errors():
+        raise error
+    assert caught.value is error
