@@ -2,9 +2,9 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from faststyle.inference.tiling import (
     stylize_tiled,
     thumbnail,
 )
-from faststyle.inference.video import stylize_film
+from faststyle.inference.video import Item, VideoStylizer
 from faststyle.models import hub
 from faststyle.models.checkpoint import Card, margin_of, save_model
 from faststyle.models.find import find_grams, find_model
@@ -203,43 +203,67 @@ class Stylizer:
             result.putalpha(picture.getchannel("A"))
         return result
 
+    @overload
     def video(
         self,
-        source: str | Path | Iterable[Any],
+        source: str | Path,
         strength: float = 1.0,
         preserve_color: bool = False,
         max_size: int | None = None,
         motion_blend: float = 0.0,
         live: bool = False,
-    ) -> Iterator[Any]:
-        """Stylize a clip, frame after frame, in memory that does not grow with its length.
+    ) -> Iterator[np.ndarray]: ...
 
-        The norms' statistics are running means over the frames of a shot, so that the picture does not
-        change its tone when something enters; but not with the engine onnx, nor where a frame is larger
-        than memory. Frames are decoded, in a thread, while others are stylized.
+    @overload
+    def video(
+        self,
+        source: Iterable[Item],
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        max_size: int | None = None,
+        motion_blend: float = 0.0,
+        live: bool = False,
+    ) -> Iterator[Item]: ...
+
+    def video(self, source, strength=1.0, preserve_color=False, max_size=None, motion_blend=0.0, live=False):
+        """Stylize a video, frame after frame, in memory that does not grow with its length.
+
+        The norms use running means over the frames of a shot as statistics, so that the image does not
+        change its tone when something enters. The engine onnx and frames larger than memory have no
+        running means. A thread decodes frames while others are stylized.
 
         Args:
-            source: a clip's file, which yields arrays (H,W,3) of uint8; or the frames, as PIL pictures,
-                such arrays, or a ``Clip``, and the same comes back.
-            strength, preserve_color: as for pictures.
-            max_size: shrink a clip that is read here so, in pixels of the longer side.
-            motion_blend: from 0 to below 1, the share of each frame that is taken from the one before,
-                moved along the motion, where the two agree; it calms what flickers, and takes time.
-            live: give each frame back before the next is taken.
+            source: A video file, which yields arrays (H,W,3) of uint8; or frames as PIL images, such
+                arrays, or a ``Clip``, which yield the same type.
+            strength: 0 gives the frame, 1 the stylization, between them a blend.
+            preserve_color: Keep the frame's colours, and take only light and dark from the style.
+            max_size: Shrink a video file to this many pixels of the longer side.
+            motion_blend: Share of each frame, from 0 to below 1, that is taken from the frame before it,
+                moved along the motion, where the two agree. It reduces flicker, and takes time.
+            live: Yield each frame before the next is read.
+
+        Returns:
+            An iterator over the stylized frames.
 
         Raises:
-            InputError: no such clip, or one that is damaged, after the frames before the break;
-                strength or motion_blend beyond their bounds, or OpenCV is missing for the latter.
+            InputError: There is no such video; the video is damaged (raised after the frames before the
+                damage); strength or motion_blend is out of range; or motion_blend needs OpenCV, which is
+                missing.
         """
         check_strength(strength)
         if not 0 <= motion_blend < 1:
             raise InputError(f"`motion_blend` must be from 0 to below 1, such as 0.5, not {motion_blend}")
-        options = {"strength": strength, "preserve_color": preserve_color, "motion_blend": motion_blend}
-        return stylize_film(self, source, max_size, live, **options)
+        whole = partial(self, strength=strength, preserve_color=preserve_color, stroke_scale=1)
+        # The engine onnx runs norms without running means.
+        build = None if self.engine == "onnx" else lambda: self._video_network
+        video = VideoStylizer(
+            build, whole, self.tile_for, self.device, strength, preserve_color, motion_blend
+        )
+        return video.stream(source, max_size, live)
 
     @cached_property
-    def frames(self) -> tuple[Run, Tensor]:
-        """The network for clips, and what its norms remember before the first frame: for ``Film``."""
+    def _video_network(self) -> tuple[Run, Tensor]:
+        """The network for video frames, and the statistics of its norms before the first frame."""
         network = SteadyNetwork(self._weights(), self.margin).to(self.device).eval()
         run = ENGINES[self.engine].build(network, self.device, self.dtype)
         return run, network.blank().to(self.device)

@@ -1,11 +1,10 @@
 """Video stylization: batching, temporal instance norm, optical-flow blending."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from faststyle.device import memory_errors
 from faststyle.errors import InputError
 from faststyle.image.color import finish
 from faststyle.image.convert import to_rgb
+from faststyle.inference.engines import Run
 from faststyle.inference.optical_flow import Blend
 from faststyle.inference.temporal_norm import mixed, mixing
 from faststyle.video.clips import RATE, Clip, Frame
@@ -28,73 +28,108 @@ CUT = 0.12  # mean difference of two small frames in [0,1] from which there may 
 JUMP = 2.5  # it is also so many times the one before: fast pans differ as much, but every time
 
 
-class Film:
-    """Stylizes the frames of one clip, in their order.
+Item = TypeVar("Item", Frame, Image.Image, np.ndarray)  # a frame as the caller gives it, and gets it back
+
+
+class VideoStylizer:
+    """Stylizes the frames of one video, in their order.
 
     Args:
-        stylize: A ``Stylizer``, whose module imports this one.
-        time_base: seconds of one unit of the frames' pts; None for frames that have none.
-        strength, preserve_color: as for pictures.
-        motion_blend: the share of each frame that is taken from the one before, along the motion.
+        build: Returns the network for frames and its statistics before the first frame; called when the
+            first frame is stylized by it. None if each frame is stylized as an image.
+        stylize_image: Stylizes one frame as an image, with the same options.
+        tile_for: Returns the tile size for an image of a width and a height; None if it fits into memory.
+        device: Device of the network.
+        strength: 0 gives the frame, 1 the stylization, between them a blend.
+        preserve_color: Keep the frame's colours.
+        motion_blend: Share of each frame that is taken from the frame before it, along the motion.
     """
 
     def __init__(
         self,
-        stylize: Any,
-        time_base: Fraction | None = None,
+        build: Callable[[], tuple[Run, Tensor]] | None,
+        stylize_image: Callable[[Image.Image], Image.Image],
+        tile_for: Callable[[int, int], int | None],
+        device: torch.device,
         strength: float = 1.0,
         preserve_color: bool = False,
         motion_blend: float = 0.0,
     ):
-        self.stylize, self.time_base = stylize, time_base
+        self.build, self.stylize_image, self.tile_for, self.device = build, stylize_image, tile_for, device
         self.strength, self.preserve_color = strength, preserve_color
         self.blend = Blend(motion_blend) if motion_blend else None
         self.shots, self.pts = Shots(), 0
+        self.time_base: Fraction | None = None
         self.memory: Tensor | None = None
 
-    def __call__(self, items: list[Any]) -> list[Any]:
-        """Stylize frames of one size, and return what was given."""
+    def stream(
+        self, source: str | Path | Iterable[Item], max_size: int | None = None, live: bool = False
+    ) -> Iterator[Item]:
+        """Yield the stylized frames of a video file as arrays, or those given as what they were given as.
+
+        Args:
+            source: A video file, or frames.
+            max_size: Shrink a video file to this many pixels of the longer side.
+            live: Yield each frame before the next is read.
+
+        Raises:
+            InputError: The file is missing or damaged, or max_size is given for frames.
+        """
+        if isinstance(source, str | Path):
+            with open_clip(source, max_size=max_size) as clip:
+                for frame in self.stream(clip, live=live):
+                    yield cast(Item, frame.pixels)
+            if clip.damage:
+                raise InputError(clip.damage)
+            return
+        if max_size is not None:
+            raise InputError("max_size shrinks videos that are read here: give frames in the size you want")
+        self.time_base = getattr(source, "time_base", None)  # of a Clip, or of Newest around one
+        batch_size = BATCH if self.device.type == "cuda" and not live else 1
+        for items in batches(ahead(source) if isinstance(source, Clip) and not live else source, batch_size):
+            yield from self(items)
+
+    def __call__(self, items: list[Item]) -> list[Item]:
+        """Stylize consecutive frames of one size, and return them as what they were given as."""
         frames = [pixels_of(item) for item in items]
         shares = [
             self.shots.share(frame, self.seconds(item)) for item, frame in zip(items, frames, strict=True)
         ]
-        pictures = self.paint(frames, shares)
+        images = self.paint(frames, shares)
         if self.blend:
             for number, (frame, share) in enumerate(zip(frames, shares, strict=True)):
-                pictures[number] = self.blend(pictures[number], frame, cut=not share)
-        return [like(item, picture) for item, picture in zip(items, pictures, strict=True)]
+                images[number] = self.blend(images[number], frame, cut=not share)
+        return [like(item, image) for item, image in zip(items, images, strict=True)]
 
-    def seconds(self, item: Any) -> float:
-        """Since the frame before."""
+    def seconds(self, item: Frame | Image.Image | np.ndarray) -> float:
+        """Return the seconds since the frame before."""
         if self.time_base is None or not isinstance(item, Frame):
             return 1 / RATE
         passed, self.pts = item.pts - self.pts, item.pts
         return float(passed * self.time_base)
 
     def paint(self, frames: list[np.ndarray], shares: list[float]) -> list[np.ndarray]:
+        """Stylize frames (H,W,3) with running statistics where the network has them and memory suffices."""
         height, width, _ = frames[0].shape
-        stylize = self.stylize
-        # Exported norms have no memory, and tiles norms of their own: there each frame stands for itself.
-        if stylize.engine == "onnx" or stylize.tile_for(width, height):
-            whole = partial(
-                stylize, strength=self.strength, preserve_color=self.preserve_color, stroke_scale=1
-            )
-            return [np.asarray(whole(Image.fromarray(frame))) for frame in frames]
-        if len(frames) > 1 and stylize.tile_for(width, len(frames) * height):
+        # Tiles have statistics of their own: each frame is stylized as an image.
+        if self.build is None or self.tile_for(width, height):
+            return [np.asarray(self.stylize_image(Image.fromarray(frame))) for frame in frames]
+        if len(frames) > 1 and self.tile_for(width, len(frames) * height):
             return [self.paint([frame], [share])[0] for frame, share in zip(frames, shares, strict=True)]
         with memory_errors(f"frames of {width}x{height} pixels", "lower `max_size`"):
-            return self.paint_together(frames, shares)
+            return self.paint_together(*self.build(), frames, shares)
 
     @torch.no_grad()
-    def paint_together(self, frames: list[np.ndarray], shares: list[float]) -> list[np.ndarray]:
-        device = self.stylize.device
+    def paint_together(
+        self, run: Run, blank: Tensor, frames: list[np.ndarray], shares: list[float]
+    ) -> list[np.ndarray]:
+        device = self.device
         # Copies between pinned memory and a GPU are twice as fast.
         batch = torch.empty(
             (len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda"
         )
         np.stack(frames, out=batch.numpy())
         given, mix = batch.to(device, non_blocking=True), mixing(shares).to(device)
-        run, blank = self.stylize.frames
         memory = blank if self.memory is None else self.memory
         result, own = run(given, memory, mix)
         self.memory = mixed(mix, memory, own)[-1:]
@@ -108,11 +143,11 @@ class Film:
         return list(result.cpu().numpy())
 
 
-def pixels_of(item: Any) -> np.ndarray:
-    """A frame's (H,W,3) uint8.
+def pixels_of(item: Frame | Image.Image | np.ndarray) -> np.ndarray:
+    """Return a frame's pixels: (H,W,3) uint8.
 
     Raises:
-        InputError: it is no frame.
+        InputError: The item is none of the types of a frame.
     """
     if isinstance(item, Frame):
         return item.pixels
@@ -121,54 +156,36 @@ def pixels_of(item: Any) -> np.ndarray:
     if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3:
         return item
     what = f"{item.dtype}{item.shape}" if isinstance(item, np.ndarray) else type(item).__name__
-    raise InputError(f"expected frames as PIL pictures or arrays (H,W,3) of uint8, not {what}")
+    raise InputError(f"expected frames as PIL images or arrays (H,W,3) of uint8, not {what}")
 
 
-def size_of(item: Any) -> Any:
+def size_of(item: Frame | Image.Image | np.ndarray) -> tuple[int, ...] | None:
+    """Return what frames of one size have in common; None for what is no frame."""
     if isinstance(item, Frame):
         return item.pixels.shape
     return item.size if isinstance(item, Image.Image) else getattr(item, "shape", None)
 
 
-def like(item: Any, pixels: np.ndarray) -> Any:
-    """The pixels as what the frame was given as."""
+def like(item: Item, pixels: np.ndarray) -> Item:
+    """Return the pixels as the type of the frame that was given."""
     if isinstance(item, Frame):
         return item._replace(pixels=pixels)
     return Image.fromarray(pixels) if isinstance(item, Image.Image) else pixels
 
 
-def batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
-    """Consecutive frames of one size, at most so many."""
-    batch: list[Any] = []
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of up to ``size`` consecutive frames of one height and width."""
+    batch: list[Item] = []
     for item in items:
         if batch and size_of(item) != size_of(batch[0]):
             yield batch
             batch = []
         batch.append(item)
-        if len(batch) == most:  # without waiting for the next
+        if len(batch) == size:  # without waiting for the next
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def stylize_film(
-    stylize: Any, source: Any, max_size: int | None, live: bool, **options: Any
-) -> Iterator[Any]:
-    """What ``Stylizer.video`` yields; ``options`` are those of ``Film``."""
-    if isinstance(source, str | Path):
-        with open_clip(source, max_size=max_size) as clip:
-            for frame in stylize_film(stylize, clip, None, live, **options):
-                yield frame.pixels
-        if clip.damage:
-            raise InputError(clip.damage)
-        return
-    if max_size is not None:
-        raise InputError("max_size shrinks clips that are read here: give frames in the size that you want")
-    film = Film(stylize, getattr(source, "time_base", None), **options)
-    most = BATCH if stylize.device.type == "cuda" and not live else 1
-    for items in batches(ahead(source) if isinstance(source, Clip) and not live else source, most):
-        yield from film(items)
 
 
 class Shots:

@@ -21,6 +21,12 @@ def stylize(network) -> Stylizer:
     return Stylizer(network, {"name": "small"}, device="cpu", precision="fp32")
 
 
+def video_stylizer(stylize: Stylizer, time_base: Fraction | None = None) -> video.VideoStylizer:
+    stylizer = video.VideoStylizer(lambda: stylize._video_network, stylize, stylize.tile_for, stylize.device)
+    stylizer.time_base = time_base
+    return stylizer
+
+
 def pictures(count: int = COUNT, size=(64, 48)) -> list[Image.Image]:
     """Something that moves."""
     still = np.asarray(draw_picture(*size, 3))
@@ -103,28 +109,28 @@ def test_batches_give_the_same_pictures(stylize):
     one_by_one = list(stylize.video(pictures()))
     items = list(video.batches(pictures(), 3))
     assert [len(batch) for batch in items] == [3, 3, 1]
-    by_batches = video.Film(stylize)
+    by_batches = video_stylizer(stylize)
     together = [result for batch in items for result in by_batches(batch)]
     assert max(map(levels, one_by_one, together)) <= 1
 
 
 def test_a_batch_that_is_too_large_for_memory_goes_one_by_one(stylize, monkeypatch):
-    expected = video.Film(stylize)(pictures(3))
+    expected = video_stylizer(stylize)(pictures(3))
     monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256 if height > 48 else None)
-    whole, sizes = video.Film.paint_together, []
+    whole, sizes = video.VideoStylizer.paint_together, []
 
-    def noted(self, frames, shares):
+    def noted(self, run, blank, frames, shares):
         sizes.append(len(frames))
-        return whole(self, frames, shares)
+        return whole(self, run, blank, frames, shares)
 
-    monkeypatch.setattr(video.Film, "paint_together", noted)
-    assert max(map(levels, video.Film(stylize)(pictures(3)), expected)) <= 1
+    monkeypatch.setattr(video.VideoStylizer, "paint_together", noted)
+    assert max(map(levels, video_stylizer(stylize)(pictures(3)), expected)) <= 1
     assert sizes == [1, 1, 1]
 
 
 def test_what_is_remembered_fades_with_time_not_with_frames(stylize):
     """The norms of clips of variable rate, and of a camera, go by the clock."""
-    slow, quick = video.Film(stylize, Fraction(1, 1)), video.Film(stylize, Fraction(1, 1000))
+    slow, quick = video_stylizer(stylize, Fraction(1, 1)), video_stylizer(stylize, Fraction(1, 1000))
     first, second = pictures(2)
     for one in (slow, quick):
         one([Frame(np.asarray(first), 0)])
@@ -158,9 +164,9 @@ def test_too_large_for_memory_goes_by_tiles_without_a_memory_of_norms(stylize, m
     [
         ([], {"strength": 1.5}, "`strength` must be"),
         ([], {"motion_blend": 1.0}, "`motion_blend` must be from 0 to below 1"),
-        ([torch.rand(3, 8, 8)], {}, "expected frames as PIL pictures or arrays"),
+        ([torch.rand(3, 8, 8)], {}, "expected frames as PIL images or arrays"),
         ([np.zeros((8, 8), np.uint8)], {}, r"not uint8\(8, 8\)"),
-        ([], {"max_size": 8}, "max_size shrinks clips that are read here"),
+        ([], {"max_size": 8}, "max_size shrinks videos that are read here"),
         ("missing.mp4", {}, "there is no file"),
     ],
 )

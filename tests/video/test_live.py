@@ -16,7 +16,7 @@ import pytest
 from faststyle.cli import stylize_video
 from faststyle.cli.main import main
 from faststyle.errors import InputError
-from faststyle.inference.video import Film
+from faststyle.inference.video import VideoStylizer
 from faststyle.video import live
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.live import Newest, Window, shown
@@ -80,14 +80,14 @@ def infer(tmp_path, monkeypatch, model):
 
 @pytest.fixture
 def camera(monkeypatch) -> Camera:
-    camera, film = Camera(), Film.__call__
+    camera, film = Camera(), VideoStylizer.__call__
 
     def counted(self, frames):
         result = film(self, frames)
         camera.taken += 1
         return result
 
-    monkeypatch.setattr(Film, "__call__", counted)
+    monkeypatch.setattr(VideoStylizer, "__call__", counted)
     monkeypatch.setattr(stylize_video, "open_camera", lambda source, max_size: camera)
     yield camera
     camera.awake.set()
@@ -300,7 +300,7 @@ def test_recording_ends_well_by_ctrl_c(infer, camera, capsys, number):
 
 @pytest.mark.slow
 def test_frames_that_come_too_fast_are_dropped_and_times_are_those_of_arrival(infer, camera, monkeypatch):
-    film = Film.__call__
+    film = VideoStylizer.__call__
 
     def slow(self, frames):
         time.sleep(0.1)
@@ -308,7 +308,7 @@ def test_frames_that_come_too_fast_are_dropped_and_times_are_those_of_arrival(in
             camera.most = 0  # it ends
         return film(self, frames)
 
-    monkeypatch.setattr(Film, "__call__", slow)
+    monkeypatch.setattr(VideoStylizer, "__call__", slow)
     infer("-o", "out.mp4")
     times = look(Path("out.mp4")).times
     assert 8 <= len(times) < 12 and camera.given > 2 * len(times)
