@@ -47,7 +47,7 @@ def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
 
 def save_mp4(frames: Sequence[Image.Image], path: Path) -> None:
     clip = Clip(str(path), *frames[0].size, Fraction(1, RATE))
-    clip.rate, clip.lasting = Fraction(RATE), 1
+    clip.rate = Fraction(RATE)
     with Recorder(path, clip) as recorder:
         for number, frame in enumerate(frames):
-            recorder.write(Frame(np.asarray(frame.convert("RGB")), number))
+            recorder.write(Frame(np.asarray(frame.convert("RGB")), number, 1))

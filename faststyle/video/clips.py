@@ -19,10 +19,12 @@ class Frame(NamedTuple):
     Attributes:
         pixels: (H,W,3) uint8 RGB, upright.
         pts: presentation time in the clip's time_base.
+        duration: How long the frame is shown, in units of time_base; None where unknown.
     """
 
     pixels: np.ndarray
     pts: int
+    duration: int | None = None
 
 
 class Colors(NamedTuple):
@@ -50,7 +52,6 @@ class Clip:
         aspect: width over height of a pixel.
         colors: tags for what is written.
         numbers: those of the files of frames, in order; None where frames have none.
-        lasting: how long the frame that was given last is shown, in units of time_base; None if unknown.
     """
 
     def __init__(self, name: str, width: int, height: int, time_base: Fraction, max_size: int | None = None):
@@ -64,11 +65,10 @@ class Clip:
         self.until: Fraction | float = inf
         self.aspect, self.colors = Fraction(1), Colors()
         self.numbers: list[int] | None = None
-        self.lasting: int | None = None
         self._iterator: Iterator[Frame] | None = None
 
     def frames(self) -> Iterator[Frame]:
-        """Read the source; ``lasting`` is set before each frame."""
+        """Read the source."""
         raise NotImplementedError
 
     def resample(self, rate: Fraction) -> None:
@@ -84,14 +84,13 @@ class Clip:
         rate = self.rate or Fraction(RATE)
         for frame in frames:
             place = round(frame.pts * base * rate)
-            lasts, self.lasting = self.lasting or 0, 1
             number = place if shown is None else number
             while shown is not None and number < place:
-                yield Frame(shown.pixels, number)
+                yield Frame(shown.pixels, number, 1)
                 given, number = given + 1, number + 1
-            shown, after = frame, round((frame.pts + lasts) * base * rate)
+            shown, after = frame, round((frame.pts + (frame.duration or 0)) * base * rate)
         while shown is not None and (number < after or not given):
-            yield Frame(shown.pixels, number)
+            yield Frame(shown.pixels, number, 1)
             given, number = given + 1, number + 1
 
     def __iter__(self) -> Iterator[Frame]:

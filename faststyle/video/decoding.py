@@ -226,8 +226,7 @@ class VideoClip(Clip):
             if pts * base >= self.until:
                 return
             end = self.last_end(frame) if following is None else following.pts - offset
-            self.lasting = max(1, round(min(end, self.until / base)) - pts)
-            yield Frame(self.pixels(frame), pts)
+            yield Frame(self.pixels(frame), pts, max(1, round(min(end, self.until / base)) - pts))
             frame = following
 
     def last_end(self, frame: Any) -> int:

@@ -183,10 +183,12 @@ class Video:
         self.durations: dict[int, int] = {}  # of frames that the encoder still holds
         self.held: tuple[Any, int] | None = None  # a frame, until the next one tells how long it is shown
         self.usual = round(1 / (clip.rate * self.base)) if clip.rate else 1
+        self.last_duration = first.duration  # in the clip's units, of the newest frame, even a dropped one
         self.dropped, self.suffix = 0, path.suffix.lower()
 
     def write(self, frame: Frame) -> bool:
         """Write a frame; False where a format of coarse times has no room for it."""
+        self.last_duration = frame.duration
         pts = round(frame.pts * self.clip.time_base / self.base)
         if self.held is not None:
             if pts <= self.held[1]:
@@ -228,8 +230,8 @@ class Video:
             frames = "1 frame" if self.dropped == 1 else f"{self.dropped} frames"
             self.notes.append(f"{frames} had no time of their own in {self.suffix}: left out")
         try:
-            lasting, end = self.clip.lasting, Fraction(0)
-            lasts = round(lasting * self.clip.time_base / self.base) if lasting else self.usual
+            duration, end = self.last_duration, Fraction(0)
+            lasts = round(duration * self.clip.time_base / self.base) if duration else self.usual
             if self.held is not None:
                 end = (self.held[1] + max(1, lasts)) * self.base
             self.encode(max(1, lasts))

@@ -72,8 +72,8 @@ class Animation(Clip):
             picture = on_white(self.image)
             if picture.size != (self.width, self.height):
                 picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
-            self.lasting = self.times[number + 1] - self.times[number]
-            yield Frame(np.array(picture), self.times[number] - self.times[self.first])
+            begin, end = self.times[number : number + 2]
+            yield Frame(np.array(picture), begin - self.times[self.first], end - begin)
 
     def close(self) -> None:
         super().close()
@@ -114,7 +114,7 @@ class Numbered(Clip):
         self.files = files[first:last]
         self.size = open_image(self.files[0]).size
         super().__init__(name, *self.size, 1 / fps, max_size)
-        self.rate, self.count, self.start, self.end, self.lasting = fps, len(self.files), start, end, 1
+        self.rate, self.count, self.start, self.end = fps, len(self.files), start, end
         self.numbers = numbers and numbers[first:last]
 
     def frames(self) -> Iterator[Frame]:
@@ -127,7 +127,7 @@ class Numbered(Clip):
                 )
             if picture.size != (self.width, self.height):
                 picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
-            yield Frame(np.array(picture), place)
+            yield Frame(np.array(picture), place, 1)
 
 
 def numbered_files(source: Path) -> tuple[list[Path], list[int] | None]:

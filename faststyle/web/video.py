@@ -198,7 +198,7 @@ class Work:
                 recorder.write(frame)
                 if not self.done:
                     self.first, self.started = frame.pixels, time.perf_counter()
-                self.newest, end = frame.pixels, float((frame.pts + (clip.lasting or 0)) * clip.time_base)
+                self.newest, end = frame.pixels, float((frame.pts + (frame.duration or 0)) * clip.time_base)
                 self.done += 1
             self.check()
         took = time.perf_counter() - begun
