@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from faststyle.models.network import MARGIN, TransformerNetwork
+from faststyle.models.card import MARGIN
+from faststyle.models.network import TransformerNetwork
 
 SHAPES = (1024, 2048, 4096, 8192)  # of square matrices
 MOST = 0.5  # seconds that a matrix product may take, by the one before it

@@ -10,7 +10,6 @@ import argparse
 import json
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 
@@ -21,6 +20,7 @@ from faststyle.evaluation.report import equals
 from faststyle.files import replacing
 from faststyle.image.files import find_images, open_image
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import Equivalent
 from faststyle.models.pretrained import ready
 
 Curves = dict[str, list[float]]
@@ -32,8 +32,8 @@ def noise_curve(judge: Judge, photo: torch.Tensor, steps: int) -> list[float]:
     return [step.terms["total"] for step in judge.descend(noise, photo, steps)]
 
 
-def measure(model: Stylizer, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What one pass is worth: the median over the photos, and each photo's; None is more than steps + 1.
+def measure(model: Stylizer, name: str, arguments: argparse.Namespace) -> Equivalent:
+    """Measure what one pass is worth on each photo.
 
     Args:
         model: the trained model; judged by the objective of its card.
@@ -57,14 +57,14 @@ def measure(model: Stylizer, name: str, arguments: argparse.Namespace) -> dict[s
         counts.append(equals(curves[key], fast))
         objective += fast / len(photos)
     middle = median(float("inf") if count is None else count for count in counts)
-    return {
-        "evaluations": None if middle == float("inf") else middle,
-        "each": counts,
-        "objective": round(objective, 3),
-        "size": size,
-        "steps": steps,
-        "photos": len(photos),
-    }
+    return Equivalent(
+        each=tuple(counts),
+        objective=round(objective, 3),
+        size=size,
+        steps=steps,
+        photos=len(photos),
+        evaluations=None if middle == float("inf") else middle,
+    )
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

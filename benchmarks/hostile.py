@@ -232,6 +232,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
+    from faststyle.models.card import ModelCard
     from faststyle.models.checkpoint import save_model
     from faststyle.models.network import TransformerNetwork
     from tests.support.hostile_files import make
@@ -240,7 +241,9 @@ def main(argv: list[str] | None = None) -> int:
         folder = arguments.keep or Path(temporary)
         paths = make(folder / "photos", arguments.files, arguments.seed)
         torch.manual_seed(0)
-        save_model(folder / "small.safetensors", TransformerNetwork("half", blocks=1), {"name": "small"})
+        save_model(
+            folder / "small.safetensors", TransformerNetwork("half", blocks=1), ModelCard(name="small")
+        )
         results = each_alone(paths, folder / "small.safetensors", folder / "alone", arguments.workers)
         lines = all_together(folder / "photos", folder / "small.safetensors", folder)
         leaked = [path.name for path in folder.iterdir() if path.name.endswith(".ran")]

@@ -5,6 +5,7 @@ python -m benchmarks.ship runs/*/*.safetensors --photos validation/ --paintings 
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import skimage
@@ -15,6 +16,7 @@ from faststyle.files import replacing
 from faststyle.image.convert import fit
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import Painting
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.pretrained import FOLDER
 from faststyle.registry import choose
@@ -46,18 +48,15 @@ def main() -> None:
         network, card = load_model(path)
         network.half().float()  # as it will be read again: half the file, the same within a level
         model = Stylizer(network, card)
-        card |= {
-            "painting": {"title": title, "artist": artist, "year": year, "licence": PUBLIC_DOMAIN},
-            "licence": "MIT",
-        }
+        card = replace(card, painting=Painting(title, artist, year, PUBLIC_DOMAIN), licence="MIT")
         if form != "steady":  # which L-BFGS, on one picture, does not aim at
-            card["equals"] = measure(model, name, arguments)
+            card = replace(card, equals=measure(model, name, arguments))
         target = FOLDER / form / f"{name}.safetensors"
         if not form:
             save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
         with replacing(target) as temporary:
             save_model(temporary, network.half(), card)
-        print(f"{path.stem}: {card.get('equals', target)}", flush=True)
+        print(f"{path.stem}: {card.equals or target}", flush=True)
 
 
 if __name__ == "__main__":

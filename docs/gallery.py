@@ -18,7 +18,8 @@ from faststyle import Stylizer, optimize, refine
 from faststyle.device import keep_freed_memory
 from faststyle.image.convert import fit
 from faststyle.image.files import find_images, open_image, save_image
-from faststyle.inference.contact_sheet import contact_sheet
+from faststyle.inference.contact_sheet import caption, contact_sheet
+from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import cards, fast, worth
 
 DOCS = Path(__file__).parent
@@ -124,26 +125,26 @@ def table() -> str:
     """What each style is worth, in a row."""
     small = cards(fast())
     rows = [
-        f"| [{name}](#{name}) | {card['painting']['title']}, {card['painting']['artist']} "
-        f"| {worth(card)} | {worth(small[f'{name}-fast'])} |"
+        f"| [{name}](#{name}) | {caption(name, card)} | {worth(card)} | {worth(small[f'{name}-fast'])} |"
         for name, card in cards().items()
     ]
     head = ["| style | painting | evaluations of L-BFGS | of NAME-fast |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *rows]) + "\n"
 
 
-def section(name: str, card: dict) -> str:
+def section(name: str, card: ModelCard) -> str:
     """A style's part of docs/styles.md, all of it from its card."""
-    painting, equals, data = card["painting"], card["equals"], card["data"]
-    each = ", ".join(str(count or "more") for count in equals["each"])
+    painting, equals, data = card.painting, card.equals, card.data
+    assert painting and equals and data
+    each = ", ".join(str(count or "more") for count in equals.each)
     facts = {
-        "painting": f"{painting['title']}, {painting['artist']}, {painting['year']}; {painting['licence']}",
-        "licence of the model": card["licence"],
-        "trained with": f"{data['photos']:,} photos: {history(card)}",
-        "command": f"`{card['command']}`",
-        "hardware and time": f"{card['hardware']}; {card['minutes']:g} minutes",
+        "painting": f"{painting.title}, {painting.artist}, {painting.year}; {painting.licence}",
+        "licence of the model": card.licence,
+        "trained with": f"{data.photos:,} photos: {history(card)}",
+        "command": f"`{card.command}`",
+        "hardware and time": f"{card.hardware}; {card.minutes:g} minutes",
         "worth": f"**{worth(card)}** evaluations of L-BFGS from white noise: the median of "
-        f"{equals['photos']} validation photos at {equals['size']} pixels ({each})",
+        f"{equals.photos} validation photos at {equals.size} pixels ({each})",
     }
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     return f"""
@@ -157,12 +158,12 @@ def section(name: str, card: dict) -> str:
 """
 
 
-def history(card: dict) -> str:
+def history(card: ModelCard) -> str:
     """The steps of a model, and of those that it started from."""
-    text, start = f"{card['steps']:,} steps", card["init"]
+    text, start = f"{card.steps:,} steps", card.init
     while start:
-        text += f", from {start['name']} after {start['steps']:,} steps"
-        start = start["init"]
+        text += f", from {start.name} after {start.steps:,} steps"
+        start = start.init
     return text
 
 

@@ -13,6 +13,7 @@ from faststyle.cli import optimize_options
 from faststyle.inference import engines
 from faststyle.losses import vgg
 from faststyle.losses.vgg import VGG19_BLOCKS, Network
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support.images import draw_picture, sample
@@ -119,7 +120,7 @@ def network() -> TransformerNetwork:
 def model(tmp_path, network) -> Path:
     """The file of a small network that was never trained."""
     path = tmp_path / "small.safetensors"
-    save_model(path, network, {"name": "small"})
+    save_model(path, network, ModelCard(name="small"))
     return path
 
 

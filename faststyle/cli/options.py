@@ -38,8 +38,9 @@ class ListStyles(argparse.Action):
     def __call__(self, *_: Any) -> NoReturn:
         rows: list[tuple[str, ...]] = [("NAME", "PAINTING", "PAINTER", "YEAR", "AS GOOD AS")]
         for name, card in cards().items():
-            painting = card["painting"]
-            facts = (painting["title"], painting["artist"], painting["year"])
+            painting = card.painting
+            assert painting is not None
+            facts = (painting.title, painting.artist, painting.year)
             rows.append((name, *facts, f"{worth(card)} L-BFGS evaluations"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:

@@ -1,8 +1,8 @@
 """What a picture is judged by: a model's own training objective, and layers that it does not use."""
 
 import hashlib
-import inspect
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from faststyle.image.mosaic import MOSAIC, open_style
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram, relative
 from faststyle.losses.vgg import VGG
-from faststyle.models.checkpoint import Card
+from faststyle.models.card import ModelCard, TrainingSettings
 from faststyle.optimization.descent import Step, check_precision, descend
 
 HELD_OUT_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -37,18 +37,17 @@ class Judge:
         InputError: no such picture, or a card that names what is not known here.
     """
 
-    def __init__(self, card: Card, style: str, device: torch.device, precision: torch.dtype):
+    def __init__(self, card: ModelCard, style: str, device: torch.device, precision: torch.dtype):
         check_precision(precision)
-        training = card.get("training") or {}
-        known = inspect.signature(Objective).parameters
-        self.objective = Objective(**{key: training[key] for key in training if key in known}).to(device)
+        training = card.training or TrainingSettings()
+        self.objective = Objective(**asdict(training.objective)).to(device)
         used = self.objective.layers
         self.style_layers = [layer for layer in HELD_OUT_STYLE if layer not in used]
         self.content_layers = [layer for layer in [HELD_OUT_CONTENT] if layer not in used]
         self.layers = [*self.style_layers, *self.content_layers]
-        name, pooling = training.get("vgg", "vgg19-caffe"), training.get("pooling", "max")
+        name, pooling = training.vgg, training.pooling
         self.vgg = VGG(name, pooling, [*used, *self.layers], precision).to(device)
-        self.style_size = training.get("style_size", 512)
+        self.style_size = training.style_size
 
         exact = "bf16" if precision == torch.bfloat16 else "fp32"
         self.vgg_options = {"vgg": name, "pooling": pooling, "precision": exact}  # of ``refine``
@@ -60,8 +59,8 @@ class Judge:
         self.objective.set_style([features])
         self.grams = {layer: gram(features[layer]) for layer in self.style_layers}
         self.notes = read_card(card, style)
-        names = [f"{kind} {training.get(kind, known[kind].default)}" for kind in ("preset", "statistic")]
-        self.description = describe(self.objective, ", ".join([*names, name, f"{pooling} pooling"]))
+        names = f"preset {training.objective.preset}, statistic {training.objective.statistic}"
+        self.description = describe(self.objective, f"{names}, {name}, {pooling} pooling")
 
     @cached_property
     def measure(self) -> Measure:
@@ -103,21 +102,20 @@ class Judge:
         return found
 
 
-def read_card(card: Card, style: str) -> list[str]:
+def read_card(card: ModelCard, style: str) -> list[str]:
     """What a reader of the report must know of how the model was trained."""
-    training, styles = card.get("training"), card.get("style") or []
     notes = []
-    if not training:
+    if card.training is None:
         notes.append(
             "The model's file does not say how it was trained: it is judged by the default objective, "
             "with the style at 512 pixels, which may not be what it was trained for."
         )
     digest = None if style == MOSAIC else hashlib.sha256(Path(style).read_bytes()).hexdigest()
-    if styles and digest not in [one["sha256"] for one in styles]:
-        names = ", ".join(one["name"] for one in styles)
+    if card.style and digest not in [one.sha256 for one in card.style]:
+        names = ", ".join(one.name for one in card.style)
         notes.append(f"The style picture is not the file that the model was trained on ({names}).")
-    if len(styles) > 1:
-        notes.append(f"The model was trained on a blend of {len(styles)} styles, and is judged by one.")
+    if len(card.style) > 1:
+        notes.append(f"The model was trained on a blend of {len(card.style)} styles, and is judged by one.")
     return notes
 
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from faststyle.image.convert import fit, to_rgb
 from faststyle.inference.stroke_scale import AUTO, BEST_SIZE, StrokeScale
 from faststyle.inference.stylizer import Stylizer, finished
+from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import ready
 
 CELL = BEST_SIZE  # pixels of a picture's longer side
@@ -15,10 +16,9 @@ GAP = 12
 BACKGROUND, INK = "white", "#333333"
 
 
-def caption(name: str, card: dict) -> str:
+def caption(name: str, card: ModelCard) -> str:
     """The painting and its painter, or the model's name."""
-    painting = card.get("painting")
-    return f"{painting['title']}, {painting['artist']}" if painting else name
+    return f"{card.painting.title}, {card.painting.artist}" if card.painting else name
 
 
 def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) -> Image.Image:

@@ -23,6 +23,7 @@ from faststyle.errors import InputError
 from faststyle.inference.engine_cache import cached
 from faststyle.inference.onnx_model import PACKAGES, Exported, run_onnx
 from faststyle.inference.temporal_norm import SteadyNetwork
+from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference
 from faststyle.registry import choose
 
@@ -175,7 +176,7 @@ def on_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
     def convert() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
-            write_onnx(trace(module), {}, path)
+            write_onnx(trace(module), ModelCard(), path)
             return path.read_bytes()
 
     run = cached(f"onnx {torch.__version__} {OPSET}", module, convert, run_onnx)

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from faststyle.errors import InputError
 from faststyle.files import check_place, replacing
 from faststyle.inference.onnx_model import PACKAGES, PHOTO, PICTURE, run_onnx
-from faststyle.models.checkpoint import HEADER, Card, margin_of
+from faststyle.models.card import HEADER, ModelCard
 from faststyle.models.find import find_model
 from faststyle.models.network import MIN_SIDE, Inference
 
@@ -27,14 +27,14 @@ ALLOWED = 1 / 255  # how far apart a grey level may be: one of 8 bits
 Run = Callable[[Tensor], Tensor]
 
 
-def inference(checkpoint: str | Path) -> tuple[Inference, Card]:
+def inference(checkpoint: str | Path) -> tuple[Inference, ModelCard]:
     """The module that is exported, in float32 on the CPU, and the model's card.
 
     Raises:
         InputError: no such model, or not a model.
     """
     network, card = find_model(checkpoint)
-    return Inference(network, margin_of(card)).eval(), card
+    return Inference(network, card.margin).eval(), card
 
 
 def trace(module: Inference) -> ExportedProgram:
@@ -97,7 +97,7 @@ def check_packages() -> None:
         raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install -e '.[onnx]'")
 
 
-def write_onnx(program: ExportedProgram, card: Card, path: Path) -> None:
+def write_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
     """One file, weights and card in it."""
     from onnxscript import opset18
 
@@ -120,16 +120,16 @@ def write_onnx(program: ExportedProgram, card: Card, path: Path) -> None:
     for node in model.graph:
         node.metadata_props.clear()  # lines of our source, and the folder that it lies in
     model.graph.metadata_props.clear()
-    model.metadata_props[HEADER] = json.dumps(card)
+    model.metadata_props[HEADER] = json.dumps(card.to_metadata())
     onnx.save(path, external_data=False)
 
 
-def write_archive(program: ExportedProgram, card: Card, path: Path) -> None:
+def write_archive(program: ExportedProgram, card: ModelCard, path: Path) -> None:
     """torch.export's archive, with the card beside the graph."""
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # lines of our source, and the folder that it lies in
     with path.open("wb") as file:  # since torch would have the name end in .pt2
-        torch.export.save(program, file, extra_files={CARD_FILE: json.dumps(card)})
+        torch.export.save(program, file, extra_files={CARD_FILE: json.dumps(card.to_metadata())})
 
 
 def open_archive(path: Path) -> Run:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from faststyle.errors import InputError, first_line
-from faststyle.models.checkpoint import HEADER, check_card
+from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.checkpoint import check_config
 from faststyle.models.network import MIN_SIDE
 
 PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
@@ -38,7 +39,7 @@ class Exported(nn.Module):
             model = path.read_bytes()
             self.digest = hashlib.sha256(model).hexdigest()
             session = start(model)
-            self.card = json.loads(session.get_modelmeta().custom_metadata_map[HEADER])
+            metadata = json.loads(session.get_modelmeta().custom_metadata_map[HEADER])
         except ImportError:
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
         except Exception as error:  # onnxruntime's have no ancestor of their own
@@ -46,7 +47,8 @@ class Exported(nn.Module):
                 f"{path} is no model that infer.py exported, or it is damaged: export it again "
                 f"({first_line(error)})"
             ) from None
-        check_card(path, self.card)
+        self.card = ModelCard.from_metadata(metadata, path)
+        check_config(path, self.card.network)
         self.path, self.run = path, runner(session)
 
     def forward(self, images: Tensor, margin: int, place: Tensor | None = None) -> Tensor:

@@ -32,7 +32,8 @@ from faststyle.inference.tiling import (
 )
 from faststyle.inference.video import Item, VideoStylizer
 from faststyle.models import hub
-from faststyle.models.checkpoint import Card, margin_of, save_model
+from faststyle.models.card import ModelCard
+from faststyle.models.checkpoint import save_model
 from faststyle.models.find import find_grams, find_model
 from faststyle.models.network import Inference, TransformerNetwork
 
@@ -54,7 +55,7 @@ class Stylizer:
     def __init__(
         self,
         network: TransformerNetwork | Exported,
-        card: Card,
+        card: ModelCard,
         device: str = "auto",
         precision: str = "auto",
         engine: str = "auto",
@@ -73,7 +74,7 @@ class Stylizer:
             if precision == "bf16":
                 raise InputError("the engine onnx computes in fp32: leave out `precision`")
             self.dtype = torch.float32  # it computes as exported
-        self.margin = margin_of(card)
+        self.margin = card.margin
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
 
     @classmethod

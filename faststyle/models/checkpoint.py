@@ -1,4 +1,4 @@
-"""What a saved model holds: the network's weights and a card. Reads ours and pytorch/examples'.
+"""What a saved model holds: the network's weights and a ``ModelCard``. Reads ours and pytorch/examples'.
 
 Nothing here runs code from a file: safetensors holds numbers only, and pickles are opened with
 ``weights_only``. No weight is read before its name, shape and type are the network's.
@@ -6,6 +6,7 @@ Nothing here runs code from a file: safetensors holds numbers only, and pickles 
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +17,24 @@ from torch import Tensor
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_ordinary
+from faststyle.models.card import HEADER, ModelCard
 from faststyle.models.file_kinds import EXPECTED, WRAPPERS, describe_layers
-from faststyle.models.network import DEFAULT_SIZE, MARGIN, SIZES, TransformerNetwork
+from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
 from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
 from faststyle.models.quantization import Found, check_quantized, dequantize, quantize
 from faststyle.models.style_targets import PREFIX, check_targets, pack, unpack
 
 FORMAT_VERSION = 2  # 1 had triangles of Gram matrices, and no 8-bit weights
-HEADER = "faststyle"  # the key of our JSON among a safetensors file's metadata
 MOST_BLOCKS = 100  # residual blocks: a card that asks for more would only eat memory
-
 LARGEST_HEADER = 2**24  # bytes of a safetensors file's
-
-Card = dict[str, Any]
 TYPES = {"F64", "F32", "F16", "BF16", "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16"}
-CARD = {  # what of a card is read, and as what
-    "name": str,
-    "network": dict,
-    "steps": int,
-    "style": list,
-    "training": dict,
-    "data": dict,
-    "init": dict,
-    "blend": dict,
-    "versions": dict,
-    "painting": dict,
-    "command": str,
-    "gram": dict,
-}
 
 
 def save_model(
     path: Path,
     network: TransformerNetwork,
-    card: Card,
+    card: ModelCard,
     grams: Mapping[str, Tensor] | None = None,
     compact: bool = False,
 ) -> None:
@@ -59,13 +43,12 @@ def save_model(
     Args:
         path: where to; written whole or not at all only through ``images.replacing``.
         network: the trained network.
-        card: what the model was trained with; numbers, strings, lists and dicts.
+        card: What the model was trained with; its ``network`` is taken from the network itself.
         grams: The painting's Gram matrices, (1,C,C) by layer, from which its images can be refined.
         compact: Round to 8 bits, for a quarter of the file: images differ by about half a level.
     """
-    header = {"format_version": FORMAT_VERSION, "network": network.config, **card}
+    header = {"format_version": FORMAT_VERSION, **replace(card, network=network.config).to_metadata()}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    header.pop("gram", None)
     weights |= pack(grams or {})
     if compact:
         weights = quantize(weights)
@@ -73,11 +56,11 @@ def save_model(
     path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
 
 
-def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
+def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     """Read a model of ours (.safetensors, or Lightning's .ckpt) or of pytorch/examples (.pth, .model).
 
     Returns:
-        The network in eval mode on the CPU, and its card: at least its ``network``.
+        The network in eval mode on the CPU, and its card.
 
     Raises:
         InputError: no such file, or not a model that is known here.
@@ -96,7 +79,7 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
         )
     check_ordinary(path, str(path))
     weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
-    network = TransformerNetwork(**card.get("network", {}))
+    network = TransformerNetwork(**card.network)
     network.load_state_dict(weights)
     for name, weight in network.state_dict().items():
         if not weight.isfinite().all():
@@ -104,7 +87,7 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, Card]:
                 f"{path} paints nothing: weights of its {name} are not numbers; take an earlier checkpoint, "
                 "or train anew"
             )
-    return network.eval().requires_grad_(False), card
+    return network.eval().requires_grad_(False), replace(card, network=network.config)
 
 
 def load_grams(path: str | Path) -> dict[str, Tensor]:
@@ -126,24 +109,6 @@ def load_grams(path: str | Path) -> dict[str, Tensor]:
     if not all(gram.isfinite().all() for gram in grams.values()):
         raise InputError(f"{path} is damaged: its Gram matrices hold values that are not numbers")
     return grams
-
-
-def check_card(path: Path, card: Any) -> None:
-    """Refuse a card of which something could not be read as what it shall be; no network is made of it.
-
-    Raises:
-        InputError: it names what is wrong.
-    """
-    if not isinstance(card, dict):
-        raise InputError(f"{path} is damaged: its header is no JSON object")
-    for key, kind in CARD.items():
-        value = card.get(key, kind())
-        if not isinstance(value, kind) and (value is not None or key == "network"):
-            raise InputError(f"{path} is damaged: its card's {key} is {value!r:.40}")
-    styles = card.get("style") or []
-    if not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in styles):
-        raise InputError(f"{path} is damaged: its card's style is {styles!r:.40}")
-    check_config(path, card.get("network", {}))
 
 
 def check_config(path: Path, config: dict[str, Any]) -> None:
@@ -186,11 +151,6 @@ def check_weights(path: Path, config: dict[str, Any], found: Found) -> None:
         raise InputError(f"{claim} it also has {min(found.keys() - expected):.60}")
 
 
-def margin_of(card: Card) -> int:
-    """Pixels of a model's mirrored frame; none for a peer's, whose pictures are so the same as there."""
-    return 0 if "source" in card else MARGIN
-
-
 def is_safetensors(path: Path) -> bool:
     """Whether the file begins as safetensors do: a length of 8 bytes, then JSON."""
     with path.open("rb") as file:
@@ -202,27 +162,28 @@ def is_safetensors(path: Path) -> bool:
     return True
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER)
             names = list(file.keys())
             if header is None:
                 raise InputError(f"{path} is {describe_layers(names)}, in safetensors; {EXPECTED}")
-            card = json.loads(header)
-            version = card.get("format_version") if isinstance(card, dict) else FORMAT_VERSION
+            metadata = json.loads(header)
+            version = metadata.get("format_version") if isinstance(metadata, dict) else FORMAT_VERSION
             if version not in range(1, FORMAT_VERSION + 1):
                 raise InputError(
                     f"{path} has format version {version!r:.40}, and this faststyle reads up to "
                     f"{FORMAT_VERSION}: install a newer faststyle"
                 )
-            check_card(path, card)
+            card = ModelCard.from_metadata(metadata, path)
+            check_config(path, card.network)
             slices = {name: file.get_slice(name) for name in names}
             stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
             found = check_quantized(path, stored)
             style = {name: found.pop(name) for name in names if name.startswith(PREFIX) and name in found}
-            check_targets(path, card.get("gram", {}), style)
-            check_weights(path, card.get("network", {}), found)
+            check_targets(path, metadata.get("gram", {}), style)
+            check_weights(path, card.network, found)
             weights = {name: file.get_tensor(name) for name in stored if not name.startswith(PREFIX)}
             return dequantize(weights), card
     except (SafetensorError, ValueError, RecursionError) as error:
@@ -231,27 +192,26 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Card]:
         raise InputError(f"{path} is damaged: {first_line(error)}") from None
 
 
-def read_pickle(path: Path) -> tuple[dict[str, Tensor], Card]:
+def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     stored = load_pickle(path)
     if not isinstance(stored, dict):
         raise InputError(f"{path} is a checkpoint of something else ({type(stored).__name__}); {EXPECTED}")
     hyper, state = stored.get("hyper_parameters"), stored.get("state_dict")
-    card: Card
     if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
         prefix = "network."
         named = {key: value for key, value in state.items() if isinstance(key, str)}
         weights = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
-        card = {"network": {k: hyper[k] for k in ("size", "blocks")}}
+        card = ModelCard({k: hyper[k] for k in ("size", "blocks")})
     elif {f"{name}.weight" for name in EXAMPLES_NAMES} <= (names := {bare(key) for key in stored}):
         weights = rename(stored)
-        card = {"network": {"size": "full", "blocks": 5, "tanh": False}, "source": "pytorch/examples"}
+        card = ModelCard({"size": "full", "blocks": 5, "tanh": False}, source="pytorch/examples")
     else:
         inner = next((stored[key] for key in WRAPPERS if isinstance(stored.get(key), dict)), None)
         names = names if inner is None else {bare(key) for key in inner}
         raise InputError(f"{path} is {describe_layers(names)}; {EXPECTED}")
-    check_config(path, card["network"])
-    check_weights(path, card["network"], {name: described(weight) for name, weight in weights.items()})
-    return (rescale(weights) if "source" in card else weights), card
+    check_config(path, card.network)
+    check_weights(path, card.network, {name: described(weight) for name, weight in weights.items()})
+    return (rescale(weights) if card.source else weights), card
 
 
 def described(weight: Any) -> tuple[tuple[int, ...], str]:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from faststyle.errors import InputError
 from faststyle.models import hub
-from faststyle.models.checkpoint import Card, load_grams, load_model
+from faststyle.models.card import ModelCard
+from faststyle.models.checkpoint import load_grams, load_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.models.pretrained import fast, ready, steady
 from faststyle.registry import choose
@@ -17,7 +18,7 @@ HUB = "hf://"
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
 
 
-def find_model(name: str | Path) -> tuple[TransformerNetwork, Card]:
+def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     """Read a model by what a person calls it.
 
     Args:
@@ -121,7 +122,7 @@ def describe(config: dict) -> str:
     return f"size {config['size']}, {config['blocks']} blocks"
 
 
-def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
+def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, ModelCard]:
     """A network whose weights are the mean of several, and a card that says so.
 
     The networks must have one ancestor, as the ready styles have: between models trained apart
@@ -150,7 +151,7 @@ def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, Card]:
             for key in states[first]
         }
     )
-    card: Card = {"network": network.config, "blend": {}}
+    parts: dict[str, float] = {}
     for name, share in shares.items():
-        card["blend"][label(name)] = card["blend"].get(label(name), 0) + share
-    return network, card
+        parts[label(name)] = parts.get(label(name), 0) + share
+    return network, ModelCard(network.config, blend=parts)

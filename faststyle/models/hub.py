@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from faststyle.errors import InputError, first_line
+from faststyle.models.card import ModelCard, TrainingData
 
 # huggingface_hub is imported where it is used, since most runs do without it.
 
@@ -69,7 +69,7 @@ def download(repo: str) -> Path:
         return Path(hf_hub_download(repo_id, file))
 
 
-def push(path: Path, repo: str, card: dict[str, Any], sample: Path | None = None) -> str:
+def push(path: Path, repo: str, card: ModelCard, sample: Path | None = None) -> str:
     """Publish a model with its card, in one commit; the repo is made if there is none.
 
     Args:
@@ -99,7 +99,7 @@ def push(path: Path, repo: str, card: dict[str, Any], sample: Path | None = None
     api = HfApi()
     with mendable(repo):
         page = api.create_repo(repo, exist_ok=True)
-        api.create_commit(repo, [readme, *files], commit_message=f"Add {card.get('name', path.stem)}")
+        api.create_commit(repo, [readme, *files], commit_message=f"Add {card.name or path.stem}")
     return str(page)
 
 
@@ -195,34 +195,33 @@ def explain_status(status: int, message: str | None, repo: str) -> str:
     return f"the Hub refuses {repo}: status {status}{said}"
 
 
-def write_readme(repo: str, card: dict[str, Any], picture: str) -> str:
+def write_readme(repo: str, card: ModelCard, picture: str) -> str:
     """The model's page: what the header of its file says, and how to use it."""
-    training, data = card.get("training") or {}, card.get("data") or {}
-    network = card.get("network")
-    styles = [one["name"] for one in card.get("style") or []]
+    data = card.data or TrainingData()
+    styles = [one.name for one in card.style]
     photos = [
-        data.get("content"),
-        f"{data['photos']} photos" if data.get("photos") else None,
-        f"crops of {data['size']} pixels" if data.get("size") else None,
-        f"{data['batch_size']} a step" if data.get("batch_size") else None,
+        data.content,
+        f"{data.photos} photos" if data.photos else None,
+        f"crops of {data.size} pixels" if data.size else None,
+        f"{data.batch_size} a step" if data.batch_size else None,
     ]
     facts = {
         "painting": ", ".join(styles),
-        "steps": card.get("steps"),
+        "steps": card.steps,
         "photos": ", ".join(part for part in photos if part),
-        "network": f"{network['size']}, {network['blocks']} blocks" if network else None,
-        "judged by": training.get("vgg"),
-        "started from": (card.get("init") or {}).get("name"),
-        "hardware": card.get("hardware"),
-        "minutes": card.get("minutes"),
-        "date": card.get("date"),
-        "versions": ", ".join(f"{key} {value}" for key, value in card.get("versions", {}).items()),
-        "blend of": ", ".join(f"{key} {value:.2f}" for key, value in card.get("blend", {}).items()),
+        "network": f"{card.network['size']}, {card.network['blocks']} blocks" if card.network else None,
+        "judged by": card.training and card.training.vgg,
+        "started from": card.init and card.init.name,
+        "hardware": card.hardware,
+        "minutes": card.minutes,
+        "date": card.date,
+        "versions": ", ".join(f"{key} {value}" for key, value in card.versions.items()),
+        "blend of": ", ".join(f"{key} {value:.2f}" for key, value in card.blend.items()),
     }
-    name = card.get("name") or repo.split("/")[1]
+    name = card.name or repo.split("/")[1]
     lines = [f"- {key}: {value}" for key, value in facts.items() if value]
-    if card.get("command"):
-        lines += ["", "```sh", card["command"], "```"]
+    if card.command:
+        lines += ["", "```sh", card.command, "```"]
     return README.format(
         name=name,
         picture=f"![Stylized with {name}]({picture})\n\n" if picture else "",

@@ -43,7 +43,6 @@ SIZES = {
 }
 DEFAULT_SIZE = "deep"
 
-MARGIN = 8  # pixels of the mirrored frame in which images are stylized
 MIN_SIDE = 32  # pixels: reflection needs more than the widest padding (4), in every layer
 NOISE_CHANNELS = 4
 NOISE_PERIOD = 512  # pixels of the image, after which the noise repeats itself

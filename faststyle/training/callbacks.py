@@ -11,7 +11,7 @@ import torchvision
 from faststyle.errors import InputError
 from faststyle.image.convert import to_image
 from faststyle.image.files import save_image
-from faststyle.models.network import MARGIN
+from faststyle.models.card import MARGIN
 
 log = logging.getLogger(__name__)
 

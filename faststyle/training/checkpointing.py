@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,22 +68,22 @@ class InferenceFile(pl.Callback):
     def write(self, trainer: pl.Trainer, skipped_steps: int) -> None:
         module = trainer.lightning_module
         assert isinstance(module, StyleTransfer)
-        card = {
-            "name": self.path.stem,
-            **module.card(),
-            "skipped_steps": skipped_steps,
-            "data": trainer.datamodule.card(),  # type: ignore[attr-defined]
-            "command": self.command,
-            "hardware": describe_device(trainer.strategy.root_device),
-            "minutes": round(self.state_dict()["seconds"] / 60, 1),
-            "date": datetime.date.today().isoformat(),
-            "versions": {
+        card = replace(
+            module.card(),
+            name=self.path.stem,
+            skipped_steps=skipped_steps,
+            data=trainer.datamodule.card(),  # type: ignore[attr-defined]
+            command=self.command,
+            hardware=describe_device(trainer.strategy.root_device),
+            minutes=round(self.state_dict()["seconds"] / 60, 1),
+            date=datetime.date.today().isoformat(),
+            versions={
                 "faststyle": __version__,
                 "torch": torch.__version__,
                 "pytorch_lightning": pl.__version__,
                 "python": platform.python_version(),
             },
-        }
+        )
         with replacing(self.path) as temporary:
             save_model(temporary, module.network, card, module.grams())
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from faststyle.errors import InputError, one_line
+from faststyle.models.card import TrainingData
 from faststyle.training.photo_sources import load_content
 from faststyle.training.sampling import Draws, HeldOutPhotos, Photos, StreamedPhotos
 
@@ -180,18 +181,18 @@ class ContentPhotos(pl.LightningDataModule):
         """All of the few photos for every process: so the figures are the same whatever their number."""
         return DataLoader(self.held_out, batch_size=self.batch_size, collate_fn=collate)
 
-    def card(self) -> dict[str, Any]:
-        """What of the photos goes into the header of a model's file; no paths of this machine."""
+    def card(self) -> TrainingData:
+        """Return what a model's card says about the photos, without paths of this machine."""
         streamed = isinstance(self.rows, datasets.IterableDataset)
         trainer = cast(pl.Trainer, self.trainer)
-        return {
-            "content": Path(self.content).name,
-            "photos": None if streamed else len(self.rows),
-            "size": self.size,
-            "least_crop": self.least_crop,
-            "batch_size": self.batch_size,
-            "accumulate": trainer.accumulate_grad_batches,
-            "devices": trainer.world_size,
-            "nodes": trainer.num_nodes,
-            "global_batch": self.batch_size * trainer.accumulate_grad_batches * trainer.world_size,
-        }
+        return TrainingData(
+            content=Path(self.content).name,
+            photos=None if streamed else len(self.rows),
+            size=self.size,
+            least_crop=self.least_crop,
+            batch_size=self.batch_size,
+            accumulate=trainer.accumulate_grad_batches,
+            devices=trainer.world_size,
+            nodes=trainer.num_nodes,
+            global_batch=self.batch_size * trainer.accumulate_grad_batches * trainer.world_size,
+        )

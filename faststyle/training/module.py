@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from faststyle.image.warp import inside, warp
 from faststyle.losses.objective import Objective
 from faststyle.losses.presets import PRESETS
 from faststyle.losses.vgg import VGG
-from faststyle.models.checkpoint import Card
+from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, read_part
 from faststyle.models.find import find_model, label
 from faststyle.models.network import DEFAULT_SIZE, NOISE_PERIOD, TransformerNetwork
 from faststyle.training.light import light_lost
@@ -126,8 +127,8 @@ class StyleTransfer(pl.LightningModule):
         super().__init__()
         # Not init: a run that resumes has its weights in its own state.
         self.save_hyperparameters(ignore="init")
-        self.start: Card | None = None  # the model that it started from
-        start, card = find_model(init) if init is not None else (None, {})
+        self.start: Ancestor | None = None  # the model that it started from
+        start, card = find_model(init) if init is not None else (None, ModelCard())
         size = size or (str(start.config["size"]) if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(size, blocks)
         self.hparams["size"] = size
@@ -142,13 +143,14 @@ class StyleTransfer(pl.LightningModule):
                     f"{self.network.config}: set --model.size and --model.blocks to the same"
                 )
             self.network.load_state_dict(start.state_dict())
-            self.start = {"name": label(init), "steps": card.get("steps"), "init": card.get("init")}
+            self.start = Ancestor(label(init), card.steps, card.init)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["start"] = self.start
+        checkpoint["start"] = asdict(self.start) if self.start else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.start = checkpoint.get("start")
+        start = checkpoint.get("start")
+        self.start = read_part(Ancestor, start, "start") if start else None
         if self._trainer is not None:
             # Lightning counts batches; a step may have more or fewer of them from now on.
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
@@ -271,16 +273,15 @@ class StyleTransfer(pl.LightningModule):
             grams[layer] = torch.stack(each).sum(0)
         return grams
 
-    def card(self) -> Card:
-        """What the model was trained with, for the header of its file; no paths of this machine."""
+    def card(self) -> ModelCard:
+        """Return what the model was trained with, without paths of this machine."""
         styles = []
         for style in self.hparams["style"]:
             path = Path(style)
             digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-            styles.append({"name": path.stem, "sha256": digest})
-        settings = {
-            key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")
-        }
+            styles.append(StyleImage(path.stem, digest))
+        options = {key: value for key, value in self.hparams.items() if key not in ("style", "_instantiator")}
         names = ("content_weight", "style_weight", "tv_weight", "content_layers", "style_layers")
-        settings |= {name: getattr(self.objective, name) for name in names}
-        return {"style": styles, "steps": self.global_step, "init": self.start, "training": settings}
+        options |= {name: getattr(self.objective, name) for name in names}
+        training = TrainingSettings.from_options(options)
+        return ModelCard(style=tuple(styles), steps=self.global_step, init=self.start, training=training)

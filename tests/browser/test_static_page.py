@@ -18,7 +18,8 @@ from PIL import Image
 
 from faststyle.inference.export import export
 from faststyle.inference.stylizer import Stylizer
-from faststyle.models.network import MARGIN, Inference
+from faststyle.models.card import MARGIN
+from faststyle.models.network import Inference
 from tests.support import ROOT
 from tests.support.images import draw_picture, sample
 

@@ -171,7 +171,7 @@ def test_every_flag_of_the_baseline_is_tested_here():
 
 def test_model_to_start_from_reaches_the_optimization(infer, photos, model, given):
     infer(photos / "cat.png", "-o", "out.png", "--init-checkpoint", model)
-    assert given[0][2]["init_model"].card["name"] == "small"
+    assert given[0][2]["init_model"].card.name == "small"
 
 
 def test_masks_are_read_and_all_is_everywhere(infer, photos, painting, given):

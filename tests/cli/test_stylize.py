@@ -13,6 +13,7 @@ from faststyle.cli.main import main
 from faststyle.image import vips
 from faststyle.image.files import open_image
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
@@ -129,7 +130,7 @@ def test_lightning_checkpoint_will_do(infer, photos, network, tmp_path):
 
 
 def test_full_size_model_will_do(infer, photos, tmp_path):
-    save_model(tmp_path / "full.safetensors", TransformerNetwork("full", blocks=1), {})
+    save_model(tmp_path / "full.safetensors", TransformerNetwork("full", blocks=1), ModelCard())
     infer(photos / "cat.png", "-o", "out.png", "--checkpoint", tmp_path / "full.safetensors")
     assert open_image("out.png").size == (70, 110)
 

@@ -21,6 +21,7 @@ from PIL import Image
 from faststyle.cli import stylize_video
 from faststyle.cli.main import main
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.video.opening import open_clip
 from faststyle.video.recorder import Recorder
@@ -238,7 +239,7 @@ def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, ne
     from faststyle.models import find, pretrained
 
     for name in ("wave", "wave-steady"):
-        save_model(tmp_path / f"{name}.safetensors", network, {"name": name})
+        save_model(tmp_path / f"{name}.safetensors", network, ModelCard(name=name))
     files = {name: tmp_path / f"{name}.safetensors" for name in ("wave", "wave-steady")}
     monkeypatch.setattr(pretrained, "steady", lambda: {"wave-steady": files["wave-steady"]})
     loaded = []

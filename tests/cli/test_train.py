@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from faststyle.cli.main import main as infer
 from faststyle.cli.train import main
 from faststyle.errors import InputError
+from faststyle.models.card import Ancestor, ModelCard
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer
@@ -111,8 +112,8 @@ def test_name_is_taken_in_place_of_the_styles(train):
 def test_several_style_pictures_are_blended(train, photos):
     train("--style", str(photos / "cat.png"), str(photos / "elm.png"), "--model.style_blend=[3,1]")
     _, card = load_model("runs/cat/cat.safetensors")
-    assert [style["name"] for style in card["style"]] == ["cat", "elm"]
-    assert card["training"]["style_blend"] == [3, 1]
+    assert [style.name for style in card.style] == ["cat", "elm"]
+    assert card.training.others["style_blend"] == [3, 1]
 
 
 def test_init_starts_from_another_runs_model(train):
@@ -131,7 +132,7 @@ def test_run_of_an_earlier_version_goes_on_without_the_options_that_are_gone(tra
     first_line = config.read_text().partition("\n")[0]
     config.write_text(f"{first_line}\n{yaml.safe_dump(settings)}")
     train("--resume", "--trainer.max_steps=2")
-    assert load_model(Path("runs/painting/painting.safetensors"))[1]["steps"] == 2
+    assert load_model(Path("runs/painting/painting.safetensors"))[1].steps == 2
     assert "teacher" not in config.read_text() and config.read_text().startswith(first_line)
 
 
@@ -143,19 +144,19 @@ def test_card_tells_the_models_before_and_what_it_took(train):
     train(*flags, "--trainer.max_steps=1")
     train(*flags, "--resume", "--trainer.max_steps=2")
     _, card = load_model("runs/third/third.safetensors")
-    assert card["init"] == {"name": "second", "steps": 3, "init": {"name": "first", "steps": 3, "init": None}}
-    assert card["command"].startswith("python train.py --style painting.png --content photos ")
-    assert "--resume" not in card["command"]
-    assert card["hardware"].startswith("CPU, ") and card["minutes"] >= 0
-    assert card["data"]["photos"] == 3
+    assert card.init == Ancestor("second", 3, Ancestor("first", 3))
+    assert card.command.startswith("python train.py --style painting.png --content photos ")
+    assert "--resume" not in card.command
+    assert card.hardware.startswith("CPU, ") and card.minutes >= 0
+    assert card.data.photos == 3
 
 
 def test_config_file_is_read_and_flags_override_it(train_flags):
     Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 2.5\n")
     main(["--config", "mine.yaml", *train_flags])
     _, card = load_model(RUN / "painting.safetensors")
-    assert card["steps"] == 3
-    assert card["training"]["style_weight"] == 2.5
+    assert card.steps == 3
+    assert card.training.objective.style_weight == 2.5
     written = yaml.safe_load((RUN / "config.yaml").read_text())
     assert written["model"]["style_weight"] == 2.5
 
@@ -164,26 +165,26 @@ def test_config_file_is_read_and_flags_override_it(train_flags):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_are_understood(train_flags, config):
     main(["--config", str(config), *train_flags, "--trainer.max_steps=1"])
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 1
+    assert load_model(RUN / "painting.safetensors")[1].steps == 1
 
 
 def test_another_statistic_than_gram_is_trained_with(train):
     train("--model.statistic", "moments", "--trainer.max_steps=2")
     _, card = load_model(RUN / "painting.safetensors")
-    assert card["steps"] == 2 and card["training"]["statistic"] == "moments"
+    assert card.steps == 2 and card.training.objective.statistic == "moments"
 
 
 @pytest.mark.slow
 def test_mosaic_and_samples_need_no_files(train):
     train("--style", "mosaic", "--content", "samples", "--trainer.max_steps=1")
-    assert load_model("runs/mosaic/mosaic.safetensors")[1]["style"][0]["name"] == "mosaic"
+    assert load_model("runs/mosaic/mosaic.safetensors")[1].style[0].name == "mosaic"
 
 
 @pytest.mark.slow
 def test_parquet_files_are_streamed(train):
     write_parquet(Path("set.parquet"), 20)
     train("--content", "set.parquet", "--data.streaming=true")
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 3
+    assert load_model(RUN / "painting.safetensors")[1].steps == 3
 
 
 @pytest.mark.slow
@@ -193,7 +194,7 @@ def test_command_trains_with_the_real_vgg(photos, painting):
     subprocess.run(
         [sys.executable, ROOT / "train.py", *flags], check=True, cwd=photos.parent, capture_output=True
     )
-    assert load_model(photos.parent / RUN / "painting.safetensors")[1]["training"]["vgg"] == "vgg19-caffe"
+    assert load_model(photos.parent / RUN / "painting.safetensors")[1].training.vgg == "vgg19-caffe"
 
 
 def test_help_lists_the_flags(capsys):
@@ -230,9 +231,9 @@ def test_resumed_run_ends_with_the_weights_of_one_that_never_stopped(train, monk
         with pytest.raises((SystemExit, RuntimeError)):
             train("--name", "parts", *flags)
     assert load_model("runs/parts/last.ckpt")
-    assert load_model("runs/parts/parts.safetensors")[1]["steps"] == 3
+    assert load_model("runs/parts/parts.safetensors")[1].steps == 3
     main(["--resume", "--name", "parts"])
-    assert load_model("runs/parts/parts.safetensors")[1]["steps"] == 6
+    assert load_model("runs/parts/parts.safetensors")[1].steps == 6
     assert same_weights(Path("runs/whole/whole.safetensors"), Path("runs/parts/parts.safetensors"))
 
 
@@ -245,7 +246,7 @@ def test_ctrl_c_says_how_to_go_on(train, monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     (line,) = (line for line in lines if "python train.py" in line)
     main(line.split("train.py")[1].split("goes on")[0].split())
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 3
+    assert load_model(RUN / "painting.safetensors")[1].steps == 3
 
 
 def test_each_start_has_its_own_log(train):
@@ -268,7 +269,7 @@ def test_validation_comes_by_steps_when_batches_are_accumulated(train):
 def test_finished_run_can_go_on_for_longer(train):
     train("--trainer.max_steps=2")
     train("--resume", "--trainer.max_steps=4")
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 4
+    assert load_model(RUN / "painting.safetensors")[1].steps == 4
 
 
 def test_resuming_a_finished_run_leaves_its_weights(train):
@@ -285,7 +286,7 @@ def test_run_goes_on_where_the_model_it_began_from_is_gone(train):
     train("--name", "second", "--init", "runs/first/first.safetensors")
     Path("runs/first/first.safetensors").unlink()
     main(["--resume", "--name", "second", "--trainer.max_steps=4"])
-    assert load_model("runs/second/second.safetensors")[1]["steps"] == 4
+    assert load_model("runs/second/second.safetensors")[1].steps == 4
 
 
 def test_second_start_over_a_run_is_refused_and_nothing_changes(train, capsys):
@@ -305,7 +306,7 @@ def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
     (tmp_path / "longer.yaml").write_text("trainer:\n  max_steps: 4\n")
     main(["--resume", "--name", "painting", "--config", str(tmp_path / "longer.yaml")])
     card = load_model(RUN / "painting.safetensors")[1]
-    assert card["steps"] == 4 and card["training"]["style_weight"] == 2.5
+    assert card.steps == 4 and card.training.objective.style_weight == 2.5
 
 
 def test_folder_of_something_else_is_not_written_into(train, photos, capsys):
@@ -385,7 +386,7 @@ def test_photo_as_content_asks_for_its_folder(train, photos, capsys):
 
 
 def test_init_of_another_size_is_refused(train, capsys):
-    save_model(Path("full.safetensors"), TransformerNetwork("full", blocks=1), {})
+    save_model(Path("full.safetensors"), TransformerNetwork("full", blocks=1), ModelCard())
     assert "--model.size" in refused(capsys, train, "--init", "full.safetensors", "--model.size=half")
     assert not Path("runs").exists()
 
@@ -442,7 +443,7 @@ def test_progress_bar_can_be_left_out(train, capsys):
 def test_training_runs_on_a_gpu(train):
     train("--trainer.accelerator=gpu", "--trainer.devices=1", "--trainer.precision=bf16-mixed")
     network, card = load_model(RUN / "painting.safetensors")
-    assert card["steps"] == 3
+    assert card.steps == 3
     assert all(parameter.isfinite().all() for parameter in network.parameters())
 
 
@@ -459,7 +460,7 @@ def test_push_to_hub_is_refused_before_training_and_done_after_it(train, capsys,
     monkeypatch.setattr(
         hub,
         "push",
-        lambda path, repo, card, sample: pushed.append((repo, card["name"], sample.name)) or "page",
+        lambda path, repo, card, sample: pushed.append((repo, card.name, sample.name)) or "page",
     )
     train("--push-to-hub", "user/repo")
     assert pushed == [("user/repo", "painting", "sample.jpg")]

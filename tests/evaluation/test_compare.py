@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.losses import vgg
 from faststyle.losses.objective import Objective
 from faststyle.losses.vgg import VGG
+from faststyle.models.card import ObjectiveSettings, StyleImage, TrainingSettings
 from faststyle.models.checkpoint import save_model
+from tests.support.cards import make_card
 from tests.support.images import draw_picture
 
 WEIGHTS = {"content_weight": 2.0, "style_weight": 3.0, "tv_weight": 0.5}
@@ -27,16 +30,8 @@ def trained(tmp_path, network, random_vgg, painting):
     """A model whose card names the random VGG and this painting."""
     path = tmp_path / "trained.safetensors"
     digest = hashlib.sha256(painting.read_bytes()).hexdigest()
-    training = {
-        "vgg": random_vgg,
-        "pooling": "avg",
-        "style_size": 56,
-        "learning_rate": 1e-3,
-        **WEIGHTS,
-        **LAYERS,
-    }
-    card = {"style": [{"name": "painting", "sha256": digest}], "training": training}
-    save_model(path, network, card)
+    training = TrainingSettings(56, random_vgg, "avg", ObjectiveSettings(**WEIGHTS, **LAYERS))
+    save_model(path, network, make_card(style=(StyleImage("painting", digest),), training=training))
     return path
 
 
@@ -182,8 +177,8 @@ def test_other_style_than_the_models_is_told(run, tmp_path):
 def test_style_that_the_package_draws_has_no_file(run, trained, network, monkeypatch):
     monkeypatch.setattr(mosaic, "draw_mosaic", lambda: draw_picture(60, 60))
     assert len(run(style="mosaic").notes) == 1  # not what it was trained on
-    training = Stylizer.load(trained, "cpu").card["training"]
-    save_model(trained, network, {"style": [{"name": "mosaic", "sha256": None}], "training": training})
+    card = replace(Stylizer.load(trained, "cpu").card, style=(StyleImage("mosaic"),))
+    save_model(trained, network, card)
     assert run(style="mosaic").notes == []
 
 

@@ -46,18 +46,18 @@ def test_six_styles_come_with_the_package_in_26_megabytes():
 def test_card_of_a_ready_style_says_what_it_is(name):
     card = pretrained.cards()[name]
     assert card == load_model(pretrained.ready()[name])[1]
-    assert card["painting"].keys() == {"title", "artist", "year", "licence"}
-    assert card["licence"] == "MIT" and card["command"].startswith("python train.py --style ")
-    assert card["style"][0]["name"] == name and card["hardware"] and card["minutes"] > 0
-    assert card["steps"] > 0 and card["data"]["photos"] > 1000
-    assert card["equals"]["size"] == 512 and len(card["equals"]["each"]) == 10
+    assert all(vars(card.painting).values())
+    assert card.licence == "MIT" and card.command.startswith("python train.py --style ")
+    assert card.style[0].name == name and card.hardware and card.minutes > 0
+    assert card.steps > 0 and card.data.photos > 1000
+    assert card.equals.size == 512 and len(card.equals.each) == 10
 
 
 @pytest.mark.parametrize("name", STYLES)
 def test_small_network_of_each_style_paints_as_the_large_one_does(name):
     card = pretrained.cards(pretrained.fast())[f"{name}-fast"]
-    assert card["network"]["size"] == "fast" and card["training"]["teacher"] == name
-    assert card["equals"]["size"] == 512 and len(card["equals"]["each"]) == 10
+    assert card.network["size"] == "fast" and card.training.others["teacher"] == name
+    assert card.equals.size == 512 and len(card.equals.each) == 10
     photo = fit(open_image(PHOTO), 256).convert("RGB")
     large, small = (to_tensor(Stylizer.load(model)(photo)) for model in (name, f"{name}-fast"))
     assert apart(small, large) < 0.15  # 1 is for the mean colour
@@ -70,7 +70,7 @@ def test_steady_network_of_each_style_flickers_less():
     flow = random_flow(1, *photo.shape[2:], torch.Generator().manual_seed(0))
     moved = warp(photo, flow)
     for name in STYLES:
-        assert pretrained.cards(pretrained.steady())[f"{name}-steady"]["training"]["temporal_weight"] > 0
+        assert pretrained.cards(pretrained.steady())[f"{name}-steady"].training.others["temporal_weight"] > 0
         usual, steady = (Stylizer.load(model) for model in (name, pretrained.for_clips(name)))
         change, left = (
             unsteadiness(model(moved), warp(model(photo), flow), inside(flow)) for model in (usual, steady)

@@ -14,6 +14,7 @@ from faststyle.inference.engines import ENGINES, Graphs, available, pick_engine
 from faststyle.inference.export import export
 from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.temporal_norm import SteadyNetwork, mixed, mixing
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.images import draw_picture
@@ -113,7 +114,7 @@ def test_engine_that_cannot_run_says_why(name, device, dtype, said):
 
 
 def test_stylizer_says_its_engine(network):
-    stylize = Stylizer(network, {}, "cpu", "fp32", "torch")
+    stylize = Stylizer(network, ModelCard(), "cpu", "fp32", "torch")
     assert str(stylize).startswith("torch, float32, CPU")
 
 
@@ -125,7 +126,7 @@ def exported(tmp_path_factory):
     """A model's file, and what was exported of it."""
     folder = tmp_path_factory.mktemp("exported")
     torch.manual_seed(0)
-    save_model(folder / "model.safetensors", TransformerNetwork("fast", blocks=1), {"name": "it"})
+    save_model(folder / "model.safetensors", TransformerNetwork("fast", blocks=1), ModelCard(name="it"))
     export(folder / "model.safetensors", folder / "model.onnx")
     return folder / "model.safetensors", folder / "model.onnx"
 
@@ -135,7 +136,7 @@ def test_exported_model_stylizes_as_the_model_does(exported):
     picture = draw_picture(50, 37)
     picture.putalpha(100)
     assert np.abs(np.asarray(model(picture), int) - np.asarray(export(picture), int)).max() <= 1
-    assert (export.engine, export.dtype, export.card["name"]) == ("onnx", torch.float32, "it")
+    assert (export.engine, export.dtype, export.card.name) == ("onnx", torch.float32, "it")
     assert export(torch.rand(2, 3, 33, 40), strength=0.5, preserve_color=True).shape == (2, 3, 33, 40)
 
 

@@ -14,6 +14,7 @@ from faststyle.cli.main import main
 from faststyle.inference import export
 from faststyle.inference.export import inference
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
@@ -102,8 +103,11 @@ def test_archive_is_loaded_by_torch_alone_and_has_the_card(folder, model, capsys
 @pytest.mark.parametrize(
     ("network", "card"),
     [
-        ({"size": "full", "blocks": 1, "tanh": False}, {"source": "pytorch/examples"}),  # without a margin
-        ({"size": "fast", "blocks": 1}, {}),
+        (
+            {"size": "full", "blocks": 1, "tanh": False},
+            ModelCard(source="pytorch/examples"),
+        ),  # without a margin
+        ({"size": "fast", "blocks": 1}, ModelCard()),
     ],
     ids=["peer", "fast"],
 )

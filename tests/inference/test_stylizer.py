@@ -12,13 +12,14 @@ from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_image, to_tensor
 from faststyle.inference.stroke_scale import BEST_SIZE, shrink
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import ModelCard
 from faststyle.models.network import TransformerNetwork
 from tests.support.images import chroma, draw_picture, enlarge, sample
 
 
 @pytest.fixture
 def stylize(network) -> Stylizer:
-    return Stylizer(network, {"name": "small"}, device="cpu", precision="fp32")
+    return Stylizer(network, ModelCard(name="small"), device="cpu", precision="fp32")
 
 
 def levels(a: Image.Image, b: Image.Image) -> np.ndarray:
@@ -244,21 +245,21 @@ def test_device_and_precision_are_chosen_for_the_machine(model, monkeypatch):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_near_full_precision(network, precision):
     picture = draw_picture(64, 48)
-    full = Stylizer(network, {}, device="cpu", precision="fp32")(picture)
-    half = Stylizer(network, {}, device="cpu", precision=precision)(picture)
+    full = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(picture)
+    half = Stylizer(network, ModelCard(), device="cpu", precision=precision)(picture)
     assert levels(half, full).mean() < 2
     assert levels(half, full).max() < 20
 
 
 def test_network_is_frozen_whatever_it_was(painting):
     network = TransformerNetwork(blocks=1).train()
-    stylize = Stylizer(network, {}, device="cpu")
+    stylize = Stylizer(network, ModelCard(), device="cpu")
     assert not stylize.network.training
     assert not any(parameter.requires_grad for parameter in stylize.network.parameters())
 
 
 def test_loaded_model_has_its_card(model):
-    assert Stylizer.load(model, device="cpu").card["name"] == "small"
+    assert Stylizer.load(model, device="cpu").card.name == "small"
 
 
 def test_package_offers_the_stylizer_and_its_error():
@@ -274,8 +275,8 @@ def test_package_offers_the_stylizer_and_its_error():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gpu_gives_the_cpus_picture(network):
     picture = draw_picture(64, 48)
-    cpu = Stylizer(network, {}, device="cpu", precision="fp32")(picture)
-    gpu = Stylizer(network, {}, device="cuda", precision="fp32")(picture)
+    cpu = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(picture)
+    gpu = Stylizer(network, ModelCard(), device="cuda", precision="fp32")(picture)
     assert levels(gpu, cpu).max() <= 2
 
 

@@ -23,6 +23,7 @@ from faststyle.inference.tiling import (
     stylize_tiled,
     thumbnail,
 )
+from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.commands import refused
 from tests.support.images import draw_picture
@@ -170,7 +171,9 @@ def test_thumbnail_is_the_picture_made_smaller():
 
 @pytest.fixture
 def stylize() -> Stylizer:
-    return Stylizer(make_network("half"), {"name": "small"}, device="cpu", precision="fp32", engine="torch")
+    return Stylizer(
+        make_network("half"), ModelCard(name="small"), device="cpu", precision="fp32", engine="torch"
+    )
 
 
 def levels(a: Image.Image, b: Image.Image) -> int:

@@ -8,6 +8,7 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.inference import video
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import ModelCard
 from faststyle.video.clips import Frame
 from faststyle.video.opening import open_clip
 from tests.support.images import draw_picture
@@ -18,7 +19,7 @@ COUNT = 7
 
 @pytest.fixture
 def stylize(network) -> Stylizer:
-    return Stylizer(network, {"name": "small"}, device="cpu", precision="fp32")
+    return Stylizer(network, ModelCard(name="small"), device="cpu", precision="fp32")
 
 
 def video_stylizer(stylize: Stylizer, time_base: Fraction | None = None) -> video.VideoStylizer:
@@ -195,5 +196,5 @@ def test_a_damaged_clip_gives_what_comes_before_the_break(stylize, clip):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("engine", ["torch", "compile"])
 def test_a_gpu_gives_the_cpus_frames(network, stylize, engine):
-    gpu = Stylizer(network, {"name": "small"}, device="cuda", precision="fp32", engine=engine)
+    gpu = Stylizer(network, ModelCard(name="small"), device="cuda", precision="fp32", engine=engine)
     assert max(map(levels, gpu.video(pictures()), stylize.video(pictures()))) <= 2

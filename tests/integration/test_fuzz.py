@@ -20,9 +20,11 @@ from safetensors.torch import save
 from faststyle.cli.options import build_parser, parse
 from faststyle.cli.train_options import option
 from faststyle.errors import InputError, one_line
-from faststyle.models.checkpoint import HEADER, load_model, save_model
+from faststyle.models.card import HEADER
+from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.find import find_model, label, parse_blend
 from faststyle.models.network import TransformerNetwork
+from tests.support.cards import make_card
 from tests.support.train_options import keys, said
 
 SECONDS = 10  # no example may take longer
@@ -49,7 +51,7 @@ def files(folder, small) -> Path:
     """A folder of a model in each kind of file that is read."""
     whole = folder / "whole"
     whole.mkdir()
-    save_model(whole / "safetensors", small, {"name": "small", "style": [{"name": "a"}], "training": {}})
+    save_model(whole / "safetensors", small, make_card(name="small"))
     state = {f"network.{name}": weight for name, weight in small.state_dict().items()}
     stored = {"state_dict": state, "hyper_parameters": {"size": "half", "blocks": 0}}
     for name, zipped in (("zip", True), ("legacy", False)):

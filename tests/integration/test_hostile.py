@@ -20,6 +20,7 @@ from faststyle.files import check_inside
 from faststyle.image.files import open_image, save_image
 from faststyle.image.validation import check_pixels
 from faststyle.image.vips import pixels_of
+from faststyle.models.card import ModelCard, StyleImage
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.datamodule import ContentPhotos
@@ -483,7 +484,9 @@ def test_a_link_within_the_folder_is_no_matter(tmp_path):
 def test_a_models_own_name_is_no_path(tmp_path, infer, photos):
     torch.manual_seed(0)
     network = TransformerNetwork("half", blocks=1)
-    save_model(tmp_path / "m.safetensors", network, {"name": "../../evil", "style": [{"name": "/etc/x"}]})
+    save_model(
+        tmp_path / "m.safetensors", network, ModelCard(name="../../evil", style=(StyleImage("/etc/x"),))
+    )
     main([f"--checkpoint={tmp_path / 'm.safetensors'}", "--device=cpu", str(photos / "cat.png")])
     assert (photos / "cat_m.png").is_file()
 

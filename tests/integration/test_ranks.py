@@ -143,11 +143,11 @@ def test_two_processes_that_accumulate_give_the_weights_of_one_with_the_whole_ba
     alone = next(line for line in capfd.readouterr().out.splitlines() if line.startswith("trained one"))
     together = [line for line in printed.splitlines() if line.startswith("trained ranks")]
     assert together == [alone.replace("one", "ranks")]  # the figures of validation too
-    card = load_model("runs/ranks/ranks.safetensors")[1]["data"]
-    assert [card[key] for key in ("devices", "nodes", "accumulate", "global_batch")] == [2, 1, 2, 4]
+    data = load_model("runs/ranks/ranks.safetensors")[1].data
+    assert [getattr(data, key) for key in ("devices", "nodes", "accumulate", "global_batch")] == [2, 1, 2, 4]
     # A loss of the second process alone was not a number: both skipped the step.
     card = load_model("runs/spoiled/spoiled.safetensors")[1]
-    assert card["skipped_steps"] == 1 and card["steps"] == 3
+    assert card.skipped_steps == 1 and card.steps == 3
     assert printed.count("skipped: step 1, whose gradients are not numbers") == 1
     # The first process alone was told to stop, twice: the other one did not wait for it.
     assert "stopped: python train.py --resume --output runs/twice goes on from step 2" in printed
@@ -232,10 +232,10 @@ def test_run_goes_on_with_batches_that_are_split_otherwise(train, monkeypatch):
         stop_at(patch, 3)
         with pytest.raises(SystemExit):
             train("--name=parts", "--trainer.max_steps=4", *split)
-    assert load_model("runs/parts/parts.safetensors")[1]["steps"] == 3
+    assert load_model("runs/parts/parts.safetensors")[1].steps == 3
     # Beside the flags that the run has already; its config has the accumulation.
     train("--name=parts", "--trainer.max_steps=4", "--resume", "--trainer.accumulate_grad_batches=1")
-    assert load_model("runs/parts/parts.safetensors")[1]["steps"] == 4
+    assert load_model("runs/parts/parts.safetensors")[1].steps == 4
     assert apart("whole", "parts") < 1e-7
 
 

@@ -156,7 +156,7 @@ def test_run_killed_before_its_first_state_starts_again_by_the_same_command(trai
         (RUN / path).write_text("half")
     assert "leave out --resume to start" in refused(capsys, train, "--resume")
     train("--trainer.max_steps=1")
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 1
+    assert load_model(RUN / "painting.safetensors")[1].steps == 1
     assert not list(RUN.rglob(".*"))
 
 
@@ -192,7 +192,7 @@ def test_run_killed_before_its_sample_gets_it_by_resume(train, capsys):
     (RUN / "painting.safetensors").unlink()
     main(["--resume", "--output", str(RUN)])
     assert "trained painting: 3 steps" in capsys.readouterr().out
-    assert (RUN / "sample.jpg").exists() and load_model(RUN / "painting.safetensors")[1]["steps"] == 3
+    assert (RUN / "sample.jpg").exists() and load_model(RUN / "painting.safetensors")[1].steps == 3
 
 
 # Told to stop
@@ -397,7 +397,7 @@ def test_disk_that_fills_up_keeps_the_old_state(train, monkeypatch, capsys, ofte
     assert code == 2
     assert line.startswith("error: File too large: runs/painting/last.ckpt: python train.py --resume")
     assert "goes on from step 2, which is kept in runs/painting/last.ckpt" in line
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == 2
+    assert load_model(RUN / "painting.safetensors")[1].steps == 2
     assert not list(RUN.glob(".*"))
     assert same_end(train)
 

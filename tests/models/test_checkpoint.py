@@ -1,6 +1,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from faststyle.errors import InputError
 from faststyle.inference.stylizer import Stylizer
-from faststyle.models.checkpoint import CARD, FORMAT_VERSION, HEADER, load_model, save_model
+from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.checkpoint import FORMAT_VERSION, load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer
+from tests.support.cards import make_card
 from tests.support.images import draw_picture
 from tests.support.networks import same_weights
 
@@ -23,12 +26,12 @@ from tests.support.networks import same_weights
 @pytest.mark.parametrize("options", [{}, {"size": "full", "blocks": 1}])
 def test_model_and_card_come_back_as_they_were_saved(tmp_path, options):
     network = TransformerNetwork(**options)
-    card = {"name": "Sternennacht – 星月夜", "steps": 12, "style": [{"name": "a", "sha256": None}], "x": 0.1}
+    card = make_card(name="Sternennacht – 星月夜", others={"x": 0.1})
     save_model(tmp_path / "a.safetensors", network, card)
     loaded, read = load_model(tmp_path / "a.safetensors")
     assert same_weights(loaded, network)
     assert loaded.config == network.config
-    assert read == {"format_version": FORMAT_VERSION, "network": network.config, **card}
+    assert read == replace(card, network=network.config)
 
 
 def test_loaded_network_is_ready_for_inference(model):
@@ -38,13 +41,13 @@ def test_loaded_network_is_ready_for_inference(model):
 
 
 def test_half_size_model_is_a_small_file(tmp_path):
-    save_model(tmp_path / "a.safetensors", TransformerNetwork("half"), {})
+    save_model(tmp_path / "a.safetensors", TransformerNetwork("half"), ModelCard())
     assert (tmp_path / "a.safetensors").stat().st_size <= 2e6
 
 
 def test_saved_weights_are_as_they_are(tmp_path, network):
     # Read back by safetensors alone, as another program would.
-    save_model(tmp_path / "a.safetensors", network, {})
+    save_model(tmp_path / "a.safetensors", network, ModelCard())
     with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
         assert set(file.keys()) == set(network.state_dict())
         assert torch.equal(file.get_tensor("last.weight"), network.last.weight)
@@ -69,7 +72,7 @@ def test_lightning_checkpoint_is_read(tmp_path, random_vgg, painting):
     )
     network, card = load_model(path)
     assert same_weights(network, module.network)
-    assert card["network"]["size"] == "half" and card["network"]["blocks"] == 2
+    assert card == ModelCard({"size": "half", "blocks": 2, "tanh": True})
 
 
 # pytorch/examples' fast_neural_style: (name, channels in, channels out, kernel, stride, upsampling).
@@ -158,7 +161,7 @@ def test_pytorch_examples_model_gives_its_own_picture(tmp_path, variant):
     picture = torch.from_numpy(np.array(stylize(photo))).permute(2, 0, 1).float()
 
     assert (picture - expected).abs().max() <= 1
-    assert stylize.card["source"] == "pytorch/examples"
+    assert stylize.card.source == "pytorch/examples"
 
 
 def test_truncated_files_are_refused(tmp_path, model, network):
@@ -306,19 +309,12 @@ def test_card_of_odd_types_is_refused_before_a_network_is_made(tmp_path, network
     assert time.monotonic() - begun < 1
 
 
-@pytest.mark.parametrize(
-    "key", ["name", "steps", "style", "training", "data", "init", "blend", "versions", "painting", "command"]
-)
-def test_card_that_could_not_be_read_later_is_refused(tmp_path, network, key):
+def test_card_with_a_value_of_the_wrong_type_is_refused(tmp_path, network):
     path = tmp_path / "odd.safetensors"
-    for value in ([1], {"a": 1}, 1.5, "words", [{"name": 1}]):
-        if type(value) is CARD[key] and value != [1] and value != [{"name": 1}]:
-            continue
-        save_model(path, network, {key: value})
-        with pytest.raises(InputError, match=rf"odd\.safetensors is damaged: its card's {key} is "):
-            load_model(path)
-    save_model(path, network, {key: None})
-    load_model(path)
+    header = {"format_version": 2, "network": network.config, "steps": "many"}
+    write_header(path, network.state_dict(), json.dumps(header))
+    with pytest.raises(InputError, match=r"odd\.safetensors is damaged: its metadata's steps is 'many'"):
+        load_model(path)
 
 
 def test_card_of_endless_brackets_is_refused(tmp_path, network):
@@ -386,7 +382,7 @@ def test_weights_in_other_floats_are_read(tmp_path, network, kind):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, network, value):
     network.state_dict()["residual.0.first.0.weight"][1, 2, 0, 0] = value
-    save_model(tmp_path / "odd.safetensors", network, {})
+    save_model(tmp_path / "odd.safetensors", network, ModelCard())
     save_lightning(tmp_path / "odd.ckpt", network.state_dict())
     for name in ("odd.safetensors", "odd.ckpt"):
         with pytest.raises(InputError, match=r"residual\.0\.first\.0\.weight are not numbers"):

@@ -5,6 +5,7 @@ import torch
 
 from faststyle import InputError, Stylizer
 from faststyle.models import hub, pretrained
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.find import find_model, label, parse_blend
 from faststyle.models.network import TransformerNetwork
@@ -16,9 +17,9 @@ def ready(tmp_path, monkeypatch, network):
     folder = tmp_path / "styles"
     folder.mkdir()
     monkeypatch.setattr(pretrained, "FOLDER", folder)
-    save_model(folder / "autumn.safetensors", network, {"name": "autumn"})
+    save_model(folder / "autumn.safetensors", network, ModelCard(name="autumn"))
     other = TransformerNetwork("half", blocks=1)
-    save_model(folder / "spring.safetensors", other, {"name": "spring"})
+    save_model(folder / "spring.safetensors", other, ModelCard(name="spring"))
     return folder
 
 
@@ -28,7 +29,7 @@ def weights(name) -> torch.Tensor:
 
 def test_ready_style_is_found_by_its_name(ready):
     network, card = find_model("autumn")
-    assert card["name"] == "autumn" and not network.training
+    assert card.name == "autumn" and not network.training
     assert list(pretrained.cards()) == ["autumn", "spring"]
     assert pretrained.cards()["spring"] == load_model(ready / "spring.safetensors")[1]
 
@@ -37,10 +38,10 @@ def test_file_comes_before_a_ready_style_and_a_folder_after_it(ready, model, tmp
     work = tmp_path / "work"
     (work / "autumn").mkdir(parents=True)
     monkeypatch.chdir(work)
-    assert find_model("autumn")[1]["name"] == "autumn"
+    assert find_model("autumn")[1].name == "autumn"
     (work / "spring").write_bytes(model.read_bytes())
-    assert find_model("spring")[1]["name"] == "small"
-    assert find_model(model)[1]["name"] == "small"
+    assert find_model("spring")[1].name == "small"
+    assert find_model(model)[1].name == "small"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_blend_is_the_mean_of_the_weights_by_share(ready, model):
         torch.testing.assert_close(weights(name), mean)
     torch.testing.assert_close(weights("autumn:1,spring:0"), weights("autumn"))
     _, card = find_model("autumn:1,spring:3")
-    assert card["blend"] == {"autumn": 0.25, "spring": 0.75}
+    assert card.blend == {"autumn": 0.25, "spring": 0.75}
     torch.testing.assert_close(weights(f"{model}:0.5,{model}:0.5"), weights(model))
 
 
@@ -88,7 +89,7 @@ def test_blend_takes_models_of_the_hub(ready, monkeypatch):
 
 def test_blend_of_other_networks_is_refused(ready, tmp_path):
     other = tmp_path / "other.safetensors"
-    save_model(other, TransformerNetwork("half", blocks=2), {})
+    save_model(other, TransformerNetwork("half", blocks=2), ModelCard())
     with pytest.raises(InputError, match="do not blend"):
         find_model(f"autumn:1,{other}:1")
 

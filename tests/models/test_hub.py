@@ -15,8 +15,10 @@ from huggingface_hub.errors import XetDownloadError
 
 from faststyle.errors import InputError
 from faststyle.models import hub
+from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_model
 from faststyle.models.find import find_model
+from tests.support.cards import make_card
 from tests.support.images import draw_picture
 from tests.support.networks import same_weights
 
@@ -157,18 +159,7 @@ def complaint(function, *args) -> str:
     return message
 
 
-CARD = {
-    "name": "starry",
-    "style": [{"name": "starry_night", "sha256": "0"}, {"name": "great_wave", "sha256": "1"}],
-    "steps": 6000,
-    "training": {"vgg": "vgg19-caffe", "init": None},
-    "network": {"size": "half", "blocks": 1},
-    "data": {"content": "photos", "photos": 800, "size": 192, "batch_size": 1},
-    "command": "python train.py --style starry_night.jpg great_wave.jpg --content photos",
-    "hardware": "2 cores of an abacus",
-    "minutes": 31.5,
-    "date": "2026-11-22",
-}
+CARD = make_card(network={"size": "half", "blocks": 1})
 
 
 def test_pushed_model_is_found_with_the_same_weights_and_card(stand_in, model):
@@ -198,8 +189,8 @@ def test_push_is_one_commit_with_page_and_sample(stand_in, model, tmp_path):
         "6000",
         "800 photos",
         "half, 1 blocks",
-        CARD["command"],
-        CARD["hardware"],
+        CARD.command,
+        CARD.hardware,
         "31.5",
         'Stylizer.load("hf://museum/starry")',
         "python infer.py photo.jpg --checkpoint hf://museum/starry",
@@ -207,18 +198,18 @@ def test_push_is_one_commit_with_page_and_sample(stand_in, model, tmp_path):
         assert text in page.text
 
 
-@pytest.mark.parametrize("card", [{}, {"source": "pytorch/examples"}, {"blend": {"a": 0.25, "b": 0.75}}])
-def test_model_that_tells_little_gets_a_page_without_gaps(stand_in, model, card):
-    hub.push(model, "painter/small", card)
+@pytest.mark.parametrize("facts", [{}, {"source": "pytorch/examples"}, {"blend": {"a": 0.25, "b": 0.75}}])
+def test_model_that_tells_little_gets_a_page_without_gaps(stand_in, model, facts):
+    hub.push(model, "painter/small", ModelCard(**facts))
     text = stand_in.repos["painter/small"]["README.md"].decode()
     assert "# small\n" in text and "hf://painter/small" in text
     assert "None" not in text and "sample" not in text
-    assert ("b 0.75" in text) == ("blend" in card)
+    assert ("b 0.75" in text) == ("blend" in facts)
 
 
 def test_second_push_replaces_the_first(published, tmp_path, model):
     published.repos["painter/small"]["model.safetensors"] = b"of yesterday"
-    hub.push(model, "painter/small", {})
+    hub.push(model, "painter/small", ModelCard())
     assert published.repos["painter/small"]["model.safetensors"] == model.read_bytes()
 
 
@@ -255,7 +246,7 @@ def test_newer_model_in_the_repo_is_fetched(published):
     "name", ["", "starry", "/starry", "pain ter/small", "painter/a--b", "painter/small.git"]
 )
 def test_name_that_is_no_repo_is_refused_by_all(stand_in, model, name):
-    for function in (hub.download, hub.check_push, lambda name: hub.push(model, name, {})):
+    for function in (hub.download, hub.check_push, lambda name: hub.push(model, name, ModelCard())):
         message = complaint(function, name)
         assert repr(name) in message and "user/repo" in message
     assert not stand_in.repos
@@ -295,7 +286,7 @@ def test_hub_out_of_order_says_so(published, model):
     published.refusals = {"HEAD": (503, "", "Maintenance"), "POST": (503, "", "Maintenance")}
     for message in (
         complaint(hub.download, "painter/small"),
-        complaint(hub.push, model, "painter/small", {}),
+        complaint(hub.push, model, "painter/small", ModelCard()),
     ):
         assert "painter/small" in message and "503" in message and "try again later" in message
 
@@ -305,7 +296,7 @@ def test_no_network_is_said_by_all(published, model):
     published.server_close()
     for message in (
         complaint(hub.download, "painter/small"),
-        complaint(hub.push, model, "painter/small", {}),
+        complaint(hub.push, model, "painter/small", ModelCard()),
         complaint(hub.check_push, "painter/small"),
     ):
         assert "painter/small" in message and published.address in message and "check the network" in message
@@ -331,8 +322,8 @@ def test_full_disk_is_not_blamed_on_the_hub(published, monkeypatch, tmp_path):
 
 
 def test_push_of_a_missing_file_makes_no_repo(stand_in, tmp_path, model):
-    assert "gone.safetensors" in complaint(hub.push, tmp_path / "gone.safetensors", "painter/a", {})
-    assert "gone.jpg" in complaint(hub.push, model, "painter/a", {}, tmp_path / "gone.jpg")
+    assert "gone.safetensors" in complaint(hub.push, tmp_path / "gone.safetensors", "painter/a", ModelCard())
+    assert "gone.jpg" in complaint(hub.push, model, "painter/a", ModelCard(), tmp_path / "gone.jpg")
     assert not stand_in.repos
 
 
@@ -354,7 +345,7 @@ def test_wrong_token_is_refused(published, monkeypatch, model):
     monkeypatch.setenv("HF_TOKEN", "hf_of_yesterday")
     for message in (
         complaint(hub.check_push, "painter/small"),
-        complaint(hub.push, model, "painter/small", {}),
+        complaint(hub.push, model, "painter/small", ModelCard()),
         complaint(hub.download, "painter/small"),
     ):
         assert "token" in message and "painter/small" in message and "hf auth login" in message
@@ -377,7 +368,7 @@ def test_fine_grained_token_is_not_told_of_all_organizations_and_may_try(stand_i
 
 def test_refused_write_names_repo_and_remedy(stand_in, model):
     stand_in.refusals["POST"] = 403, "", "You don't have the rights to create a model under louvre"
-    message = complaint(hub.push, model, "louvre/small", {})
+    message = complaint(hub.push, model, "louvre/small", ModelCard())
     assert "louvre/small" in message and "the rights to create" in message and "token" in message
 
 
@@ -396,7 +387,7 @@ def test_transfer_that_breaks_off_is_one_line(published, monkeypatch, model, err
     monkeypatch.setattr(huggingface_hub.HfApi, "create_commit", fail)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
     for message in (
-        complaint(hub.push, model, "painter/small", {}),
+        complaint(hub.push, model, "painter/small", ModelCard()),
         complaint(hub.download, "painter/small"),
     ):
         assert "painter/small" in message and "the transfer broke off" in message and "try again" in message

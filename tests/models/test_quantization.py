@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from faststyle.errors import InputError
-from faststyle.models.checkpoint import HEADER, load_model, save_model
+from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.models.quantization import dequantize, quantize
 
@@ -26,15 +27,15 @@ def test_compact_file_is_a_quarter_and_paints_nearly_the_same(tmp_path, size):
     torch.manual_seed(0)
     network = TransformerNetwork(size).eval().requires_grad_(False)
     for compact in (False, True):
-        save_model(tmp_path / f"{compact}.safetensors", network, {"name": "a"}, compact=compact)
+        save_model(tmp_path / f"{compact}.safetensors", network, ModelCard(name="a"), compact=compact)
     whole, small = (tmp_path / f"{compact}.safetensors" for compact in (False, True))
     assert small.stat().st_size < 0.28 * whole.stat().st_size
     found, card = load_model(small)
-    assert card["name"] == "a"
+    assert card.name == "a"
     images = torch.rand(1, 3, 64, 64)
     assert (found(images) - network(images)).abs().mean() < 1.5 / 255
     # Rounded once: saved again nothing changes.
-    save_model(tmp_path / "again.safetensors", found, {"name": "a"}, compact=True)
+    save_model(tmp_path / "again.safetensors", found, ModelCard(name="a"), compact=True)
     again, _ = load_model(tmp_path / "again.safetensors")
     assert (again(images) - found(images)).abs().max() < 1e-4
 
@@ -52,7 +53,7 @@ def test_compact_file_is_a_quarter_and_paints_nearly_the_same(tmp_path, size):
 )
 def test_integers_and_scales_that_do_not_go_together_are_refused(tmp_path, network, damage):
     path = tmp_path / "a.safetensors"
-    save_model(path, network, {}, compact=True)
+    save_model(path, network, ModelCard(), compact=True)
     weights = {name: weight.clone() for name, weight in load_file(path).items()}
     damage(weights)
     header = {"format_version": 2, "network": network.config}
@@ -63,7 +64,7 @@ def test_integers_and_scales_that_do_not_go_together_are_refused(tmp_path, netwo
 
 def test_scales_that_are_not_numbers_are_refused(tmp_path, network):
     path = tmp_path / "a.safetensors"
-    save_model(path, network, {}, compact=True)
+    save_model(path, network, ModelCard(), compact=True)
     weights = {name: weight.clone() for name, weight in load_file(path).items()}
     weights["last.weight.scale"][0] = float("nan")
     header = {"format_version": 2, "network": network.config}

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from faststyle.errors import InputError
-from faststyle.models.checkpoint import HEADER, load_grams, load_model, save_model
+from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.checkpoint import load_grams, load_model, save_model
 from faststyle.models.find import find_grams
 from faststyle.models.pretrained import ready
 from faststyle.models.style_targets import LOST, PREFIX, channels_of, pack, unpack
@@ -50,7 +51,7 @@ def test_matrix_of_few_positions_takes_little_room():
 def test_matrices_of_a_compact_file_come_back_within_a_thousandth(tmp_path, network):
     features = 30 * torch.rand(1, 128, 400)
     given = {"relu2_1": features @ features.transpose(1, 2) / 400}
-    save_model(tmp_path / "a.safetensors", network, {}, given, compact=True)
+    save_model(tmp_path / "a.safetensors", network, ModelCard(), given, compact=True)
     assert apart(load_grams(tmp_path / "a.safetensors")["relu2_1"], given["relu2_1"]) < 1e-3
 
 
@@ -65,14 +66,17 @@ def test_triangles_of_older_files_are_read(tmp_path, network):
 
 
 def test_file_keeps_weights_and_matrices(tmp_path, network):
-    save_model(tmp_path / "a.safetensors", network, {"name": "a"}, grams())
+    save_model(tmp_path / "a.safetensors", network, ModelCard(name="a"), grams())
     found, card = load_model(tmp_path / "a.safetensors")
-    assert same_weights(found, network) and card["name"] == "a"
+    assert same_weights(found, network) and card.name == "a"
     assert set(load_grams(tmp_path / "a.safetensors")) == {"relu1_1", "relu4_1/4"}
 
 
 def test_model_saved_without_them_has_none_in_its_header(tmp_path, network):
-    save_model(tmp_path / "a.safetensors", network, {"gram": {"relu1_1": 1.0}})
+    packed, scales = triangles()
+    header = {"format_version": 1, "network": network.config, "gram": scales}
+    save_file({**network.state_dict(), **packed}, tmp_path / "a.safetensors", {HEADER: json.dumps(header)})
+    save_model(tmp_path / "a.safetensors", *load_model(tmp_path / "a.safetensors"))
     assert load_grams(tmp_path / "a.safetensors") == {}
     with pytest.raises(InputError, match="no Gram matrices"):
         find_grams(tmp_path / "a.safetensors")
@@ -112,7 +116,7 @@ def test_factors_of_another_shape_are_refused(tmp_path, network, shape):
 
 
 def test_values_that_are_not_numbers_are_refused(tmp_path, network):
-    save_model(tmp_path / "a.safetensors", network, {}, grams())
+    save_model(tmp_path / "a.safetensors", network, ModelCard(), grams())
     weights = {name: weight.clone() for name, weight in load_file(tmp_path / "a.safetensors").items()}
     weights["style.relu1_1"][0] = float("nan")
     header = {"format_version": 2, "network": network.config}

@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from faststyle.cli import train as command
 from faststyle.image.convert import to_image, to_tensor
+from faststyle.models.card import MARGIN
 from faststyle.models.checkpoint import load_model
-from faststyle.models.network import MARGIN
 from faststyle.training.callbacks import NotANumberGuard
 from faststyle.training.module import StyleTransfer
 from faststyle.training.sampling import center_crop
@@ -65,7 +65,7 @@ def test_step_that_is_not_a_number_is_skipped_and_counted(train, monkeypatch, ca
     spoil(monkeypatch, {1, 2}, factor)
     train(*flags)
     card = load_model(RUN / "painting.safetensors")[1]
-    assert card["skipped_steps"] == 2 and card["steps"] == 4
+    assert card.skipped_steps == 2 and card.steps == 4
     said = [record.getMessage() for record in caplog.records if record.name == "faststyle.training.callbacks"]
     assert said == ["skipped: step 1, whose gradients are not numbers", "skipped: 2 of 4 steps in all"]
     # After the one good step nothing moved the weights, momentum neither, until the next good one.
@@ -100,7 +100,7 @@ def test_run_whose_end_is_not_a_number_fails_and_keeps_the_good_state(train, mon
     step = 4 if what == "validation" else 2
     assert "to this command: python train.py --resume" in error and f"goes on from step {step}" in error
     assert all(value.isfinite().all() for value in stored().values())
-    assert load_model(RUN / "painting.safetensors")[1]["steps"] == step and not (RUN / "sample.jpg").exists()
+    assert load_model(RUN / "painting.safetensors")[1].steps == step and not (RUN / "sample.jpg").exists()
 
 
 def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
@@ -118,7 +118,7 @@ def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
     monkeypatch.setattr(StyleTransfer, "losses", spoiled)
     train("--trainer.accumulate_grad_batches=2", "--data.batch_size=1", "--trainer.max_steps=3")
     card = load_model(RUN / "painting.safetensors")[1]
-    assert len(batches) == 6 and card["skipped_steps"] == 1
+    assert len(batches) == 6 and card.skipped_steps == 1
     assert all(value.isfinite().all() for value in stored().values())
 
 
@@ -138,11 +138,11 @@ def test_ten_such_steps_in_a_row_end_the_run_and_keep_the_good_state(train, monk
     assert "--model.learning_rate" in error and "goes on from step 12" in error
     assert "to this command: python train.py --resume" in error
     card = load_model(RUN / "painting.safetensors")[1]
-    assert card["steps"] == 12 and card["skipped_steps"] == 9
+    assert card.steps == 12 and card.skipped_steps == 9
     assert all(value.isfinite().all() for value in stored().values())
     train(*flags, "--resume")
     card = load_model(RUN / "painting.safetensors")[1]
-    assert card["steps"] == 16 and card["skipped_steps"] == 9
+    assert card.steps == 16 and card.skipped_steps == 9
 
 
 def test_loss_that_is_not_a_number_with_finite_gradients_is_no_reason(train, monkeypatch):
@@ -156,7 +156,7 @@ def test_loss_that_is_not_a_number_with_finite_gradients_is_no_reason(train, mon
     monkeypatch.setattr(StyleTransfer, "losses", spoiled)
     train("--name", "spoiled", "--trainer.max_steps=2")
     assert equal(stored("whole"), stored("spoiled"))
-    assert load_model("runs/spoiled/spoiled.safetensors")[1]["skipped_steps"] == 0
+    assert load_model("runs/spoiled/spoiled.safetensors")[1].skipped_steps == 0
 
 
 @pytest.mark.parametrize("scale, skipped", [(65536.0, 0), (1.0, 1)])

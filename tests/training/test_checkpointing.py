@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from faststyle.cli.train import main
+from faststyle.models.card import ModelCard, TrainingData
 from faststyle.models.checkpoint import load_model
 from faststyle.training import checkpointing, ranks, run
 from tests.support.commands import contents, refused
@@ -36,12 +37,12 @@ def test_file_for_inference_has_weights_and_card(train, monkeypatch):
     stored = state()["state_dict"]
     for name, value in network.state_dict().items():
         assert torch.equal(value, stored[f"network.{name}"])
-    assert card["name"] == "painting"
-    assert card["steps"] == 2
-    assert card["style"][0]["name"] == "painting"
-    assert {"faststyle", "torch", "pytorch_lightning", "python"} <= set(card["versions"])
-    assert card["date"][:2] == "20"
-    assert card["hardware"] == "described cpu"
+    assert card.name == "painting"
+    assert card.steps == 2
+    assert card.style[0].name == "painting"
+    assert {"faststyle", "torch", "pytorch_lightning", "python"} <= set(card.versions)
+    assert card.date[:2] == "20"
+    assert card.hardware == "described cpu"
     # Nothing temporary is left.
     assert not [path for path in RUN.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]
 
@@ -49,14 +50,14 @@ def test_file_for_inference_has_weights_and_card(train, monkeypatch):
 def test_card_names_the_device_of_the_training(tmp_path, network, monkeypatch):
     monkeypatch.setattr(checkpointing, "describe_device", str)
     monkeypatch.setattr(checkpointing, "StyleTransfer", SimpleNamespace)
-    module = SimpleNamespace(network=network, card=dict, grams=dict, device="cpu")
+    module = SimpleNamespace(network=network, card=ModelCard, grams=dict, device="cpu")
     trainer = SimpleNamespace(
         lightning_module=module,
-        datamodule=SimpleNamespace(card=dict),
+        datamodule=SimpleNamespace(card=TrainingData),
         strategy=SimpleNamespace(root_device="cuda:0"),
     )
     checkpointing.InferenceFile(tmp_path / "a.safetensors", "train").write(trainer, 0)
-    assert load_model(tmp_path / "a.safetensors")[1]["hardware"] == "cuda:0"
+    assert load_model(tmp_path / "a.safetensors")[1].hardware == "cuda:0"
 
 
 def test_learning_rate_can_be_changed_on_the_way(train):

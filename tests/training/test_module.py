@@ -13,6 +13,7 @@ from faststyle.image.convert import to_tensor
 from faststyle.losses import vgg
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG
+from faststyle.models.card import ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer, load_style, shifted
@@ -144,7 +145,7 @@ def test_checkpoint_is_loaded_without_vgg_and_without_the_style(module, tmp_path
 
 
 def test_checkpoint_is_loaded_without_the_model_it_began_from(module, tmp_path, random_vgg, painting):
-    save_model(tmp_path / "start.safetensors", module.network, {})
+    save_model(tmp_path / "start.safetensors", module.network, ModelCard())
     begun = StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
     saved(begun, tmp_path / "last.ckpt")
     (tmp_path / "start.safetensors").unlink()
@@ -152,18 +153,20 @@ def test_checkpoint_is_loaded_without_the_model_it_began_from(module, tmp_path, 
 
 
 def test_card_tells_what_the_model_was_trained_with(module, painting):
-    card = json.loads(json.dumps(module.card()))
+    card = module.card()
     digest = hashlib.sha256(painting.read_bytes()).hexdigest()
-    assert card["style"] == [{"name": "painting", "sha256": digest}]
-    assert card["steps"] == 0
-    settings = card["training"]
-    assert settings["style_size"] == 64 and settings["vgg"] == "random" and settings["blocks"] == 1
+    assert card.style == (StyleImage("painting", digest),)
+    assert card.steps == 0 and card.init is None
+    assert card.training.style_size == 64 and card.training.vgg == "random"
+    assert card.training.objective.style_weight == module.objective.style_weight
+    assert card.training.others["blocks"] == 1 and "style" not in card.training.others
+    assert ModelCard.from_metadata(json.loads(json.dumps(card.to_metadata())), painting) == card
 
 
 def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
     torch.manual_seed(5)
     start = TransformerNetwork(blocks=2)
-    save_model(tmp_path / "start.safetensors", start, {})
+    save_model(tmp_path / "start.safetensors", start, ModelCard())
     module = StyleTransfer(
         [str(painting)], blocks=2, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
     )
@@ -173,7 +176,7 @@ def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
 
 
 def test_size_is_that_of_the_model_to_start_from(tmp_path, random_vgg, painting):
-    save_model(tmp_path / "start.safetensors", TransformerNetwork("half", blocks=1), {})
+    save_model(tmp_path / "start.safetensors", TransformerNetwork("half", blocks=1), ModelCard())
     module = StyleTransfer(
         [str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
     )
@@ -182,7 +185,7 @@ def test_size_is_that_of_the_model_to_start_from(tmp_path, random_vgg, painting)
 
 
 def test_init_from_a_network_of_another_size_is_refused(tmp_path, random_vgg, painting):
-    save_model(tmp_path / "start.safetensors", TransformerNetwork("full", blocks=1), {})
+    save_model(tmp_path / "start.safetensors", TransformerNetwork("full", blocks=1), ModelCard())
     with pytest.raises(InputError, match=r"--model\.size"):
         StyleTransfer(
             [str(painting)], size="deep", blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
@@ -249,7 +252,7 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     shares = [module.style_share(done / 100) for done in range(101)]
     assert shares[0] == pytest.approx(0.1) and shares[35:] == [1.0] * 66
     assert shares == sorted(shares) and len(set(shares[:36])) == 36
-    save_model(tmp_path / "start.safetensors", module.network, {})
+    save_model(tmp_path / "start.safetensors", module.network, ModelCard())
     begun = StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
     assert begun.style_share(0) == 1.0
     module.setup("fit")

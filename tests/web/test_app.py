@@ -24,6 +24,7 @@ from gradio_client import Client, handle_file
 
 from faststyle.errors import InputError
 from faststyle.inference import engines, stylizer
+from faststyle.models.card import ModelCard, Painting
 from faststyle.models.pretrained import ready
 from faststyle.web import __main__ as command
 from faststyle.web import app, compare, components, styles, stylize, stylize_tab, uploads
@@ -167,8 +168,8 @@ def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(sty
 
 def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
     styles.ready_styles.cache_clear()
-    painting = {"title": "The Starry Night", "artist": "Vincent van Gogh", "year": 1889}
-    monkeypatch.setattr(styles.pretrained, "cards", lambda: {NAME: {"painting": painting}})
+    painting = Painting("The Starry Night", "Vincent van Gogh", "1889", "public domain")
+    monkeypatch.setattr(styles.pretrained, "cards", lambda: {NAME: ModelCard(painting=painting)})
     try:
         assert styles.choices(styles.ready_styles()) == [("The Starry Night, Vincent van Gogh", NAME)]
     finally:

@@ -29,7 +29,7 @@ def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
         run.process.wait()
         assert run.progress().step == 2
         model, kept = run.keep(str(tmp_path))
-    assert model.name == "mine.safetensors" and load_model(model)[1]["steps"] == 2
+    assert model.name == "mine.safetensors" and load_model(model)[1].steps == 2
     style = styles.Style("Mine", model, kept, kept)
     small = uploads.open_upload(photo, "photo", 32)
     assert stylize.paint(small, styles.load(model), 1.0, False).size == (32, 21)
@@ -74,7 +74,7 @@ def test_training_of_a_painting_called_null_ends_by_itself_with_a_style(temporar
     _, line, _, own, _, _ = last
     assert "Done after 2 steps" in line
     assert own["null"].title == "Null (yours)" and own["null"].model.name == "null.safetensors"
-    assert load_model(own["null"].model)[1]["style"][0]["name"] == "null"
+    assert load_model(own["null"].model)[1].style[0].name == "null"
     assert free_again()
 
 

@@ -5,8 +5,8 @@ NAME.safetensors, beside each NAME.webp, a sample of it, and fast/NAME.safetenso
 
 import json
 from pathlib import Path
-from typing import Any
 
+from faststyle.models.card import HEADER, ModelCard
 from faststyle.registry import choose
 
 FOLDER = Path(__file__).parent
@@ -41,19 +41,20 @@ def sample(name: str) -> Path:
     return choose("style", name, ready()).with_suffix(".webp")
 
 
-def worth(card: dict[str, Any]) -> str:
+def worth(card: ModelCard) -> str:
     """How many of L-BFGS' evaluations a ready style's pass equals."""
-    equals = card["equals"]
-    evaluations = equals["evaluations"]
-    return f"more than {equals['steps'] + 1}" if evaluations is None else f"{evaluations:g}"
+    assert card.equals is not None
+    evaluations = card.equals.evaluations
+    return f"more than {card.equals.steps + 1}" if evaluations is None else f"{evaluations:g}"
 
 
-def cards(styles: dict[str, Path] | None = None) -> dict[str, dict[str, Any]]:
+def cards(styles: dict[str, Path] | None = None) -> dict[str, ModelCard]:
     """What each of ``styles`` was trained with, by name; without them, each ready style."""
     found = {}
     for name, path in (ready() if styles is None else styles).items():
         # The header alone, and without torch: a list of styles must not wait for it.
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            found[name] = json.loads(json.loads(file.read(length))["__metadata__"]["faststyle"])
+            header = json.loads(file.read(length))
+        found[name] = ModelCard.from_metadata(json.loads(header["__metadata__"][HEADER]), path)
     return found
