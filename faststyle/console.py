@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from faststyle.errors import InputError, name_parameters, one_line, said
+from faststyle.errors import InputError, message_of, name_parameters, one_line
 
 MOST = 10**9  # of what is counted: products of it must fit into 64 bits
 Type = Callable[[str], Any]
@@ -22,23 +22,32 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def option(parameter: str) -> str:
+def option_name(parameter: str) -> str:
     """Return the command-line option for a parameter of the library: --max-size for max_size."""
     return f"--{parameter.replace('_', '-')}"
 
 
-def error_line(error: InputError | OSError, option: Callable[[str], str] = option) -> str:
+def error_line(
+    error: InputError | OSError,
+    source: Path | None = None,
+    option: Callable[[str], str] = option_name,
+) -> str:
     """Return an error's message as a command prints it, in one line.
 
     Args:
         error: The error.
+        source: The file that failed, of several; its name goes before a message about something else.
         option: Returns the command's option for a parameter.
     """
-    return one_line(name_parameters(said(error), option))
+    message = message_of(error)
+    named = error.file if isinstance(error, InputError) else error.filename
+    if source is not None and str(named) != str(source):
+        message = f"{source}: {message}"
+    return one_line(name_parameters(message, option))
 
 
 @contextmanager
-def one_line_errors(option: Callable[[str], str] = option) -> Iterator[None]:
+def one_line_errors(option: Callable[[str], str] = option_name) -> Iterator[None]:
     """End with one line on an InputError or OSError; other exceptions keep their traceback.
 
     Args:
@@ -47,7 +56,7 @@ def one_line_errors(option: Callable[[str], str] = option) -> Iterator[None]:
     try:
         yield
     except (InputError, OSError) as error:
-        fail(error_line(error, option))
+        fail(error_line(error, option=option))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

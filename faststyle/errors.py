@@ -37,6 +37,10 @@ class OutOfMemoryError(InputError):
     """What was asked for does not fit into memory."""
 
 
+class UnsupportedModelError(InputError):
+    """A file that is no model of ours: another program's, or not a model at all."""
+
+
 class WorkerDiedError(InputError):
     """A process that reads images for a DataLoader died."""
 
@@ -60,10 +64,10 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def said(error: InputError | OSError) -> str:
-    """What an error says; from a worker process it comes with that process's traceback before it."""
+def message_of(error: InputError | OSError) -> str:
+    """Return an error's message in one sentence, with the file of an OSError."""
     if isinstance(error, InputError):
-        return str(error).rpartition("faststyle.errors.InputError: ")[2].removesuffix("\n")
+        return str(error)
     if error.filename:
         return f"{error.strerror or error}: {error.filename}"
     return error.strerror or (str(error).splitlines() or [type(error).__name__])[-1]

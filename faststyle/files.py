@@ -56,7 +56,9 @@ def check_ordinary(path: str | Path, name: str) -> None:
         InputError: a pipe, a device or the like has this name.
     """
     if not stat.S_ISREG(mode := Path(path).stat().st_mode) and not stat.S_ISDIR(mode):
-        raise InputError(f"{name} is a pipe or a device, not a file: save what comes from it first")
+        raise InputError(
+            f"{name} is a pipe or a device, not a file: save what comes from it first", file=name
+        )
 
 
 @contextmanager

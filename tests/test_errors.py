@@ -1,6 +1,7 @@
 """Exceptions of our own, what takes their place, and how commands print them."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +26,22 @@ def test_backticks_in_a_files_name_are_no_parameter(name):
 def test_command_prints_options_with_hyphens_and_may_have_names_of_its_own():
     error = InputError("lower `max_size`")
     assert error_line(error) == "lower --max-size"
-    assert error_line(error, lambda name: f"--model.{name}") == "lower --model.max_size"
+    assert error_line(error, option=lambda name: f"--model.{name}") == "lower --model.max_size"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("a.jpg is damaged", file="a.jpg"), "a.jpg is damaged"),
+        (InputError("a.jpg is damaged", file=Path("a.jpg")), "a.jpg is damaged"),
+        (InputError("lower `max_size`"), "a.jpg: lower --max-size"),
+        (OSError(13, "Permission denied", "a.jpg"), "Permission denied: a.jpg"),
+        (OSError(28, "No space left", "out/a.jpg"), "a.jpg: No space left: out/a.jpg"),
+    ],
+    ids=str,
+)
+def test_file_of_several_is_named_once(error, line):
+    assert error_line(error, Path("a.jpg")) == line
 
 
 def test_error_keeps_its_file_between_processes():
@@ -125,3 +141,27 @@ def test_other_errors_are_of_no_process(error):
     with pytest.raises(type(error)) as caught, process_errors():
         raise error
     assert caught.value is error
+
+
+# How each command, and the page, names a parameter
+
+
+@pytest.mark.parametrize(
+    ("parameter", "option"),
+    [
+        ("learning_rate", "--model.learning_rate"),
+        ("style_weight", "--model.style_weight"),
+        ("content_weight", "--model.content_weight"),  # of the objective, by **objective
+        ("workers", "--data.workers"),
+        ("precision", "--trainer.precision"),
+        ("num_nodes", "--trainer.num_nodes"),
+        ("content", "--content"),
+        ("style", "--style"),
+        ("init", "--init"),
+        ("output", "--output"),
+    ],
+)
+def test_training_prints_the_options_of_its_groups(parameter, option):
+    from faststyle.cli.train_messages import option_of
+
+    assert error_line(InputError(f"lower `{parameter}`"), option=option_of) == f"lower {option}"

@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 
-from faststyle.errors import InputError, one_line, said
+from faststyle.console import error_line
+from faststyle.errors import InputError, RankLostError
 from faststyle.inference.batch.launcher import INCOMPLETE, LOST, STOPPED, end_self
 
 
@@ -24,8 +25,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     except (InputError, OSError) as error:
-        from faststyle.inference.batch.predict import PeerLost
-
-        print(one_line(said(error)))
-        sys.exit(LOST if isinstance(error, PeerLost) else 2)
+        print(error_line(error))
+        sys.exit(LOST if isinstance(error, RankLostError) else 2)
     sys.exit(INCOMPLETE if failures else 0)

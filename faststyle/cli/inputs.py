@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faststyle.cli.video_options import CLIPS
-from faststyle.errors import InputError, one_line
+from faststyle.console import error_line
+from faststyle.errors import InputError
 from faststyle.files import check_inside, real
 
 PICTURES = ("tile", "stroke_scale", "quality")  # flags that only pictures have
@@ -153,7 +154,7 @@ def inside(jobs: list[Job]) -> list[Job]:
                 check_inside(job.target, job.folder)
             kept.append(job)
         except InputError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            print(f"error: {error_line(error)}", file=sys.stderr)
     return kept
 
 

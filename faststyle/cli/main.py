@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from faststyle.cli.inputs import Job, check_kinds, find_clips, inside, pictures_in, plan
 from faststyle.cli.options import parse
 from faststyle.cli.stylize import load, stylize_one
-from faststyle.console import one_line_errors
-from faststyle.errors import InputError, one_line, said
+from faststyle.console import error_line, one_line_errors
+from faststyle.errors import InputError, one_line
 
 # torch, and what needs it, is imported when there is work: --help answers at once.
 
@@ -57,8 +57,7 @@ def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
                 sys.exit(130)
         except (InputError, OSError) as error:
             failures += 1
-            line = said(error) if alone or str(job.source) in said(error) else f"{job.source}: {said(error)}"
-            bar.write(f"error: {one_line(line)}", file=sys.stderr)
+            bar.write(f"error: {error_line(error, source=None if alone else job.source)}", file=sys.stderr)
     if written and arguments.checkpoint not in (None, "all"):  # else an error is all that there is to say
         print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
     return Done(written, failures)

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from faststyle.console import error_line
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, check_place, real
@@ -77,8 +78,7 @@ def optimize_all(arguments: argparse.Namespace, jobs: Sequence[tuple[Path, Path]
             optimize_one(Optimization(open_image(source), styles, **given), target, arguments)
         except (InputError, OSError) as error:
             failures += 1
-            line = str(error) if str(source) in str(error) else f"{source}: {error}"
-            print(f"error: {one_line(line)}", file=sys.stderr)
+            print(f"error: {error_line(error, source=source)}", file=sys.stderr)
     return failures
 
 

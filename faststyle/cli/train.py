@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from faststyle.cli.train_messages import check_files, explain
+from faststyle.cli.train_messages import check_files, explain, option_of
 from faststyle.cli.train_options import check
 from faststyle.console import Parser, one_line_errors
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
@@ -329,7 +329,7 @@ def quiet() -> None:
 def main(argv: list[str] | None = None) -> None:
     quiet()
     keep_freed_memory()
-    with one_line_errors():
+    with one_line_errors(option_of):
         cli = parse(sys.argv[1:] if argv is None else argv)
         # Before anything is written: a missing picture or an empty folder ends here.
         cli.model.setup("fit")

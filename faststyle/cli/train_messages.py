@@ -1,17 +1,33 @@
 """What jsonargparse refuses of train.py's options, and files of options that are none, in one line each."""
 
 import difflib
+import inspect
 import re
 from pathlib import Path
 
+import pytorch_lightning as pl
 import yaml
 
 from faststyle.cli.train_options import ALLOWED, REFUSED, option, refuse
 from faststyle.console import Parser
 from faststyle.errors import InputError
+from faststyle.losses.objective import Objective
+from faststyle.training.datamodule import ContentPhotos
+from faststyle.training.module import StyleTransfer
 
+PLAIN = ("style", "content", "name", "output", "init", "resume")  # options without a group
+GROUPED = {StyleTransfer: "model", Objective: "model", ContentPhotos: "data", pl.Trainer: "trainer"}
 GROUPS = ("trainer", "model", "data", "previews")
 HELP = "python train.py --help lists every option"
+
+
+def option_of(parameter: str) -> str:
+    """Return the option of train.py for a parameter of the library: --data.workers for workers."""
+    if parameter not in PLAIN:
+        for owner, group in GROUPED.items():
+            if parameter in inspect.signature(owner).parameters:
+                return f"--{group}.{parameter}"
+    return option(parameter)
 
 
 def check_files(argv: list[str]) -> None:

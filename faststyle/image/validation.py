@@ -87,20 +87,23 @@ def told(name: str) -> Iterator[None]:
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"there is no file {name}") from None
+        raise InputError(f"there is no file {name}", file=name) from None
     except IsADirectoryError:
-        raise InputError(f"{name} is a folder, not a picture") from None
+        raise InputError(f"{name} is a folder, not a picture", file=name) from None
     except Image.UnidentifiedImageError:
-        raise InputError(f"{name} is not a picture that can be read: {', '.join(KINDS)} can") from None
+        raise InputError(
+            f"{name} is not a picture that can be read: {', '.join(KINDS)} can", file=name
+        ) from None
     except Image.DecompressionBombError:
         raise InputError(
             f"{name} is too large: at most {MOST_PIXELS / 1e6:.0f} megapixels are read here; make it "
-            "smaller, or, if it is a JPEG, PNG, WebP or TIFF, stylize it by infer.py --checkpoint, "
-            "without --max-size, after pip install -e '.[large]'"
+            "smaller, or, if it is a JPEG, PNG, WebP or TIFF, stylize it with a trained model and without "
+            "`max_size`, after pip install -e '.[large]'",
+            file=name,
         ) from None
     # Pillow's decoders raise whatever a damaged file makes them stumble over.
     except Exception as error:
-        raise InputError(f"{name} is damaged or cannot be read ({first_line(error)})") from None
+        raise InputError(f"{name} is damaged or cannot be read ({first_line(error)})", file=name) from None
 
 
 def check_claims(file: IO[bytes], name: str) -> tuple[int, int]:
@@ -128,7 +131,9 @@ def check_claims(file: IO[bytes], name: str) -> tuple[int, int]:
         exif = avif_exif(file.read())
         fit = tags_fit(io.BytesIO(exif), len(exif))
     if not fit:
-        raise InputError(f"{name} is damaged, or has layers: its tags are larger than it, or than 64 MB")
+        raise InputError(
+            f"{name} is damaged, or has layers: its tags are larger than it, or than 64 MB", file=name
+        )
     file.seek(0)
     return size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1
 
@@ -142,7 +147,8 @@ def check_pixels(pixels: int, size: int, name: str) -> None:
     if pixels > PIXELS + PIXELS_PER_BYTE * size:
         raise InputError(
             f"{name} claims {pixels / 1e6:,.0f} megapixels in {size / 1e6:,.3g} MB, as decompression bombs "
-            "do: if it is a picture, make it smaller, or save it as a TIFF without compression"
+            "do: if it is an image, make it smaller, or save it as a TIFF without compression",
+            file=name,
         )
 
 
@@ -169,7 +175,9 @@ def jpeg_tags(file: IO[bytes], name: str) -> list[bytes]:
     exif, others, scanned, past, junk = b"", [], False, 2, 0
     for count, (marker, start, length) in enumerate(segments(file)):
         if count > MOST_SEGMENTS:
-            raise InputError(f"{name} is damaged: it has more than {MOST_SEGMENTS} segments, or scans")
+            raise InputError(
+                f"{name} is damaged: it has more than {MOST_SEGMENTS} segments, or scans", file=name
+            )
         if marker == END and scanned:
             break
         if scanned:
@@ -185,7 +193,7 @@ def jpeg_tags(file: IO[bytes], name: str) -> list[bytes]:
             if marker == 0xE2 and content.startswith(b"MPF\0"):
                 others.append(content[4:])
     if not scanned:  # Pillow would look for it byte by byte
-        raise InputError(f"{name} is damaged: there is no scan in it")
+        raise InputError(f"{name} is damaged: there is no scan in it", file=name)
     return [exif, *others]
 
 

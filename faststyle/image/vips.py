@@ -92,7 +92,7 @@ def read_strips(path: Path, raw: Path) -> np.ndarray:
         image = image.cast("uchar")
         image.rawsave(os.fsencode(raw))
     except pyvips.Error as error:
-        raise InputError(f"{path} is damaged or cannot be read ({first_line(error)})") from None
+        raise InputError(f"{path} is damaged or cannot be read ({first_line(error)})", file=path) from None
     return np.memmap(raw, np.uint8, "r+", shape=(image.height, image.width, image.bands))
 
 
@@ -107,7 +107,7 @@ def check_strips(path: Path) -> None:
     try:
         opened(path, access="sequential", fail_on="truncated").avg()
     except pyvips.Error as error:
-        raise InputError(f"{path} is damaged ({first_line(error)})") from None
+        raise InputError(f"{path} is damaged ({first_line(error)})", file=path) from None
 
 
 def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:

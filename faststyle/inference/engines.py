@@ -188,9 +188,9 @@ def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dty
         if any(importlib.util.find_spec(name) is None for name in names):
             return f"install it with pip install -e '.[{extra}]'"
         if device.type != "cpu":
-            return f"it computes on the CPU, not on {device}: leave out --device, or take --device cpu"
+            return f"it computes on the CPU, not on {device}: leave out `device`, or set it to cpu"
         if dtype == torch.float16:
-            return "it does not compute in fp16: leave out --precision"
+            return "it does not compute in fp16: leave out `precision`"
         return None
 
     return missing

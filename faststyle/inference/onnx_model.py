@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faststyle.errors import InputError, first_line
+from faststyle.device import memory_errors
+from faststyle.errors import InputError, OutOfMemoryError, first_line
 from faststyle.models.card import HEADER, ModelCard
 from faststyle.models.checkpoint import check_config
 from faststyle.models.network import MIN_SIDE
@@ -20,7 +21,7 @@ PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its outpu
 
 
 class Exported(nn.Module):
-    """A model that ``infer.py --export`` wrote as ONNX, in place of a network.
+    """A model exported to ONNX, in place of a network.
 
     It stylizes pictures whole: (B,3,H,W) RGB in [0,1] to the same, with a margin of its own.
 
@@ -34,7 +35,7 @@ class Exported(nn.Module):
     def __init__(self, path: Path):
         super().__init__()
         if not path.is_file():
-            raise InputError(f"there is no model {path}: infer.py --export writes one, or check the path")
+            raise InputError(f"there is no model {path}: export one, or check the path")
         try:
             model = path.read_bytes()
             self.digest = hashlib.sha256(model).hexdigest()
@@ -44,7 +45,7 @@ class Exported(nn.Module):
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
         except Exception as error:  # onnxruntime's have no ancestor of their own
             raise InputError(
-                f"{path} is no model that infer.py exported, or it is damaged: export it again "
+                f"{path} is no model that faststyle exported, or it is damaged: export it again "
                 f"({first_line(error)})"
             ) from None
         self.card = ModelCard.from_metadata(metadata, path)
@@ -52,15 +53,17 @@ class Exported(nn.Module):
         self.path, self.run = path, runner(session)
 
     def forward(self, images: Tensor, margin: int, place: Tensor | None = None) -> Tensor:
-        if min(images.shape[-2:]) < MIN_SIDE:
-            raise InputError(f"an exported model takes pictures of {MIN_SIDE} pixels a side and more")
+        height, width = images.shape[-2:]
+        if min(height, width) < MIN_SIDE:
+            raise InputError(f"an exported model takes images of {MIN_SIDE} pixels a side and more")
         try:
-            pictures = self.run(images)
+            with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
+                pictures = self.run(images)
             if pictures.shape != images.shape:
                 raise ValueError(f"gives {tuple(pictures.shape)} for {tuple(images.shape)}")
-        except Exception as error:
-            if "memory" in str(error) or "alloc" in str(error):
-                raise RuntimeError(f"out of memory: {error}") from error
+        except OutOfMemoryError:
+            raise
+        except Exception as error:  # onnxruntime's have no ancestor of their own
             raise InputError(f"{self.path} is damaged, export it again ({first_line(error)})") from None
         return pictures
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_ordinary
 from faststyle.models.card import HEADER, ModelCard
-from faststyle.models.file_kinds import EXPECTED, WRAPPERS, describe_layers
+from faststyle.models.file_kinds import WRAPPERS, describe_layers, unsupported
 from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
 from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
@@ -74,8 +74,8 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
         raise InputError(f"there is no model {path}: train one with train.py, or check the path")
     if path.suffix in (".onnx", ".pt2"):
         raise InputError(
-            f"{path} is an export: infer.py stylizes with one in .onnx, and all else takes the model that it "
-            "was exported from"
+            f"{path} is an export: images are stylized with one in .onnx, and all else takes the model that "
+            "it was exported from"
         )
     check_ordinary(path, str(path))
     weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
@@ -168,7 +168,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             header = (file.metadata() or {}).get(HEADER)
             names = list(file.keys())
             if header is None:
-                raise InputError(f"{path} is {describe_layers(names)}, in safetensors; {EXPECTED}")
+                raise unsupported(path, f"{describe_layers(names)}, in safetensors")
             metadata = json.loads(header)
             version = metadata.get("format_version") if isinstance(metadata, dict) else FORMAT_VERSION
             if version not in range(1, FORMAT_VERSION + 1):
@@ -195,7 +195,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     stored = load_pickle(path)
     if not isinstance(stored, dict):
-        raise InputError(f"{path} is a checkpoint of something else ({type(stored).__name__}); {EXPECTED}")
+        raise unsupported(path, f"a checkpoint of something else ({type(stored).__name__})")
     hyper, state = stored.get("hyper_parameters"), stored.get("state_dict")
     if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
         prefix = "network."
@@ -208,7 +208,7 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     else:
         inner = next((stored[key] for key in WRAPPERS if isinstance(stored.get(key), dict)), None)
         names = names if inner is None else {bare(key) for key in inner}
-        raise InputError(f"{path} is {describe_layers(names)}; {EXPECTED}")
+        raise unsupported(path, describe_layers(names))
     check_config(path, card.network)
     check_weights(path, card.network, {name: described(weight) for name, weight in weights.items()})
     return (rescale(weights) if card.source else weights), card

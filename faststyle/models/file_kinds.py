@@ -5,6 +5,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from faststyle.errors import UnsupportedModelError
+
 EXPECTED = "expected a .safetensors or .ckpt of faststyle, or a state dict of pytorch/examples"
 
 # How files begin, in lower case and without what is blank before it.
@@ -42,6 +44,11 @@ LAYERS = {
     r"^(conv|deconv|res|in|down|up)\d?\.|[Bb]lock|residual": "a style network of another shape than ours",
 }
 WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "net", "generator", "G")
+
+
+def unsupported(path: Path, what: str) -> UnsupportedModelError:
+    """Return the error of a file that is no model of ours; ``what`` completes "it is …"."""
+    return UnsupportedModelError(f"{path} is {what}; {EXPECTED}", file=path)
 
 
 def describe(path: Path) -> str:

@@ -70,7 +70,7 @@ def find_grams(name: str | Path) -> dict[str, Tensor]:
     load_model(path)  # refuses what is no model
     if grams := load_grams(path):
         return grams
-    raise InputError(f"{text} has no Gram matrices of its painting: give the painting by --style (style)")
+    raise InputError(f"{text} has no Gram matrices of its painting: give the painting as `style`")
 
 
 def label(name: str | Path) -> str:

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import torch
 
-from faststyle.errors import InputError, first_line
-from faststyle.models.file_kinds import EXPECTED, describe
+from faststyle.errors import UnsupportedModelError, first_line
+from faststyle.models.file_kinds import EXPECTED, describe, unsupported
 
 # What the pickles of state dicts name; code and builtins that allocate are not among it.
 GLOBALS = re.compile(
@@ -96,7 +96,7 @@ def load_pickle(path: Path) -> Any:
     """What a file of ``torch.save`` holds, on the CPU.
 
     Raises:
-        InputError: it would run code, or take all memory; or it is damaged, or something else.
+        UnsupportedModelError: it would run code, or take all memory; or it is damaged, or something else.
     """
     try:
         with path.open("rb") as file:
@@ -111,11 +111,11 @@ def load_pickle(path: Path) -> Any:
             # An open file, since torch.load takes a name that ends in .safetensors for one of these.
             return torch.load(file, map_location="cpu", weights_only=True)
     except Refused as refused:
-        raise InputError(f"{path} is not opened, since {refused}; {EXPECTED}") from None
+        raise UnsupportedModelError(f"{path} is not opened, since {refused}; {EXPECTED}", file=path) from None
     # Damaged pickles raise whatever they stumble over; none of them runs code.
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # it may not be opened, as the system says
         what = describe(path)
         why = f" ({first_line(error)})" if what.startswith("a checkpoint") else ""
-        raise InputError(f"{path} is {what}{why}; {EXPECTED}") from None
+        raise unsupported(path, what + why) from None

@@ -53,10 +53,9 @@ class Previews(pl.Callback):
 
 
 def not_numbers(where: str) -> InputError:
-    """What to change, before the command that goes on."""
+    """Return the error of a run whose values are not numbers; the command to continue follows it."""
     return InputError(
-        f"{where}: add a lower --model.learning_rate or --model.style_weight, or --trainer.precision 32, "
-        "to this command"
+        f"{where}: add a lower `learning_rate` or `style_weight`, or `precision` 32, to this command"
     )
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from faststyle.errors import InputError, one_line
 from faststyle.models.card import TrainingData
 from faststyle.training.photo_sources import load_content
-from faststyle.training.sampling import Draws, HeldOutPhotos, Photos, StreamedPhotos
+from faststyle.training.sampling import Draws, HeldOutPhotos, Photos, Sample, StreamedPhotos
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,13 @@ class Batch(NamedTuple):
     skipped: list[str]
 
 
-def collate(items: list[tuple[Tensor, list[str]]]) -> Batch:
+def collate(samples: list[Sample]) -> Batch | InputError:
+    """Stack samples to a batch; an error among them takes its place."""
+    items = []
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+        items.append(sample)
     return Batch(torch.stack([photo for photo, _ in items]), [name for _, names in items for name in names])
 
 
@@ -96,8 +102,14 @@ class ContentPhotos(pl.LightningDataModule):
                 self.skipped.add(line)
                 log.warning("skipped: %s", one_line(line))
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Tensor:
-        """Batch of bytes to (B,3,s,s) float32 in [0,1], on the device."""
+    def on_after_batch_transfer(self, batch: Batch | InputError, dataloader_idx: int) -> Tensor:
+        """Batch of bytes to (B,3,s,s) float32 in [0,1], on the device.
+
+        Raises:
+            InputError: A worker has found no photo to use.
+        """
+        if isinstance(batch, InputError):
+            raise batch
         self.report(batch.skipped)
         return batch.photos.float() / 255
 

@@ -139,8 +139,8 @@ class StyleTransfer(pl.LightningModule):
         if start is not None and init is not None:
             if start.config != self.network.config:
                 raise InputError(
-                    f"--init {init} is a network of {start.config}, and this run's is of "
-                    f"{self.network.config}: set --model.size and --model.blocks to the same"
+                    f"`init` {init} is a network of {start.config}, and this run's is of "
+                    f"{self.network.config}: set `size` and `blocks` to the same"
                 )
             self.network.load_state_dict(start.state_dict())
             self.start = Ancestor(label(init), card.steps, card.init)

@@ -58,15 +58,15 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
     if path.exists():
         files = [str(file) for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
         if not files[0].endswith(".parquet"):
-            raise InputError(f"--content {content} is a file: give the folder that it is in")
+            raise InputError(f"`content` {content} is a file: give the folder that it is in")
         try:
             splits = datasets.load_dataset("parquet", data_files=files, streaming=streaming)
         # Arrow and datasets each wrap what is wrong with a file in exceptions of their own.
         except Exception as error:
-            raise InputError(f"--content {content} cannot be read as parquet ({error})") from None
+            raise InputError(f"`content` {content} cannot be read as parquet ({error})") from None
         return split_rows(splits)
     if content.count("/") != 1 or content.startswith((".", "/", "~")) or content.endswith("/"):
-        raise InputError(f"there is no folder {content}: give --content a folder of photos")
+        raise InputError(f"there is no folder {content}: set `content` to a folder of photos")
     try:
         splits = datasets.load_dataset(content, streaming=streaming)
     # The hub answers a wrong name or no network with exceptions of a dozen kinds.
@@ -96,7 +96,7 @@ def load_folder(folder: Path) -> tuple[Any, Any]:
             return picture_files(found[0]), picture_files(found[1])
     rows = picture_files(find_images(folder))
     if not len(rows):
-        raise InputError(f"there are no pictures in {folder}: give --content a folder of photos")
+        raise InputError(f"there are no images in {folder}: set `content` to a folder of photos")
     return hold_out(rows)
 
 

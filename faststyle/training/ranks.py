@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.environments import SLURMEnvironment
 
 from faststyle.errors import InputError
@@ -28,8 +27,8 @@ def check_processes(trainer: pl.Trainer) -> None:
         started = os.environ.get("SLURM_STEP_NUM_TASKS")
     if started and started != str(trainer.world_size):
         raise InputError(
-            f"processes that were started: {started}; --trainer.devices times --trainer.num_nodes: "
-            f"{trainer.world_size}: make them the same"
+            f"{started} processes were started, but `devices` times `num_nodes` is {trainer.world_size}: "
+            "make them the same"
         )
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if environment is not None:
@@ -44,12 +43,6 @@ def say_batch(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
         parts += [f"{accumulated} accumulated"] * (accumulated > 1)
         total = devices * photos * accumulated
         print(f"{' × '.join(parts)}: {total} photos a step, learning rate {learning_rate:g} as given")
-
-
-def is_lost(error: Exception) -> bool:
-    """Whether another process was gone when this one was to hear from it."""
-    # gloo has no exception of its own; NCCL's is a DistError.
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 class LastWord(logging.Handler):

@@ -1,7 +1,6 @@
 """A training run from its folder to its end: what is written, what ends it early, and what is said then."""
 
 import platform
-import re
 import shlex
 import signal
 import sys
@@ -15,12 +14,13 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import torch
 
-from faststyle.errors import InputError, said
+from faststyle.device import process_errors
+from faststyle.errors import InputError, RankLostError, WorkerDiedError, message_of
 from faststyle.files import check_place, is_temporary, replacing
 from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
-from faststyle.training.ranks import end_others, hear_of_deaths, is_lost, say_batch
+from faststyle.training.ranks import end_others, hear_of_deaths, say_batch
 
 try:
     import fcntl
@@ -83,7 +83,7 @@ def claimed(folder: Path) -> Iterator[None]:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
                 raise InputError(
-                    f"another process trains in {folder}: wait for its end, or give another --output"
+                    f"another process trains in {folder}: wait for its end, or give another `output`"
                 ) from None
             except OSError:
                 pass  # a file system that has no locks
@@ -125,7 +125,7 @@ def train(run: Run) -> None:
     last = run.last if run.resumes else None
     hear_of_deaths(lambda: lost(run))
     try:
-        with ended_by_signals(), quiet_threads():
+        with ended_by_signals(), quiet_threads(), process_errors():
             run.trainer.fit(run.model, run.datamodule, ckpt_path=last, weights_only=True)
             run.checkpoints.heed(run.trainer)  # of a signal after the last step
             run.finish()
@@ -135,23 +135,19 @@ def train(run: Run) -> None:
         stop(run, {1: 130, None: 143}.get(status, status))
     except KeyboardInterrupt:
         stop(run, 130)
-    except (InputError, OSError) as error:
-        print(file=sys.stderr)  # below the progress bar
-        raise InputError(f"{said(error)}: {way_on(run)}") from None
-    except (RuntimeError, EOFError) as error:
-        # A worker that dies while it hands a photo over leaves the latter.
-        worker = re.search(r"DataLoader worker \(pid.*", str(error) or "DataLoader worker (pid unknown)")
-        if is_lost(error):
-            raise InputError(lost(run)) from None
-        if worker is None:
-            raise
+    except RankLostError:
+        raise RankLostError(lost(run)) from None
+    except WorkerDiedError as error:
         if run.checkpoints.signal:  # which the worker got too
             stop(run, 128 + run.checkpoints.signal)
-        print(file=sys.stderr)
-        raise InputError(
-            f"a process that decodes photos died ({worker[0].rstrip('. ')}), often for want of memory: give "
-            f"a smaller --data.workers, or 0 for none: {way_on(run)}"
+        print(file=sys.stderr)  # below the progress bar
+        raise WorkerDiedError(
+            f"a process that decodes photos died ({error}), often for want of memory: lower `workers`, or "
+            f"set it to 0: {way_on(run)}"
         ) from None
+    except (InputError, OSError) as error:
+        print(file=sys.stderr)
+        raise InputError(f"{message_of(error)}: {way_on(run)}") from None
 
 
 def lost(run: Run) -> str:

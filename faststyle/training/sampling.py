@@ -26,6 +26,9 @@ MIN_CROP = 64  # pixels
 FAINT = 0.15  # share of the crops that lose most of their contrast
 
 Row = dict[str, Any]  # a datasets row whose one picture is {"bytes": …, "path": …}, not decoded
+# A crop (3,s,s) uint8, and the bad pictures before it; or an error, as a value: a DataLoader raises the
+# exceptions of its workers anew, with their traceback as the message.
+Sample = tuple[Tensor, list[str]] | InputError
 
 
 def read_photo(row: Row, size: int) -> Image.Image:
@@ -162,6 +165,8 @@ def all_bad(skipped: list[str]) -> InputError:
 class Photos(TorchDataset):
     """Random crops of a set that is held whole; a bad picture is replaced by another.
 
+    An item is an InputError if ``ATTEMPTS`` pictures in a row are bad.
+
     Args:
         rows: what to draw from.
         size: of the largest crops.
@@ -175,7 +180,7 @@ class Photos(TorchDataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, draw: tuple[int, int, float]) -> tuple[Tensor, list[str]]:
+    def __getitem__(self, draw: tuple[int, int, float]) -> Sample:
         index, number, done = draw
         size = crop_size(self.size, done)
         chance = random.Random(f"{self.seed} {number}")
@@ -188,7 +193,7 @@ class Photos(TorchDataset):
                 index = chance.randrange(len(self.rows))
                 continue
             return draw_crop(photo, size, self.least, chance), skipped
-        raise all_bad(skipped)
+        return all_bad(skipped)
 
 
 class StreamedPhotos(IterableDataset):
@@ -197,6 +202,8 @@ class StreamedPhotos(IterableDataset):
     Each row is a draw, and the draw of a bad row gets another crop of the next good one: so a
     worker's n-th photo follows from the seed, its share of the set and n, and a run that resumes reads
     the rows up to there, without decoding them, and goes on exactly.
+
+    Where there are too few photos, or ``ATTEMPTS`` in a row are bad, the last items are an InputError.
 
     Args:
         rows: this process's share of the set, which datasets deals out to its workers.
@@ -237,11 +244,23 @@ class StreamedPhotos(IterableDataset):
             # A pass may deal a worker nothing but files whose photos are all held out.
             if empty == ATTEMPTS:
                 raise InputError(
-                    "there are too few photos in the stream for each process and worker to have one: take "
-                    "fewer --data.workers or --trainer.devices, or set --data.streaming=false"
+                    "there are too few photos in the stream for each process and worker to have one: lower "
+                    "`workers` or `devices`, or set `streaming` to false"
                 )
 
-    def __iter__(self) -> Iterator[tuple[Tensor, list[str]]]:
+    def __iter__(self) -> Iterator[Sample]:
+        try:
+            yield from self.crops()
+        except InputError as error:
+            # Enough for any batch: the DataLoader drops one that is not full.
+            yield from itertools.repeat(error, self.batch_size)
+
+    def crops(self) -> Iterator[tuple[Tensor, list[str]]]:
+        """Yield a crop for each draw, and the bad pictures before it.
+
+        Raises:
+            InputError: There are too few photos, or ``ATTEMPTS`` in a row are bad.
+        """
         worker = get_worker_info()
         place, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         share = f"{self.seed} {self.rank} {place}"

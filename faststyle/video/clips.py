@@ -122,7 +122,9 @@ def shrunk(width: int, height: int, max_size: int | None) -> tuple[int, int]:
 
 def check_start(name: str, start: float, length: Fraction | float) -> None:
     if start >= length:
-        raise InputError(f"{name} is {float(length):.2f} s long: start before that, not at {start:g} s")
+        raise InputError(
+            f"{name} is {float(length):.2f} s long: start before that, not at {start:g} s", file=name
+        )
 
 
 def exact(seconds: float) -> Fraction:

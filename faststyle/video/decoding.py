@@ -102,13 +102,17 @@ class VideoClip(Clip):
             self.container = av.open(mode="r", **self.opening)
         except (av.FFmpegError, OSError, ValueError) as error:
             if self.camera:
-                raise InputError(f"there is no camera {self.name} ({reason(error)})") from None
-            raise InputError(f"{self.name} is not a video that can be read ({reason(error)})") from None
+                raise InputError(
+                    f"there is no camera {self.name} ({reason(error)})", file=self.name
+                ) from None
+            raise InputError(
+                f"{self.name} is not a video that can be read ({reason(error)})", file=self.name
+            ) from None
         picture = av.stream.Disposition.attached_pic  # a cover
         videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & picture]
         if not videos:
             self.container.close()
-            raise InputError(f"{self.name} has no video in it")
+            raise InputError(f"{self.name} has no video in it", file=self.name)
         best = self.container.streams.best("video")
         self.stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
         self.stream.thread_type = "AUTO"
@@ -204,9 +208,14 @@ class VideoClip(Clip):
         else:
             frame = next(self.decoded, None)
         if frame is None and start:
-            raise InputError(f"{self.name} has no frame after {start:g} s: give an earlier start")
+            raise InputError(
+                f"{self.name} has no frame after {start:g} s: give an earlier `start`", file=self.name
+            )
         if frame is None:
-            raise InputError(f"no frame of {self.name} can be decoded: it is damaged, or of an unknown kind")
+            raise InputError(
+                f"no frame of {self.name} can be decoded: it is damaged, or of an unknown kind",
+                file=self.name,
+            )
         return frame
 
     def clock(self, frame: Any) -> Fraction:

@@ -136,11 +136,11 @@ class Encoder(NamedTuple):
         other = next((option for end, option in QUALITY.items() if self.name.endswith(end)), None)
         if self.name not in CRF and other is None:
             if crf is not None:
-                raise InputError(f"{self.name} has no crf: leave it out, or take one of {', '.join(CRF)}")
+                raise InputError(f"{self.name} has no `crf`: leave it out, or take one of {', '.join(CRF)}")
             return {}
         most = CRF_MOST.get(self.name)
         if crf is not None and most is not None and not 0 <= crf <= most:
-            raise InputError(f"{self.name} has no crf {crf:g}: give a number from 0 to {most}")
+            raise InputError(f"{self.name} has no `crf` {crf:g}: give a number from 0 to {most}")
         return {other or "crf": f"{CRF.get(self.name, QUALITY_ELSEWHERE) if crf is None else crf:g}"}
 
     def convert(self, rgb: Any, reformatter: Any, colors: Colors) -> Any:
@@ -180,11 +180,11 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
     av = import_av()
     name = USUAL.get(form, "libx264") if codec is None or form == "gif" else CODECS.get(codec, codec)
     if form == "gif" and codec not in (None, "gif"):
-        raise InputError(f"{codec} does not go into .gif: leave it out, or take .mp4")
+        raise InputError(f"{codec} does not go into .gif: leave out `codec`, or take .mp4")
     if name not in av.codecs_available or not is_encoder(name):
         if codec not in CODECS:
             choose("codec", str(codec), {**CODECS, "or an encoder of FFmpeg's": ""})
-        raise InputError(f"this PyAV has no {name} to write {codec}: take another codec")
+        raise InputError(f"this PyAV has no {name} to write {codec}: take another `codec`")
     own = [f.name for f in av.codec.Codec(name, "w").video_formats or []]
     pixels = next((f for f in PIXELS if f in own), own[0] if own else "yuv420p")
     pixels = own[0] if own and own[0].startswith("yuvj") else pixels
@@ -194,7 +194,7 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
         trial = av.open(io.BytesIO(), "w", format=form)
         encoder.add_to(trial, TRIAL, 256, 256, Fraction(1, RATE), crf)
     except ValueError:
-        raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another codec") from None
+        raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another `codec`") from None
     try:
         with usual_priority():
             trial.streams.video[0].codec_context.open()
@@ -204,7 +204,7 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
     try:
         trial.start_encoding()
     except (av.FFmpegError, OSError):
-        raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another codec") from None
+        raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another `codec`") from None
     return encoder
 
 

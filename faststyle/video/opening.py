@@ -67,12 +67,12 @@ def open_clip(
     """
     path, end = Path(source), inf if end is None else end
     if start < 0 or end <= start:
-        raise InputError(f"a clip from {start:g} s to {end:g} s has no frames: give an end after the start")
+        raise InputError(f"`start` {start:g} s is not before `end` {end:g} s: give a later `end`")
     rate = None if fps is None else exact_rate(fps)
     if path.is_dir() or is_pattern(path):
         return Numbered(str(path), *numbered_files(path), rate or Fraction(RATE), start, end, max_size)
     if not path.exists():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}", file=path)
     check_ordinary(path, str(path))
     if path.suffix.lower() in ANIMATED:
         open_header(path).close()  # which says what is wrong with it

@@ -49,7 +49,8 @@ def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | N
         if suffix not in PICTURES:
             raise InputError(f"cannot write {path}: frames' names must end in one of {', '.join(PICTURES)}")
         if codec is not None or crf is not None:
-            raise InputError(f"{path} are pictures, which have no codec: leave {codec or 'crf'} out")
+            given = "`codec`" if codec is not None else "`crf`"
+            raise InputError(f"{path} are pictures, which have no codec: leave out {given}")
         return None
     if suffix not in FORMATS:
         raise InputError(
@@ -126,7 +127,7 @@ class Recorder:
             if self.encoder is None or isinstance(error, OSError):
                 raise
             what = f"{self.encoder.name} cannot write {self.path.suffix.lower()} of this clip"
-            raise InputError(f"{what} ({reason(error)}): take another codec") from error
+            raise InputError(f"{what} ({reason(error)}): take another `codec`") from error
 
     def __enter__(self) -> "Recorder":
         return self

@@ -49,7 +49,7 @@ class Animation(Clip):
         except Exception as error:
             self.damage = f"{path} is damaged after {time / 1000:.1f} s: {error}"
         if not times:
-            raise InputError(f"{path} is damaged or cannot be read")
+            raise InputError(f"{path} is damaged or cannot be read", file=path)
         # Opened anew: a frame beyond the others' rim would leave them its size.
         self.image.close()
         self.image = open_header(path)
@@ -91,7 +91,8 @@ def check_frames(image: Image.Image, count: int, path: Path) -> None:
     if pixels > FRAMES + FRAMES_PER_BYTE * size:
         raise InputError(
             f"{path} claims {count} frames and more of {image.width}x{image.height} pixels in "
-            f"{size / 1e6:,.3g} MB, as decompression bombs do: if it is a clip, make it an MP4"
+            f"{size / 1e6:,.3g} MB, as decompression bombs do: if it is a video, make it an MP4",
+            file=path,
         )
 
 
@@ -123,7 +124,8 @@ class Numbered(Clip):
             if picture.size != self.size:
                 raise InputError(
                     f"{file} has {picture.width}x{picture.height} pixels, and {self.files[0]} "
-                    f"{self.size[0]}x{self.size[1]}: give frames of one size"
+                    f"{self.size[0]}x{self.size[1]}: give frames of one size",
+                    file=self.name,
                 )
             if picture.size != (self.width, self.height):
                 picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
@@ -147,7 +149,9 @@ def numbered_files(source: Path) -> tuple[list[Path], list[int] | None]:
         pattern = re.compile(r"(\d+)".join(map(re.escape, NUMBER.split(source.name))))
         keys = {p: tuple(map(int, m.groups())) for p in files if (m := pattern.fullmatch(p.name))}
     if not keys:
-        raise InputError(f"there are no numbered pictures {'in' if source.is_dir() else 'named'} {source}")
+        raise InputError(
+            f"there are no numbered pictures {'in' if source.is_dir() else 'named'} {source}", file=source
+        )
     order = sorted(keys, key=lambda file: (keys[file], file.name))
     numbers = [keys[file][-1] for file in order]
     return order, numbers if all(a < b for a, b in pairwise(numbers)) else None

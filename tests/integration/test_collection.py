@@ -14,7 +14,7 @@ from benchmarks.collection import HOWS, break_off, differing, infer, listed, res
 from faststyle.cli.main import main
 from faststyle.cli.options import parse
 from faststyle.cli.stylize_batch import check, find
-from faststyle.errors import InputError, said
+from faststyle.errors import InputError
 from faststyle.files import replacing
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.batch import launcher, manifest
@@ -298,11 +298,6 @@ def test_full_disk_is_no_failure_of_a_picture():
     with pytest.raises(OSError, match="No space"):
         explain(OSError(28, "No space left on device", "out/a.png"))
     assert explain(OSError(13, "Permission denied", "a.png")) == "Permission denied: a.png"
-
-
-def test_error_of_a_worker_is_its_own_line():
-    error = InputError("Traceback:\n  …\nfaststyle.errors.InputError: a  b.png is damaged\n")
-    assert said(error) == explain(error) == "a  b.png is damaged"
 
 
 def test_names_of_one_start_are_written_at_once(tmp_path):

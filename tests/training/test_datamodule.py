@@ -3,6 +3,7 @@ import logging
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pytest
 import torch
 from datasets.distributed import split_dataset_by_node
@@ -80,7 +81,8 @@ def streamed(content: str, steps: int, done: int = 0, rank: int = 0, ranks: int 
     data = ContentPhotos(content, size=32, streaming=True, **options)
     data.setup("fit")
     data.trainer = fake_trainer(steps, done, rank, ranks)
-    return [batch.photos for batch in itertools.islice(data.train_dataloader(), steps - done)]
+    batches = itertools.islice(data.train_dataloader(), steps - done)
+    return [batch if isinstance(batch, InputError) else batch.photos for batch in batches]
 
 
 @pytest.mark.slow
@@ -114,8 +116,21 @@ def test_processes_and_workers_read_each_streamed_photo_once_and_none_that_is_he
 def test_stream_with_too_few_photos_for_the_processes_is_refused(tmp_path):
     content = write_set(tmp_path / "set", files=1, each=4)  # two to train on
     assert len(streamed(content, 3, rank=1, ranks=2, workers=0)) == 3
-    with pytest.raises(InputError, match=r"--trainer\.devices"):
-        streamed(content, 1, rank=2, ranks=3, workers=0)
+    (error,) = streamed(content, 1, rank=2, ranks=3, workers=0)
+    assert isinstance(error, InputError) and error.parameters == ["workers", "devices", "streaming"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_error_of_a_worker_is_raised_with_its_own_message(tmp_path, streaming, workers):
+    bad = [{"bytes": b"damaged", "path": f"{i}.png"} for i in range(20)]
+    rows = datasets.Dataset.from_dict({"image": bad}).cast_column("image", datasets.Image(decode=False))
+    data = ContentPhotos(size=32, streaming=streaming, batch_size=3, workers=workers)
+    data.rows = rows.to_iterable_dataset() if streaming else rows
+    data.trainer = fake_trainer(2)
+    batch = next(iter(data.train_dataloader()))
+    with pytest.raises(InputError, match=r"^none of 100 tries .*\.png"):
+        data.on_after_batch_transfer(batch, 0)
 
 
 def test_stream_that_is_dealt_otherwise_says_so(tmp_path, caplog):

@@ -226,7 +226,7 @@ def test_held_out_photos_are_the_first_that_can_be_read():
     assert torch.equal(held_out[0][0], to_bytes(center_crop(read_photo(rows[1], 32), 32)))
 
 
-def test_training_photos_that_are_all_bad_end_with_the_last_one_named():
+def test_training_photos_that_are_all_bad_are_an_error_that_names_the_last():
     rows = [{"image": {"bytes": b"damaged", "path": f"{i}.png"}} for i in range(3)]
-    with pytest.raises(InputError, match=r"none of 100 tries gave a usable picture.*\.png"):
-        Photos(rows, 32, 0.3, seed=0)[(0, 0, 0.0)]
+    error = Photos(rows, 32, 0.3, seed=0)[(0, 0, 0.0)]
+    assert isinstance(error, InputError) and ".png is not" in str(error)

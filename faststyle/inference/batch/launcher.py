@@ -44,7 +44,8 @@ def environment(devices: int, nodes: int) -> dict[str, str]:
     missing = [name for name in names if name not in os.environ]
     if nodes > 1 and missing:
         raise InputError(
-            f"--num-nodes {nodes}: start it by torchrun or srun, or set {', '.join(missing)} on each machine"
+            f"`num_nodes` is {nodes}: start the command by torchrun or srun, or set {', '.join(missing)} on "
+            "each machine"
         )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -68,7 +69,7 @@ def run(argv: list[str], devices: int, nodes: int) -> int:
     most = MOST * (os.cpu_count() or 1)
     if devices > most:
         raise InputError(
-            f"--devices {devices} is too many for this machine: give at most {most}, {MOST} a processor"
+            f"`devices` {devices} is too many for this machine: give at most {most}, {MOST} a processor"
         )
     variables = environment(devices, nodes)
     command = [sys.executable, "-c", RANK, *argv]

@@ -28,7 +28,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from faststyle._version import __version__
-from faststyle.errors import InputError, first_line, one_line
+from faststyle.device import process_errors
+from faststyle.errors import InputError, RankLostError, WorkerDiedError, first_line
 from faststyle.inference.batch import manifest
 from faststyle.inference.batch.shards import Item, Pictures, Read, Share, end_loader_with, explain, rank_of
 from faststyle.inference.onnx_model import Exported
@@ -37,10 +38,6 @@ from faststyle.inference.stylizer import Stylizer
 WAITING = 2  # pictures that wait for each thread that encodes
 PATIENCE = timedelta(days=30)  # of a process that is ready, with those that have more to do
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
-
-
-class PeerLost(InputError):
-    """Another process of the run ended before its time."""
 
 
 class Way(NamedTuple):
@@ -170,7 +167,7 @@ class Writer(BasePredictionWriter):
     def count(self, error: str | None) -> None:
         if error:
             start = "\n" if self.bar.disable else ""  # past the bar of another process
-            self.bar.write(f"{start}error: {one_line(error)}", file=sys.stderr)
+            self.bar.write(f"{start}error: {error}", file=sys.stderr)
         done, kept, failed, clips = self.totals
         self.totals = Totals(done + (not error), kept, failed + bool(error), clips)
 
@@ -227,13 +224,14 @@ def stylize_share(collection: Collection, device: str, devices: int, nodes: int)
 
     Raises:
         InputError: no such devices here, or out holds pictures of another model or of other flags.
-        PeerLost: another process ended.
+        RankLostError: Another process of the run ended.
+        WorkerDiedError: A process that reads images died.
         OSError: the disk is full or read-only.
         KeyboardInterrupt: the process was asked to end; what was stylized is written.
     """
     quiet()
     if device not in ACCELERATORS:
-        raise InputError(f"--device {device} with --devices: give one of {', '.join(ACCELERATORS)}")
+        raise InputError(f"`device` {device} with `devices`: give one of {', '.join(ACCELERATORS)}")
     writer = Writer()
     try:
         trainer = pl.Trainer(
@@ -250,19 +248,18 @@ def stylize_share(collection: Collection, device: str, devices: int, nodes: int)
             enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise InputError(f"--devices {devices}: {first_line(error)}") from None
+        raise InputError(f"`devices` {devices}: {first_line(error)}") from None
     try:
-        trainer.predict(collection, return_predictions=False)
+        with process_errors():
+            trainer.predict(collection, return_predictions=False)
     except SystemExit:  # Lightning's answer to KeyboardInterrupt
         raise KeyboardInterrupt from None
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error):
-            raise InputError(
-                f"a process that reads pictures ended ({first_line(error)}): the same command goes on"
-            ) from None
-        if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
-            raise PeerLost("another process of this run ended: the same command goes on") from None
-        raise
+    except WorkerDiedError as error:
+        raise WorkerDiedError(
+            f"a process that reads images ended ({error}): the same command goes on"
+        ) from None
+    except RankLostError as error:
+        raise RankLostError(f"{error}: the same command goes on") from None
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return writer.totals

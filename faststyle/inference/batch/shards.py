@@ -17,7 +17,8 @@ from typing import NamedTuple
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
-from faststyle.errors import InputError, said
+from faststyle.console import error_line
+from faststyle.errors import InputError
 from faststyle.files import check_inside
 from faststyle.image.vips import LEAST, check_strips, pixels_of
 from faststyle.video.opening import is_clip
@@ -50,14 +51,14 @@ def rank_of(name: str, ranks: int) -> int:
 
 
 def explain(error: InputError | OSError) -> str:
-    """Why a picture failed, in a line.
+    """Return why an image failed, as a command prints it.
 
     Raises:
         OSError: the disk is full or read-only, which is no matter of one picture.
     """
     if isinstance(error, OSError) and error.errno in FULL:
         raise error
-    return said(error)
+    return error_line(error)
 
 
 def is_whole(source: Path, target: Path) -> bool:
