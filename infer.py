@@ -1,6 +1,6 @@
-"""Stylize pictures: python infer.py photo.jpg --checkpoint runs/painting/painting.safetensors"""
+"""Stylize images: python infer.py photo.jpg --checkpoint starry_night"""
 
-from faststyle.cli.main import main
+from faststyle.cli.main import infer
 
 if __name__ == "__main__":
-    main()
+    infer()

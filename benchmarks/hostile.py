@@ -92,7 +92,7 @@ def work(pipe: Connection, model: Path, folder: Path) -> None:
     """Take one file after the other, through ``infer.py`` or training's reader."""
     import torch
 
-    from faststyle.cli.main import main
+    from faststyle.cli.main import infer as main
     from faststyle.console import one_line_errors
     from faststyle.training.sampling import read_photo
     from tests.support.hostile_files import verdict

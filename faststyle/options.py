@@ -130,7 +130,12 @@ def is_number(value: Any) -> bool:
 
 
 def option(
-    default: Any, help: str, kind: Kind | None = None, metavar: str | None = None, many: bool = False
+    default: Any,
+    help: str,
+    kind: Kind | None = None,
+    metavar: str | None = None,
+    many: bool = False,
+    positional: bool = False,
 ) -> Any:
     """Make a field of ``Settings``.
 
@@ -140,8 +145,10 @@ def option(
         kind: Range of the value, or of each value where ``many``; None for a switch.
         metavar: Placeholder of the value in a command's help.
         many: The option takes one value or several, as a tuple.
+        positional: A command takes the values without the option's name.
     """
-    return field(default=default, metadata={"help": help, "kind": kind, "metavar": metavar, "many": many})
+    metadata = {"help": help, "kind": kind, "metavar": metavar, "many": many, "positional": positional}
+    return field(default=default, metadata=metadata)
 
 
 def group(settings: "type[Settings]") -> Any:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from faststyle.cli import optimize_options
 from faststyle.inference import engines
 from faststyle.losses import vgg
 from faststyle.losses.vgg import VGG19_BLOCKS, Network
@@ -68,11 +67,10 @@ def browser():
 
 @pytest.fixture
 def random_vgg(monkeypatch) -> str:
-    """The name of a VGG for tests of plumbing, where nobody looks at the picture."""
+    """Give torchvision's VGG-19 random weights, for tests where nobody looks at the image; its name."""
     network = Network(VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
-    monkeypatch.setitem(vgg.NETWORKS, "random", network)
-    monkeypatch.setattr(optimize_options, "VGGS", [*optimize_options.VGGS, "random"])
-    return "random"
+    monkeypatch.setitem(vgg.NETWORKS, "vgg19", network)
+    return "vgg19"
 
 
 @pytest.fixture

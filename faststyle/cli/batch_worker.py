@@ -1,6 +1,7 @@
-"""One process of ``python infer.py --devices N``."""
+"""One rank of ``faststyle stylize photos/ --devices N``."""
 
 import os
+import pickle
 import signal
 import sys
 
@@ -10,18 +11,19 @@ from faststyle.inference.batch.launcher import INCOMPLETE, LOST, STOPPED, end_se
 
 
 def main() -> None:
-    """One rank of ours: what it has to say it prints for its parent, who says it once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
-    parent, argv = os.getppid(), sys.argv[1:]
-    from faststyle.cli.options import parse
-    from faststyle.cli.stylize_batch import stylize_collection
+    """Stylize this rank's images; print what the parent process is to report.
 
-    arguments = parse(argv)
+    The options come pickled on standard input.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
+    parent = os.getppid()
+    from faststyle.cli.stylize_batch import stylize_collection
     from faststyle.inference.batch.shards import end_with
 
+    options = pickle.load(sys.stdin.buffer)
     end_with(parent, end_self)
     try:
-        failures = stylize_collection(arguments, argv)
+        failures = stylize_collection(options)
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     except (InputError, OSError) as error:

@@ -1,126 +1,198 @@
-"""What ``python infer.py`` is to do: each input with the file to write, checked before the work."""
+"""Inputs of the commands: each image and video with the file to write, checked before the work."""
 
-import argparse
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from faststyle.cli.video_options import CLIPS
-from faststyle.console import error_line
-from faststyle.errors import InputError
+from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, real
+from faststyle.options import option, path, whole
 
-PICTURES = ("tile", "stroke_scale", "quality")  # flags that only pictures have
+IMAGES = path("an image, a video, or a folder of them")
+OUTPUT = path("a file's or a folder's name")
+
+
+def input_option(help: str) -> Any:
+    """Make the field for a command's input files and folders."""
+    return option((), help, IMAGES, "FILE", many=True, positional=True)
+
+
+def output_option(help: str) -> Any:
+    """Make the field for the file or folder that a command writes."""
+    return option(None, help, OUTPUT, "PATH")
+
+
+def quality_option() -> Any:
+    """Make the field for the quality of JPEG and WebP files."""
+    return option(92, "of JPEG and WebP", whole(1, 100), "1…100")
 
 
 class Job(NamedTuple):
-    """What is read, and what is written; ``folder`` is the one that -o names, which no result shall leave."""
+    """One input and the file to write.
+
+    Attributes:
+        source: An image, a video, or a pattern of frames.
+        target: The file to write.
+        video: The source is a video.
+        folder: The folder that -o names, which no result may leave; None where -o names none.
+    """
 
     source: Path
     target: Path
-    clip: bool = False
+    video: bool = False
     folder: Path | None = None
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The folder's pictures.
+class Done(NamedTuple):
+    """Number of files written and of inputs that failed; a damaged video counts as both."""
+
+    written: int
+    failures: int
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images below a folder.
 
     Raises:
-        InputError: there are none.
+        InputError: There are none.
     """
     from faststyle.image.files import find_images
 
     found = find_images(folder)
     if not found:
-        raise InputError(f"there are no pictures in {folder}")
+        raise InputError(f"there are no images in {folder}")
     return found
 
 
-def find_clips(folder: Path) -> set[Path]:
-    """The folder's clips, its subfolders' too; hidden files are left out."""
+def find_videos(folder: Path) -> set[Path]:
+    """Return the videos below a folder, without hidden files."""
     from faststyle.files import find_files
     from faststyle.video.opening import is_clip
 
     return set(find_files(folder, is_clip))
 
 
-def names_clip(path: Path) -> bool:
-    """Whether an output is a clip: a video file, a GIF, or a pattern of frames."""
+def skip_videos(folders: list[Path], mode: str) -> None:
+    """Report the videos in folders that a command for images leaves out."""
+    for folder in folders:
+        if videos := find_videos(folder):
+            print(f"{mode} takes images: videos in {folder} are left out ({len(videos)})", file=sys.stderr)
+
+
+def names_video(path: Path) -> bool:
+    """Return True where an output names a video file, a GIF, or a pattern of frames."""
     from faststyle.video.opening import is_pattern
     from faststyle.video.recorder import FORMATS
 
     return not path.is_dir() and (path.suffix.lower() in FORMATS or is_pattern(path))
 
 
-def suffix(path: Path, clip: bool) -> str:
-    """The source's own suffix where it can be written."""
-    from faststyle.image.files import FORMATS as PICTURES
+def output_suffix(path: Path, video: bool) -> str:
+    """Return the source's own suffix where that format can be written, else .mp4 or .png."""
+    from faststyle.image.files import FORMATS as IMAGES
     from faststyle.video.opening import is_pattern
     from faststyle.video.recorder import FORMATS as VIDEOS
 
-    video = clip and not is_pattern(path)
-    own = path.suffix.lower() in (VIDEOS if video else PICTURES)
-    return path.suffix if own else ".mp4" if video else ".png"
+    as_video = video and not is_pattern(path)
+    own = path.suffix.lower() in (VIDEOS if as_video else IMAGES)
+    return path.suffix if own else ".mp4" if as_video else ".png"
 
 
-def plan(inputs: list[Path], output: Path | None, model: str, clips: bool = True) -> list[Job]:
-    """Pair each picture and clip with the file to write; folders' subfolders are mirrored.
+def plan(inputs: tuple[Path, ...], output: Path | None, name: str, videos: bool = True) -> list[Job]:
+    """Pair each image and video with the file to write; subfolders are mirrored.
 
     Args:
-        inputs: files, folders, and patterns of frames.
-        output: a file for one of them, else a folder; None for files beside the inputs.
-        model: what goes into the names then.
-        clips: whether the clips in folders are taken too.
+        inputs: Files, folders, and patterns of frames.
+        output: File for a single input, else a folder; None for files beside the inputs.
+        name: Name of the model or painting, for the files' names beside the inputs.
+        videos: Take the videos in folders too.
 
     Raises:
-        InputError: a missing input, an empty folder, a target that is an input, or two that meet.
+        InputError: A missing input, an empty folder, a target that is an input, or two equal targets.
+    """
+    single = len(inputs) == 1
+    if single and output is not None and inputs[0].is_dir() and names_video(output) and videos:
+        return check_targets([Job(inputs[0], output, True)])
+    if output is not None and not (single and not inputs[0].is_dir()):
+        check_folder(output)
+    jobs: list[Job] = []
+    for source in inputs:
+        if source.is_dir():
+            jobs += plan_folder(source, output, name, videos)
+        else:
+            jobs.append(plan_file(source, output, name, single))
+    return check_targets(jobs)
+
+
+def check_folder(output: Path) -> None:
+    """Refuse a file's name as the place for several results.
+
+    Raises:
+        InputError: It names a file.
+    """
+    from faststyle.image.files import FORMATS
+
+    named = not output.is_dir() and (output.suffix.lower() in FORMATS or names_video(output))
+    if named or output.is_file():
+        raise InputError(f"`output` {output} names one file: for several give a folder")
+
+
+def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> list[Job]:
+    """Pair each image and video of a folder with the file to write.
+
+    Raises:
+        InputError: There are none.
+    """
+    from faststyle.image.files import find_images
+
+    in_folder = find_videos(path)
+    images = set(find_images(path))
+    found = sorted(images | in_folder if videos else images - in_folder)
+    if not found:
+        raise InputError(f"there are no images{' or videos' * videos} in {path}")
+    folder = output or real(path).with_name(f"{real(path).name}_{name}")
+    jobs = []
+    for file in found:
+        place = file.relative_to(path)
+        target = folder / place.with_suffix(output_suffix(place, file in in_folder))
+        jobs.append(Job(file, target, file in in_folder, folder))
+    return jobs
+
+
+def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
+    """Pair one image, video or pattern of frames with the file to write.
+
+    Raises:
+        InputError: There is no such file, or no file of this format can be written.
     """
     from faststyle.files import check_ordinary
-    from faststyle.image.files import FORMATS, check_output, find_images
+    from faststyle.image.files import check_output
     from faststyle.video.opening import is_clip, is_pattern
 
-    one = len(inputs) == 1
-    if one and output is not None and inputs[0].is_dir() and names_clip(output) and clips:
-        return checked([Job(inputs[0], output, True)])
-    alone = one and not inputs[0].is_dir()
-    if output is not None and not alone:
-        named = not output.is_dir() and (output.suffix.lower() in FORMATS or names_clip(output))
-        if named or output.is_file():
-            raise InputError(f"-o {output} names one file: for several give a folder")
-    jobs = []
-    for path in inputs:
-        clip = not path.is_dir() and is_clip(path)
-        if path.is_dir():
-            films = find_clips(path)
-            found = sorted({*find_images(path), *films} if clips else {*find_images(path)} - films)
-            if not found:
-                raise InputError(f"there are no pictures{' or clips' * clips} in {path}")
-            folder = output or real(path).with_name(f"{real(path).name}_{model}")
-            for file in found:
-                place = file.relative_to(path)
-                target = folder / place.with_suffix(suffix(place, file in films))
-                jobs.append(Job(file, target, file in films, folder))
-        elif not path.exists() and not is_pattern(path):
-            raise InputError(f"there is no file or folder {path}")
-        elif path.exists() and not path.is_file():
-            check_ordinary(path, str(path))
-        elif output is None and not path.exists():  # frames: a folder of them beside theirs
-            folder = real(path.parent)
-            folder = folder.with_name(f"{folder.name}_{model}")
-            jobs.append(Job(path, folder / f"{path.stem}{suffix(path, clip)}", clip))
-        elif output is None:
-            jobs.append(Job(path, path.with_name(f"{path.stem}_{model}{suffix(path, clip)}"), clip))
-        elif alone and output.suffix and not output.is_dir():
-            if not clip:
-                check_output(output)
-            jobs.append(Job(path, output, clip))
-        else:
-            jobs.append(Job(path, output / f"{path.stem}{suffix(path, clip)}", clip, output))
-    return checked(jobs)
+    video = is_clip(path)
+    if not path.exists() and not is_pattern(path):
+        raise InputError(f"there is no file or folder {path}")
+    if path.exists() and not path.is_file():
+        check_ordinary(path, str(path))
+    suffix = output_suffix(path, video)
+    if output is None and not path.exists():  # frames: a folder of results beside theirs
+        folder = real(path.parent)
+        return Job(path, folder.with_name(f"{folder.name}_{name}") / f"{path.stem}{suffix}", video)
+    if output is None:
+        return Job(path, path.with_name(f"{path.stem}_{name}{suffix}"), video)
+    if single and output.suffix and not output.is_dir():
+        if not video:
+            check_output(output)
+        return Job(path, output, video)
+    return Job(path, output / f"{path.stem}{suffix}", video, output)
 
 
-def checked(jobs: list[Job]) -> list[Job]:
-    """The jobs, where none writes over an input or over what another writes."""
+def check_targets(jobs: list[Job]) -> list[Job]:
+    """Return the jobs where none writes over an input or over another's result.
+
+    Raises:
+        InputError: One does.
+    """
     from faststyle.video.opening import is_pattern, numbered
     from faststyle.video.recorder import part_of
     from faststyle.video.stills import numbered_files
@@ -134,19 +206,31 @@ def checked(jobs: list[Job]) -> list[Job]:
         originals |= {real(frame) for frame in frames}
         written = (numbers or range(1, len(frames) + 1)) if is_pattern(target) else ()
         if originals & {real(numbered(target, number)) for number in written}:
-            raise InputError(f"{target} would overwrite an input: give another -o")
+            raise InputError(f"{target} would overwrite an input: give another `output`")
     targets: dict[Path, Path] = {}
-    for source, target, clip, _ in jobs:
-        if real(target) in originals or (clip and real(part_of(target)) in originals):
-            raise InputError(f"{target} would overwrite an input: give another -o")
+    for source, target, video, _ in jobs:
+        if real(target) in originals or (video and real(part_of(target)) in originals):
+            raise InputError(f"{target} would overwrite an input: give another `output`")
         other = targets.setdefault(real(target), source)
         if other != source:
             raise InputError(f"{other} and {source} would both be written to {target}: run them apart")
     return jobs
 
 
-def inside(jobs: list[Job]) -> list[Job]:
-    """The jobs, less those whose results would leave their folder by a link, which is said of each."""
+def check_overwriting(targets: list[Path], inputs: list[Path]) -> None:
+    """Refuse to write over anything that is read.
+
+    Raises:
+        InputError: A target is an input.
+    """
+    read = {real(path) for path in inputs}
+    for target in targets:
+        if real(target) in read:
+            raise InputError(f"{target} would overwrite an input: give another name")
+
+
+def without_links(jobs: list[Job]) -> list[Job]:
+    """Return the jobs without those whose result would leave its folder by a link; report each of these."""
     kept = []
     for job in jobs:
         try:
@@ -154,44 +238,24 @@ def inside(jobs: list[Job]) -> list[Job]:
                 check_inside(job.target, job.folder)
             kept.append(job)
         except InputError as error:
-            print(f"error: {error_line(error)}", file=sys.stderr)
+            print(f"error: {one_line(error)}", file=sys.stderr)
     return kept
 
 
-def check_kinds(jobs: list[Job], arguments: argparse.Namespace) -> None:
-    """Refuse flags that none of the inputs has a use for, and ways to stylize that clips do not have.
+def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> int:
+    """Print where the results are, and return the number of inputs that failed.
 
-    Raises:
-        InputError: such a flag was typed.
+    Args:
+        jobs: The jobs that were begun.
+        planned: Number of inputs; those that are not among the jobs failed.
+        done: What became of the jobs.
+        output: As typed.
     """
-    from faststyle.cli.options import Usual
-
-    clips = [job.source for job in jobs if job.clip]
-    if not clips:
-        for name in sorted(CLIPS):
-            if hasattr(arguments, name):
-                raise InputError(
-                    f"--{name.replace('_', '-')} is for clips, and there is none among the inputs"
-                )
-        return
-    if hasattr(arguments, "refine"):
-        raise InputError(
-            f"{clips[0]} is a clip, and frames that are refined one by one flicker: leave out --refine, "
-            "or give single frames as images"
-        )
-    if arguments.style:
-        raise InputError(
-            f"{clips[0]} is a clip, and --style optimizes pictures one by one: give --checkpoint MODEL, such "
-            "as starry_night, or one that train.py makes of your painting"
-        )
-    if arguments.checkpoint == "all":
-        raise InputError(
-            f"{clips[0]} is a clip, and --checkpoint all is a sheet of one picture: give one style, such as "
-            "--checkpoint starry_night"
-        )
-    if len(clips) < len(jobs):
-        return
-    for name in PICTURES:
-        if not isinstance(getattr(arguments, name, Usual()), Usual):
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} is for pictures, and there are only clips among the inputs")
+    if planned == 1 and done.written:
+        print(one_line(jobs[0].target))
+    elif planned > 1:
+        where = output or f"beside the inputs, such as {jobs[-1].target}"
+        kinds = {job.video for job in jobs}
+        what = "images and videos" if len(kinds) > 1 else "videos" if True in kinds else "images"
+        print(f"{done.written} of {planned} {what} stylized: {one_line(where)}")
+    return done.failures + planned - len(jobs)

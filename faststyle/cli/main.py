@@ -1,182 +1,135 @@
-"""``python infer.py``: stylize pictures, clips and folders, with a trained model or by the slow baseline."""
+"""The command ``faststyle``, and ``python infer.py``, which takes the same options without a subcommand."""
 
-import argparse
 import sys
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 
-from faststyle.cli.inputs import Job, check_kinds, find_clips, inside, pictures_in, plan
-from faststyle.cli.options import parse
-from faststyle.cli.stylize import load, stylize_one
-from faststyle.console import error_line, one_line_errors
-from faststyle.errors import InputError, one_line
+from faststyle.console import fail, one_line_errors
+from faststyle.errors import InputError
+from faststyle.parser import Parser
+from faststyle.registry import choose
 
-# torch, and what needs it, is imported when there is work: --help answers at once.
+# The modules import torch when there is work: --help answers at once.
+COMMANDS = {
+    "stylize": "images and videos, by a trained model: instantly",
+    "train": "a model for a painting",
+    "optimize": "images without a model, slowly, from a painting alone",
+    "camera": "a camera, live or recorded",
+    "compare": "a report on a model beside the slow baseline",
+    "reconstruct": "the figure of what each layer of VGG keeps",
+    "export": "a model for other runtimes",
+    "push": "a model to the Hugging Face Hub",
+    "styles": "list the built-in styles",
+    "web": "the web page",
+}
+APART = ("train", "web")  # which parse their own options
 
-
-class Done(NamedTuple):
-    """How many files were written, and how many inputs failed: a damaged clip counts for both."""
-
-    written: int
-    failures: int
-
-
-def stylize_all(arguments: argparse.Namespace, jobs: list[Job]) -> Done:
-    """Stylize each picture and clip with a model, going on past those that cannot be read."""
-    from tqdm import tqdm
-
-    from faststyle.cli.stylize_video import check_clips, model_for_clips, stylize_clip
-    from faststyle.device import keep_freed_memory
-    from faststyle.files import check_place
-
-    check_clips(jobs, arguments)
-    keep_freed_memory()
-    kinds = {job.clip for job in jobs}
-    names = {clip: model_for_clips(arguments.checkpoint) if clip else arguments.checkpoint for clip in kinds}
-    refine = None
-    if hasattr(arguments, "refine"):
-        from faststyle.cli.refine import Refiner
-
-        refine = Refiner(arguments)
-    models: dict[str, Any] = {name: load(name, arguments) for name in {*names.values()}}
-    for target in {job.target.parent: job.target for job in jobs}.values():
-        check_place(target)
-    written = failures = 0
-    alone = len(jobs) == 1
-    bar = tqdm(jobs, unit="file" if True in kinds else "picture", disable=alone)
-    for job in bar:
-        model = models[names[job.clip]]
-        try:
-            if job.clip:
-                failures += not stylize_clip(model, job, arguments, alone)
-            else:
-                stylize_one(model, job.source, job.target, arguments, refine)
-            written += 1
-            if refine is not None and refine.stopped:
-                print(f"stopped: the best image so far is {one_line(job.target)}", file=sys.stderr)
-                sys.exit(130)
-        except (InputError, OSError) as error:
-            failures += 1
-            bar.write(f"error: {error_line(error, source=None if alone else job.source)}", file=sys.stderr)
-    if written and arguments.checkpoint not in (None, "all"):  # else an error is all that there is to say
-        print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
-    return Done(written, failures)
+EXAMPLES = """examples:
+  {prog} photo.jpg --checkpoint starry_night -o out.jpg             a built-in style: instantly
+  {prog} photo.jpg --checkpoint all -o sheet.jpg                    every built-in style on one sheet
+  {prog} photo.jpg --checkpoint runs/my/my.safetensors -o out.jpg   a model that you trained
+  {prog} photos/ --checkpoint starry_night -o out/ --devices 8      a large collection, on 8 GPUs
+  {prog} video.mp4 --checkpoint great_wave -o out.mp4               a video, with its sound
+"""
+INFER = "python infer.py"
+INFER_MODES = f"""
+These options make it another command; add --help to see that command's options:
+  {INFER} photo.jpg --style starry.jpg                 no model: slowly, and well
+  {INFER} photo.jpg --style starry.jpg --reconstruct figure.jpg
+  {INFER} photos/ --checkpoint starry.safetensors --style starry.jpg --compare report/
+  {INFER} --camera 0 --checkpoint starry_night         a camera, live in a window
+  {INFER} --checkpoint starry_night --export model.onnx
+  {INFER} --checkpoint starry.safetensors --push-to-hub USER/REPO
+  {INFER} --list-styles
+"""
 
 
-def skip_clips(folders: list[Path], mode: str) -> None:
-    """Say which clips in folders are passed over by ways to stylize that take pictures alone."""
-    for folder in folders:
-        if clips := find_clips(folder):
-            print(f"{mode} takes pictures: clips in {folder} are left out ({len(clips)})", file=sys.stderr)
+@dataclass(frozen=True)
+class Mode:
+    """An option of infer.py that stands for a subcommand.
+
+    Attributes:
+        command: The subcommand.
+        option: Its option that takes the value; None where there is no value.
+    """
+
+    command: str
+    option: str | None
 
 
-def stylize(arguments: argparse.Namespace) -> int:
-    """Write a stylization of each picture and clip, and say where; the number of those that failed."""
-    from faststyle.models.find import label
-
-    if arguments.checkpoint:
-        name = label(arguments.checkpoint)
-    else:
-        name = "+".join(Path(style).stem for style in arguments.style)
-    refines = hasattr(arguments, "refine")
-    clips = bool(arguments.checkpoint) and arguments.checkpoint != "all" and not refines
-    jobs = plan(arguments.inputs, arguments.output, name, clips)
-    check_kinds(jobs, arguments)
-    if clips:
-        from faststyle.cli.stylize_video import without_pyav
-
-        jobs = without_pyav(jobs, arguments.inputs)
-    else:
-        folders = [path for path in arguments.inputs if path.is_dir()]
-        skip_clips(folders, "--refine" if refines else "--style" if arguments.style else "--checkpoint all")
-    planned, jobs = jobs, inside(jobs)
-    if not jobs:
-        return len(planned)
-    if arguments.checkpoint or refines:
-        done = stylize_all(arguments, jobs)
-    else:
-        from faststyle.cli.optimize import optimize_all
-
-        failures = optimize_all(arguments, [(job.source, job.target) for job in jobs])
-        done = Done(len(jobs) - failures, failures)
-    if len(planned) == 1 and done.written:
-        print(one_line(jobs[0].target))
-    elif len(planned) > 1:
-        where = arguments.output or f"beside the inputs, such as {jobs[-1].target}"
-        kinds = {job.clip for job in jobs}
-        what = "pictures and clips" if len(kinds) > 1 else "clips" if True in kinds else "pictures"
-        print(f"{done.written} of {len(planned)} {what} stylized: {one_line(where)}")
-    return done.failures + len(planned) - len(jobs)
+MODES = {
+    "--list-styles": Mode("styles", None),
+    "--push-to-hub": Mode("push", "--repo"),
+    "--export": Mode("export", "--output"),
+    "--compare": Mode("compare", "--output"),
+    "--reconstruct": Mode("reconstruct", "--output"),
+    "--camera": Mode("camera", "--source"),
+}
 
 
-def set_side_by_side(arguments: argparse.Namespace) -> int:
-    """Write the report on fast and slow, and say what it found; the number of photos that failed."""
-    from faststyle.device import keep_freed_memory
-    from faststyle.evaluation.compare import FILES, compare
-    from faststyle.files import check_inside, check_place
-
-    keep_freed_memory()
-    photos: list[Path] = []
-    for path in arguments.inputs:
-        photos += pictures_in(path) if path.is_dir() else [path]
-    check_place(arguments.compare / "report.html")
-    for name in FILES:
-        check_inside(arguments.compare / name, arguments.compare)
-    options = {name: getattr(arguments, name) for name in ("sizes", "steps") if hasattr(arguments, name)}
-    report = compare(
-        photos,
-        arguments.checkpoint,
-        arguments.style[0],
-        arguments.compare,
-        device=arguments.device,
-        precision=arguments.precision,
-        **options,
-    )
-    for line in report.summary():
-        print(line)
-    if report.comparisons:
-        print(one_line(arguments.compare / "report.html"))
-    return len(report.skipped)
+def parser_of(command: str, prog: str | None = None) -> Parser:
+    """Return the parser of a subcommand's options."""
+    options = import_module(f"faststyle.cli.{command}").Options
+    prog = prog or f"faststyle {command}"
+    epilog = EXAMPLES.format(prog=prog) if command == "stylize" else ""
+    epilog += INFER_MODES * (prog == INFER)
+    return Parser(options, prog, epilog, suggest=lambda typed: other_command(typed, command))
 
 
-def publish(arguments: argparse.Namespace) -> int:
-    """Push the model to the Hub, and say where it is."""
-    from faststyle.inference.stylizer import Stylizer
-
-    print(Stylizer.load(arguments.checkpoint, "cpu", engine="torch").push_to_hub(arguments.push_to_hub))
-    return 0
-
-
-def export(arguments: argparse.Namespace) -> int:
-    """Write the model for other runtimes, and say how near their pictures are."""
-    from faststyle.inference.export import export
-
-    print(export(arguments.checkpoint, arguments.export))
-    return 0
+def other_command(typed: str, command: str) -> str | None:
+    """Say which other subcommands have an option."""
+    others = [name for name in COMMANDS if name not in (command, *APART)]
+    having = [name for name in others if typed in parser_of(name)._option_string_actions]
+    return f"it is an option of {' and '.join(having)}" if having else None
 
 
-def main(argv: list[str] | None = None) -> None:
-    arguments = parse(argv)
+def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> None:
+    """Run a subcommand; exit with status 2 where an input failed."""
+    if command in APART:
+        module = "faststyle.cli.train" if command == "train" else "faststyle.web.__main__"
+        return import_module(module).main(argv)
+    options = parser_of(command, prog).read(argv)
     with one_line_errors():
-        if hasattr(arguments, "push_to_hub"):
-            failures = publish(arguments)
-        elif hasattr(arguments, "export"):
-            failures = export(arguments)
-        elif arguments.compare:
-            failures = set_side_by_side(arguments)
-        elif hasattr(arguments, "reconstruct"):
-            from faststyle.cli.optimize import draw_reconstructions
-
-            failures = draw_reconstructions(arguments)
-        elif hasattr(arguments, "camera"):
-            from faststyle.cli.stylize_video import stylize_camera
-
-            failures = stylize_camera(arguments)
-        elif hasattr(arguments, "devices"):
-            from faststyle.cli.stylize_batch import stylize_collection
-
-            failures = stylize_collection(arguments, sys.argv[1:] if argv is None else argv)
-        else:
-            failures = stylize(arguments)
+        failures = import_module(f"faststyle.cli.{command}").run(options)
     if failures:
         sys.exit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run ``faststyle COMMAND …``."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: faststyle COMMAND …\n\nFast neural style transfer.\n\ncommands:")
+        for name, text in COMMANDS.items():
+            print(f"  {name:<13}{text}")
+        print("\nfaststyle COMMAND --help lists a command's options.")
+        return
+    try:
+        choose("command", words[0], COMMANDS)
+    except InputError as error:
+        fail(str(error))
+    run_command(words[0], words[1:])
+
+
+def infer(argv: Sequence[str] | None = None) -> None:
+    """Run ``python infer.py …``: find the subcommand by the options that are there."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    typed = [word.partition("=")[0] for word in words]
+    for name, mode in MODES.items():
+        if name in typed:
+            run_command(mode.command, translated(words, name, mode), f"{INFER} {name}")
+            return
+    slow = "--style" in typed and not {"--checkpoint", "--refine"} & {*typed}
+    run_command("optimize" if slow else "stylize", words, INFER + " --style" * slow)
+
+
+def translated(words: list[str], name: str, mode: Mode) -> list[str]:
+    """Replace the option that stands for a subcommand by that command's own option."""
+    if mode.option == "--output" and any(word.partition("=")[0] in ("-o", "--output") for word in words):
+        fail(f"--output cannot be used with {name}, which names the result")
+    if mode.option is None:
+        return [word for word in words if word != name]
+    return [
+        mode.option + word.removeprefix(name) if word.partition("=")[0] == name else word for word in words
+    ]

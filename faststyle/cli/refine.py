@@ -1,6 +1,6 @@
-"""``--refine N``: a few evaluations of the per-image baseline on each image, with a bar."""
+"""Refine the images of ``faststyle stylize --refine N``, with a progress bar."""
 
-import argparse
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import Tensor
@@ -15,9 +15,12 @@ from faststyle.models.find import find_grams
 from faststyle.optimization.descent import check_precision
 from faststyle.optimization.refine import measure_grams, refinement
 
+if TYPE_CHECKING:
+    from faststyle.cli.stylize import Options
+
 
 class Refiner:
-    """Refines images as the options say.
+    """Refines images towards the painting of a model, or a given one.
 
     Attributes:
         stopped: Ctrl-C ended a refinement; its best image so far is the result.
@@ -27,23 +30,25 @@ class Refiner:
         InputError: No such painting, or a model without its painting's Gram matrices.
     """
 
-    def __init__(self, arguments: argparse.Namespace):
-        self.evaluations = arguments.refine
-        self.options = {"device": arguments.device, "precision": arguments.precision}
-        self.painting = open_style(arguments.style[0]) if arguments.style else None
+    def __init__(self, options: "Options"):
+        assert options.refine is not None
+        self.evaluations = options.refine
+        device, precision = options.machine.device, options.machine.precision
+        check_precision(pick_precision(precision, pick_device(device)))
+        self.device_options = {"device": device, "precision": precision}
+        self.painting = open_style(options.style[0]) if options.style else None
         self.stopped = False
         self.failure: InputError | None = None
-        self.model = arguments.checkpoint
-        check_precision(pick_precision(arguments.precision, pick_device(arguments.device)))
-        self.grams: dict[str, dict[str, Tensor]] = {}  # of each model
+        self.model = options.checkpoint
+        self.targets: dict[str | None, dict[str, Tensor]] = {}  # by model
         if self.model != "all":
-            self.style(self.model)  # before the work
+            self.target_of(self.model)  # fails before the work
 
-    def style(self, model: str) -> dict[str, Tensor]:
+    def target_of(self, model: str | None) -> dict[str, Tensor]:
         """Return the Gram matrices to refine towards."""
-        if model not in self.grams:
-            self.grams[model] = measure_grams(self.painting) if self.painting else find_grams(model)
-        return self.grams[model]
+        if model not in self.targets:
+            self.targets[model] = measure_grams(self.painting) if self.painting else find_grams(str(model))
+        return self.targets[model]
 
     def start(self, photo: Image.Image) -> Image.Image:
         """Return the photo in the painting's colours, to be refined where there is no model."""
@@ -55,10 +60,17 @@ class Refiner:
         return result
 
     def __call__(self, image: Image.Image, photo: Image.Image, model: str | None = None) -> Image.Image:
-        """Refine an image of a photo; ``model`` is its own, where there are several."""
+        """Refine an image of a photo.
+
+        Args:
+            image: The stylized image.
+            photo: The photo.
+            model: Name of the image's model, where there are several.
+        """
         if self.stopped:
             return image
-        run = refinement(image, photo, self.style(model or self.model), self.evaluations, **self.options)
+        target = self.target_of(model or self.model)
+        run = refinement(image, photo, target, self.evaluations, **self.device_options)
         moved = False
         try:
             with tqdm(total=run.steps, unit="evaluation", desc="refining", leave=False) as bar:

@@ -1,130 +1,211 @@
-"""How ``python infer.py`` reads, stylizes and writes a picture with a model, as its flags say."""
+"""``faststyle stylize``: images and videos, by a trained model."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from faststyle.errors import InputError
+from faststyle.cli.inputs import (
+    Done,
+    Job,
+    input_option,
+    output_option,
+    plan,
+    quality_option,
+    report,
+    skip_videos,
+    without_links,
+)
+from faststyle.console import error_line
+from faststyle.errors import InputError, one_line
+from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
+from faststyle.options import Settings, group, option, path, text, whole
+from faststyle.video.settings import ClipSettings, RecordingSettings
 
-# torch, and what needs it, is imported when there is work: --help answers at once.
-if TYPE_CHECKING:
-    from PIL.Image import Image
+MAX_EVALUATIONS = 10_000
+MODEL = text("a built-in style's name, a model's file, hf://USER/REPO, or a blend of these")
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """Stylize images and videos with a trained model."""
+
+    inputs: tuple[Path, ...] = input_option(
+        "images, videos, frames such as frames/%04d.png, or folders of them"
+    )
+    output: Path | None = output_option(
+        "file for one image or video (or frames/%05d.png), else a folder; by default NAME_STYLE beside each "
+        "input"
+    )
+    checkpoint: str | None = option(
+        None,
+        "a built-in style's name, or all; a model file (.safetensors or .ckpt, or pytorch/examples'); "
+        "hf://USER/REPO; a blend of these, such as starry_night:0.6,great_wave:0.4",
+        MODEL,
+        "MODEL",
+    )
+    refine: int | None = option(
+        None,
+        "then N evaluations of the per-image baseline on each image, such as 10: the best image, in seconds",
+        whole(1, MAX_EVALUATIONS),
+        "N",
+    )
+    style: tuple[Path, ...] | None = option(
+        None,
+        "with --refine, the painting: for models without their painting's Gram matrices, or without a model",
+        path("a painting's file, or mosaic"),
+        "PAINTING",
+        many=True,
+    )
+    quality: int = quality_option()
+    image: StylizeSettings = group(StylizeSettings)
+    clip: ClipSettings = group(ClipSettings)
+    recording: RecordingSettings = group(RecordingSettings)
+    video: VideoSettings = group(VideoSettings)
+    machine: EngineSettings = group(EngineSettings)
+    ranks: RankSettings = group(RankSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.inputs:
+            raise InputError("give an image or a video, or a folder of them")
+        if self.refine is None and self.style:
+            raise InputError(
+                "`checkpoint` stylizes with a model and `style` without one: give one of them; or --compare "
+                "DIR to compare both, or --init-checkpoint MODEL for --style to start from a model's image"
+            )
+        if self.checkpoint is None and not self.style:
+            raise InputError("give `checkpoint` MODEL, or `style` PAINTING for the slow baseline")
+        if self.style and len(self.style) > 1:
+            raise InputError("`refine` takes one `style`")
+        if self.checkpoint == "all" and self.image.tile:
+            raise InputError("`tile` is for large images, and those on the sheet of all styles are small")
+        if self.refine is not None:
+            self.refuse_with("refine", [*self.for_videos, *self.ranks.changed()])
+        if self.ranks.devices is not None:
+            self.refuse_with("devices", self.for_videos)
+            if self.checkpoint == "all":
+                raise InputError(
+                    "--checkpoint all is a sheet of one image: for `devices` give one built-in style"
+                )
+            if self.output is None:
+                raise InputError("`devices` needs `output` FOLDER")
+        elif self.ranks.changed():
+            raise InputError("`num_nodes` needs `devices` N, the processes of each machine")
+
+    @property
+    def for_videos(self) -> list[str]:
+        """The options given that only videos have."""
+        blend = ["motion_blend"] if self.video.motion_blend else []
+        return [*self.clip.changed(), *self.recording.changed(), *blend]
+
+    @property
+    def for_images(self) -> list[str]:
+        """The options given that only images have."""
+        changed = {**self.changed(), **self.image.changed()}
+        return [name for name in ("tile", "stroke_scale", "quality") if name in changed]
+
+    @property
+    def takes_videos(self) -> bool:
+        return self.refine is None and self.checkpoint != "all"
+
+    def refuse_with(self, mode: str, names: list[str]) -> None:
+        """Refuse options that the mode does not have.
+
+        Raises:
+            InputError: There is one.
+        """
+        if names:
+            raise InputError(f"`{names[0]}` cannot be used with `{mode}`")
+
+
+def run(options: Options) -> int:
+    """Stylize each input and print where the results are; return the number that failed."""
+    if options.ranks.devices is not None:
+        from faststyle.cli.stylize_batch import stylize_collection
+
+        return stylize_collection(options)
+    if options.checkpoint is not None:
+        from faststyle.models.find import label
+
+        name = label(options.checkpoint)
+    else:
+        assert options.style is not None
+        name = "+".join(painting.stem for painting in options.style)
+    jobs = plan(options.inputs, options.output, name, options.takes_videos)
+    check_kinds(jobs, options)
+    if options.takes_videos:
+        from faststyle.cli.stylize_video import without_pyav
+
+        jobs = without_pyav(jobs, options.inputs)
+    else:
+        folders = [path for path in options.inputs if path.is_dir()]
+        skip_videos(folders, "--checkpoint all" if options.refine is None else "--refine")
+    safe = without_links(jobs)
+    return report(safe, len(jobs), stylize_all(options, safe), options.output) if safe else len(jobs)
+
+
+def check_kinds(jobs: list[Job], options: Options) -> None:
+    """Refuse options that none of the inputs has a use for, and modes that videos do not have.
+
+    Raises:
+        InputError: There is one.
+    """
+    videos = [job.source for job in jobs if job.video]
+    if not videos:
+        for name in sorted(options.for_videos):
+            raise InputError(f"`{name}` is for videos, and there is none among the inputs")
+        return
+    if options.refine is not None:
+        raise InputError(
+            f"{videos[0]} is a video, and frames that are refined one by one flicker: leave out `refine`, or "
+            "give single frames as images"
+        )
+    if options.checkpoint == "all":
+        raise InputError(
+            f"{videos[0]} is a video, and --checkpoint all is a sheet of one image: give one style, such as "
+            "--checkpoint starry_night"
+        )
+    if len(videos) == len(jobs):
+        for name in options.for_images:
+            raise InputError(f"`{name}` is for images, and there are only videos among the inputs")
+
+
+def stylize_all(options: Options, jobs: list[Job]) -> Done:
+    """Stylize each image and video with a model, continuing after those that cannot be read."""
+    # torch is imported when there is work, so that --help answers at once.
+    from tqdm import tqdm
 
     from faststyle.cli.refine import Refiner
-    from faststyle.inference.contact_sheet import AllStyles
-    from faststyle.inference.stylizer import Stylizer
+    from faststyle.cli.stylize_image import load, stylize_image
+    from faststyle.cli.stylize_video import check_videos, model_for_videos, stylize_video
+    from faststyle.device import keep_freed_memory
+    from faststyle.files import check_place
 
-# What the results depend on beside the model, where it is not typed.
-DEFAULTS: dict[str, Any] = {
-    "strength": 1.0,
-    "stroke_scale": "auto",
-    "max_size": None,
-    "tile": None,
-    "engine": "auto",
-}
-
-
-def option(arguments: argparse.Namespace, name: str) -> Any:
-    return getattr(arguments, name, DEFAULTS[name])
-
-
-def load(name: str | None, arguments: argparse.Namespace) -> "Stylizer | AllStyles | None":
-    """Load the model; None where --refine starts from the photo."""
-    if name is None:
-        return None
-    machine = arguments.device, arguments.precision, option(arguments, "engine")
-    if name == "all":
-        from faststyle.inference.contact_sheet import AllStyles
-
-        return AllStyles(*machine)
-    from faststyle.inference.stylizer import Stylizer
-
-    return Stylizer.load(name, *machine)
-
-
-def stylize_one(
-    stylize: "Stylizer | AllStyles | None",
-    source: Path,
-    target: Path,
-    arguments: argparse.Namespace,
-    refine: "Refiner | None" = None,
-) -> None:
-    """Stylize one picture: whole, by tiles, or by tiles from file to file; and refine it."""
-    from faststyle.image.files import open_image, save_image
-    from faststyle.inference.contact_sheet import AllStyles
-
-    if isinstance(stylize, AllStyles):
-        scale = option(arguments, "stroke_scale")
-        picture = stylize(open_image(source), *look(arguments), option(arguments, "max_size"), scale, refine)
-    elif (photo := read_photo(source, arguments)) is not None:
-        if refine is not None:
-            picture = refine_photo(stylize, photo, arguments, refine)
-        else:
-            assert stylize is not None
-            picture = stylize_photo(stylize, photo, arguments)
-    elif refine is not None or stylize is None:
-        raise InputError(f"{source} is too large to be refined: give --max-size, such as 4096")
-    else:
-        return stylize_file(stylize, source, target, arguments)
-    save_image(picture, target, arguments.quality)
-    if refine is not None and refine.failure is not None:
-        failure, refine.failure = refine.failure, None
-        raise InputError(f"{target} is the best image so far: {failure}")
-
-
-def refine_photo(
-    stylize: "Stylizer | None", photo: "Image", arguments: argparse.Namespace, refine: "Refiner"
-) -> "Image":
-    """Stylize a photo, refine that, and then blend it with the photo as the options say."""
-    from faststyle.inference.stylizer import finished
-
-    full = argparse.Namespace(**vars(arguments) | {"strength": 1.0, "preserve_color": False})
-    first = refine.start(photo) if stylize is None else stylize_photo(stylize, photo, full)
-    return finished(refine(first, photo), photo, *look(arguments))
-
-
-def look(arguments: argparse.Namespace) -> tuple[float, bool]:
-    return option(arguments, "strength"), arguments.preserve_color
-
-
-def read_photo(source: Path, arguments: argparse.Namespace) -> "Image | None":
-    """The picture, no larger than it shall be; None where it goes from file to file."""
-    from faststyle.image import vips
-    from faststyle.image.convert import fit
-    from faststyle.image.files import open_image
-
-    if option(arguments, "max_size") is None and vips.pixels_of(source) >= vips.LEAST:
-        return None
-    return fit(open_image(source), option(arguments, "max_size"))
-
-
-def stylize_photo(stylize: "Stylizer", photo: "Image", arguments: argparse.Namespace) -> "Image":
-    """Stylize what was read, whole or by tiles."""
-    scale = option(arguments, "stroke_scale")
-    tile = option(arguments, "tile") or say_tile(stylize, *photo.size, scale)
-    return stylize(photo, *look(arguments), tile=tile, stroke_scale=scale)
-
-
-def stylize_file(stylize: "Stylizer", source: Path, target: Path, arguments: argparse.Namespace) -> None:
-    """Stylize a picture in strips or by tiles, from file to file."""
-    from faststyle.image import vips
-
-    with vips.stylized(source, target, arguments.quality) as (photo, out):
-        height, width, _ = photo.shape
-        scale = option(arguments, "stroke_scale")
-        tile = option(arguments, "tile") or say_tile(stylize, width, height, scale)
-        stylize.stylize_pixels(photo[..., :3], out[..., :3], *look(arguments), tile, scale)
-
-
-def say_tile(stylize: "Stylizer", width: int, height: int, stroke_scale: float | str) -> int | None:
-    """The tile that a picture of this size needs, said on stderr; None where it fits into memory."""
-    scale = stylize.scale_for(width, height, stroke_scale)
-    width, height = (round(side / scale) for side in (width, height))
-    tile = stylize.tile_for(width, height)
-    if tile:
-        print(
-            f"{width}x{height} pixels are too many to stylize whole: in tiles of {tile}",
-            file=sys.stderr,
-        )
-    return tile
+    check_videos(jobs, options.recording)
+    keep_freed_memory()
+    kinds = {job.video for job in jobs}
+    names = {video: model_for_videos(options.checkpoint) if video else options.checkpoint for video in kinds}
+    refine = Refiner(options) if options.refine is not None else None
+    models = {name: load(name, options.machine) for name in {*names.values()}}
+    for target in {job.target.parent: job.target for job in jobs}.values():
+        check_place(target)
+    written = failures = 0
+    alone = len(jobs) == 1
+    bar = tqdm(jobs, unit="file" if True in kinds else "image", disable=alone)
+    for job in bar:
+        model = models[names[job.video]]
+        try:
+            if job.video:
+                failures += not stylize_video(model, job, options, alone)
+            else:
+                stylize_image(model, job, options, refine)
+            written += 1
+            if refine is not None and refine.stopped:
+                print(f"stopped: the best image so far is {one_line(job.target)}", file=sys.stderr)
+                sys.exit(130)
+        except (InputError, OSError) as error:
+            failures += 1
+            bar.write(f"error: {error_line(error, None if alone else job.source)}", file=sys.stderr)
+    if written and options.checkpoint not in (None, "all"):
+        print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
+    return Done(written, failures)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from PIL import Image, ImageDraw, ImageFont
 
 from faststyle.image.convert import fit, to_rgb
-from faststyle.inference.stroke_scale import AUTO, BEST_SIZE, StrokeScale
+from faststyle.inference.settings import StylizeSettings
+from faststyle.inference.stroke_scale import BEST_SIZE
 from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import ready
@@ -61,27 +62,24 @@ class AllStyles:
 
     def __call__(
         self,
-        picture: Image.Image,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        stroke_scale: StrokeScale = AUTO,
+        photo: Image.Image,
+        settings: StylizeSettings,
         refine: Callable[[Image.Image, Image.Image, str], Image.Image] | None = None,
     ) -> Image.Image:
         """Make the sheet of a photo.
 
         Args:
-            picture: The photo.
-            strength, preserve_color, stroke_scale: As of ``Stylizer``.
-            max_size: Longer side of each image of the sheet in pixels; 640 without it.
+            photo: The photo.
+            settings: As of ``Stylizer``, but ``max_size`` is the longer side of each image, 640 by default.
             refine: Called with each image at full strength, the photo and the style's name.
         """
-        picture = fit(to_rgb(picture), max_size or CELL)
+        photo = fit(to_rgb(photo), settings.max_size or CELL)
+        look, scale = (settings.strength, settings.preserve_color), settings.stroke_scale
         images = {}
         for text, (name, model) in self.models.items():
             if refine is None:
-                images[text] = model(picture, strength, preserve_color, stroke_scale=stroke_scale)
+                images[text] = model(photo, *look, stroke_scale=scale)
             else:
-                image = refine(model(picture, stroke_scale=stroke_scale), picture, name)
-                images[text] = finished(image, picture, strength, preserve_color)
+                image = refine(model(photo, stroke_scale=scale), photo, name)
+                images[text] = finished(image, photo, *look)
         return contact_sheet(images)

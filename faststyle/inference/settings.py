@@ -38,8 +38,8 @@ class StylizeSettings(LookSettings):
 
     stroke_scale: float | Literal["auto"] = option(
         "auto",
-        "strokes so many times as large, 1 for the network's own; auto keeps their size relative to the image "
-        "above 640 pixels",
+        "strokes so many times as large, 1 for the network's own; auto keeps their size relative to the "
+        "image above 640 pixels",
         number(1, 16, auto=True),
         "1…16",
     )
@@ -70,8 +70,8 @@ class RankSettings(Settings):
 
     devices: int | None = option(
         None,
-        "number of processes, each with a GPU, or with its part of the CPU (--device cpu); -o names a folder, "
-        "and the same command continues a run that was interrupted",
+        "for a large collection: number of processes, each with a GPU, or with its part of the CPU (--device "
+        "cpu); -o names a folder, and the same command continues a run that was interrupted",
         whole(1, MAX_RANKS),
         "N",
     )

@@ -2,9 +2,10 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from faststyle.image.color import finish
 from faststyle.image.convert import fit, to_image, to_rgb, to_tensor
 from faststyle.inference.engines import ENGINES, Run, pick_engine
 from faststyle.inference.onnx_model import Exported
+from faststyle.inference.settings import StylizeSettings, VideoSettings
 from faststyle.inference.stroke_scale import AUTO, StrokeScale, auto_scale, enlarge, shrink
 from faststyle.inference.temporal_norm import SteadyNetwork
 from faststyle.inference.tiling import (
@@ -36,6 +38,8 @@ from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.find import find_grams, find_model
 from faststyle.models.network import Inference, TransformerNetwork
+
+Images = TypeVar("Images", Image.Image, Tensor, list[Image.Image])
 
 
 class Stylizer:
@@ -120,88 +124,57 @@ class Stylizer:
             save_model(path, self._weights(), self.card, self.grams())
             return hub.push(path, repo, self.card, sample)
 
-    @overload
     def __call__(
         self,
-        picture: Image.Image,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        tile: int | None = None,
-        stroke_scale: StrokeScale = AUTO,
-    ) -> Image.Image: ...
-
-    @overload
-    def __call__(
-        self,
-        picture: Tensor,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        tile: int | None = None,
-        stroke_scale: StrokeScale = AUTO,
-    ) -> Tensor: ...
-
-    @overload
-    def __call__(
-        self,
-        picture: list[Image.Image],
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        tile: int | None = None,
-        stroke_scale: StrokeScale = AUTO,
-    ) -> list[Image.Image]: ...
-
-    def __call__(
-        self, picture, strength=1.0, preserve_color=False, max_size=None, tile=None, stroke_scale=AUTO
-    ):
-        """Stylize a picture, a batch, or a list, and return what was given.
+        image: Images,
+        strength: float = StylizeSettings.strength,
+        preserve_color: bool = StylizeSettings.preserve_color,
+        max_size: int | None = StylizeSettings.max_size,
+        tile: int | None = StylizeSettings.tile,
+        stroke_scale: StrokeScale = StylizeSettings.stroke_scale,
+    ) -> Images:
+        """Stylize an image, a batch, or a list, and return the same type.
 
         Args:
-            picture: a PIL picture of any mode (alpha is carried through, the result is RGB or
-                RGBA), a list of them in any sizes, or a tensor (3,H,W) or (B,3,H,W), RGB in [0,1].
+            image: A PIL image of any mode (alpha is kept, the result is RGB or RGBA), a list of images of
+                any sizes, or a tensor (3,H,W) or (B,3,H,W), RGB in [0,1].
             strength: 0 gives the photo, 1 the stylization, between them a blend.
-            preserve_color: keep the photo's colours, and take only light and dark from the style.
-            max_size: shrink a PIL picture first, so that its longer side has at most so many pixels.
-            tile: stylize tile by tile, in little memory, each of so many pixels a side; without it
-                that is done, with a size that fits, where the memory there is does not hold the whole.
-            stroke_scale: strokes so many times as large: the network sees the image smaller by so much, and
-                the photo's edges come back when it is enlarged. auto keeps their size relative to the image
-                above 640 pixels, where the networks are at their best; 1 is the network's own strokes.
+            preserve_color: Keep the photo's colours, and take only light and dark from the style.
+            max_size: Shrink a PIL image first to this many pixels of the longer side.
+            tile: Stylize in tiles of this many pixels a side, in little memory. By default only images
+                larger than memory are stylized so, in tiles that fit.
+            stroke_scale: Strokes so many times as large: the network sees the image smaller by as much, and
+                the photo's edges come back when the result is enlarged. auto keeps the strokes' size
+                relative to the image above 640 pixels; 1 is the network's own strokes.
 
         Raises:
-            InputError: strength outside 0…1, a tile or stroke_scale below 1, or a tensor of another shape.
+            InputError: A value out of the range of ``StylizeSettings``, or a tensor of another shape.
         """
-        check_strength(strength)
-        if tile is not None and tile < 1:
-            raise InputError(f"`tile` must be 1 pixel or more, such as {TILE}, not {tile}")
-        if stroke_scale != AUTO and not (isinstance(stroke_scale, int | float) and stroke_scale >= 1):
+        settings = StylizeSettings(strength, preserve_color, max_size, stroke_scale, tile)
+        return self._stylize(image, settings)
+
+    def _stylize(self, image: Any, settings: StylizeSettings) -> Any:
+        if isinstance(image, Tensor):
+            return self._stylize_tensor(image, settings)
+        if isinstance(image, list | tuple):
+            return [self._stylize(one, settings) for one in image]
+        if not isinstance(image, Image.Image):
             raise InputError(
-                f"`stroke_scale` must be auto, or 1 (the network's strokes) or more, not {stroke_scale}"
+                f"expected a PIL image, a list of images, or a tensor, not {type(image).__name__}"
             )
-        if isinstance(picture, Tensor):
-            return self._stylize_tensor(picture, strength, preserve_color, tile, stroke_scale)
-        if isinstance(picture, list | tuple):
-            return [self(one, strength, preserve_color, max_size, tile, stroke_scale) for one in picture]
-        if not isinstance(picture, Image.Image):
-            raise InputError(
-                f"expected a PIL picture, a list of them, or a tensor, not {type(picture).__name__}"
-            )
-        picture = fit(to_rgb(picture), max_size)
-        opaque = picture if picture.mode == "RGB" else picture.convert("RGB")
-        width, height = picture.size
-        scale = self.scale_for(width, height, stroke_scale)
-        if scale > 1 or tile or self.tile_for(width, height):
+        image = fit(to_rgb(image), settings.max_size)
+        opaque = image if image.mode == "RGB" else image.convert("RGB")
+        width, height = image.size
+        scale = self.scale_for(width, height, settings.stroke_scale)
+        if scale > 1 or settings.tile or self.tile_for(width, height):
             pixels = np.array(opaque)
             stylized = np.empty_like(pixels)
-            self.stylize_pixels(pixels, stylized, strength, preserve_color, tile, scale)
+            self.stylize_pixels(pixels, stylized, settings)
             result = Image.fromarray(stylized)
         else:
-            photo = to_tensor(opaque, self.device)
-            result = to_image(self._stylize_tensor(photo, strength, preserve_color, None, 1.0))
-        if picture.mode == "RGBA":
-            result.putalpha(picture.getchannel("A"))
+            result = to_image(self._stylize_tensor(to_tensor(opaque, self.device), settings))
+        if image.mode == "RGBA":
+            result.putalpha(image.getchannel("A"))
         return result
 
     @overload
@@ -251,16 +224,12 @@ class Stylizer:
                 damage); strength or motion_blend is out of range; or motion_blend needs OpenCV, which is
                 missing.
         """
-        check_strength(strength)
-        if not 0 <= motion_blend < 1:
-            raise InputError(f"`motion_blend` must be from 0 to below 1, such as 0.5, not {motion_blend}")
-        whole = partial(self, strength=strength, preserve_color=preserve_color, stroke_scale=1)
+        settings = VideoSettings(strength, preserve_color, max_size, motion_blend)
+        whole = partial(self._stylize, settings=StylizeSettings(strength, preserve_color, stroke_scale=1.0))
         # The engine onnx runs norms without running means.
         build = None if self.engine == "onnx" else lambda: self._video_network
-        video = VideoStylizer(
-            build, whole, self.tile_for, self.device, strength, preserve_color, motion_blend
-        )
-        return video.stream(source, max_size, live)
+        video = VideoStylizer(build, whole, self.tile_for, self.device, settings)
+        return video.stream(source, live)
 
     @cached_property
     def _video_network(self) -> tuple[Run, Tensor]:
@@ -287,58 +256,46 @@ class Stylizer:
             )
         return self.network
 
-    def stylize_pixels(
-        self,
-        photo: np.ndarray,
-        out: np.ndarray,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        tile: int | None = None,
-        stroke_scale: StrokeScale = AUTO,
-    ) -> None:
-        """Stylize an image of any size, in strips at a smaller size, or tile by tile.
+    def stylize_pixels(self, photo: np.ndarray, out: np.ndarray, settings: StylizeSettings) -> None:
+        """Stylize an image of any size, in bands at a smaller size, or in tiles.
 
-        Tiles have the statistics of the image's thumbnail.
+        Tiles use the statistics of the image's thumbnail.
 
         Args:
             photo: (H,W,3) bytes; it may be a file that is mapped into memory.
-            out: (H,W,3) bytes, another: where the result goes.
-            strength, preserve_color, tile, stroke_scale: as for a whole picture.
+            out: (H,W,3) bytes, for the result.
+            settings: As for a whole image.
 
         Raises:
-            InputError: not even a tile fits into memory.
+            InputError: Not even a tile fits into memory.
         """
         pixels, result = torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(out).permute(2, 0, 1)
-        scale = self.scale_for(photo.shape[1], photo.shape[0], stroke_scale)
+        height, width = photo.shape[:2]
+        scale = self.scale_for(width, height, settings.stroke_scale)
         if scale > 1:
-            self._scaled(pixels, result, strength, preserve_color, tile, scale)
+            self._scaled(pixels, result, settings, scale)
         else:
-            tile = tile or self.tile_for(photo.shape[1], photo.shape[0]) or TILE
-            self._tiled(pixels, result, strength, preserve_color, tile)
+            self._tiled(pixels, result, settings, settings.tile or self.tile_for(width, height) or TILE)
 
-    def _scaled(
-        self,
-        photo: Tensor,
-        out: Tensor,
-        strength: float,
-        preserve_color: bool,
-        tile: int | None,
-        scale: float,
-    ) -> None:
+    def _scaled(self, photo: Tensor, out: Tensor, settings: StylizeSettings, scale: float) -> None:
+        """Stylize (3,H,W) bytes or floats at a smaller size, and enlarge the result into ``out``."""
+
         def blend(image: Tensor, given: Tensor) -> Tensor:
-            return finish(image, given, strength, preserve_color)
+            return finish(image, given, settings.strength, settings.preserve_color)
 
         height, width = photo.shape[1:]
         with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
             small = shrink(photo[None], scale)
-            stylized = self._stylize_batch(small, 1.0, False, tile)
+            stylized = self._stylize_batch(small, replace(settings, strength=1.0, preserve_color=False))
             small, stylized = small[0].to(self.device), stylized[0].to(self.device)
             enlarge(small, stylized, photo, out, blend)
 
-    def _tiled(self, photo: Tensor, out: Tensor, strength: float, preserve_color: bool, tile: int) -> None:
+    def _tiled(self, photo: Tensor, out: Tensor, settings: StylizeSettings, tile: int) -> None:
+        """Stylize (3,H,W) bytes or floats into ``out``, tile by tile."""
+
         def run(x: Tensor, place: Tensor) -> Tensor:
             x, place = x.to(self.device), place.to(self.device)
-            return finish(engine(x, place), x, strength, preserve_color)
+            return finish(engine(x, place), x, settings.strength, settings.preserve_color)
 
         with memory_errors(f"tiles of {tile} pixels", f"lower `tile`, such as to {LEAST_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
@@ -348,14 +305,7 @@ class Stylizer:
             stylize_tiled(run, photo, out, tile, reach(frozen), self.margin, frozen.stride)
 
     @torch.no_grad()
-    def _stylize_tensor(
-        self,
-        photos: Tensor,
-        strength: float,
-        preserve_color: bool,
-        tile: int | None,
-        stroke_scale: StrokeScale,
-    ) -> Tensor:
+    def _stylize_tensor(self, photos: Tensor, settings: StylizeSettings) -> Tensor:
         if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
             raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
         if not photos.is_floating_point():
@@ -365,35 +315,27 @@ class Stylizer:
         with memory_errors(
             f"{width}x{height} pixels", "take a smaller image, lower `max_size`, or set `device` to cpu"
         ):
-            scale = self.scale_for(width, height, stroke_scale)
+            scale = self.scale_for(width, height, settings.stroke_scale)
             if scale == 1:
-                return self._stylize_batch(batch, strength, preserve_color, tile).view_as(photos)
+                return self._stylize_batch(batch, settings).view_as(photos)
             result = torch.empty_like(batch)
             for photo, out in zip(batch, result, strict=True):
-                self._scaled(photo, out, strength, preserve_color, tile, scale)
+                self._scaled(photo, out, settings, scale)
             return result.view_as(photos)
 
-    def _stylize_batch(
-        self, batch: Tensor, strength: float, preserve_color: bool, tile: int | None
-    ) -> Tensor:
-        """(B,3,H,W) to the same, whole, one by one, or by tiles."""
+    def _stylize_batch(self, batch: Tensor, settings: StylizeSettings) -> Tensor:
+        """Stylize (B,3,H,W) at its own size: whole, one by one, or in tiles."""
         size, height, width = len(batch), *batch.shape[-2:]
-        if tile := tile or self.tile_for(width, height):
+        if tile := settings.tile or self.tile_for(width, height):
             out = torch.empty_like(batch)
             for photo, result in zip(batch, out, strict=True):
-                self._tiled(photo, result, strength, preserve_color, tile)
+                self._tiled(photo, result, settings, tile)
             return out
         if size > 1 and self.tile_for(width, size * height):
-            return torch.cat(
-                [self._stylize_batch(one, strength, preserve_color, None) for one in batch.split(1)]
-            )
+            return torch.cat([self._stylize_batch(one, settings) for one in batch.split(1)])
         x = batch.to(self.device, torch.float32)
-        return finish(self.run(x), x, strength, preserve_color).to(batch.device, batch.dtype)
-
-
-def check_strength(strength: float) -> None:
-    if not 0 <= strength <= 1:
-        raise InputError(f"`strength` must be from 0 (the photo) to 1 (the stylization), not {strength}")
+        y = finish(self.run(x), x, settings.strength, settings.preserve_color)
+        return y.to(batch.device, batch.dtype)
 
 
 def finished(image: Image.Image, photo: Image.Image, strength: float, preserve_color: bool) -> Image.Image:

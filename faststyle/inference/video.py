@@ -17,6 +17,7 @@ from faststyle.image.color import finish
 from faststyle.image.convert import to_rgb
 from faststyle.inference.engines import Run
 from faststyle.inference.optical_flow import Blend
+from faststyle.inference.settings import VideoSettings
 from faststyle.inference.temporal_norm import mixed, mixing
 from faststyle.video.clips import RATE, Clip, Frame
 from faststyle.video.opening import open_clip
@@ -40,9 +41,7 @@ class VideoStylizer:
         stylize_image: Stylizes one frame as an image, with the same options.
         tile_for: Returns the tile size for an image of a width and a height; None if it fits into memory.
         device: Device of the network.
-        strength: 0 gives the frame, 1 the stylization, between them a blend.
-        preserve_color: Keep the frame's colours.
-        motion_blend: Share of each frame that is taken from the frame before it, along the motion.
+        settings: How the frames look.
     """
 
     def __init__(
@@ -51,39 +50,38 @@ class VideoStylizer:
         stylize_image: Callable[[Image.Image], Image.Image],
         tile_for: Callable[[int, int], int | None],
         device: torch.device,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        motion_blend: float = 0.0,
+        settings: VideoSettings,
     ):
         self.build, self.stylize_image, self.tile_for, self.device = build, stylize_image, tile_for, device
-        self.strength, self.preserve_color = strength, preserve_color
-        self.blend = Blend(motion_blend) if motion_blend else None
+        self.settings = settings
+        self.blend = Blend(settings.motion_blend) if settings.motion_blend else None
         self.shots, self.pts = Shots(), 0
         self.time_base: Fraction | None = None
         self.memory: Tensor | None = None
 
-    def stream(
-        self, source: str | Path | Iterable[Item], max_size: int | None = None, live: bool = False
-    ) -> Iterator[Item]:
+    def stream(self, source: str | Path | Iterable[Item], live: bool = False) -> Iterator[Item]:
         """Yield the stylized frames of a video file as arrays, or those given as what they were given as.
 
         Args:
             source: A video file, or frames.
-            max_size: Shrink a video file to this many pixels of the longer side.
             live: Yield each frame before the next is read.
 
         Raises:
             InputError: The file is missing or damaged, or max_size is given for frames.
         """
         if isinstance(source, str | Path):
-            with open_clip(source, max_size=max_size) as clip:
-                for frame in self.stream(clip, live=live):
+            with open_clip(source, max_size=self.settings.max_size) as clip:
+                for frame in self.frames(clip, live):
                     yield cast(Item, frame.pixels)
             if clip.damage:
                 raise InputError(clip.damage)
             return
-        if max_size is not None:
-            raise InputError("max_size shrinks videos that are read here: give frames in the size you want")
+        if self.settings.max_size is not None:
+            raise InputError("`max_size` shrinks videos that are read here: give frames in the size you want")
+        yield from self.frames(source, live)
+
+    def frames(self, source: Iterable[Item], live: bool) -> Iterator[Item]:
+        """Yield the stylized frames."""
         self.time_base = getattr(source, "time_base", None)  # of a Clip, or of Newest around one
         batch_size = BATCH if self.device.type == "cuda" and not live else 1
         for items in batches(ahead(source) if isinstance(source, Clip) and not live else source, batch_size):
@@ -133,9 +131,9 @@ class VideoStylizer:
         memory = blank if self.memory is None else self.memory
         result, own = run(given, memory, mix)
         self.memory = mixed(mix, memory, own)[-1:]
-        if self.preserve_color or self.strength < 1:
+        if self.settings.preserve_color or self.settings.strength < 1:
             x, y = given.permute(0, 3, 1, 2) / 255, result.permute(0, 3, 1, 2) / 255
-            y = finish(y, x, self.strength, self.preserve_color)
+            y = finish(y, x, self.settings.strength, self.settings.preserve_color)
             result = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         if device.type == "cuda":
             result = batch.copy_(result)  # what was given is no longer needed

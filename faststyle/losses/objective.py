@@ -98,7 +98,7 @@ class Objective(nn.Module):
         for layer in self.style_layers:
             split_scale(layer)  # refuses what is no number
         if not self.layers:
-            raise InputError("content_weight and style_weight are both 0: one of them must count")
+            raise InputError("`content_weight` and `style_weight` are both 0: one of them must count")
         self.targets: list[str] = []  # the style layers that every painting has
         self.shares: list[float] = []
         self.regions: list[Tensor | None] = []

@@ -21,13 +21,12 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.vgg import VGG, split_scale
 from faststyle.optimization.descent import (
     FIRST_MOVE,
-    OPTIMIZERS,
     Step,
     check_precision,
     descend,
     has_whole_grams,
 )
-from faststyle.registry import choose
+from faststyle.optimization.settings import InitName, OptimizationSettings
 
 STYLE_SHARE = 0.75  # of the result's longer side, the painting's, where it is not given
 LATER_FIRST_MOVE = 0.012  # of L-BFGS at all sizes but the first, as FIRST_MOVE
@@ -35,7 +34,7 @@ SHARE = 0.6  # of the steps at one size, those at the next
 COARSEST_SHORTER = 16  # pixels of the shorter side there
 COARSEST = 128  # pixels of the longer side at the first size, at least
 # What a picture can start from: the photo and noise, (1,3,H,W) each, to (1,3,H,W).
-INITS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+INITS: dict[InitName, Callable[[Tensor, Tensor], Tensor]] = {
     "content": lambda photo, noise: photo,
     "noise": lambda photo, noise: noise,
     "content+noise": lambda photo, noise: 0.6 * photo + 0.4 * noise,
@@ -55,132 +54,103 @@ def scaled(images: Tensor, share: float) -> Tensor:
 
 
 class Optimization:
-    """One picture's optimization: iterate over it for its steps, and take ``result()`` at any time.
+    """One image's optimization: iterate over it for its steps, and take ``result()`` at any time.
 
     Args:
-        content: the photo: a PIL picture, or a tensor (3,H,W), RGB in [0,1].
-        style: the painting, likewise, or several; or the Gram matrices of one, (1,C,C) by layer, as a
+        content: The photo: a PIL image, or a tensor (3,H,W), RGB in [0,1], which keeps its own size.
+        style: The painting, likewise, or several; or the Gram matrices of one, (1,C,C) by layer, as a
             model's file has them.
-        size: longer side of the result in pixels; a tensor keeps its own size.
-        style_size: longer side of the paintings: larger gives larger strokes; without it three quarters of
-            the result's.
-        steps: Number of updates, shared out among the sizes: more at the coarse ones, which are quick.
-        scales: How many sizes, coarse to fine, each twice the one before: the coarse ones lay out the large
-            shapes, and take little time. Without it as many as have 128 pixels.
-        optimizer: lbfgs or adam.
-        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
-        average: decay of a running mean over the updates, such as 0.99 with Adam, which is then the
-            result; 0 takes the picture with the lowest objective.
-        init: start from content, noise (white) or content+noise.
-        init_model: a trained model whose stylization to start from, in place of ``init``.
-        seed: of the noise.
-        blend: a weight for each of several paintings; equal shares without it.
-        masks: for each painting, where in the photo its style shall be: white in a grey picture of
-            any size; None is everywhere. What no mask covers stays the photo.
-        style_masks: for each painting, which part of it to take the style from, likewise.
-        preserve_color: keep the photo's colours, and take only light and dark from the style.
-        match_color: bring the paintings to the photo's mean and covariance of colours first.
-        vgg: network that judges: vgg19-caffe, or torchvision's vgg16 or vgg19.
-        pooling: max, or avg for smoother gradients.
-        device: auto, cpu, cuda, cuda:1, mps, …
-        precision: of VGG: auto (bf16 where the hardware computes in it), fp32 or bf16.
-        **objective: what Objective takes.
+        masks: For each painting, where in the photo its style is wanted: white in a grey image of any
+            size; None is everywhere. What no mask covers stays the photo.
+        style_masks: For each painting, which part of it to take the style from, likewise.
+        init_model: A trained model whose stylization to start from, in place of ``init``.
+        **options: Fields of ``OptimizationSettings``.
 
     Raises:
-        InputError: a value that cannot be used; the message says what can.
+        InputError: A value that cannot be used; the message says what can.
     """
 
     def __init__(
         self,
         content: Image.Image | Tensor,
         style: Image.Image | Tensor | Sequence[Image.Image | Tensor] | Mapping[str, Tensor],
-        size: int = 512,
-        style_size: int | None = None,
-        steps: int = 300,
-        scales: int | None = None,
-        optimizer: str = "lbfgs",
-        learning_rate: float | None = None,
-        average: float = 0.0,
-        init: str = "content",
-        init_model: Callable[[Tensor], Tensor] | None = None,
-        seed: int = 0,
-        blend: Sequence[float] | None = None,
         masks: Sequence[Image.Image | None] | None = None,
         style_masks: Sequence[Image.Image | None] | None = None,
-        preserve_color: bool = False,
-        match_color: bool = False,
-        vgg: str = "vgg19-caffe",
-        pooling: str = "max",
-        device: str = "auto",
-        precision: str = "auto",
-        **objective: Any,
+        init_model: Callable[[Tensor], Tensor] | None = None,
+        **options: Any,
     ):
-        for name, value, least in (
-            ("size", size, 16),
-            ("style_size", style_size, 16),
-            ("steps", steps, 1),
-            ("scales", scales, 1),
-            ("learning_rate", learning_rate, 0),
-        ):
-            if value is not None and not value >= least:
-                raise InputError(f"`{name}` must be at least {least}, not {value}")
-        if not 0 <= average < 1:
-            raise InputError(f"`average` must be from 0 to below 1, not {average}")
+        settings = OptimizationSettings(**options)
         self.targets = dict(style) if isinstance(style, Mapping) else None
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if self.targets is not None:
             styles = []
-        for what, given in (("`masks`", masks), ("`style_masks`", style_masks)):
+        for name, given in (("masks", masks), ("style_masks", style_masks)):
             if given is not None and len(given) != len(styles):
                 raise InputError(
-                    f"{len(given)} {what} for {len(styles)} style pictures: give one for each, or all (None)"
+                    f"{len(given)} `{name}` for {len(styles)} paintings: give one for each, or all (None)"
                 )
-        choose("optimizer", optimizer, OPTIMIZERS)
-        mix = choose("init", init, INITS)
-        self.steps, self.average = steps, average
-        self.optimizer, self.learning_rate = optimizer, learning_rate
-        self.device = pick_device(device)
-        self.precision = pick_precision(precision, self.device)
+        self.content, self.settings = content, settings
+        self.steps = settings.steps
+        self.device = pick_device(settings.device)
+        self.precision = pick_precision(settings.precision, self.device)
         check_precision(self.precision)
-        self.content, self.preserve_color, self.blend = content, preserve_color, blend
 
-        self.photo = self.read(content, None if isinstance(content, Tensor) else size)
+        self.photo = self.read(content, None if isinstance(content, Tensor) else settings.size)
         longer = max(self.photo.shape[-2:])
-        style_size = style_size or max(16, round(STYLE_SHARE * longer))
-        if scales is None:
-            shorter = min(self.photo.shape[-2:])
-            scales = max(1, 1 + int(math.log2(min(longer / COARSEST, shorter / COARSEST_SHORTER))))
-        self.sizes = [longer / 2**back for back in reversed(range(scales))]
-        if self.sizes[0] < 16:
-            raise InputError(
-                f"{longer} pixels are too few for {scales} scales: the coarsest must have 16, and would have "
-                f"{self.sizes[0]:.0f}"
-            )
+        style_size = settings.style_size or max(16, round(STYLE_SHARE * longer))
+        self.sizes = self.coarse_to_fine(settings.scales)
         paintings = [self.read(one, style_size) for one in styles]
-        if match_color:
+        if settings.match_color:
             paintings = [color.match_color(painting, self.photo) for painting in paintings]
         self.paintings = paintings
         self.masks = [self.read_mask(mask, self.photo) for mask in masks or [None] * len(styles)]
         parts = style_masks or [None] * len(styles)
         self.style_masks = [self.read_mask(*pair) for pair in zip(parts, paintings, strict=True)]
-        self.objective = Objective(**objective).to(self.device)
+        self.objective = Objective(
+            settings.content_weight,
+            settings.style_weight,
+            settings.tv_weight,
+            dict(settings.content_layers or {}),
+            dict(settings.style_layers or {}),
+            settings.statistic,
+            settings.preset,
+        ).to(self.device)
         if self.targets is None:
-            self.objective.check(len(styles), blend, [*self.masks, *self.style_masks])
+            self.objective.check(len(styles), settings.blend, [*self.masks, *self.style_masks])
         elif not has_whole_grams(self.objective):
             raise InputError(
                 "Gram matrices in place of a painting go with the preset relative and the statistic gram"
             )
         else:
             self.targets = {layer: target.to(self.device) for layer, target in self.targets.items()}
-        self.vgg = VGG(vgg, pooling, self.objective.layers, self.precision).to(self.device)
+        self.vgg = VGG(settings.vgg, settings.pooling, self.objective.layers, self.precision)
+        self.vgg.to(self.device)
 
         if init_model is not None:
             self.picture = init_model(self.photo)
         else:
-            noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(seed))
-            self.picture = mix(self.photo, noise.to(self.device))
-        self.given, self.from_noise = self.picture, init == "noise" and init_model is None
+            noise = torch.rand(self.photo.shape, generator=torch.Generator().manual_seed(settings.seed))
+            self.picture = INITS[settings.init](self.photo, noise.to(self.device))
+        self.given, self.from_noise = self.picture, settings.init == "noise" and init_model is None
         self.best = math.inf
+
+    def coarse_to_fine(self, scales: int | None) -> list[float]:
+        """Return the longer side in pixels at each size, each twice the last.
+
+        Raises:
+            InputError: The coarsest would have less than 16 pixels.
+        """
+        height, width = self.photo.shape[-2:]
+        longer, shorter = max(height, width), min(height, width)
+        if scales is None:
+            scales = max(1, 1 + int(math.log2(min(longer / COARSEST, shorter / COARSEST_SHORTER))))
+        sizes = [longer / 2**back for back in reversed(range(scales))]
+        if sizes[0] < 16:
+            raise InputError(
+                f"{longer} pixels are too few for {scales} `scales`: the coarsest must have 16, and would "
+                f"have {sizes[0]:.0f}"
+            )
+        return sizes
 
     def read(self, picture: Image.Image | Tensor, longer: int | None) -> Tensor:
         """A picture as (1,3,H,W) in [0,1] on the device, its longer side brought to ``longer``."""
@@ -219,10 +189,10 @@ class Optimization:
                 self.set_style(photo, size / longer)
                 # Later sizes start near their end.
                 first_move = FIRST_MOVE if done == 0 else LATER_FIRST_MOVE
-                settings = self.optimizer, self.learning_rate, first_move
-                for step in descend(start, photo, self.vgg, self.objective, count, *settings):
-                    if self.average:
-                        mean = mean.lerp(step.picture, max(1 - self.average, 1 / (step.number + 1)))
+                method = self.settings.optimizer, self.settings.learning_rate, first_move
+                for step in descend(start, photo, self.vgg, self.objective, count, *method):
+                    if self.settings.average:
+                        mean = mean.lerp(step.picture, max(1 - self.settings.average, 1 / (step.number + 1)))
                         self.picture = mean
                     elif step.terms["total"] < self.best:
                         self.picture = step.picture
@@ -258,7 +228,7 @@ class Optimization:
             with torch.no_grad():
                 styles = [self.measure(scaled(one, share)) for one in self.paintings]
                 features = self.measure(photo) if self.objective.statistic.swap else None
-            self.objective.set_style(styles, self.blend, self.masks, self.style_masks, features)
+            self.objective.set_style(styles, self.settings.blend, self.masks, self.style_masks, features)
         height, width = photo.shape[-2:]
         measured = self.objective.measured(height, width)
         if share == 1 and self.objective.style_layers and not measured:
@@ -287,7 +257,7 @@ class Optimization:
         """The best picture so far, of the kind and size that ``content`` has been brought to."""
         photo = self.photo
         picture = self.start(photo.shape[-2:])
-        if self.preserve_color:
+        if self.settings.preserve_color:
             picture = color.keep_color(picture, photo).clamp(0, 1)
         covers = [mask for mask in self.masks if mask is not None]
         if covers and len(covers) == len(self.masks):

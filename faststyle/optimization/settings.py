@@ -46,7 +46,7 @@ class OptimizationSettings(WeightSettings, DescentSettings):
 
     style_size: int | None = option(
         None,
-        "longer side of the paintings, larger gives larger strokes; by default three quarters of the result's",
+        "longer side of the paintings, larger gives larger strokes; by default 3/4 of the result's",
         whole(16, MAX_SIDE),
         "PIXELS",
     )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from faststyle.cli import refine as command
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.errors import InputError
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.optimization import refine as library
@@ -77,7 +77,7 @@ def test_videos_in_a_folder_are_left_out_and_said(infer, model, painting, capsys
     frames[0].save("mixed/b.gif", save_all=True, append_images=frames[1:])
     infer("mixed", "--checkpoint", model, "--style", painting, "--refine", 1, "-o", "out")
     assert set(contents(Path("out"))) == {"a.png"}
-    assert "--refine takes pictures: clips in mixed are left out (1)" in capsys.readouterr().err
+    assert "--refine takes images: videos in mixed are left out (1)" in capsys.readouterr().err
 
 
 def test_models_gram_matrices_are_used(infer, model, tmp_path, random_vgg):
@@ -91,7 +91,7 @@ def test_models_gram_matrices_are_used(infer, model, tmp_path, random_vgg):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--checkpoint", "MODEL"], "no Gram matrices of its painting: give the painting by --style"),
+        (["--checkpoint", "MODEL"], "no Gram matrices of its painting: give the painting as --style"),
         (["--checkpoint", "starry_night:1,great_wave:1"], "blends several paintings"),
         (["--checkpoint", "export.onnx"], "is an export"),
         (["--style", "nowhere.jpg"], "nowhere.jpg"),

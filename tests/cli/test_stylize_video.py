@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from faststyle.cli import stylize_video
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
@@ -201,7 +201,7 @@ def test_pictures_and_clips_may_be_mixed(infer, capsys):
     draw_picture(40, 30).save("b.png")
     infer("a.mp4", "b.png", "-o", "out")
     printed = capsys.readouterr()
-    assert "2 of 2 pictures and clips stylized: out" in printed.out
+    assert "2 of 2 images and videos stylized: out" in printed.out
     assert printed.err.count("engine: ") == 1
     assert sorted(contents(Path("out"))) == ["a.mp4", "b.png"]
     assert len(frames_of("out/a.mp4")) == 8
@@ -227,7 +227,7 @@ def test_bad_clip_does_not_stop_the_others(infer, capsys):
     printed = capsys.readouterr()
     errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
     assert len(errors) == 1 and "bad.mp4" in errors[0]
-    assert "1 of 2 clips stylized" in printed.out
+    assert "1 of 2 videos stylized" in printed.out
     assert sorted(contents(Path("out"))) == ["a.mp4"]
     assert "bad.mp4" in refused(capsys, infer, "bad.mp4")
 
@@ -246,18 +246,18 @@ def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, ne
     monkeypatch.setattr(
         Stylizer,
         "load",
-        classmethod(lambda cls, name, *a: loaded.append(name) or cls(*find.load_model(files[name]), *a)),
+        classmethod(lambda cls, name, **o: loaded.append(name) or cls(*find.load_model(files[name]), **o)),
     )
     draw_picture(40, 30).save("b.png")
     infer("a.mp4", "b.png", "-o", "out", "--checkpoint", "wave")
     assert sorted(loaded) == ["wave", "wave-steady"]
-    assert capsys.readouterr().err.count("wave-steady is taken for clips: ") == 1
+    assert capsys.readouterr().err.count("wave-steady is used for videos: ") == 1
     loaded.clear()
     Path("wave").mkdir()  # a folder of that name is no model
     infer("a.mp4", "--checkpoint", "wave")
     assert loaded == ["wave-steady"] and Path("a_wave.mp4").exists()
     for name in ("wave-steady", "wave:1", str(files["wave"]), "wave-fast"):
-        assert stylize_video.model_for_clips(name) == name
+        assert stylize_video.model_for_videos(name) == name
 
 
 def test_sheet_and_slow_baseline_do_not_take_clips(infer, capsys):
@@ -272,13 +272,13 @@ def test_slow_baseline_leaves_the_clips_of_a_folder_out_and_says_so(capsys, infe
     make_clip(Path("trip/c.mp4"), 3)
     main(["trip", "-o", "out", "--style", str(painting), "--size=32", "--steps=1", "--vgg", random_vgg])
     assert sorted(contents(Path("out"))) == ["b.png"]
-    assert "clips in trip are left out (1)" in capsys.readouterr().err
+    assert "videos in trip are left out (1)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", ["--tile 512", "--stroke-scale 2", "--quality 92"])
+@pytest.mark.parametrize("flags", ["--tile 512", "--stroke-scale 2", "--quality 80"])
 def test_flags_of_pictures_with_clips_alone(infer, capsys, flags):
     line = refused(capsys, infer, "a.mp4", *flags.split())
-    assert f"{flags.split()[0]} is for pictures" in line
+    assert f"{flags.split()[0]} is for images" in line
     assert sorted(contents(Path())) == ["a.mp4"]
 
 
@@ -287,7 +287,7 @@ def test_flags_of_pictures_with_clips_alone(infer, capsys, flags):
 )
 def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
     draw_picture(40, 30).save("b.png")
-    assert f"{flags.split()[0]} is for clips" in refused(capsys, infer, "b.png", *flags.split())
+    assert f"{flags.split()[0]} is for videos" in refused(capsys, infer, "b.png", *flags.split())
 
 
 @pytest.mark.parametrize(
@@ -300,17 +300,17 @@ def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
         ("a.mp4 --codec h265x", "h265x"),
         ("a.mp4 --codec prores -o out.webm", "prores"),
         ("a.mp4 --codec ffv1 --crf 20 -o out.mkv", "crf"),
-        ("a.mp4 -o %d.png --codec hevc", "hevc"),
+        ("a.mp4 -o %d.png --codec hevc", "--codec"),
         ("a.mp4 --start 5", "start before that"),
         ("a.mp4 b.png -o out.mp4", "folder"),
         ("a.mp4 b.png -o %d.png", "folder"),
-        ("a.mp4 --codec hevc --crf 60", "libx265 has no crf 60: give a number from 0 to 51"),
+        ("a.mp4 --codec hevc --crf 60", "libx265 has no --crf 60: give a number from 0 to 51"),
         ("nowhere.mp4", "there is no file or folder nowhere.mp4"),
         ("nowhere.gif", "there is no file or folder nowhere.gif"),
         ("nowhere/%04d.png", "there are no numbered pictures named nowhere/%04d.png"),
         ("b.png -o out.mp4", ".jpg"),
         ("empty -o out.mp4", "empty"),
-        ("empty", "pictures or clips"),
+        ("empty", "images or videos"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_the_work(infer, capsys, arguments, words):
@@ -361,7 +361,7 @@ def test_without_pyav_clips_of_folders_are_left_out_and_that_is_said(infer, caps
     infer("trip", "-o", "out")
     assert sorted(contents(Path("out"))) == ["b.png"]
     error = capsys.readouterr().err
-    assert "pip install -e '.[video]': clips in folders are left out (2)" in error
+    assert "pip install -e '.[video]': videos in folders are left out (2)" in error
     assert ended(infer, "trip", "trip/c.mp4", "-o", "new") == 2
     assert "error: video needs PyAV" in capsys.readouterr().err
     Path("trip/b.png").unlink()
@@ -424,7 +424,7 @@ def test_disk_that_fills_up_stops_one_clip_and_not_the_others(infer, capsys, mon
 # A frame of these takes a while to decode.
 SLOW = """
 import sys, time
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.video.decoding import VideoClip
 pixels = VideoClip.pixels
 VideoClip.pixels = lambda *frame: time.sleep(0.02) or pixels(*frame)

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from faststyle.cli.main import main as infer
+from faststyle.cli.main import infer
 from faststyle.cli.train import main
 from faststyle.errors import InputError
 from faststyle.models.card import Ancestor, ModelCard

@@ -96,7 +96,7 @@ def test_fast_figure_is_the_models_own_objective_measured_directly(run, trained,
     report = run()
     photo = to_tensor(scale_to(open_image(photos / "beach.jpg"), 48))[None]
     style = to_tensor(scale_to(open_image(painting), 56))[None]
-    objective, features = Objective(**WEIGHTS, **LAYERS), VGG("random", "avg")
+    objective, features = Objective(**WEIGHTS, **LAYERS), VGG("vgg19", "avg")
     with torch.no_grad():
         objective.set_style([features(style, objective.style_layers)])
         fast = Stylizer.load(trained, "cpu", "fp32")(photo)

@@ -10,7 +10,7 @@ import skimage
 import torch
 from PIL import Image
 
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.image.convert import fit, to_tensor
 from faststyle.image.files import open_image
 from faststyle.image.warp import inside, warp
@@ -82,7 +82,7 @@ def test_steady_network_of_each_style_flickers_less():
 def test_styles_are_listed_at_once_and_without_torch():
     code = """
 import sys
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 try:
     main(["--list-styles"])
 finally:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.inference import export
 from faststyle.inference.export import inference
 from faststyle.inference.stylizer import Stylizer
@@ -189,7 +189,7 @@ def test_missing_packages_are_named_with_the_remedy(folder, model, capsys, monke
 def test_stylizing_and_the_archive_import_no_onnx(folder, model):
     draw_picture(40, 30).save("photo.jpg")
     code = (
-        "import sys; from faststyle.inference import export; from faststyle.cli.main import main\n"
+        "import sys; from faststyle.inference import export; from faststyle.cli.main import infer as main\n"
         f"main(['photo.jpg', '--checkpoint', {str(model)!r}, '-o', 'out.jpg'])\n"
         "export.SIZES = ((1, 32, 32),)\n"
         f"main(['--export', 'm.pt2', '--checkpoint', {str(model)!r}])\n"

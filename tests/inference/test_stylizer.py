@@ -10,6 +10,7 @@ from faststyle import device
 from faststyle.device import has_fast_bfloat16, pick_device
 from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_image, to_tensor
+from faststyle.inference.settings import StylizeSettings
 from faststyle.inference.stroke_scale import BEST_SIZE, shrink
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
@@ -150,7 +151,7 @@ def test_strokes_of_a_large_picture_are_as_large_relative_to_it(stylize):
     assert torch.corrcoef(torch.stack(smooth))[0, 1] > 0.97
     # And so for arrays, of which a file may be mapped into memory.
     out = np.zeros((large.height, large.width, 3), np.uint8)
-    stylize.stylize_pixels(np.array(large), out)
+    stylize.stylize_pixels(np.array(large), out, StylizeSettings())
     assert np.array_equal(out, np.asarray(result))
     assert np.array_equal(np.asarray(stylize(small, stroke_scale="auto")), np.asarray(stylize(small)))
     assert np.abs(np.asarray(stylize(large, stroke_scale=1), float) - out).mean() > 1

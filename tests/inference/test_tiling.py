@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from faststyle import device
-from faststyle.cli.main import main as infer
+from faststyle.cli.main import infer
 from faststyle.device import free_memory
 from faststyle.errors import InputError
 from faststyle.image.convert import to_tensor

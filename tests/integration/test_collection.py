@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from faststyle.cli.options import parse
 from PIL import Image
 
 from benchmarks.collection import HOWS, break_off, differing, infer, listed, results, written_twice
-from faststyle.cli.main import main
-from faststyle.cli.options import parse
+from faststyle.cli.main import infer as main
 from faststyle.cli.stylize_batch import check, find
 from faststyle.errors import InputError
 from faststyle.files import replacing

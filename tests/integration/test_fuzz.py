@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from faststyle.cli.options import build_parser, parse
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from faststyle.cli.options import build_parser, parse
 from faststyle.cli.train_options import option
 from faststyle.errors import InputError, one_line
 from faststyle.models.card import HEADER

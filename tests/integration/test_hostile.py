@@ -14,7 +14,7 @@ import torch
 from PIL import Image, features
 
 from benchmarks import hostile as benchmark
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside
 from faststyle.image.files import open_image, save_image

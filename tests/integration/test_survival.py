@@ -272,7 +272,7 @@ def test_stop_in_the_validation_after_the_last_step_is_heeded(train, monkeypatch
 
 def train_in_terminals(flags: list[str]) -> None:
     """Train in two terminals: in step 2 one is closed, and all processes of the other get SIGTERM."""
-    vgg.NETWORKS["random"] = vgg.Network(vgg.VGG19_BLOCKS, (0.5,) * 3, (0.25,) * 3, random_weights)
+    vgg.NETWORKS["vgg19"] = vgg.Network(vgg.VGG19_BLOCKS, (0.5,) * 3, (0.25,) * 3, random_weights)
     torch.set_num_threads(1)
     training_step, (told, tell) = StyleTransfer.training_step, os.pipe()
 

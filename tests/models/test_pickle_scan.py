@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from faststyle.cli.main import main as infer
+from faststyle.cli.main import infer
 from faststyle.cli.train import main as train
 from faststyle.errors import InputError
 from faststyle.models import hub
@@ -79,7 +79,7 @@ PLACES = {
     "blend": lambda name, photo: infer([photo, "--checkpoint", f"starry_night:1,{name}:1", "-o", "out.png"]),
     "clip": lambda name, photo: infer(["a.gif", "--checkpoint", name, "-o", "out.gif"]),
     "--init-checkpoint": lambda name, photo: infer(
-        [photo, "--style", photo, "--init-checkpoint", name, "-o", "out.png", "--size=16", "--vgg", "random"]
+        [photo, "--style", photo, "--init-checkpoint", name, "-o", "out.png", "--size=16", "--vgg", "vgg19"]
     ),
     "--compare": lambda name, photo: infer(
         [photo, "--checkpoint", name, "--style", photo, "--compare", "report"]
@@ -87,7 +87,7 @@ PLACES = {
     "--export": lambda name, photo: infer(["--checkpoint", name, "--export", "out.onnx"]),
     "--push-to-hub": lambda name, photo: infer(["--checkpoint", name, "--push-to-hub", "user/repo"]),
     "hub": lambda name, photo: infer([photo, "--checkpoint", "hf://user/repo", "-o", "out.png"]),
-    "--init": lambda name, photo: train(["--style", photo, "--init", name, "--model.vgg", "random"]),
+    "--init": lambda name, photo: train(["--style", photo, "--init", name, "--model.vgg", "vgg19"]),
     "--resume": lambda name, photo: train(["--resume", "--output", "run"]),
 }
 

@@ -250,7 +250,7 @@ def test_parameter_out_of_range_is_named(quick, options):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"scales": 9}, "9 scales"),
+        ({"scales": 9}, "9 `scales`"),
         ({"blend": [1, 2]}, "blend"),
         ({"blend": [0]}, "blend"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),

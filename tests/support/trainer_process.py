@@ -70,7 +70,7 @@ def run(words: list[str]) -> None:
 
 if __name__ == "__main__":
     datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
-    vgg.NETWORKS["random"] = vgg.Network(
+    vgg.NETWORKS["vgg19"] = vgg.Network(
         vgg.VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights
     )
     runs = [[*group] for then, group in itertools.groupby(sys.argv[1:], "then".__eq__) if not then]

@@ -136,8 +136,8 @@ def test_checkpoint_is_loaded_without_vgg_and_without_the_style(module, tmp_path
     def fail():
         raise AssertionError("VGG was loaded")
 
-    network = vgg.NETWORKS["random"]._replace(load=fail)
-    monkeypatch.setitem(vgg.NETWORKS, "random", network)
+    network = vgg.NETWORKS["vgg19"]._replace(load=fail)
+    monkeypatch.setitem(vgg.NETWORKS, "vgg19", network)
     painting.unlink()
     loaded = StyleTransfer.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True).eval()
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_card_tells_what_the_model_was_trained_with(module, painting):
     digest = hashlib.sha256(painting.read_bytes()).hexdigest()
     assert card.style == (StyleImage("painting", digest),)
     assert card.steps == 0 and card.init is None
-    assert card.training.style_size == 64 and card.training.vgg == "random"
+    assert card.training.style_size == 64 and card.training.vgg == "vgg19"
     assert card.training.objective.style_weight == module.objective.style_weight
     assert card.training.others["blocks"] == 1 and "style" not in card.training.others
     assert ModelCard.from_metadata(json.loads(json.dumps(card.to_metadata())), painting) == card

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from faststyle.cli import stylize_video
-from faststyle.cli.main import main
+from faststyle.cli.main import infer as main
 from faststyle.errors import InputError
 from faststyle.inference.video import VideoStylizer
 from faststyle.video import live

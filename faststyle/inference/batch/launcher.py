@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from faststyle.errors import InputError
@@ -55,8 +56,13 @@ def environment(devices: int, nodes: int) -> dict[str, str]:
     return {**os.environ, **found, "WORLD_SIZE": str(devices * nodes), "PYTHONPATH": path}
 
 
-def run(argv: list[str], devices: int, nodes: int) -> int:
+def run(options: bytes, devices: int, nodes: int) -> int:
     """Run the command's ranks of this machine to their end, and print what they found.
+
+    Args:
+        options: The command's options, pickled, which each rank reads from its standard input.
+        devices: Number of ranks on this machine.
+        nodes: Number of machines.
 
     Returns:
         The exit status: 0, or 2 where pictures could not be read.
@@ -72,14 +78,16 @@ def run(argv: list[str], devices: int, nodes: int) -> int:
             f"`devices` {devices} is too many for this machine: give at most {most}, {MOST} a processor"
         )
     variables = environment(devices, nodes)
-    command = [sys.executable, "-c", RANK, *argv]
-    ranks: list[subprocess.Popen[str]] = []
+    command = [sys.executable, "-c", RANK]
+    ranks: list[subprocess.Popen[bytes]] = []
     statuses: list[int | None] = [None]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for number in range(devices):
             own = {**variables, "LOCAL_RANK": str(number)}
-            ranks.append(subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True))
+            pipe = subprocess.PIPE
+            ranks.append(subprocess.Popen(command, env=own, stdin=pipe, stdout=pipe))
+            give(ranks[-1], options)
         # Until all have ended, or one has before its time.
         while None in statuses and {*statuses} <= {None, 0, INCOMPLETE}:
             time.sleep(PAUSE)
@@ -106,12 +114,19 @@ def run(argv: list[str], devices: int, nodes: int) -> int:
     return 2 if INCOMPLETE in statuses else 0
 
 
-def printed(rank: "subprocess.Popen[str]") -> str:
+def give(rank: "subprocess.Popen[bytes]", options: bytes) -> None:
+    """Write the options to a rank's standard input; one that has died is found dead later."""
+    assert rank.stdin is not None
+    with suppress(BrokenPipeError), rank.stdin as pipe:
+        pipe.write(options)
+
+
+def printed(rank: "subprocess.Popen[bytes]") -> str:
     assert rank.stdout is not None
-    return rank.stdout.read().strip()
+    return rank.stdout.read().decode(errors="replace").strip()
 
 
-def end(ranks: list["subprocess.Popen[str]"]) -> None:
+def end(ranks: list["subprocess.Popen[bytes]"]) -> None:
     """Ask the ranks to end, and kill those that do not."""
     before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
     deadline = time.monotonic() + GRACE

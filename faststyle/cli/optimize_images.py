@@ -1,0 +1,122 @@
+"""Optimize image files, with a progress bar; Ctrl-C keeps the best image."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from faststyle.cli.inputs import Done, Job, check_overwriting
+from faststyle.console import error_line
+from faststyle.device import keep_freed_memory
+from faststyle.errors import InputError, one_line
+from faststyle.files import check_inside, check_place
+from faststyle.image.convert import to_image
+from faststyle.image.files import open_image, save_image
+from faststyle.image.mosaic import open_style
+from faststyle.inference.stylizer import Stylizer
+from faststyle.optimization.optimization import Optimization
+from faststyle.video.animation import check_animation, save_animation
+
+if TYPE_CHECKING:
+    from faststyle.cli.optimize import Options
+
+FRAME_STEPS = 10  # between two frames of the animation
+
+
+def optimize_all(options: "Options", jobs: list[Job]) -> Done:
+    """Optimize each image, continuing after those that cannot be read."""
+    keep_freed_memory()
+    styles = [open_style(path) for path in options.style or ()]
+    arguments = optimization_arguments(options)
+    targets = [job.target for job in jobs]
+    if options.animation is not None:
+        targets.append(options.animation)
+    masks = [Path(name) for name in (*(options.mask or ()), *(options.style_mask or ()))]
+    check_overwriting(targets, [*options.inputs, *(options.style or ()), *masks])
+    for target in targets:
+        check_place(target)
+    if options.animation is not None:
+        check_animation(options.animation)
+        if len(jobs) > 1:
+            raise InputError("`animation` is of one image: give one")
+    failures = 0
+    for source, target, *_ in jobs:
+        try:
+            optimize_one(Optimization(open_image(source), styles, **arguments), target, options)
+        except (InputError, OSError) as error:
+            failures += 1
+            print(f"error: {error_line(error, source)}", file=sys.stderr)
+    return Done(len(jobs) - failures, failures)
+
+
+def optimization_arguments(options: "Options") -> dict[str, Any]:
+    """Return the keyword arguments of ``Optimization``."""
+
+    def open_masks(names: tuple[str, ...] | None) -> list[Image.Image | None] | None:
+        if names is None:
+            return None
+        return [None if name.lower() == "all" else open_image(name) for name in names]
+
+    arguments = options.settings.changed()
+    if options.init_checkpoint is not None:
+        machine = options.settings.device, options.settings.precision
+        arguments["init_model"] = Stylizer.load(options.init_checkpoint, *machine)
+    return arguments | {"masks": open_masks(options.mask), "style_masks": open_masks(options.style_mask)}
+
+
+def optimize_one(optimization: Optimization, target: Path, options: "Options") -> None:
+    """Write the result of an optimization; after Ctrl-C or an error, the best image so far."""
+    frames: list[Image.Image] = []
+    totals: list[float] = []
+    stopped = False
+    try:
+        run_steps(optimization, target, options, frames, totals)
+    except KeyboardInterrupt:
+        stopped = True
+    except InputError:
+        if len(totals) > 1:
+            save_image(optimization.result(), target, options.quality)
+        raise
+    save_image(optimization.result(), target, options.quality)
+    if options.animation is not None:
+        save_animation([*frames, optimization.result().convert("RGB")], options.animation)
+        print(f"animation: {one_line(options.animation)}", file=sys.stderr)
+    if stopped:
+        print(f"stopped: the best image so far is {one_line(target)}", file=sys.stderr)
+        sys.exit(130)
+    # Totals of several scales cannot be compared, and an average is none of the images measured.
+    comparable = options.settings.scales is None and not options.settings.average
+    if comparable and min(totals) == totals[0]:
+        print(
+            f"{one_line(target)} is the start: no step came nearer; lower --style-weight or --learning-rate",
+            file=sys.stderr,
+        )
+
+
+def run_steps(
+    optimization: Optimization,
+    target: Path,
+    options: "Options",
+    frames: list[Image.Image],
+    totals: list[float],
+) -> None:
+    """Make all steps, and keep the total of each, and the images and frames that are wanted."""
+    folder = target.with_name(f"{target.stem}_steps")
+    if options.save_every:
+        check_inside(folder, folder.parent)
+    keeps = options.save_every or options.animation
+    with tqdm(total=optimization.steps, unit="step", desc=one_line(target.name)) as bar:
+        for step in optimization:
+            totals.append(step.terms["total"])
+            bar.update(step.number - bar.n)
+            terms = ("total", "content", "style", "variation")
+            bar.set_postfix({name: f"{step.terms[name]:.3g}" for name in terms}, refresh=False)
+            if not keeps or step.number % (options.save_every or FRAME_STEPS):
+                continue
+            image = to_image(step.picture[0])
+            if options.save_every:
+                save_image(image, folder / f"{step.number:05d}{target.suffix}")
+            if options.animation is not None:
+                frames.append(image.resize(optimization.output_size))

@@ -1,0 +1,48 @@
+"""``faststyle reconstruct``: the figure of what each layer of VGG keeps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from faststyle.cli.inputs import check_overwriting, input_option, output_option, quality_option
+from faststyle.cli.optimize import PAINTINGS
+from faststyle.errors import InputError, one_line
+from faststyle.optimization.settings import ReconstructionSettings
+from faststyle.options import Settings, group, option
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """Draw what each layer of VGG keeps of a photo's content and of a painting's style."""
+
+    inputs: tuple[Path, ...] = input_option("a photo")
+    style: tuple[Path, ...] | None = option(None, "a painting, or mosaic", PAINTINGS, "PAINTING", many=True)
+    output: Path | None = output_option("image file of the figure")
+    quality: int = quality_option()
+    settings: ReconstructionSettings = group(ReconstructionSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.inputs) != 1 or len(self.style or ()) != 1:
+            raise InputError("a reconstruction takes one photo and one `style`")
+        if self.output is None:
+            raise InputError("a reconstruction needs `output` FILE")
+
+
+def run(options: Options) -> int:
+    """Write the figure; no input fails."""
+    from faststyle.device import keep_freed_memory
+    from faststyle.files import check_place
+    from faststyle.image.files import check_output, open_image, save_image
+    from faststyle.image.mosaic import open_style
+    from faststyle.optimization.reconstruct import reconstruct
+
+    keep_freed_memory()
+    assert options.output is not None and options.style is not None
+    check_output(options.output)
+    check_overwriting([options.output], [*options.inputs, *options.style])
+    check_place(options.output)
+    photo, painting = open_image(options.inputs[0]), open_style(options.style[0])
+    figure = reconstruct(photo, painting, **options.settings.changed())
+    save_image(figure, options.output, options.quality)
+    print(one_line(options.output))
+    return 0

@@ -1,0 +1,99 @@
+"""Stylize image files: whole, in tiles, or from file to file, and refine the result."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from faststyle.cli.inputs import Job
+from faststyle.errors import InputError
+from faststyle.image import vips
+from faststyle.image.convert import fit
+from faststyle.image.files import open_image, save_image
+from faststyle.inference.contact_sheet import AllStyles
+from faststyle.inference.settings import EngineSettings, StylizeSettings
+from faststyle.inference.stylizer import Stylizer, finished
+
+if TYPE_CHECKING:
+    from faststyle.cli.refine import Refiner
+    from faststyle.cli.stylize import Options
+
+Model = Stylizer | AllStyles | None
+
+
+def load(name: str | None, machine: EngineSettings) -> Model:
+    """Load the model, or all built-in styles; None where refinement starts from the photo."""
+    if name is None:
+        return None
+    return AllStyles(**vars(machine)) if name == "all" else Stylizer.load(name, **vars(machine))
+
+
+def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner | None" = None) -> None:
+    """Read, stylize, refine and write one image.
+
+    Raises:
+        InputError: The image cannot be read, stylized or written; or its refinement ended early, and the
+            best image so far was written.
+    """
+    source, target, settings = job.source, job.target, options.image
+    if isinstance(model, AllStyles):
+        image = model(open_image(source), settings, refine)
+    elif (photo := read_photo(source, settings.max_size)) is not None:
+        if refine is not None:
+            image = refine_photo(model, photo, settings, refine)
+        else:
+            image = stylize_photo(model, photo, settings)
+    elif refine is not None or model is None:
+        raise InputError(f"{source} is too large to be refined: give `max_size`, such as 4096", file=source)
+    else:
+        return stylize_file(model, source, target, settings, options.quality)
+    save_image(image, target, options.quality)
+    if refine is not None and refine.failure is not None:
+        failure, refine.failure = refine.failure, None
+        raise InputError(f"{target} is the best image so far: {failure}", file=source)
+
+
+def refine_photo(
+    model: Stylizer | None, photo: Image.Image, settings: StylizeSettings, refine: "Refiner"
+) -> Image.Image:
+    """Stylize a photo, refine that, and then blend the result with the photo."""
+    full = replace(settings, strength=1.0, preserve_color=False)
+    first = refine.start(photo) if model is None else stylize_photo(model, photo, full)
+    return finished(refine(first, photo), photo, settings.strength, settings.preserve_color)
+
+
+def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
+    """Return the image, no larger than ``max_size``; None where it is to go from file to file."""
+    if max_size is None and vips.pixels_of(source) >= vips.LEAST:
+        return None
+    return fit(open_image(source), max_size)
+
+
+def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
+    """Stylize an image that was read, whole or in tiles."""
+    assert model is not None
+    return model(photo, **vars(with_tile(model, *photo.size, settings)))
+
+
+def stylize_file(
+    model: Stylizer, source: Path, target: Path, settings: StylizeSettings, quality: int
+) -> None:
+    """Stylize an image in strips or tiles, from file to file."""
+    with vips.stylized(source, target, quality) as (photo, out):
+        height, width, _ = photo.shape
+        settings = with_tile(model, width, height, settings)
+        model.stylize_pixels(photo[..., :3], out[..., :3], settings)
+
+
+def with_tile(model: Stylizer, width: int, height: int, settings: StylizeSettings) -> StylizeSettings:
+    """Return settings with the tile that an image of this size needs, and report that tile."""
+    if settings.tile is not None:
+        return settings
+    scale = model.scale_for(width, height, settings.stroke_scale)
+    width, height = (round(side / scale) for side in (width, height))
+    tile = model.tile_for(width, height)
+    if tile is not None:
+        print(f"{width}x{height} pixels are too many to stylize whole: in tiles of {tile}", file=sys.stderr)
+    return replace(settings, tile=tile)
