@@ -59,7 +59,7 @@ def name_parameters(message: str, name: Callable[[str], str]) -> str:
     return PARAMETER.sub(lambda found: name(found[1]), message)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, in a line; its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 

@@ -26,8 +26,8 @@ MIN_CROP = 64  # pixels
 FAINT = 0.15  # share of the crops that lose most of their contrast
 
 Row = dict[str, Any]  # a datasets row whose one picture is {"bytes": …, "path": …}, not decoded
-# A crop (3,s,s) uint8, and the bad pictures before it; or an error, as a value: a DataLoader raises the
-# exceptions of its workers anew, with their traceback as the message.
+# A crop (3,s,s) uint8 and the bad pictures before it, or an error: a DataLoader would raise that of a worker
+# with a traceback as its message.
 Sample = tuple[Tensor, list[str]] | InputError
 
 
@@ -163,9 +163,7 @@ def all_bad(skipped: list[str]) -> InputError:
 
 
 class Photos(TorchDataset):
-    """Random crops of a set that is held whole; a bad picture is replaced by another.
-
-    An item is an InputError if ``ATTEMPTS`` pictures in a row are bad.
+    """Random crops of a set that is held whole; a bad picture is replaced by another, at last by an error.
 
     Args:
         rows: what to draw from.
@@ -187,12 +185,10 @@ class Photos(TorchDataset):
         skipped: list[str] = []
         for _ in range(ATTEMPTS):
             try:
-                photo = read_photo(self.rows[index], size)
+                return draw_crop(read_photo(self.rows[index], size), size, self.least, chance), skipped
             except InputError as error:
                 skipped.append(str(error))
                 index = chance.randrange(len(self.rows))
-                continue
-            return draw_crop(photo, size, self.least, chance), skipped
         return all_bad(skipped)
 
 
@@ -202,8 +198,6 @@ class StreamedPhotos(IterableDataset):
     Each row is a draw, and the draw of a bad row gets another crop of the next good one: so a
     worker's n-th photo follows from the seed, its share of the set and n, and a run that resumes reads
     the rows up to there, without decoding them, and goes on exactly.
-
-    Where there are too few photos, or ``ATTEMPTS`` in a row are bad, the last items are an InputError.
 
     Args:
         rows: this process's share of the set, which datasets deals out to its workers.
@@ -251,16 +245,11 @@ class StreamedPhotos(IterableDataset):
     def __iter__(self) -> Iterator[Sample]:
         try:
             yield from self.crops()
-        except InputError as error:
-            # Enough for any batch: the DataLoader drops one that is not full.
+        except InputError as error:  # for each of a batch, since the DataLoader drops one that is not full
             yield from itertools.repeat(error, self.batch_size)
 
     def crops(self) -> Iterator[tuple[Tensor, list[str]]]:
-        """Yield a crop for each draw, and the bad pictures before it.
-
-        Raises:
-            InputError: There are too few photos, or ``ATTEMPTS`` in a row are bad.
-        """
+        """Yield samples; raise InputError if there are too few photos, or ``ATTEMPTS`` in a row are bad."""
         worker = get_worker_info()
         place, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         share = f"{self.seed} {self.rank} {place}"

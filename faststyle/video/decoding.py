@@ -35,7 +35,7 @@ def import_av() -> Any:
     return av
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What FFmpeg says of an error, without number and file."""
     return getattr(error, "strerror", None) or first_line(error)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from faststyle.errors import name_parameters
 from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD
 
 
@@ -56,8 +57,14 @@ def said(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
+# The controls of parameters that an error's message may name.
+LABELS = {"max_size": "the preview size", "size": "the size", "strength": "the strength"}
+
+
 def wrong(error: Exception) -> str:
-    return f'<p class="wrong">{escape(str(error))}</p>'
+    """Return HTML of an error's message; parameters in it become the labels of their controls."""
+    message = name_parameters(str(error), lambda name: LABELS.get(name, name.replace("_", " ")))
+    return f'<p class="wrong">{escape(message)}</p>'
 
 
 LIMITS = f"At most {MAX_UPLOAD.removesuffix('mb')} MB and {MAX_PIXELS // 1_000_000} megapixels."

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from faststyle.errors import InputError
+from faststyle.errors import OutOfMemoryError
 from faststyle.image.files import save_image
 from faststyle.image.mosaic import open_style
 from faststyle.inference.stylizer import Stylizer, finished
@@ -27,17 +27,15 @@ def paint(picture: Image.Image, stylize: Stylizer, strength: float, keep_color: 
     """Stylize a picture.
 
     Raises:
-        InputError: it does not fit into memory.
+        OutOfMemoryError: It does not fit into memory.
     """
     try:
         return stylize(picture, strength, keep_color)
-    except InputError as error:
-        if "memory" not in str(error):
-            raise
-        # The library's line names flags, which the page lacks.
-        raise InputError(
+    except OutOfMemoryError:
+        # The library's message also names parameters without a control on the page.
+        raise OutOfMemoryError(
             f"{picture.width} × {picture.height} pixels do not fit into this computer's memory: "
-            "choose a smaller photo, or a smaller preview."
+            "choose a smaller photo, or lower `max_size`."
         ) from None
 
 

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.image.convert import fit
 from faststyle.models import pretrained
 from faststyle.video.clips import Clip
+from faststyle.video.decoding import reason
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.web.styles import Style, open_model, ready_styles
@@ -122,12 +123,20 @@ def check_upload(path: str | None) -> str:
     return path
 
 
-def told(error: Exception | str, path: str) -> InputError:
-    """A library's line for the page, which shows no folders of the server and has no flags."""
-    line = str(error).replace(path, Path(path).name).removesuffix(": take another codec")
-    if "fit into memory" in line:
-        return InputError("Frames of this size do not fit into this computer's memory: choose a smaller one.")
-    return InputError(line)
+def page_error(error: InputError, path: str) -> InputError:
+    """Return the error to show on the page for a library's error about the upload at ``path``."""
+    if isinstance(error, OutOfMemoryError):
+        return OutOfMemoryError(
+            "Frames of this size do not fit into this computer's memory: choose a smaller one."
+        )
+    if "codec" in error.parameters and error.__cause__ is not None:  # which the page does not let choose
+        return InputError(f"The clip could not be written ({reason(error.__cause__)}).")
+    return InputError(without_folder(str(error), path))
+
+
+def without_folder(line: str, path: str) -> str:
+    """Name an upload without its folder, which is the server's."""
+    return line.replace(path, Path(path).name)
 
 
 def length(clip: Clip) -> float | None:
@@ -147,7 +156,7 @@ def first_frame(path: str | None) -> tuple[Image.Image, str]:
             seconds = length(clip)
             frame = fit(Image.fromarray(next(clip).pixels), PREVIEW)
     except InputError as error:
-        raise told(error, path) from None
+        raise page_error(error, path) from None
     line = f"{Path(path).name}: {clip.width} × {clip.height} pixels"
     if seconds:
         line += f", {seconds:.1f} s"
@@ -208,7 +217,7 @@ class Work:
         cut = [f"These are its first {MAX_SECONDS} s."] if longer else []
         if fast:
             cut.append(f"Of its {float(rate):.0f} frames a second {MAX_RATE} are taken.")
-        damage = [str(told(clip.damage, path))] if clip.damage else []
+        damage = [without_folder(clip.damage, path)] if clip.damage else []
         notes = [f"{note.rstrip('.')}." for note in [*damage, *recorder.notes]]
         return " ".join([line, *cut, *notes])
 
@@ -258,7 +267,7 @@ def stylize_clip(
     except Stopped:
         return
     except InputError as error:
-        raise told(error, path) from None
+        raise page_error(error, path) from None
     except OSError as error:
         raise InputError(f"The clip could not be written ({error.strerror or 'no reason given'}).") from None
     finally:

@@ -22,7 +22,7 @@ pytest.importorskip("gradio")
 
 from gradio_client import Client, handle_file
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference import engines, stylizer
 from faststyle.models.card import ModelCard, Painting
 from faststyle.models.pretrained import ready
@@ -109,13 +109,18 @@ def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_p
     assert field is None and "letter.jpg is not a picture" in line
 
 
-def test_what_memory_cannot_hold_is_told_without_flags():
+def test_out_of_memory_names_the_controls_of_the_page():
     def full(*_):
-        raise InputError("9x9 pixels do not fit into memory: take --max-size")
+        raise OutOfMemoryError("9x9 pixels do not fit into memory: lower `tile`")
 
-    with pytest.raises(InputError, match="choose a smaller photo") as caught:
+    with pytest.raises(OutOfMemoryError, match="40 × 30") as caught:
         stylize.paint(draw_picture(40, 30), full, 1.0, False)
-    assert "40 × 30" in str(caught.value) and "--" not in str(caught.value)
+    assert caught.value.parameters == ["max_size"]
+    assert "or lower the preview size." in components.wrong(caught.value)
+
+
+def test_parameter_without_a_label_is_named_in_words():
+    assert components.wrong(InputError("lower `stroke_scale`")) == '<p class="wrong">lower stroke scale</p>'
 
 
 def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, style, tmp_path):

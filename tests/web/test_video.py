@@ -22,7 +22,8 @@ pytest.importorskip("av")
 
 from gradio_client import Client, handle_file
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, OutOfMemoryError
+from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
 from faststyle.web import app, styles, stylize, video, video_tab
@@ -227,7 +228,17 @@ def test_what_ffmpeg_refuses_is_told_in_words(clip, folder, monkeypatch):
         raise av.error.ExternalError(-542398533, "Generic error in an external library", "libx264")
 
     monkeypatch.setattr(Video, "encode", broken)
-    with pytest.raises(InputError, match=r"cannot write \.mp4 of this clip \(Generic error.*\)$"):
+    with pytest.raises(InputError, match=r"could not be written \(Generic error.*\)\.$"):
+        list(begin(clip, folder))
+    assert emptied(folder)
+
+
+def test_frames_too_large_for_memory_say_what_to_do_here(clip, folder, monkeypatch):
+    def full(*_, **__):
+        raise OutOfMemoryError("frames of 64x48 pixels do not fit into memory: lower `max_size`")
+
+    monkeypatch.setattr(Stylizer, "video", full)
+    with pytest.raises(OutOfMemoryError, match="choose a smaller one"):
         list(begin(clip, folder))
     assert emptied(folder)
 
