@@ -1,7 +1,7 @@
 """How far each engine's pictures are from those of torch, eager, in float32: in grey levels, 0 to 255.
 
     python -m benchmarks.engines_accuracy --photos photos/
-    python -m benchmarks.engines_accuracy --photos photos/ --model starry_night-fast --precision auto fp32
+    python -m benchmarks.engines_accuracy --photos photos/ --model great_wave --precision auto fp32
 
 For each engine that can run here, over all values of all photos.
 """

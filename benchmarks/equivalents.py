@@ -84,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     for name in arguments.models:
-        painting = Path(name).stem.removesuffix("-fast")
+        painting = Path(name).stem
         print(f"{name}: {measure(Stylizer.load(name), painting, arguments)}", flush=True)
 
 

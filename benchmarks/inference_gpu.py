@@ -33,26 +33,23 @@ HEADS = [
 ]
 
 
-def report(
-    models: dict[str, str], sizes: list[tuple[int, int]], device: torch.device, peer_path: Path | None
-) -> None:
-    """Print the table, and for the default at 1920×1080 where its time goes, kernel by kernel."""
+def report(model: str, sizes: list[tuple[int, int]], device: torch.device, peer_path: Path | None) -> None:
+    """Print the table, and for our network at 1920×1080 where its time goes, kernel by kernel."""
     moved = bandwidth(device)
     print(
         f"\nA large copy moves {moved / 1e9:,.0f} GB/s.\n\n| {' | '.join(HEADS)} |\n|{' --- |' * len(HEADS)}"
     )
     contestants = {}
-    for title, model in models.items():
-        for engine in available(device):
-            try:
-                stylize = Stylizer.load(model, device=str(device), engine=engine)
-            except InputError:  # said already
-                continue
-            contestants[f"{OURS} {title}, {engine}"] = (
-                partial(stylize, stroke_scale=1),
-                stylize.network,
-                stylize.dtype,
-            )
+    for engine in available(device):
+        try:
+            stylize = Stylizer.load(model, device=str(device), engine=engine)
+        except InputError:  # said already
+            continue
+        contestants[f"{OURS}, {engine}"] = (
+            partial(stylize, stroke_scale=1),
+            stylize.network,
+            stylize.dtype,
+        )
     network = Examples(device, peer_path).network.requires_grad_(False)
     contestants[EXAMPLES] = (network, network, torch.float32)
     rates = {dtype: matmul(device, dtype) for _, _, dtype in contestants.values()}
@@ -74,7 +71,7 @@ def report(
                 print(f"| {width}×{height} | {batch} | {name} | {figures} | {floors} |", flush=True)
     usual = pick_engine("auto", device, next(iter(contestants.values()))[2])
     for engine in dict.fromkeys(["compile", usual]):
-        name = f"{OURS} default, {engine}"
+        name = f"{OURS}, {engine}"
         if name in contestants:
             print_kernels(name, contestants[name][0], torch.rand(1, 3, 1080, 1920, device=device))
 

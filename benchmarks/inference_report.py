@@ -11,8 +11,7 @@ from benchmarks.ceiling import Work
 
 OURS, EXAMPLES, LITE = "faststyle", "pytorch/examples", "styletransfer-lite"
 COLORS = {
-    f"{OURS} default": "#1f5fa8",
-    f"{OURS} fast": "#c2410c",
+    OURS: "#1f5fa8",
     LITE: "#2f7d4f",
     EXAMPLES: "#555555",
 }
@@ -100,7 +99,7 @@ def draw(rows: list[Row], path: Path, device: str) -> None:
     """Seconds over pixels, both logarithmic, each line named at its end.
 
     Ours by the engine that it chooses is a thick line, by others a thin one; dashes are what the
-    matrix product would take for the default's operations.
+    matrix product would take for our operations.
     """
     import matplotlib
 
@@ -124,8 +123,8 @@ def draw(rows: list[Row], path: Path, device: str) -> None:
         thick = of[0].usual or not name.startswith(OURS)
         width, alpha = (2.2, 1) if thick else (1, 0.55)
         line(of, lambda row: row.seconds, name, color=color, lw=width, alpha=alpha, marker="o", ms=4)
-        if of[0].usual and name.startswith(f"{OURS} default"):
-            line(of, lambda row: row.ceiling, "default at the matmul ceiling", color=color, lw=1.4, ls="--")
+        if of[0].usual:
+            line(of, lambda row: row.ceiling, f"{OURS} at the matmul ceiling", color=color, lw=1.4, ls="--")
     title = f"One picture, PIL in, PIL out: {device}\nthick: others, and ours by the engine that it chooses"
     axes.set(xscale="log", yscale="log", ylabel="seconds")
     axes.set_title(title, loc="left", fontsize=10)

@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     for path in arguments.models:
-        name, _, form = path.stem.partition("-")  # the form: fast, steady or none
+        name, _, form = path.stem.partition("-")  # the form: steady or none
         title, artist, year = choose("painting", name, PAINTINGS)
         network, card = load_model(path)
         network.half().float()  # as it will be read again: half the file, the same within a level

@@ -20,7 +20,7 @@ from faststyle.image.convert import fit
 from faststyle.image.files import find_images, open_image, save_image
 from faststyle.inference.contact_sheet import caption, contact_sheet
 from faststyle.models.card import ModelCard
-from faststyle.models.pretrained import cards, fast, worth
+from faststyle.models.pretrained import cards, worth
 
 DOCS = Path(__file__).parent
 PHOTOS = Path(skimage.__file__).parent / "data"
@@ -101,16 +101,6 @@ def blend_picture() -> Image.Image:
     return column(rows)
 
 
-def fast_picture() -> Image.Image:
-    """A photo in each style, by the usual network and by the small one, side by side."""
-    pictures = {}
-    for name in cards():
-        photo = photos(STYLE_PHOTOS)[len(pictures) // 2 % len(STYLE_PHOTOS)]
-        for model in (name, f"{name}-fast"):
-            pictures[model] = fit(square(Stylizer.load(model)(photo)), 300)
-    return contact_sheet(pictures)
-
-
 def strokes_picture() -> Image.Image:
     """A large photo, and its stylizations with strokes of three sizes."""
     photo = Image.fromarray(datasets.face())
@@ -123,12 +113,10 @@ def strokes_picture() -> Image.Image:
 
 def table() -> str:
     """What each style is worth, in a row."""
-    small = cards(fast())
     rows = [
-        f"| [{name}](#{name}) | {caption(name, card)} | {worth(card)} | {worth(small[f'{name}-fast'])} |"
-        for name, card in cards().items()
+        f"| [{name}](#{name}) | {caption(name, card)} | {worth(card)} |" for name, card in cards().items()
     ]
-    head = ["| style | painting | evaluations of L-BFGS | of NAME-fast |", "| --- | --- | --- | --- |"]
+    head = ["| style | painting | evaluations of L-BFGS |", "| --- | --- | --- |"]
     return "\n".join([*head, *rows]) + "\n"
 
 
@@ -179,7 +167,6 @@ def main() -> None:
 
     save_image(readme_picture(paintings), DOCS / "pictures" / "readme.webp", quality=80)
     save_image(blend_picture(), DOCS / "pictures" / "blends.webp", quality=80)
-    save_image(fast_picture(), DOCS / "pictures" / "fast.webp", quality=80)
     save_image(strokes_picture(), DOCS / "pictures" / "strokes.webp", quality=80)
     for name in arguments.only:
         save_image(

@@ -1,4 +1,4 @@
-"""Put models beside the page (extra ``onnx``): ``python docs/browser/make.py starry_night-fast``.
+"""Put models beside the page (extra ``onnx``): ``python docs/browser/make.py starry_night``.
 
 Each is exported, checked, and written to models/NAME.js, as base64 of gzip: a page that was opened as
 a file may load scripts, but fetch no models. models/list.js names them in the order given, and models
@@ -49,4 +49,4 @@ def main(checkpoints: list[str], folder: Path = MODELS) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["starry_night-fast", "great_wave-fast"])
+    main(sys.argv[1:] or ["starry_night", "great_wave"])

@@ -11,7 +11,7 @@ from faststyle.models import hub
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_grams, load_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.models.pretrained import fast, ready, steady
+from faststyle.models.pretrained import ready, steady
 from faststyle.registry import choose
 
 HUB = "hf://"
@@ -22,7 +22,7 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     """Read a model by what a person calls it.
 
     Args:
-        name: a ready style (starry_night or starry_night-fast), a model file, hf://user/repo, or a blend
+        name: a built-in style (starry_night or starry_night-steady), a model file, hf://user/repo, or a blend
             of these: starry_night:0.6,great_wave:0.4. A file of that name comes before a ready style.
 
     Returns:
@@ -34,7 +34,7 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     text = str(name)
     if is_blend(text):
         return blend(parse_blend(text))
-    return load_model(find_file(text, ready() | fast() | steady()))
+    return load_model(find_file(text, ready() | steady()))
 
 
 def find_file(text: str, styles: dict[str, Path]) -> Path:
@@ -52,7 +52,7 @@ def find_grams(name: str | Path) -> dict[str, Tensor]:
     """Read the Gram matrices of the painting that a model learned from.
 
     Args:
-        name: As of ``find_model``, but no blend; a ready style's variants have those of the style.
+        name: As of ``find_model``, but no blend; a steady model has those of its style.
 
     Returns:
         (1,C,C) float32 by layer.
@@ -65,7 +65,7 @@ def find_grams(name: str | Path) -> dict[str, Tensor]:
         raise InputError(f"{text} blends several paintings, and images are refined towards one")
     if Path(text).suffix == ".onnx":
         raise InputError(f"{text} is an export, without its painting's Gram matrices: give the model itself")
-    same = {key: ready()[key.rpartition("-")[0]] for key in fast() | steady()}
+    same = {key: ready()[key.rpartition("-")[0]] for key in steady()}
     path = find_file(text, ready() | same)
     load_model(path)  # refuses what is no model
     if grams := load_grams(path):
@@ -141,7 +141,7 @@ def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, ModelCard]:
         if config != configs[first]:
             raise InputError(
                 f"{first} ({describe(configs[first])}) and {name} ({describe(config)}) do not blend: take "
-                "networks of one size, such as two ready styles, or two of them as NAME-fast"
+                "networks of one size, such as two built-in styles"
             )
     states = {name: network.state_dict() for name, (network, _) in found.items()}
     network = found[first][0]

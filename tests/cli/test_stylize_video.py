@@ -256,7 +256,7 @@ def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, ne
     Path("wave").mkdir()  # a folder of that name is no model
     infer("a.mp4", "--checkpoint", "wave")
     assert loaded == ["wave-steady"] and Path("a_wave.mp4").exists()
-    for name in ("wave-steady", "wave:1", str(files["wave"]), "wave-fast"):
+    for name in ("wave-steady", "wave:1", str(files["wave"]), "wave-other"):
         assert stylize_video.model_for_videos(name) == name
 
 

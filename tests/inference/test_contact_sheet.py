@@ -33,10 +33,9 @@ def apart(images: torch.Tensor, others: torch.Tensor) -> float:
 STYLES = ["composition_vii", "edtaonisl", "great_wave", "shipwreck", "starry_night", "the_scream"]
 
 
-def test_six_styles_come_with_the_package_in_26_megabytes():
+def test_six_styles_come_with_the_package_in_22_megabytes():
     assert list(pretrained.ready()) == STYLES
-    assert list(pretrained.fast()) == [f"{name}-fast" for name in STYLES]
-    assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()) < 26e6
+    assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()) < 22e6
     for name in STYLES:
         with Image.open(pretrained.sample(name)) as picture:
             assert max(picture.size) == 256
@@ -51,16 +50,6 @@ def test_card_of_a_ready_style_says_what_it_is(name):
     assert card.style[0].name == name and card.hardware and card.minutes > 0
     assert card.steps > 0 and card.data.photos > 1000
     assert card.equals.size == 512 and len(card.equals.each) == 10
-
-
-@pytest.mark.parametrize("name", STYLES)
-def test_small_network_of_each_style_paints_as_the_large_one_does(name):
-    card = pretrained.cards(pretrained.fast())[f"{name}-fast"]
-    assert card.network["size"] == "fast" and card.training.others["teacher"] == name
-    assert card.equals.size == 512 and len(card.equals.each) == 10
-    photo = fit(open_image(PHOTO), 256).convert("RGB")
-    large, small = (to_tensor(Stylizer.load(model)(photo)) for model in (name, f"{name}-fast"))
-    assert apart(small, large) < 0.15  # 1 is for the mean colour
 
 
 @pytest.mark.slow

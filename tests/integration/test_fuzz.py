@@ -181,7 +181,7 @@ PIECES = [
     "-1",
     "nan",
 ]
-PIECES += ["1e400", "inf", "1e308", "..", " ", "\0", "é", "\n", "0", "-fast", "\\", "C:", "1_0"]
+PIECES += ["1e400", "inf", "1e308", "..", " ", "\0", "é", "\n", "0", "-steady", "\\", "C:", "1_0"]
 pieces = st.sampled_from(PIECES)
 names = st.lists(pieces, max_size=10).map("".join) | st.text(max_size=20)
 

@@ -1,1 +1,1 @@
-window.STYLES = [{"name": "starry_night-fast", "title": "The Starry Night"}, {"name": "great_wave-fast", "title": "The Great Wave off Kanagawa"}];
+window.STYLES = [{"name": "starry_night", "title": "The Starry Night"}, {"name": "great_wave", "title": "The Great Wave off Kanagawa"}];

@@ -1,6 +1,6 @@
 """The models that come with the package.
 
-NAME.safetensors, beside each NAME.webp, a sample of it, and fast/NAME.safetensors, a small network.
+NAME.safetensors, beside each NAME.webp, a sample of it, and steady/NAME.safetensors, a model for videos.
 """
 
 import json
@@ -15,11 +15,6 @@ FOLDER = Path(__file__).parent
 def ready() -> dict[str, Path]:
     """The ready styles: name to model file, in the order of the alphabet."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
-
-
-def fast() -> dict[str, Path]:
-    """The ready styles in small networks: NAME-fast to model file."""
-    return {f"{path.stem}-fast": path for path in sorted((FOLDER / "fast").glob("*.safetensors"))}
 
 
 def steady() -> dict[str, Path]:
