@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.stylize import MODEL
+from faststyle.cli.inputs import MODEL
 from faststyle.errors import InputError
 from faststyle.options import Settings, option, path
 

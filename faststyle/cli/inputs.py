@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, real
-from faststyle.options import option, path, whole
+from faststyle.options import option, path, text, whole
 
 IMAGES = path("an image, a video, or a folder of them")
 OUTPUT = path("a file's or a folder's name")
+MODEL = text("a built-in style's name, a model's file, hf://USER/REPO, or a blend of these")
 
 
 def input_option(help: str) -> Any:
@@ -238,7 +240,7 @@ def without_links(jobs: list[Job]) -> list[Job]:
                 check_inside(job.target, job.folder)
             kept.append(job)
         except InputError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            print(f"error: {error_line(error)}", file=sys.stderr)
     return kept
 
 

@@ -113,15 +113,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def infer(argv: Sequence[str] | None = None) -> None:
-    """Run ``python infer.py …``: find the subcommand by the options that are there."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    """Run ``python infer.py …``, which finds the subcommand by the options that are there."""
+    run_command(*find_command(sys.argv[1:] if argv is None else list(argv)))
+
+
+def find_command(words: list[str]) -> tuple[str, list[str], str]:
+    """Return the subcommand that infer.py's options stand for, its own words, and what the user typed."""
     typed = [word.partition("=")[0] for word in words]
     for name, mode in MODES.items():
         if name in typed:
-            run_command(mode.command, translated(words, name, mode), f"{INFER} {name}")
-            return
+            return mode.command, translated(words, name, mode), f"{INFER} {name}"
     slow = "--style" in typed and not {"--checkpoint", "--refine"} & {*typed}
-    run_command("optimize" if slow else "stylize", words, INFER + " --style" * slow)
+    return ("optimize", words, f"{INFER} --style") if slow else ("stylize", words, INFER)
 
 
 def translated(words: list[str], name: str, mode: Mode) -> list[str]:

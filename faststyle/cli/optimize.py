@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faststyle.cli.inputs import (
+    MODEL,
     input_option,
     output_option,
     plan,
@@ -12,7 +13,6 @@ from faststyle.cli.inputs import (
     skip_videos,
     without_links,
 )
-from faststyle.cli.stylize import MODEL
 from faststyle.errors import InputError
 from faststyle.optimization.settings import OptimizationSettings
 from faststyle.options import Settings, group, option, path, text, whole

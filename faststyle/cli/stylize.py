@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faststyle.cli.inputs import (
+    MODEL,
     Done,
     Job,
     input_option,
@@ -18,11 +19,10 @@ from faststyle.cli.inputs import (
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
-from faststyle.options import Settings, group, option, path, text, whole
+from faststyle.options import Settings, group, option, path, whole
 from faststyle.video.settings import ClipSettings, RecordingSettings
 
 MAX_EVALUATIONS = 10_000
-MODEL = text("a built-in style's name, a model's file, hf://USER/REPO, or a blend of these")
 
 
 @dataclass(frozen=True)

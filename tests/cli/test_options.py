@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from faststyle.cli.main import APART, COMMANDS, infer, main, parser_of
+from faststyle.cli.main import APART, COMMANDS, find_command, infer, main, parser_of
 from faststyle.inference.engines import ENGINES
 from faststyle.inference.settings import EngineName
 from faststyle.losses.presets import PRESETS
@@ -118,16 +118,10 @@ def test_names_are_those_of_the_registries():
         (["--checkpoint", "model.safetensors", "--push-to-hub", "user/repo"], "push"),
     ],
 )
-def test_infer_finds_the_command_by_the_options_that_are_there(monkeypatch, words, expected):
-    ran = []
-
-    def run_command(command, argv, prog=None):
-        ran.append(command)
-        parser_of(command, prog).read(argv)
-
-    monkeypatch.setattr("faststyle.cli.main.run_command", run_command)
-    infer(words)
-    assert ran == [expected]
+def test_infer_finds_the_command_by_the_options_that_are_there(words, expected):
+    command, own, prog = find_command(words)
+    assert command == expected
+    parser_of(command, prog).read(own)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from faststyle.cli.options import build_parser, parse
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from faststyle.cli.main import APART, COMMANDS, MODES, find_command, parser_of
 from faststyle.cli.train_options import option
 from faststyle.errors import InputError, one_line
 from faststyle.models.card import HEADER
@@ -212,8 +212,10 @@ def test_model_of_any_name(folder, name):
 ODD = ["", "-1", "0", "1", "0.5", "64", "nan", "inf", "-inf", "1e999", "9" * 40, "a:1", "[1]", "--", "-", "é"]
 ODD += ["\n", "0:10", "relu1_1", "relu1_1=x", "relu9_9", "auto", "cpu", "all", "mosaic", "a.png", "a b", "\0"]
 odd = st.sampled_from(ODD)
-FLAGS = [action.option_strings[-1] for action in build_parser()._actions if action.option_strings]
-FLAGS = [flag for flag in FLAGS if flag not in ("--help", "--list-styles")]
+FLAGS = sorted(
+    {flag for name in COMMANDS.keys() - {*APART} for flag in parser_of(name)._option_string_actions}
+)
+FLAGS = [flag for flag in [*FLAGS, *MODES] if flag not in ("-h", "--help")]
 words = st.one_of(
     st.sampled_from(FLAGS).map(lambda flag: [flag]),
     st.tuples(st.sampled_from(FLAGS), odd).map(list),
@@ -235,7 +237,8 @@ def test_flags_of_infer(argv):
     error = io.StringIO()
     try:
         with contextlib.redirect_stderr(error):
-            parse(argv)
+            command, own, prog = find_command(argv)
+            parser_of(command, prog).read(own)
     except SystemExit as end:
         assert end.code == 2
         assert len(error.getvalue().strip().splitlines()) == 1 and error.getvalue().startswith("error: ")

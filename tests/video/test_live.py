@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from faststyle.cli import stylize_video
+from faststyle.cli import stylize_camera
 from faststyle.cli.main import infer as main
 from faststyle.errors import InputError
 from faststyle.inference.video import VideoStylizer
@@ -88,7 +88,7 @@ def camera(monkeypatch) -> Camera:
         return result
 
     monkeypatch.setattr(VideoStylizer, "__call__", counted)
-    monkeypatch.setattr(stylize_video, "open_camera", lambda source, max_size: camera)
+    monkeypatch.setattr(stylize_camera, "open_camera", lambda source, max_size: camera)
     yield camera
     camera.awake.set()
 
@@ -270,7 +270,7 @@ def test_importing_live_imports_no_tkinter():
 
 def test_live_window_until_it_is_closed(infer, camera, monkeypatch, capsys):
     windows = []
-    monkeypatch.setattr(stylize_video, "Window", lambda title: windows.append(StandIn()) or windows[0])
+    monkeypatch.setattr(stylize_camera, "Window", lambda title: windows.append(StandIn()) or windows[0])
     infer()
     assert len(windows[0].pictures) == 5
     assert windows[0].pictures[0].shape == (48, 64, 3)
@@ -281,7 +281,7 @@ def test_live_window_until_it_is_closed(infer, camera, monkeypatch, capsys):
 
 
 def test_ctrl_c_closes_the_window(infer, camera, monkeypatch):
-    monkeypatch.setattr(stylize_video, "Window", lambda title: StandIn(most=10**9))
+    monkeypatch.setattr(stylize_camera, "Window", lambda title: StandIn(most=10**9))
     interrupt(camera)
     infer()
     assert camera.closed
@@ -327,27 +327,27 @@ def test_silent_camera_does_not_keep_ctrl_c_waiting(infer, camera, monkeypatch):
 
 def test_preview_shows_what_is_recorded(infer, camera, monkeypatch):
     window = StandIn()
-    monkeypatch.setattr(stylize_video, "Window", lambda title: window)
+    monkeypatch.setattr(stylize_camera, "Window", lambda title: window)
     infer("-o", "out.mp4", "--preview")
     assert len(look(Path("out.mp4")).times) == len(window.pictures) == 5
 
 
 def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
-    monkeypatch.setattr(stylize_video, "Window", None)
+    monkeypatch.setattr(stylize_camera, "Window", None)
     camera.most = 5
     infer("-o", "out.gif")
     assert Path("out.gif").exists()
 
 
 def test_full_disk_keeps_what_was_recorded(infer, camera, monkeypatch, capsys):
-    write = stylize_video.Recorder.write
+    write = stylize_camera.Recorder.write
 
     def full(self, frame):
         if self.count == 5:
             raise OSError(28, "No space left on device", str(self.partial))
         write(self, frame)
 
-    monkeypatch.setattr(stylize_video.Recorder, "write", full)
+    monkeypatch.setattr(stylize_camera.Recorder, "write", full)
     with pytest.raises(SystemExit) as caught:
         infer("-o", "out.mp4")
     assert caught.value.code == 2
@@ -366,7 +366,7 @@ def test_camera_may_be_a_file_or_an_address(infer, monkeypatch):
 
 
 def test_camera_is_not_opened_for_a_model_that_cannot_be_loaded(infer, monkeypatch, capsys):
-    monkeypatch.setattr(stylize_video, "open_camera", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(stylize_camera, "open_camera", lambda *_: pytest.fail("opened"))
     Path("bad.safetensors").write_bytes(b"no model")
     assert "bad.safetensors" in refused(capsys, infer, "-o", "out.mp4", "--checkpoint", "bad.safetensors")
 
