@@ -13,7 +13,7 @@ from faststyle.image.convert import to_tensor
 from faststyle.losses import vgg
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG
-from faststyle.models.card import ModelCard, StyleImage
+from faststyle.models.card import Ancestor, ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer, load_style, shifted
@@ -163,6 +163,16 @@ def test_card_tells_what_the_model_was_trained_with(module, painting):
     assert ModelCard.from_metadata(json.loads(json.dumps(card.to_metadata())), painting) == card
 
 
+def test_ancestors_are_kept_in_a_checkpoint_as_plain_values(module):
+    checkpoint: dict = {}
+    module.start = Ancestor("a", 3, Ancestor("b", 2))
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint["start"] == {"name": "a", "steps": 3, "init": {"name": "b", "steps": 2, "init": None}}
+    module.start = None
+    module.on_load_checkpoint(checkpoint)
+    assert module.start == Ancestor("a", 3, Ancestor("b", 2))
+
+
 def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
     torch.manual_seed(5)
     start = TransformerNetwork(blocks=2)
@@ -186,10 +196,11 @@ def test_size_is_that_of_the_model_to_start_from(tmp_path, random_vgg, painting)
 
 def test_init_from_a_network_of_another_size_is_refused(tmp_path, random_vgg, painting):
     save_model(tmp_path / "start.safetensors", TransformerNetwork("full", blocks=1), ModelCard())
-    with pytest.raises(InputError, match=r"--model\.size"):
+    with pytest.raises(InputError) as caught:
         StyleTransfer(
             [str(painting)], size="deep", blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
         )
+    assert caught.value.parameters == ["init", "size", "blocks"]
 
 
 def learning_rates(module: StyleTransfer, steps: int) -> list[float]:
