@@ -33,9 +33,8 @@ class Refiner:
     def __init__(self, options: "Options"):
         assert options.refine is not None
         self.evaluations = options.refine
-        device, precision = options.machine.device, options.machine.precision
-        check_precision(pick_precision(precision, pick_device(device)))
-        self.device_options = {"device": device, "precision": precision}
+        self.device, self.precision = options.machine.device, options.machine.precision
+        check_precision(pick_precision(self.precision, pick_device(self.device)))
         self.painting = open_style(options.style[0]) if options.style else None
         self.stopped = False
         self.failure: InputError | None = None
@@ -70,7 +69,7 @@ class Refiner:
         if self.stopped:
             return image
         target = self.target_of(model or self.model)
-        run = refinement(image, photo, target, self.evaluations, **self.device_options)
+        run = refinement(image, photo, target, self.evaluations, device=self.device, precision=self.precision)
         moved = False
         try:
             with tqdm(total=run.steps, unit="evaluation", desc="refining", leave=False) as bar:

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faststyle.cli.inputs import (
     MODEL,
@@ -21,6 +22,10 @@ from faststyle.errors import InputError, one_line
 from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
 from faststyle.options import Settings, group, option, path, whole
 from faststyle.video.settings import ClipSettings, RecordingSettings
+
+if TYPE_CHECKING:
+    from faststyle.cli.stylize_image import Model
+    from faststyle.inference.stylizer import Stylizer
 
 MAX_EVALUATIONS = 10_000
 
@@ -176,29 +181,26 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     from tqdm import tqdm
 
     from faststyle.cli.refine import Refiner
-    from faststyle.cli.stylize_image import load, stylize_image
-    from faststyle.cli.stylize_video import check_videos, model_for_videos, stylize_video
+    from faststyle.cli.stylize_image import stylize_image
+    from faststyle.cli.stylize_video import check_videos, stylize_video
     from faststyle.device import keep_freed_memory
     from faststyle.files import check_place
 
     check_videos(jobs, options.recording)
     keep_freed_memory()
-    kinds = {job.video for job in jobs}
-    names = {video: model_for_videos(options.checkpoint) if video else options.checkpoint for video in kinds}
     refine = Refiner(options) if options.refine is not None else None
-    models = {name: load(name, options.machine) for name in {*names.values()}}
+    image_model, video_model = load_models(options, {job.video for job in jobs})
     for target in {job.target.parent: job.target for job in jobs}.values():
         check_place(target)
     written = failures = 0
     alone = len(jobs) == 1
-    bar = tqdm(jobs, unit="file" if True in kinds else "image", disable=alone)
+    bar = tqdm(jobs, unit="image" if video_model is None else "file", disable=alone)
     for job in bar:
-        model = models[names[job.video]]
         try:
             if job.video:
-                failures += not stylize_video(model, job, options, alone)
+                failures += not stylize_video(video_model, job, options, alone)
             else:
-                stylize_image(model, job, options, refine)
+                stylize_image(image_model, job, options, refine)
             written += 1
             if refine is not None and refine.stopped:
                 print(f"stopped: the best image so far is {one_line(job.target)}", file=sys.stderr)
@@ -207,5 +209,25 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
             failures += 1
             bar.write(f"error: {error_line(error, None if alone else job.source)}", file=sys.stderr)
     if written and options.checkpoint not in (None, "all"):
-        print(f"engine: {next(iter(models.values()))}", file=sys.stderr)
+        print(f"engine: {image_model or video_model}", file=sys.stderr)
     return Done(written, failures)
+
+
+def load_models(options: Options, kinds: set[bool]) -> "tuple[Model, Stylizer | None]":
+    """Load the model for images and the one for videos, each where there are such inputs.
+
+    Args:
+        options: The command's options.
+        kinds: Contains False for images and True for videos.
+    """
+    from faststyle.cli.stylize_image import load
+    from faststyle.cli.stylize_video import model_for_videos
+    from faststyle.inference.stylizer import Stylizer
+
+    image_model = load(options.checkpoint, options.machine) if False in kinds else None
+    if True not in kinds or options.checkpoint is None:
+        return image_model, None
+    name = model_for_videos(options.checkpoint)
+    if name == options.checkpoint and isinstance(image_model, Stylizer):
+        return image_model, image_model
+    return image_model, Stylizer.load(name, **vars(options.machine))

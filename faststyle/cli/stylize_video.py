@@ -122,7 +122,7 @@ def so_far(recorder: Recorder, what: str) -> str:
     return f": {what} in {recorder.partial}"
 
 
-def stylize_video(model: Stylizer, job: Job, options: "Options", alone: bool = True) -> bool:
+def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: bool = True) -> bool:
     """Stylize one video file.
 
     Returns:
@@ -131,6 +131,7 @@ def stylize_video(model: Stylizer, job: Job, options: "Options", alone: bool = T
     Raises:
         InputError: It cannot be read or written.
     """
+    assert model is not None
     settings = options.video
     with (
         open_clip(job.source, max_size=settings.max_size, **vars(options.clip)) as clip,

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from faststyle.options import DeviceSettings, Settings, number, one_of, option, whole
 
 EngineName = Literal["auto", "torch", "compile", "openvino", "onnx"]
+StrokeScale = float | Literal["auto"]
 MAX_RANKS = 1024  # on one machine, and machines
 
 
@@ -36,7 +37,7 @@ class LookSettings(Settings):
 class StylizeSettings(LookSettings):
     """How images are stylized."""
 
-    stroke_scale: float | Literal["auto"] = option(
+    stroke_scale: StrokeScale = option(
         "auto",
         "strokes so many times as large, 1 for the network's own; auto keeps their size relative to the "
         "image above 640 pixels",

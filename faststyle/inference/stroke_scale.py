@@ -17,8 +17,6 @@ from torch import Tensor
 from faststyle.image.color import luminance
 from faststyle.image.convert import to_floats
 
-AUTO = "auto"
-StrokeScale = float | str  # a number, or AUTO
 BEST_SIZE = 640  # pixels of the longer side at which the networks are at their best
 LEAST_SIDE = 320  # pixels of the shorter side, which a panorama keeps
 REACH = 2  # of the regression, in pixels of the smaller image

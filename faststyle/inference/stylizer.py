@@ -18,8 +18,8 @@ from faststyle.image.color import finish
 from faststyle.image.convert import fit, to_image, to_rgb, to_tensor
 from faststyle.inference.engines import ENGINES, Run, pick_engine
 from faststyle.inference.onnx_model import Exported
-from faststyle.inference.settings import StylizeSettings, VideoSettings
-from faststyle.inference.stroke_scale import AUTO, StrokeScale, auto_scale, enlarge, shrink
+from faststyle.inference.settings import StrokeScale, StylizeSettings, VideoSettings
+from faststyle.inference.stroke_scale import auto_scale, enlarge, shrink
 from faststyle.inference.temporal_norm import SteadyNetwork
 from faststyle.inference.tiling import (
     LEAST_TILE,
@@ -245,7 +245,7 @@ class Stylizer:
         most = most_pixels(self.network, self.device)
         return pick_tile(most, self.network) if width * height > most else None
 
-    def scale_for(self, width: int, height: int, stroke_scale: StrokeScale = AUTO) -> float:
+    def scale_for(self, width: int, height: int, stroke_scale: StrokeScale = "auto") -> float:
         """Return by how much smaller an image of this size is stylized."""
         return auto_scale(height, width) if isinstance(stroke_scale, str) else stroke_scale
 
