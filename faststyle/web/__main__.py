@@ -1,38 +1,36 @@
 """``python -m faststyle.web``: serve the page until Ctrl-C."""
 
-import argparse
 import errno
 import os
 import signal
 import socket
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 
-from faststyle.console import Parser, fail, whole
+from faststyle.console import fail
+from faststyle.options import Settings, option, text, whole
+from faststyle.parser import Parser
 
 PORTS = 20  # to look through for a free one, where none was asked for
 FIRST_PORT = 7860
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m faststyle.web",
-        description="Stylize photos, train styles and compare fast with slow, in a browser.",
-        allow_abbrev=False,
+@dataclass(frozen=True)
+class Options(Settings):
+    """Stylize photos, train styles and compare fast with slow, in a browser."""
+
+    host: str = option(
+        "127.0.0.1",
+        "address to listen on: 127.0.0.1 for this computer alone; 0.0.0.0 lets the network in, without a "
+        "password",
+        text("an address, such as 127.0.0.1"),
+        "ADDRESS",
     )
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on (default 127.0.0.1: this computer alone; 0.0.0.0 lets the network in, "
-        "without a password)",
+    port: int | None = option(
+        None, f"by default {FIRST_PORT}, or the next one that is free", whole(1, 65535), "N"
     )
-    parser.add_argument(
-        "--port",
-        type=whole(1, 65535),
-        metavar="N",
-        help=f"default {FIRST_PORT}, or the next one that is free",
-    )
-    return parser
 
 
 def can_listen(host: str, number: int) -> bool:
@@ -60,11 +58,11 @@ def choose_port(host: str, wanted: int | None) -> int:
     fail(f"{taken}: give another --port")
 
 
-def main(argv: list[str] | None = None) -> None:
-    arguments = build_parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    options = Parser(Options, "python -m faststyle.web").read(argv)
     if find_spec("gradio") is None:
         fail("the web page needs Gradio: pip install -e '.[web]'")
-    number = choose_port(arguments.host, arguments.port)
+    number = choose_port(options.host, options.port)
     # As Ctrl-C, so that the folder below is cleared when a service manager ends us, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -73,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             from faststyle.web.app import serve
 
-            serve(arguments.host, number)
+            serve(options.host, number)
     except KeyboardInterrupt:
         print("stopped", flush=True)
     os._exit(0)  # a picture that is still being computed holds nobody up
