@@ -14,10 +14,10 @@ from pathlib import Path
 FOLDERS = ("faststyle", "benchmarks", "docs", "tests", ".ci")
 # First words of a function's docstring that are no imperative verb.
 OPENERS = """
-a all also an and any as at because before below beside both but by each either every few for from her his how i if
-into it its last less many most my neither next no none nor not nothing of on once one or other our out over per second
-some such than that the their them then there these they this those to two under until up we what when where whether
-which while who whose with without you
+a all also an and any as at because before below beside both but by each either every few for from her
+his how i if into it its last less many most my neither next no none nor not nothing of on once one or
+other our out over per second some such than that the their them then there these they this those to two
+under until up we what when where whether which while who whose with without you
 """
 WORDS = {
     r"pictures?": "image",
