@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faststyle.console import error_line
+from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, real
 from faststyle.options import option, path, text, whole

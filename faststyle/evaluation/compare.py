@@ -159,9 +159,9 @@ def compare(
     """
     if not photos or not sizes:
         raise InputError("a comparison needs at least one photo and one size")
-    for name, value, least in (("size", min(sizes), 16), ("steps", steps, 1)):
+    for name, value, least in (("sizes", min(sizes), 16), ("steps", steps, 1)):
         if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
+            raise InputError(f"`{name}` must be at least {least}, not {value}")
     photos, sizes = list(dict.fromkeys(map(Path, photos))), list(dict.fromkeys(sizes))
     stylize = Stylizer.load(checkpoint, device, precision)
     judge = Judge(stylize.card, str(style), stylize.device, stylize.dtype)

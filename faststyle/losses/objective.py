@@ -80,8 +80,8 @@ class Objective(nn.Module):
         self.statistic = choose("statistic", statistic, STATISTICS)
         if chosen.style is not None and statistic != "gram":
             raise InputError(
-                f"the preset {preset} is made of Gram matrices: leave out the statistic {statistic}, or "
-                "take the preset relative"
+                f"the preset {preset} is made of Gram matrices: leave out `statistic` {statistic}, or "
+                "set `preset` to relative"
             )
         self.content_weight = chosen.content_weight if content_weight is None else content_weight
         self.style_weight = chosen.style_weight if style_weight is None else style_weight
@@ -89,7 +89,7 @@ class Objective(nn.Module):
         for term in ("content", "style", "tv"):
             weight = getattr(self, f"{term}_weight")
             if not weight >= 0:
-                raise InputError(f"{term}_weight must be at least 0, not {weight}")
+                raise InputError(f"`{term}_weight` must be at least 0, not {weight}")
         # VGG need not be run as deep as a term wants it that counts for nothing.
         self.content_layers = (content_layers or chosen.content_layers) if self.content_weight else {}
         self.style_layers = (

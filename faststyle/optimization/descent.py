@@ -154,8 +154,8 @@ def descend(
         figures = dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
         if not math.isfinite(figures["total"]):
             raise InputError(
-                f"the objective was not a number at step {number}: lower the style's weight, take "
-                "the optimizer adam, or the precision fp32"
+                f"the objective was not a number at step {number}: lower `style_weight`, or set "
+                "`optimizer` to adam or `precision` to fp32"
             )
         yield Step(number, figures, picture)
         with torch.no_grad():

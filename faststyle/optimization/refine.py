@@ -55,7 +55,7 @@ def refinement(
         InputError: A value that cannot be used; the message says what can.
     """
     if not isinstance(evaluations, int) or evaluations < 1:
-        raise InputError(f"evaluations must be a whole number of at least 1, not {evaluations!r}")
+        raise InputError(f"`evaluations` must be a whole number of at least 1, not {evaluations!r}")
     for given in (photo,) if isinstance(image, Tensor) else (photo, image):
         if not isinstance(given, Image.Image):
             raise InputError(f"expected an opened PIL image, not {type(given).__name__}")

@@ -123,7 +123,7 @@ def shrunk(width: int, height: int, max_size: int | None) -> tuple[int, int]:
 def check_start(name: str, start: float, length: Fraction | float) -> None:
     if start >= length:
         raise InputError(
-            f"{name} is {float(length):.2f} s long: start before that, not at {start:g} s", file=name
+            f"{name} is {float(length):.2f} s long: give a `start` before that, not {start:g} s", file=name
         )
 
 
@@ -135,7 +135,7 @@ def exact(seconds: float) -> Fraction:
 def exact_rate(fps: float) -> Fraction:
     """Frames per second as a fraction; 29.97 and its like are multiples of 1000/1001."""
     if not 0.1 <= fps <= 1000:
-        raise InputError(f"{fps:g} frames per second are not possible: give a number from 0.1 to 1000")
+        raise InputError(f"`fps` must be a number from 0.1 to 1000, not {fps:g}")
     whole = round(fps * 1.001)
     if fps != round(fps) and abs(whole / 1.001 - fps) < 0.005:
         return Fraction(whole * 1000, 1001)

@@ -12,7 +12,7 @@ from faststyle.errors import InputError
 T = TypeVar("T")
 
 PATIENCE = 3  # seconds that a thread has to end: a camera may have stopped without a word
-INSTEAD = "record with -o out.mp4 instead"
+INSTEAD = "record to a file instead (`output`)"
 
 
 class Newest(Generic[T]):

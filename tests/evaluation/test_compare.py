@@ -240,7 +240,7 @@ def test_interruption_leaves_what_was_measured(run, photos, tmp_path, monkeypatc
     [
         ({"photos": []}, "at least one photo"),
         ({"sizes": ()}, "one size"),
-        ({"sizes": (8,)}, "`size` must be at least 16"),
+        ({"sizes": (8,)}, "`sizes` must be at least 16"),
         ({"steps": 0}, "`steps` must be at least 1"),
         ({"style": "nowhere.png"}, "nowhere"),
         ({"checkpoint": "nowhere.safetensors"}, "nowhere"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference import engine_cache, engines
 from faststyle.inference.engine_cache import cached
 from faststyle.inference.engines import ENGINES, Graphs, available, pick_engine
@@ -140,18 +140,32 @@ def test_exported_model_stylizes_as_the_model_does(exported):
     assert export(torch.rand(2, 3, 33, 40), strength=0.5, preserve_color=True).shape == (2, 3, 33, 40)
 
 
+def test_exported_model_that_memory_cannot_hold_is_not_called_damaged(exported, monkeypatch):
+    from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+
+    def full(*_):
+        raise RuntimeException("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer")
+
+    stylize = Stylizer.load(exported[1])
+    monkeypatch.setattr(stylize.network, "run", full)
+    with pytest.raises(OutOfMemoryError, match="50x37 pixels") as caught:
+        stylize(draw_picture(50, 37))
+    assert "max_size" in caught.value.parameters
+
+
 def test_exported_model_says_what_it_cannot(exported, tmp_path):
     stylize = Stylizer.load(exported[1])
     with pytest.raises(InputError, match="the model it was exported from"):
         stylize(draw_picture(400, 300), tile=256)
     with pytest.raises(InputError, match="the model it was exported from"):
         stylize.push_to_hub("user/repo")
-    with pytest.raises(InputError, match="leave it out"):
+    with pytest.raises(InputError) as caught:
         Stylizer.load(exported[1], engine="openvino")
+    assert caught.value.parameters == ["engine"]
     with pytest.raises(InputError, match="there is no model"):
         Stylizer.load("nowhere.onnx")
     (tmp_path / "broken.onnx").write_bytes(exported[1].read_bytes()[:500])
-    with pytest.raises(InputError, match="is no model that infer"):
+    with pytest.raises(InputError, match="is no model that faststyle exported"):
         Stylizer.load(tmp_path / "broken.onnx")
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faststyle.errors import InputError
+from faststyle.errors import UnsupportedModelError
 from faststyle.models.checkpoint import load_model
 from tests.support.images import draw_picture
 
@@ -35,13 +35,13 @@ CHECKPOINTS = {
 @pytest.mark.parametrize("what", CHECKPOINTS)
 def test_checkpoint_of_another_project_is_named(tmp_path, what):
     torch.save(CHECKPOINTS[what], tmp_path / "other.pth")
-    with pytest.raises(InputError, match=rf"other\.pth is {what}.*; expected a \.safetensors"):
+    with pytest.raises(UnsupportedModelError, match=rf"other\.pth is {what}.*; expected a \.safetensors"):
         load_model(tmp_path / "other.pth")
 
 
 def test_safetensors_of_another_project_is_named(tmp_path):
     save_file(state("lora_unet.lora_down.weight"), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match=r"a LoRA for a diffusion model, in safetensors; expected"):
+    with pytest.raises(UnsupportedModelError, match="a LoRA for a diffusion model, in safetensors"):
         load_model(tmp_path / "other.safetensors")
 
 
@@ -81,5 +81,5 @@ OTHERS = {
 def test_file_that_is_no_checkpoint_is_named(tmp_path, what):
     for name in ("other.pth", "other.safetensors"):
         (tmp_path / name).write_bytes(OTHERS[what])
-        with pytest.raises(InputError, match=rf"{name} is {what}.*; expected a \.safetensors"):
+        with pytest.raises(UnsupportedModelError, match=rf"{name} is {what}.*; expected a \.safetensors"):
             load_model(tmp_path / name)

@@ -14,7 +14,7 @@ import torch
 
 from faststyle.cli.main import infer
 from faststyle.cli.train import main as train
-from faststyle.errors import InputError
+from faststyle.errors import InputError, UnsupportedModelError
 from faststyle.models import hub
 from faststyle.models.checkpoint import check_config, load_model
 from faststyle.models.pytorch_examples import bare
@@ -164,7 +164,7 @@ def test_pickles_that_would_take_all_memory_or_time_are_refused_at_once(tmp_path
     else:
         path.write_bytes(BOMBS[kind])
     begun = time.monotonic()
-    with pytest.raises(InputError, match=r"bomb\.pth is not opened, since it"):
+    with pytest.raises(UnsupportedModelError, match=r"bomb\.pth is not opened, since it"):
         load_model(path)
     assert time.monotonic() - begun < 2
 
@@ -186,7 +186,7 @@ def test_archive_whose_pickle_has_a_name_in_capitals_is_looked_at(tmp_path):
         for name, content in members.items():
             bomb = name.endswith("/data.pkl")
             other.writestr(name.replace(".pkl", ".PKL"), BOMBS["tuples"] if bomb else content)
-    with pytest.raises(InputError, match=r"b\.pth is not opened, since it"):
+    with pytest.raises(UnsupportedModelError, match=r"b\.pth is not opened, since it"):
         load_model(tmp_path / "b.pth")
 
 

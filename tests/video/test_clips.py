@@ -91,10 +91,12 @@ def test_a_part_has_exactly_the_frames_between(tmp_path, suffix):
 
 def test_a_start_after_the_end_names_the_length(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 20)
-    with pytest.raises(InputError, match=r"a\.mp4 is 0\.80 s long: start before that, not at 3 s"):
+    with pytest.raises(InputError, match=r"a\.mp4 is 0\.80 s long") as caught:
         open_clip(path, start=3)
-    with pytest.raises(InputError, match="no frames"):
+    assert caught.value.parameters == ["start"] and caught.value.file == str(path)
+    with pytest.raises(InputError) as caught:
         open_clip(path, start=0.5, end=0.2)
+    assert caught.value.parameters == ["start", "end", "end"]
 
 
 def test_a_constant_rate_leaves_out_and_repeats(tmp_path):
@@ -107,8 +109,9 @@ def test_a_constant_rate_leaves_out_and_repeats(tmp_path):
     assert len(read(path, fps=0.5)[0]) == 1
     assert exact_rate(29.97) == Fraction(30000, 1001) and exact_rate(12.5) == Fraction(25, 2)
     for fps in (0, 0.0003, 0.09, 1001):
-        with pytest.raises(InputError, match="frames per second are not possible: give a number from"):
+        with pytest.raises(InputError) as caught:
             open_clip(path, fps=fps)
+        assert caught.value.parameters == ["fps"]
 
 
 def test_frames_shrink_to_even_sides_and_are_not_enlarged(tmp_path):

@@ -81,7 +81,9 @@ def lock(out: Path) -> None:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(place)
-        raise InputError(f"another run is writing to {out}: wait for its end, or give another -o") from None
+        raise InputError(
+            f"another run is writing to {out}: wait for its end, or give another `output`"
+        ) from None
     except OSError:  # a file system without locks
         os.close(place)
 
@@ -99,7 +101,7 @@ def begin(out: Path, head: Head) -> None:
             if there.get(key) != head[key]:
                 raise InputError(
                     f"{manifest} is of another run ({key}: {json.dumps(there.get(key))}, and now "
-                    f"{json.dumps(head[key])}): give another -o, or delete it to make its pictures anew"
+                    f"{json.dumps(head[key])}): give another `output`, or delete it to make its images anew"
                 )
     else:
         with replacing(manifest) as temporary:

@@ -1,0 +1,31 @@
+"""How a rank of a collection ends when another process of the run dies."""
+
+import pytest
+import pytorch_lightning as pl
+
+from faststyle.errors import InputError, RankLostError, WorkerDiedError
+from faststyle.inference.batch.predict import stylize_share
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), WorkerDiedError),
+        (EOFError(), WorkerDiedError),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"), RankLostError),
+    ],
+    ids=repr,
+)
+def test_process_that_died_ends_the_run(monkeypatch, error, kind):
+    def predict(*_, **__):
+        raise error
+
+    monkeypatch.setattr(pl.Trainer, "predict", predict)
+    with pytest.raises(kind, match="the same command goes on"):
+        stylize_share(None, "cpu", 1, 1)
+
+
+def test_unknown_device_is_named():
+    with pytest.raises(InputError) as caught:
+        stylize_share(None, "abacus", 2, 1)
+    assert caught.value.parameters == ["device", "devices"]
