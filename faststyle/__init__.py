@@ -1,11 +1,11 @@
-"""Fast neural style transfer: train a network per style, then stylize pictures in one pass."""
+"""Fast neural style transfer: train a network per style, then stylize images in one pass."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from faststyle._version import __version__
 from faststyle.errors import InputError
 
+__version__ = "0.1.0"
 __all__ = ["InputError", "Optimization", "Stylizer", "__version__", "optimize", "refine"]
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from faststyle.optimization.optimization import Optimization, optimize
     from faststyle.optimization.refine import refine
 
-LAZY = {
+LAZY_IMPORTS = {
     "Stylizer": "inference.stylizer",
     "Optimization": "optimization.optimization",
     "optimize": "optimization.optimization",
@@ -22,7 +22,7 @@ LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: the commands' --help must not wait for torch.
-    if name in LAZY:
-        return getattr(importlib.import_module(f"faststyle.{LAZY[name]}"), name)
+    # Import torch only when one of these names is used, so that --help of the commands stays fast.
+    if name in LAZY_IMPORTS:
+        return getattr(importlib.import_module(f"faststyle.{LAZY_IMPORTS[name]}"), name)
     raise AttributeError(f"module 'faststyle' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""``python -m faststyle``."""
+"""Run the ``faststyle`` command as ``python -m faststyle``."""
 
 from faststyle.cli.main import main
 

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from faststyle._version import __version__
+from faststyle import __version__
 from faststyle.device import describe_device
 from faststyle.files import replacing
 from faststyle.models.checkpoint import save_model

@@ -27,7 +27,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from faststyle._version import __version__
+from faststyle import __version__
 from faststyle.device import process_errors
 from faststyle.errors import InputError, RankLostError, WorkerDiedError, first_line
 from faststyle.inference.batch import manifest
