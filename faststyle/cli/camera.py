@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from faststyle.cli.inputs import MODEL, output_option
 from faststyle.errors import InputError
@@ -39,11 +38,6 @@ class Options(Settings):
         if self.output is None:
             for name in self.recording.changed():
                 raise InputError(f"`{name}` is for recordings: give `output` FILE too")
-
-    @property
-    def look(self) -> dict[str, Any]:
-        """Options of ``Stylizer.video``."""
-        return {name: value for name, value in vars(self.video).items() if name != "max_size"}
 
 
 def run(options: Options) -> int:

@@ -12,7 +12,7 @@ from faststyle.cli.camera import Options
 from faststyle.cli.stylize_video import log, model_for_videos, recording_to
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
-from faststyle.files import check_place, real
+from faststyle.files import check_writable, resolve_links
 from faststyle.inference.stylizer import Stylizer
 from faststyle.video.clips import Clip
 from faststyle.video.live import Newest, Window, shown
@@ -26,10 +26,10 @@ def stylize_camera(options: Options) -> int:
     keep_freed_memory()
     target = options.output
     if target is not None:
-        if real(Path(options.source)) == real(target):
+        if resolve_links(Path(options.source)) == resolve_links(target):
             raise InputError(f"{target} would overwrite an input: give another `output`")
         check_recording(target, options.recording.codec, options.recording.crf)
-        check_place(target)
+        check_writable(target)
     assert options.checkpoint is not None
     with window_for(options) as window:
         model = Stylizer.load(model_for_videos(options.checkpoint), **vars(options.machine))
@@ -60,7 +60,7 @@ def run_live(
 ) -> None:
     """Take the camera's newest frame whenever the network is ready for one."""
     feed = Newest(clip)  # its thread closes the clip: a camera that went silent would block others
-    video = model.video(feed, **options.look, live=True)
+    video = model.video(feed, **options.video.for_frames, live=True)
     with ExitStack() as threads:
         if window is not None:
             frames = shown(threads.enter_context(Newest(video)), window)

@@ -132,21 +132,11 @@ def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: b
         InputError: It cannot be read or written.
     """
     assert model is not None
-    settings = options.video
     with (
-        open_clip(job.source, max_size=settings.max_size, **vars(options.clip)) as clip,
+        open_clip(job.source, max_size=options.video.max_size, **vars(options.clip)) as clip,
         recording_to(job.target, clip, options.recording) as recorder,
         # Closed before the recorder is, so that no thread reads on while the file is finished.
-        closing(
-            ahead(
-                model.video(
-                    clip,
-                    strength=settings.strength,
-                    preserve_color=settings.preserve_color,
-                    motion_blend=settings.motion_blend,
-                )
-            )
-        ) as frames,
+        closing(ahead(model.video(clip, **options.video.for_frames))) as frames,
         tqdm(total=clip.count, unit="frame", desc=one_line(job.target.name), leave=alone) as bar,
     ):
         for frame in frames:

@@ -1,7 +1,7 @@
 """Options of stylizing with a model."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from faststyle.options import DeviceSettings, Settings, number, one_of, option, whole
 
@@ -63,6 +63,11 @@ class VideoSettings(LookSettings):
         number(0, 1, below=True),
         "0…0.99",
     )
+
+    @property
+    def for_frames(self) -> dict[str, Any]:
+        """Keyword arguments of ``Stylizer.video`` for frames that have their final size."""
+        return {name: value for name, value in vars(self).items() if name != "max_size"}
 
 
 @dataclass(frozen=True)

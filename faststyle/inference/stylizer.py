@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from faststyle.inference.tiling import (
     stylize_tiled,
     thumbnail,
 )
-from faststyle.inference.video import Item, VideoStylizer
+from faststyle.inference.video import VideoStylizer
 from faststyle.models import hub
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
@@ -177,29 +177,15 @@ class Stylizer:
             result.putalpha(image.getchannel("A"))
         return result
 
-    @overload
     def video(
         self,
-        source: str | Path,
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        motion_blend: float = 0.0,
+        source: str | Path | Iterable[Any],
+        strength: float = VideoSettings.strength,
+        preserve_color: bool = VideoSettings.preserve_color,
+        max_size: int | None = VideoSettings.max_size,
+        motion_blend: float = VideoSettings.motion_blend,
         live: bool = False,
-    ) -> Iterator[np.ndarray]: ...
-
-    @overload
-    def video(
-        self,
-        source: Iterable[Item],
-        strength: float = 1.0,
-        preserve_color: bool = False,
-        max_size: int | None = None,
-        motion_blend: float = 0.0,
-        live: bool = False,
-    ) -> Iterator[Item]: ...
-
-    def video(self, source, strength=1.0, preserve_color=False, max_size=None, motion_blend=0.0, live=False):
+    ) -> Iterator[Any]:
         """Stylize a video, frame after frame, in memory that does not grow with its length.
 
         The norms use running means over the frames of a shot as statistics, so that the image does not
@@ -209,8 +195,7 @@ class Stylizer:
         Args:
             source: A video file, which yields arrays (H,W,3) of uint8; or frames as PIL images, such
                 arrays, or a ``Clip``, which yield the same type.
-            strength: 0 gives the frame, 1 the stylization, between them a blend.
-            preserve_color: Keep the frame's colours, and take only light and dark from the style.
+            strength, preserve_color: As for images.
             max_size: Shrink a video file to this many pixels of the longer side.
             motion_blend: Share of each frame, from 0 to below 1, that is taken from the frame before it,
                 moved along the motion, where the two agree. It reduces flicker, and takes time.
@@ -220,9 +205,8 @@ class Stylizer:
             An iterator over the stylized frames.
 
         Raises:
-            InputError: There is no such video; the video is damaged (raised after the frames before the
-                damage); strength or motion_blend is out of range; or motion_blend needs OpenCV, which is
-                missing.
+            InputError: A value out of the range of ``VideoSettings``; there is no such video; it is damaged
+                (raised after the frames before the damage); or OpenCV, for motion_blend, is missing.
         """
         settings = VideoSettings(strength, preserve_color, max_size, motion_blend)
         whole = partial(self._stylize, settings=StylizeSettings(strength, preserve_color, stroke_scale=1.0))
