@@ -1,4 +1,4 @@
-"""Files: walk folders, write atomically, and refuse to write through links."""
+"""Folder walking, atomic writes, and checks of paths before they are read or written."""
 
 import os
 import re
@@ -11,137 +11,165 @@ from pathlib import Path
 
 from faststyle.errors import InputError
 
-MOST = 200  # bytes of a name that gets something added: file systems take 255
+# Of a name that gets a prefix and a suffix. File systems allow 255.
+MAX_NAME_BYTES = 200
 
 
-def real(path: Path) -> Path:
-    """A path without links; of links in a ring, as they are."""
+def resolve_links(path: Path) -> Path:
+    """Return the absolute path without symlinks; a symlink loop stays as it is."""
     return Path(os.path.realpath(path))
 
 
-def cut(name: str) -> str:
-    """A name; of one longer than ``MOST`` bytes its start, and a checksum of the whole."""
-    whole = os.fsencode(name)
-    return name if len(whole) <= MOST else f"{whole[:MOST].decode(errors='ignore')}{zlib.crc32(whole):08x}"
+def shorten_name(name: str) -> str:
+    """Return a name as it is, or the start and a checksum of one of more than ``MAX_NAME_BYTES`` bytes."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= MAX_NAME_BYTES:
+        return name
+    return f"{encoded[:MAX_NAME_BYTES].decode(errors='ignore')}{zlib.crc32(encoded):08x}"
 
 
 def check_inside(target: Path, folder: Path) -> None:
-    """Refuse a file to be written that a link has outside of a folder.
+    """Check that no symlink takes an output file out of its folder.
 
     Raises:
-        InputError: it is a link itself, or lies in a folder that is one.
+        InputError: The file is a symlink, or lies in a folder that is a symlink out of ``folder``.
     """
     if target.is_symlink():
         raise InputError(f"{target} is a link, and results are not written through links: remove it")
-    if not (place := real(target.parent)).is_relative_to(real(folder)):
-        raise InputError(f"{target} would be written to {place}, by a link out of {folder}: remove the link")
+    parent = resolve_links(target.parent)
+    if not parent.is_relative_to(resolve_links(folder)):
+        raise InputError(f"{target} would be written to {parent}, by a link out of {folder}: remove the link")
 
 
 def check_links(folder: Path) -> None:
-    """Refuse a folder to be written to in which a link leads out of it.
+    """Check that no symlink in an output folder leads out of it.
 
     Raises:
-        InputError: there is such a link.
+        InputError: A symlink leads out of the folder.
     """
     for path in folder.rglob("*"):
-        if path.is_symlink() and not real(path).is_relative_to(real(folder)):
+        if path.is_symlink() and not resolve_links(path).is_relative_to(resolve_links(folder)):
             raise InputError(f"{path} is a link out of {folder}, where results are to be written: remove it")
 
 
-def check_ordinary(path: str | Path, name: str) -> None:
-    """Refuse what would wait for a writer, or never end.
+def check_not_special(path: str | Path, name: str) -> None:
+    """Check that a path is no pipe, socket or device, because reading one can block or never end.
+
+    Args:
+        path: File to be read. Folders pass this check: opening one fails by itself.
+        name: Name of the file in the error message.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: as of ``open``.
-        InputError: a pipe, a device or the like has this name.
+        FileNotFoundError: The file does not exist.
+        InputError: The path is a pipe, socket or device.
     """
-    if not stat.S_ISREG(mode := Path(path).stat().st_mode) and not stat.S_ISDIR(mode):
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise InputError(
-            f"{name} is a pipe or a device, not a file: save what comes from it first", file=name
+            f"{name} is a pipe or a device, not a file: save its output to a file first", file=name
         )
 
 
 @contextmanager
-def replacing(path: Path, flush: bool = True) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write to, and rename it when all went well.
+def atomic_write(path: Path, flush: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, and rename that file to ``path`` if the block succeeds.
 
-    So a crash leaves the old file or the new one, never half of one.
+    A crash leaves the old file or the new one, never half of one.
 
     Args:
-        path: the file to make, or to replace.
-        flush: bring what was written to the disk before it gets its name, so that a power cut leaves the
-            old file or the new one too. That takes longer than a picture, of which there are many.
+        path: File to create or replace. Missing parent folders are created.
+        flush: Flush the data to the disk before renaming, so that a power cut leaves the old file or the
+            new one too. This takes longer than encoding an image; pass False for many images.
+
+    Yields:
+        The temporary path.
 
     Raises:
-        OSError: what the system refuses, such as a full disk, in the name of ``path``.
+        OSError: The file cannot be written, for example on a full disk; the error names ``path``.
     """
-    temporary = path.with_name(f".{cut(path.name)}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{shorten_name(path.name)}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # a link would lead elsewhere
+        temporary.unlink(missing_ok=True)  # a symlink of this name would redirect the write
         yield temporary
         if flush:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        # Of writing it names no file, and otherwise the temporary one.
+        # A failed write names no file, and other failures name the temporary one.
         if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        with suppress(OSError):  # a folder that has become read-only
+        with suppress(OSError):  # the folder may have become read-only
             temporary.unlink(missing_ok=True)
 
 
-def is_temporary(path: Path) -> bool:
-    """Whether a file has a name that ``replacing`` gives, and so is left of a writer who was killed."""
+def is_temporary_file(path: Path) -> bool:
+    """Return True for a name that ``atomic_write`` gives; a killed process leaves such files behind."""
     return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
 
 
-def check_place(path: Path) -> None:
-    """Refuse before the work what could not be written after it; its folder is made.
+def check_writable(path: Path) -> None:
+    """Check before the work starts that its result can be written, and create the parent folder.
 
     Raises:
-        InputError: a folder has this name, or its own folder cannot be made or written to.
+        InputError: The path is a folder, or its parent folder cannot be created or written to.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder: give a file's name")
+        raise InputError(f"{path} is a folder: give a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): give another place") from None
+        raise InputError(f"{path} cannot be written ({error.strerror}): give another path") from None
 
 
-def leads_to_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link to one; a link in a ring is none."""
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Return True for a regular file or a symlink to one. A symlink loop is neither."""
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry)  # noqa: PTH113
 
 
-def files(folder: str, below: str = "") -> Iterator[str]:
-    """The files' places below a folder, hidden ones left out; one folder's names in memory at a time."""
+def walk_files(folder: str, below: str = "") -> Iterator[str]:
+    """Yield the paths of all files under a folder, without hidden files and folders.
+
+    Only the names of one folder at a time are in memory.
+
+    Args:
+        folder: Folder to walk.
+        below: Subfolder to start at, with a slash at its end; used by the recursion.
+
+    Yields:
+        Paths relative to ``folder``.
+
+    Raises:
+        OSError: ``folder`` itself cannot be listed. Unreadable subfolders are skipped.
+    """
     try:
         with os.scandir(os.path.join(folder, below)) as found:  # noqa: PTH118
-            entries = [
-                (entry.name, entry.is_dir(follow_symlinks=False), leads_to_file(entry)) for entry in found
-            ]
-    except FileNotFoundError:  # it was there when its parent was listed
+            entries = [(entry.name, entry.is_dir(follow_symlinks=False), is_file(entry)) for entry in found]
+    except FileNotFoundError:  # removed after its parent was listed
         return
     except PermissionError:
         if not below:
             raise
-        return  # as of lost+found
-    for name, is_folder, is_file in entries:
+        return  # such as lost+found
+    for name, is_folder, is_regular in entries:
         if name.startswith("."):
             continue
         if is_folder:
-            yield from files(folder, f"{below}{name}/")
-        elif is_file:
+            yield from walk_files(folder, f"{below}{name}/")
+        elif is_regular:
             yield below + name
 
 
 def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
-    """The files under ``folder`` that are wanted, sorted; hidden ones are left out."""
-    return sorted(path for name in files(str(folder)) if wanted(path := folder / name))
+    """Return the sorted paths of the files under a folder, without hidden ones.
+
+    Args:
+        folder: Folder to search, subfolders included.
+        wanted: Returns True for a path to return.
+    """
+    return sorted(path for name in walk_files(str(folder)) if wanted(path := folder / name))

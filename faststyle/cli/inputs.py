@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faststyle.console import error_line
-from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
-from faststyle.files import check_inside, real
+from faststyle.files import check_inside, resolve_links
 from faststyle.options import option, path, text, whole
 
 IMAGES = path("an image, a video, or a folder of them")
@@ -153,7 +152,7 @@ def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> lis
     found = sorted(images | in_folder if videos else images - in_folder)
     if not found:
         raise InputError(f"there are no images{' or videos' * videos} in {path}")
-    folder = output or real(path).with_name(f"{real(path).name}_{name}")
+    folder = output or resolve_links(path).with_name(f"{resolve_links(path).name}_{name}")
     jobs = []
     for file in found:
         place = file.relative_to(path)
@@ -168,7 +167,7 @@ def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
     Raises:
         InputError: There is no such file, or no file of this format can be written.
     """
-    from faststyle.files import check_ordinary
+    from faststyle.files import check_not_special
     from faststyle.image.files import check_output
     from faststyle.video.opening import is_clip, is_pattern
 
@@ -176,10 +175,10 @@ def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
     if not path.exists() and not is_pattern(path):
         raise InputError(f"there is no file or folder {path}")
     if path.exists() and not path.is_file():
-        check_ordinary(path, str(path))
+        check_not_special(path, str(path))
     suffix = output_suffix(path, video)
     if output is None and not path.exists():  # frames: a folder of results beside theirs
-        folder = real(path.parent)
+        folder = resolve_links(path.parent)
         return Job(path, folder.with_name(f"{folder.name}_{name}") / f"{path.stem}{suffix}", video)
     if output is None:
         return Job(path, path.with_name(f"{path.stem}_{name}{suffix}"), video)
@@ -203,18 +202,18 @@ def check_targets(jobs: list[Job]) -> list[Job]:
     originals: set[Path] = set()
     for source, target, _, _ in jobs:
         if source.is_file():
-            originals.add(real(source))
+            originals.add(resolve_links(source))
             continue
         frames, numbers = numbered_files(source)
-        originals |= {real(frame) for frame in frames}
+        originals |= {resolve_links(frame) for frame in frames}
         written = (numbers or range(1, len(frames) + 1)) if is_pattern(target) else ()
-        if originals & {real(numbered(target, number)) for number in written}:
+        if originals & {resolve_links(numbered(target, number)) for number in written}:
             raise InputError(f"{target} would overwrite an input: give another `output`")
     targets: dict[Path, Path] = {}
     for source, target, video, _ in jobs:
-        if real(target) in originals or (video and real(part_of(target)) in originals):
+        if resolve_links(target) in originals or (video and resolve_links(part_of(target)) in originals):
             raise InputError(f"{target} would overwrite an input: give another `output`")
-        other = targets.setdefault(real(target), source)
+        other = targets.setdefault(resolve_links(target), source)
         if other != source:
             raise InputError(f"{other} and {source} would both be written to {target}: run them apart")
     return jobs
@@ -226,9 +225,9 @@ def check_overwriting(targets: list[Path], inputs: list[Path]) -> None:
     Raises:
         InputError: A target is an input.
     """
-    read = {real(path) for path in inputs}
+    read = {resolve_links(path) for path in inputs}
     for target in targets:
-        if real(target) in read:
+        if resolve_links(target) in read:
             raise InputError(f"{target} would overwrite an input: give another name")
 
 

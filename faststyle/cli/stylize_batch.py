@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from faststyle.cli.inputs import output_suffix
 from faststyle.errors import InputError, one_line
-from faststyle.files import real
+from faststyle.files import resolve_links
 from faststyle.inference.batch import launcher
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def check(inputs: tuple[Path, ...], out: Path) -> None:
     for path in inputs:
         if not path.exists():
             raise InputError(f"there is no file or folder {path}")
-        if path.is_dir() and real(out).is_relative_to(real(path)):
+        if path.is_dir() and resolve_links(out).is_relative_to(resolve_links(path)):
             raise InputError(f"`output` {out} lies in {path}, and would be read as input: give another one")
         if not path.is_dir() and is_clip(path):
             raise InputError(f"{path} is a video, and `devices` is for images: leave it out")
@@ -46,7 +46,7 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
     Raises:
         InputError: There are no images, or two would be written to one place, or to an input's.
     """
-    from faststyle.files import files
+    from faststyle.files import walk_files
     from faststyle.image.files import READABLE
     from faststyle.inference.batch.shards import Item, rank_of
     from faststyle.video.opening import SUFFIXES
@@ -54,7 +54,7 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
     found, items, videos = 0, [], 0
     for path in inputs:
         folder = path.is_dir()
-        names = files(str(path)) if folder else iter([path.name])
+        names = walk_files(str(path)) if folder else iter([path.name])
         for name in names:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
             videos += suffix in SUFFIXES
@@ -85,11 +85,11 @@ def check_overwritten(inputs: tuple[Path, ...], out: Path, items: list["Item"]) 
     Raises:
         InputError: There is one.
     """
-    home = real(out)
+    home = resolve_links(out)
     for path in inputs:
-        if home not in real(path).parents:
+        if home not in resolve_links(path).parents:
             continue
-        place = real(path).relative_to(home).as_posix()
+        place = resolve_links(path).relative_to(home).as_posix()
         for item in items:
             if item.name == place or (path.is_dir() and item.name.startswith(f"{place}/")):
                 raise InputError(f"{out / item.name} would overwrite an input: give another `output`")
@@ -112,7 +112,7 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
     """Stylize one rank's images; return the number of all that failed in rank 0, elsewhere 0."""
     from faststyle.cli.stylize_image import read_photo, stylize_file, stylize_photo
     from faststyle.device import keep_freed_memory
-    from faststyle.files import check_place
+    from faststyle.files import check_writable
     from faststyle.image.files import save_image
     from faststyle.inference.batch.manifest import NAME
     from faststyle.inference.batch.predict import Collection, Way, stylize_share
@@ -120,7 +120,7 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
 
     keep_freed_memory()
     check(options.inputs, out)
-    check_place(out / NAME)
+    check_writable(out / NAME)
     settings, quality = options.image, options.quality
     way = Way(
         read=partial(read_photo, max_size=settings.max_size),

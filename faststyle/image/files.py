@@ -6,7 +6,7 @@ from typing import IO
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.files import find_files, replacing
+from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_rgb
 from faststyle.image.validation import open_header, told
 
@@ -69,7 +69,7 @@ def save_image(image: Image.Image, path: str | Path, quality: int = 92) -> None:
     options = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
     if kind == "JPEG" and quality >= 90:
         options["subsampling"] = 0  # brush strokes have sharp colour edges
-    with replacing(path, flush=False) as temporary:
+    with atomic_write(path, flush=False) as temporary:
         image.save(temporary, format=kind, **options)
 
 

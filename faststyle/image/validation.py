@@ -16,7 +16,7 @@ from PIL import AvifImagePlugin, Image
 from PIL.JpegImagePlugin import MARKER
 
 from faststyle.errors import InputError, first_line
-from faststyle.files import check_ordinary
+from faststyle.files import check_not_special
 
 # What is wrong with a file the exceptions say, or it does not matter: Pillow warns too, and logs, and its
 # libtiff writes to stderr, which can be told where libtiff is a library of its own.
@@ -56,7 +56,7 @@ def open_header(source: str | Path | IO[bytes], name: str | None = None) -> Imag
     name = name or str(source)
     with told(name):
         if isinstance(source, str | Path):
-            check_ordinary(source, name)
+            check_not_special(source, name)
             with Path(source).open("rb") as file:
                 size, deep = check_claims(file, name)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from faststyle.errors import InputError, first_line
-from faststyle.files import cut, replacing
+from faststyle.files import atomic_write, shorten_name
 from faststyle.image.files import check_output
 from faststyle.image.validation import LOADERS, check_pixels
 
@@ -138,7 +138,7 @@ def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:
     if kind == "TIFF":
         options["bigtiff"] = pixels.nbytes >= 1 << 32
     save = getattr(image, f"{kind.lower()}save")
-    with replacing(path, flush=False) as temporary:
+    with atomic_write(path, flush=False) as temporary:
         try:
             save(os.fsencode(temporary), **options)
         except pyvips.Error as error:
@@ -160,7 +160,10 @@ def stylized(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{cut(target.name)}.", suffix=".strips", ignore_cleanup_errors=True
+        dir=target.parent,
+        prefix=f".{shorten_name(target.name)}.",
+        suffix=".strips",
+        ignore_cleanup_errors=True,
     ) as folder:
         photo = read_strips(source, Path(folder) / "photo")
         out = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)
