@@ -17,7 +17,7 @@ from faststyle.device import keep_freed_memory
 from faststyle.evaluation.compare import bring
 from faststyle.evaluation.judge import Judge
 from faststyle.evaluation.report import equals
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.image.files import find_images, open_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import Equivalent
@@ -51,7 +51,7 @@ def measure(model: Stylizer, name: str, arguments: argparse.Namespace) -> Equiva
         key = f"{painting.name} {path.name} {size} px {steps} steps. {judge.description}"
         if key not in curves:
             curves[key] = noise_curve(judge, photo, steps)
-            with replacing(file) as temporary:
+            with atomic_write(file) as temporary:
                 temporary.write_text(json.dumps(curves))
         fast = next(judge.descend(model(photo), photo, 0)).terms["total"]
         counts.append(equals(curves[key], fast))

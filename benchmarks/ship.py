@@ -12,7 +12,7 @@ import skimage
 
 from benchmarks.equivalents import add_flags, measure
 from faststyle.device import keep_freed_memory
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.image.convert import fit
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.stylizer import Stylizer
@@ -54,7 +54,7 @@ def main() -> None:
         target = FOLDER / form / f"{name}.safetensors"
         if not form:
             save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             save_model(temporary, network.half(), card)
         print(f"{path.stem}: {card.equals or target}", flush=True)
 

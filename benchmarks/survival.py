@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from faststyle.files import is_temporary
+from faststyle.files import is_temporary_file
 from faststyle.models.checkpoint import load_model
 
 STEPS_BETWEEN_STATES = 2  # train.py saves one in a hundred steps
@@ -69,7 +69,7 @@ def being_written(folder: Path) -> set[str]:
     """The temporary files of states and models."""
     names = ("last.ckpt", f"{folder.name}.safetensors")
     found = {path.name for name in names for path in folder.glob(f".{name}.*")}
-    return {name for name in found if is_temporary(Path(name))}
+    return {name for name in found if is_temporary_file(Path(name))}
 
 
 def step_of(state: Path) -> int:

@@ -38,14 +38,14 @@ def run(options: Options) -> int:
     """Write the report and print its summary; return the number of photos that failed."""
     from faststyle.device import keep_freed_memory
     from faststyle.evaluation.compare import FILES, compare
-    from faststyle.files import check_inside, check_place
+    from faststyle.files import check_inside, check_writable
 
     keep_freed_memory()
     assert options.output is not None and options.checkpoint is not None and options.style is not None
     photos: list[Path] = []
     for path in options.inputs:
         photos += images_in(path) if path.is_dir() else [path]
-    check_place(options.output / "report.html")
+    check_writable(options.output / "report.html")
     for name in FILES:
         check_inside(options.output / name, options.output)
     report = compare(

@@ -11,7 +11,7 @@ from faststyle.cli.inputs import Done, Job, check_overwriting
 from faststyle.console import error_line
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
-from faststyle.files import check_inside, check_place
+from faststyle.files import check_inside, check_writable
 from faststyle.image.convert import to_image
 from faststyle.image.files import open_image, save_image
 from faststyle.image.mosaic import open_style
@@ -36,7 +36,7 @@ def optimize_all(options: "Options", jobs: list[Job]) -> Done:
     masks = [Path(name) for name in (*(options.mask or ()), *(options.style_mask or ()))]
     check_overwriting(targets, [*options.inputs, *(options.style or ()), *masks])
     for target in targets:
-        check_place(target)
+        check_writable(target)
     if options.animation is not None:
         check_animation(options.animation)
         if len(jobs) > 1:

@@ -31,7 +31,7 @@ class Options(Settings):
 def run(options: Options) -> int:
     """Write the figure; no input fails."""
     from faststyle.device import keep_freed_memory
-    from faststyle.files import check_place
+    from faststyle.files import check_writable
     from faststyle.image.files import check_output, open_image, save_image
     from faststyle.image.mosaic import open_style
     from faststyle.optimization.reconstruct import reconstruct
@@ -40,7 +40,7 @@ def run(options: Options) -> int:
     assert options.output is not None and options.style is not None
     check_output(options.output)
     check_overwriting([options.output], [*options.inputs, *options.style])
-    check_place(options.output)
+    check_writable(options.output)
     photo, painting = open_image(options.inputs[0]), open_style(options.style[0])
     figure = reconstruct(photo, painting, **options.settings.changed())
     save_image(figure, options.output, options.quality)

@@ -184,14 +184,14 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     from faststyle.cli.stylize_image import stylize_image
     from faststyle.cli.stylize_video import check_videos, stylize_video
     from faststyle.device import keep_freed_memory
-    from faststyle.files import check_place
+    from faststyle.files import check_writable
 
     check_videos(jobs, options.recording)
     keep_freed_memory()
     refine = Refiner(options) if options.refine is not None else None
     image_model, video_model = load_models(options, {job.video for job in jobs})
     for target in {job.target.parent: job.target for job in jobs}.values():
-        check_place(target)
+        check_writable(target)
     written = failures = 0
     alone = len(jobs) == 1
     bar = tqdm(jobs, unit="image" if video_model is None else "file", disable=alone)

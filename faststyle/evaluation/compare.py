@@ -32,7 +32,7 @@ from faststyle.evaluation.report import (
     write_rows,
 )
 from faststyle.evaluation.report_page import data_uri, plot, render
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.image.convert import fit, scale_to, to_image, to_tensor
 from faststyle.image.files import open_image
 from faststyle.inference.stylizer import Stylizer
@@ -240,5 +240,8 @@ FILES: dict[str, Callable[[TextIO, Report], object]] = {
 def write(report: Report, folder: Path) -> None:
     """Write the three files, each whole or not at all."""
     for name, fill in FILES.items():
-        with replacing(folder / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with (
+            atomic_write(folder / name) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
             fill(file, report)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.inference.temporal_norm import SteadyNetwork
 from faststyle.models import network
 from faststyle.models.network import Inference
@@ -53,7 +53,7 @@ def cached(
         return load(made)  # frozen for one picture: it would not be asked for again
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(hashlib.sha256(made).digest() + made)
         for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-CACHED]:
             old.unlink()

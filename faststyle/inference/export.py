@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from faststyle.errors import InputError
-from faststyle.files import check_place, replacing
+from faststyle.files import atomic_write, check_writable
 from faststyle.inference.onnx_model import PACKAGES, PHOTO, PICTURE, run_onnx
 from faststyle.models.card import HEADER, ModelCard
 from faststyle.models.find import find_model
@@ -79,8 +79,8 @@ def export(checkpoint: str | Path, path: str | Path) -> str:
     if kind == ".onnx":
         check_packages()
     module, card = inference(checkpoint)
-    check_place(path)
-    with replacing(path) as temporary, torch.no_grad():
+    check_writable(path)
+    with atomic_write(path) as temporary, torch.no_grad():
         WRITERS[kind](trace(module), card, temporary)
         apart = distance(module, READERS[kind](temporary))
         if not apart <= ALLOWED:  # so that nan is refused too

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from faststyle.errors import InputError, first_line
-from faststyle.files import check_ordinary
+from faststyle.files import check_not_special
 from faststyle.models.card import HEADER, ModelCard
 from faststyle.models.file_kinds import WRAPPERS, describe_layers, unsupported
 from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
@@ -77,7 +77,7 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
             f"{path} is an export: images are stylized with one in .onnx, and all else takes the model that "
             "it was exported from"
         )
-    check_ordinary(path, str(path))
+    check_not_special(path, str(path))
     weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
     network = TransformerNetwork(**card.network)
     network.load_state_dict(weights)

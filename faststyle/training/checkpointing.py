@@ -18,7 +18,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 
 from faststyle import __version__
 from faststyle.device import describe_device
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.models.checkpoint import save_model
 from faststyle.training.callbacks import NotANumberGuard
 from faststyle.training.module import StyleTransfer
@@ -39,7 +39,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        with replacing(Path(path)) as temporary:
+        with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
 
@@ -84,7 +84,7 @@ class InferenceFile(pl.Callback):
                 "python": platform.python_version(),
             },
         )
-        with replacing(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             save_model(temporary, module.network, card, module.grams())
 
 

@@ -16,7 +16,7 @@ import torch
 
 from faststyle.device import process_errors
 from faststyle.errors import InputError, RankLostError, WorkerDiedError, message_of
-from faststyle.files import check_place, is_temporary, replacing
+from faststyle.files import atomic_write, check_writable, is_temporary_file
 from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
@@ -61,7 +61,7 @@ def can_start_in(folder: Path) -> bool:
     """Whether there is nothing in a folder, or only what is left of a start that saved no state yet."""
     if not folder.is_dir():
         return False
-    names = {path.name for path in folder.iterdir() if not is_temporary(path) and path.name != LOCK}
+    names = {path.name for path in folder.iterdir() if not is_temporary_file(path) and path.name != LOCK}
     if not names <= {"config.yaml", "logs", "previews"}:
         return False
     config = folder / "config.yaml"  # which is written first; its first line tells ours from another's
@@ -96,11 +96,11 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def prepare_folder(run: Run) -> None:
     for path in (*run.folder.iterdir(), *run.folder.glob("previews/.*")):
-        if is_temporary(path):
+        if is_temporary_file(path):
             path.unlink(missing_ok=True)
     if run.resumes and saved_step(run) >= run.trainer.max_steps:
         return  # it is trained already, with the settings that are there
-    with replacing(run.folder / "config.yaml") as temporary:
+    with atomic_write(run.folder / "config.yaml") as temporary:
         run.save_config(temporary)
 
 
@@ -110,7 +110,7 @@ def go(run: Run) -> None:
         if not run.trainer.is_global_zero:
             train(run)
             return
-        check_place(run.last)
+        check_writable(run.last)
         with claimed(run.folder):
             prepare_folder(run)
             say_batch(run.trainer, run.datamodule.batch_size, run.model.hparams["learning_rate"])

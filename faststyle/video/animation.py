@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.recorder import Recorder, check_recording
 
@@ -39,7 +39,7 @@ def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
     if path.suffix.lower() == ".mp4":
         save_mp4(frames, path)
         return
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         frames[0].save(
             temporary, "GIF", save_all=True, append_images=frames[1:], duration=1000 // RATE, loop=0
         )

@@ -6,7 +6,7 @@ from math import inf
 from pathlib import Path
 
 from faststyle.errors import InputError
-from faststyle.files import check_ordinary
+from faststyle.files import check_not_special
 from faststyle.image.files import READABLE
 from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
@@ -73,7 +73,7 @@ def open_clip(
         return Numbered(str(path), *numbered_files(path), rate or Fraction(RATE), start, end, max_size)
     if not path.exists():
         raise InputError(f"there is no file {path}", file=path)
-    check_ordinary(path, str(path))
+    check_not_special(path, str(path))
     if path.suffix.lower() in ANIMATED:
         open_header(path).close()  # which says what is wrong with it
     clip: Clip

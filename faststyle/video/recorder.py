@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from faststyle.errors import InputError, first_line
-from faststyle.files import cut
+from faststyle.files import shorten_name
 from faststyle.image.files import FORMATS as PICTURES
 from faststyle.image.files import save_image
 from faststyle.video.clips import Clip, Frame
@@ -62,7 +62,7 @@ def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | N
 
 def part_of(path: Path) -> Path:
     """The name that a file has while it is written."""
-    return path.with_name(f"{cut(path.stem)}.part{path.suffix}")
+    return path.with_name(f"{shorten_name(path.stem)}.part{path.suffix}")
 
 
 class Recorder:

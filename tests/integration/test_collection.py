@@ -17,7 +17,7 @@ from faststyle.cli.main import infer as main
 from faststyle.cli.stylize import Options
 from faststyle.cli.stylize_batch import check, find
 from faststyle.errors import InputError
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.batch import launcher, manifest
 from faststyle.inference.batch.shards import Item, Pictures, end_with, explain, is_whole, rank_of
@@ -311,7 +311,7 @@ def test_full_disk_is_no_failure_of_a_picture():
 
 def test_names_of_one_start_are_written_at_once(tmp_path):
     one, other = (tmp_path / f"{'é' * 110}{letter}.png" for letter in "ab")
-    with replacing(one) as first, replacing(other) as second:
+    with atomic_write(one) as first, atomic_write(other) as second:
         first.write_bytes(b"one")
         second.write_bytes(b"other")
     assert (one.read_bytes(), other.read_bytes()) == (b"one", b"other")

@@ -20,7 +20,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from benchmarks import survival, training_memory
 from faststyle.cli import train as command
 from faststyle.cli.train import main
-from faststyle.files import replacing
+from faststyle.files import atomic_write
 from faststyle.inference.stylizer import Stylizer
 from faststyle.losses import vgg
 from faststyle.models.checkpoint import load_model
@@ -90,7 +90,7 @@ def test_killed_while_it_writes_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
     child = os.fork()
     if child == 0:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(b"ne")
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)

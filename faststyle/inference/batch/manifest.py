@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from faststyle.errors import InputError
-from faststyle.files import is_temporary, replacing
+from faststyle.files import atomic_write, is_temporary_file
 from faststyle.image import vips
 
 try:
@@ -104,11 +104,11 @@ def begin(out: Path, head: Head) -> None:
                     f"{json.dumps(head[key])}): give another `output`, or delete it to make its images anew"
                 )
     else:
-        with replacing(manifest) as temporary:
+        with atomic_write(manifest) as temporary:
             temporary.write_bytes(json.dumps(head).encode() + b"\n")
     if any(out.glob(PARTS)):  # else the last run came to its end, and left nothing
         for path in out.rglob(".*"):
-            if is_temporary(path):
+            if is_temporary_file(path):
                 path.unlink(missing_ok=True)
             elif vips.is_temporary(path):
                 shutil.rmtree(path, ignore_errors=True)
@@ -123,7 +123,7 @@ def join(out: Path) -> None:
     newer: set[str] = set()
     if next(entries(manifest), None):  # the first run's need no names in memory
         newer = {entry["name"] for part in parts for _, entry in entries(part)}
-    with replacing(manifest) as temporary, temporary.open("wb") as file:
+    with atomic_write(manifest) as temporary, temporary.open("wb") as file:
         file.writelines(line for line, entry in lines(manifest) if entry.get("name") not in newer)
         for part in parts:
             file.writelines(line for line, _ in entries(part))
