@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from faststyle.errors import InputError, message_of, name_parameters, one_line
+from faststyle.errors import InputError, error_message, name_parameters, one_line
 
 MOST = 10**9  # of what is counted: products of it must fit into 64 bits
 Type = Callable[[str], Any]
@@ -39,7 +39,7 @@ def error_line(
         source: The file that failed, of several; its name goes before a message about something else.
         option: Returns the command's option for a parameter.
     """
-    message = message_of(error)
+    message = error_message(error)
     named = error.file if isinstance(error, InputError) else error.filename
     if source is not None and str(named) != str(source):
         message = f"{source}: {message}"

@@ -1,4 +1,4 @@
-"""Devices and precisions of this machine, its memory, and errors of torch that have no class of their own."""
+"""Devices, precisions and free memory of this machine, and exception classes for failures of torch."""
 
 import ctypes
 import os
@@ -14,13 +14,24 @@ from faststyle.errors import InputError, OutOfMemoryError, RankLostError, Worker
 from faststyle.registry import choose
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEFAULT_MEMORY_BYTES = 8 << 30  # assumed where the system does not report its memory
+CGROUP_ROOT = Path("/sys/fs/cgroup")  # on Linux, control groups limit the memory of containers
+# Files of a control group, for versions 2 and 1: the limit, the memory in use, and the key in memory.stat of
+# the part in use that the kernel frees on demand.
+CGROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device named, or for auto the fastest one here.
+    """Return a device by name.
+
+    Args:
+        name: Name such as "cpu" or "cuda:1", or "auto" for an accelerator if there is one, else the CPU.
 
     Raises:
-        InputError: no such device here.
+        InputError: This machine has no such device.
     """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -31,13 +42,13 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = first_line(error)
         raise InputError(
-            f"device {name!r} cannot be used here ({reason}): leave it out, or take cpu"
+            f"`device` {name!r} is not available here ({reason}): use cpu, or leave it out"
         ) from None
     return device
 
 
 def describe_device(device: torch.device) -> str:
-    """What computes, for a person to read."""
+    """Return the name of the hardware, for logs and reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
@@ -47,7 +58,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16, rather than emulating it."""
+    """Return True if the hardware has bfloat16 arithmetic, so that it is not emulated."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
@@ -56,10 +67,14 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The precision named, or for auto bfloat16 where the hardware computes in it, else float32.
+    """Return a precision by name.
+
+    Args:
+        name: Key of ``PRECISIONS``; "auto" is bfloat16 where the hardware has it, else float32.
+        device: Device that computes.
 
     Raises:
-        InputError: no such precision.
+        InputError: There is no such precision.
     """
     dtype = choose("precision", name, PRECISIONS)
     if dtype is None:
@@ -68,27 +83,27 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """Compute in ``precision`` where that is worth it; nothing for float32."""
+    """Return an autocast context for a precision; for float32 it is disabled."""
     return torch.autocast(device.type, precision, precision != torch.float32)
 
 
 @contextmanager
 def memory_errors(what: str, remedy: str) -> Iterator[None]:
-    """Raise OutOfMemoryError when an allocation fails in the block.
+    """Raise OutOfMemoryError if an allocation fails in the block.
 
-    torch's CPU allocator and ONNX Runtime have no exception class for it, so that their messages decide.
+    torch's CPU allocator and ONNX Runtime have no exception class for this, so their messages are searched.
 
     Args:
-        what: What does not fit, such as "1024x768 pixels".
-        remedy: What to do, such as "lower `max_size`".
+        what: Plural noun for the data that does not fit, such as "1024x768 pixels".
+        remedy: Advice to the user, such as "lower `max_size`".
 
     Raises:
-        OutOfMemoryError: There is not enough memory.
+        OutOfMemoryError: An allocation failed.
     """
     try:
         yield
     except Exception as error:
-        # ONNX Runtime's exceptions derive from Exception alone.
+        # ONNX Runtime's exceptions are direct subclasses of Exception.
         by_message = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
         if not isinstance(error, MemoryError) and not (
             by_message and re.search("memory|alloc", str(error), re.IGNORECASE)
@@ -99,20 +114,20 @@ def memory_errors(what: str, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def process_errors() -> Iterator[None]:
-    """Raise exceptions of ours when a DataLoader worker or another rank dies in the block.
+    """Raise an exception class of this package if a DataLoader worker or another rank dies in the block.
 
-    The DataLoader and gloo raise RuntimeErrors for it, so that their messages decide.
+    The DataLoader and gloo raise plain RuntimeErrors, so their messages are searched.
 
     Raises:
         WorkerDiedError: A DataLoader worker died; the message is torch's.
-        RankLostError: Another rank is gone.
+        RankLostError: Another rank ended.
     """
     try:
         yield
     except (RuntimeError, EOFError) as error:
         if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
             raise RankLostError("another process of this run ended") from None
-        # A worker that dies while it hands an image over causes an EOFError without a message.
+        # A worker that dies while it sends an image causes an EOFError without a message.
         worker = re.search(r"DataLoader worker \(pid.*", str(error) or "DataLoader worker (pid unknown)")
         if worker is None:
             raise
@@ -120,85 +135,78 @@ def process_errors() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large blocks that are freed, for this process.
+    """Make glibc keep large freed blocks for this process; do nothing without glibc.
 
-    It would return each to the system and fault every page in anew: a tenth of a training step on
-    a CPU. Elsewhere than on glibc nothing happens.
+    By default, glibc returns such blocks to the system, and each new block causes page faults. On a CPU they
+    take a tenth of a training step.
     """
-    set_malloc(
+    set_malloc_parameters(
         (-4, 0),  # M_MMAP_MAX: no block gets a mapping of its own
-        (-1, 2**31 - 1),  # M_TRIM_THRESHOLD: nor is the heap's end given back
+        (-1, 2**31 - 1),  # M_TRIM_THRESHOLD: the end of the heap is not returned
     )
 
 
 def share_freed_memory() -> None:
-    """Let glibc's threads share what they have freed, for a server: each would keep a heap of its own."""
-    set_malloc((-8, 2))  # M_ARENA_MAX
+    """Limit glibc to two heaps, because each thread of a server would keep freed blocks in its own."""
+    set_malloc_parameters((-8, 2))  # M_ARENA_MAX
 
 
-def set_malloc(*options: tuple[int, int]) -> None:
-    """Set options of glibc's malloc; nothing elsewhere."""
+def set_malloc_parameters(*parameters: tuple[int, int]) -> None:
+    """Set parameters of glibc's malloc, each given by its number and value; do nothing without glibc."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "mallopt"):
-        for option, value in options:
-            libc.mallopt(option, value)
-
-
-UNKNOWN = 8 << 30  # bytes; where the system does not say
-
-
-GROUPS = Path("/sys/fs/cgroup")  # on Linux: a container's limits
-
-
-# The names of limit, use, and of the part of the use that is given back when it is needed.
-GROUP_FILES = (
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
+        for number, value in parameters:
+            libc.mallopt(number, value)
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be taken on this device now: a GPU's own, else the machine's or the container's."""
+    """Return the number of bytes that can be allocated on a device now.
+
+    For the CPU, the limits of containers count, too.
+    """
     if device.type == "cuda":
-        # What torch keeps of earlier pictures is free for the next one.
+        # torch reuses the memory that it has reserved but not allocated.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    return min([machine(), *containers()])
+    return min([machine_memory(), *cgroup_memory()])
 
 
-def machine() -> int:
+def machine_memory() -> int:
+    """Return the machine's free memory in bytes, or all of its memory where only that is known."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         pass
-    try:  # not what is free, but all of it
+    try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return UNKNOWN
+        return DEFAULT_MEMORY_BYTES
 
 
-def containers() -> list[int]:
-    """What the control group of this process, and those that it lies in, leave."""
-    folders = {GROUPS, GROUPS / "memory"}  # in a container its own group is the root
+def cgroup_memory() -> list[int]:
+    """Return the bytes left in this process's control group and in each of its ancestors."""
+    folders = {CGROUP_ROOT, CGROUP_ROOT / "memory"}  # inside a container, the root is its own group
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         lines = []
-    for line in lines:  # 0::/path, or 4:memory:/path in the older version
+    for line in lines:  # 0::/path in version 2, 4:memory:/path in version 1
         kind, path = line.split(":", 2)[1:]
-        root = GROUPS / "memory" if "memory" in kind else GROUPS
+        root = CGROUP_ROOT / "memory" if "memory" in kind else CGROUP_ROOT
         folders |= {root / part for part in (path.strip("/"), *map(str, Path(path.strip("/")).parents))}
-    return [room for folder in folders for room in group_room(folder)]
+    return [left for folder in folders if (left := memory_left_in_cgroup(folder)) is not None]
 
 
-def group_room(folder: Path) -> list[int]:
-    """What one control group leaves, or nothing."""
-    for limit, used, cache in GROUP_FILES:
+def memory_left_in_cgroup(folder: Path) -> int | None:
+    """Return the bytes left in one control group, or None if it has no limit."""
+    for limit, used, reclaimable in CGROUP_FILES:
         try:
             stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            taken = int((folder / used).read_text()) - int(stat.get(cache, 0))
-            return [max(0, int((folder / limit).read_text()) - taken)]  # "max" is no number
+            taken = int((folder / used).read_text()) - int(stat.get(reclaimable, 0))
+            return max(
+                0, int((folder / limit).read_text()) - taken
+            )  # ValueError for "max", which is no limit
         except (OSError, ValueError):
             continue
-    return []
+    return None

@@ -3,24 +3,22 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T")
-# A parameter in a message: `max_size`, but not a part of a file's name.
+# A parameter in a message, such as `max_size`, but no part of a file name.
 PARAMETER = re.compile(r"(?<![^\s(])`([a-z][a-z0-9_]*)`(?=[\s,.:;)]|$)")
-# What moves a terminal's cursor, starts a line or turns the direction of writing, and bytes that are no text.
-UNSAFE = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Characters that move a terminal's cursor, break the line or change the text direction; undecodable bytes.
+UNSAFE_CHARACTERS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
-    """Input that cannot be used.
+    """Input that the user has to change.
 
-    The message says what is wrong, what was expected, and what to do. Parameters stand in it in backticks,
-    such as `max_size`, so that a command can print its options instead, and the web page its labels.
+    The message says what is wrong, what was expected, and what to do. It has parameters in backticks, such as
+    `max_size`, so that a command can print its options instead, and the web page its labels.
 
     Args:
         message: The message, in one line.
-        file: The file that the message names, if it is about one.
+        file: File that the message names; None if it is about no file.
     """
 
     def __init__(self, message: str, file: str | Path | None = None):
@@ -34,38 +32,38 @@ class InputError(ValueError):
 
 
 class OutOfMemoryError(InputError):
-    """What was asked for does not fit into memory."""
+    """The requested work does not fit into memory."""
 
 
 class UnsupportedModelError(InputError):
-    """A file that is no model of ours: another program's, or not a model at all."""
+    """A model file of another program, or a file that is no model."""
 
 
 class WorkerDiedError(InputError):
-    """A process that reads images for a DataLoader died."""
+    """A DataLoader worker process died."""
 
 
 class RankLostError(InputError):
-    """Another process of a run on several devices ended early."""
+    """Another rank of a run on several devices ended early."""
 
 
 def name_parameters(message: str, name: Callable[[str], str]) -> str:
     """Replace each parameter in backticks.
 
     Args:
-        message: An error's message.
-        name: Returns what to print for a parameter.
+        message: Message of an error.
+        name: Returns the text to print for a parameter.
     """
-    return PARAMETER.sub(lambda found: name(found[1]), message)
+    return PARAMETER.sub(lambda match: name(match[1]), message)
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in a line; its kind where it says nothing."""
+    """Return the first line of an exception's message, or the name of its class if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def message_of(error: InputError | OSError) -> str:
-    """Return an error's message in one sentence, with the file of an OSError."""
+def error_message(error: InputError | OSError) -> str:
+    """Return an error's message, with the file name of an OSError."""
     if isinstance(error, InputError):
         return str(error)
     if error.filename:
@@ -74,12 +72,16 @@ def message_of(error: InputError | OSError) -> str:
 
 
 def one_line(text: object) -> str:
-    """A text on one line of a terminal, which moves no cursor: files' names may hold anything."""
-    return UNSAFE.sub(escaped, str(text))
+    """Escape control characters, so that a text stays on one line of a terminal.
+
+    File names in a message can contain any character.
+    """
+    return UNSAFE_CHARACTERS.sub(escape_character, str(text))
 
 
-def escaped(found: re.Match[str]) -> str:
-    code = ord(found.group())
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is no text
+def escape_character(match: re.Match[str]) -> str:
+    """Return the backslash escape of a matched character."""
+    code = ord(match.group())
+    if 0xDC80 <= code <= 0xDCFF:  # an undecodable byte of a file name, as Python represents it
         return f"\\x{code - 0xDC00:02x}"
-    return found.group().encode("unicode_escape").decode()
+    return match.group().encode("unicode_escape").decode()

@@ -1,16 +1,24 @@
-"""Look names up in registries."""
+"""Look-up of names in registries."""
 
 import difflib
 from collections.abc import Mapping
+from typing import TypeVar
 
-from faststyle.errors import InputError, T
+from faststyle.errors import InputError
+
+T = TypeVar("T")
 
 
 def choose(kind: str, name: str, registry: Mapping[str, T]) -> T:
-    """Look ``name`` up in ``registry``.
+    """Return the registry's entry of a name.
+
+    Args:
+        kind: Noun for the entries in the error message, such as "style".
+        name: Name to look up.
+        registry: Entries by name.
 
     Raises:
-        InputError: no such name; the message lists the choices and the nearest one.
+        InputError: The registry has no such name; the message lists the choices and suggests the nearest.
     """
     if name in registry:
         return registry[name]

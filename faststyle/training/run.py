@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 from faststyle.device import process_errors
-from faststyle.errors import InputError, RankLostError, WorkerDiedError, message_of
+from faststyle.errors import InputError, RankLostError, WorkerDiedError, error_message
 from faststyle.files import atomic_write, check_writable, is_temporary_file
 from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
@@ -147,7 +147,7 @@ def train(run: Run) -> None:
         ) from None
     except (InputError, OSError) as error:
         print(file=sys.stderr)
-        raise InputError(f"{message_of(error)}: {way_on(run)}") from None
+        raise InputError(f"{error_message(error)}: {way_on(run)}") from None
 
 
 def lost(run: Run) -> str:

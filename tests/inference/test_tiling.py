@@ -234,7 +234,7 @@ def test_limit_of_a_container_is_kept(tmp_path, monkeypatch, files):
     (tmp_path / f"memory.{limit}").write_text("5000\n")
     (tmp_path / f"memory.{used}").write_text("2000\n")
     (tmp_path / "memory.stat").write_text(f"anon 7\n{cache} 500\n")
-    monkeypatch.setattr(device, "GROUPS", tmp_path)
+    monkeypatch.setattr(device, "CGROUP_ROOT", tmp_path)
     assert free_memory(torch.device("cpu")) == 3500
     (tmp_path / f"memory.{limit}").write_text("max\n")
     assert free_memory(torch.device("cpu")) > 1 << 20
