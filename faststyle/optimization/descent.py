@@ -1,4 +1,4 @@
-"""Gradient descent on the pixels of one picture: every evaluation of the objective, as it is made."""
+"""Gradient descent on the pixels of one image, which yields every evaluation of the objective."""
 
 import math
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ class Step(NamedTuple):
     """One evaluation of the objective.
 
     Attributes:
-        number: of the updates before it; 0 is the start.
-        terms: the objective's terms, before their weights, and total.
-        picture: (1,3,H,W) in [0,1], the very pixels that were measured.
+        number: Number of updates before it; 0 is the start.
+        terms: The objective's terms, before their weights, and total.
+        picture: (1,3,H,W) in [0,1], the pixels that were measured.
     """
 
     number: int
@@ -29,8 +29,8 @@ class Step(NamedTuple):
     picture: Tensor
 
 
-HISTORY = 20  # updates that L-BFGS remembers; with 10, 30 and 100 it reached the same
-MAX_HISTORY_BYTES = 800_000_000  # of what it remembers: two images of float32 for each update
+HISTORY = 20  # updates that L-BFGS remembers; 10, 30 and 100 reach the same
+MAX_HISTORY_BYTES = 800_000_000  # each update is remembered as two images of float32
 
 
 def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
@@ -50,8 +50,8 @@ def adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
 
 
 # Root mean square over the values in [0,1]; Adam's moves at its usual learning rates are shorter.
-LONGEST_MOVE = 0.05
-# Of L-BFGS, which knows no curvature yet: the gradient's length does not tell how far to go.
+MAX_MOVE = 0.05
+# The same for L-BFGS's first move: it knows no curvature yet, and the gradient's length is no guide.
 FIRST_MOVE = 0.035
 OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
 
@@ -60,10 +60,12 @@ def check_precision(precision: torch.dtype) -> None:
     """Refuse float16, in which most of the gradient would be lost.
 
     Raises:
-        InputError: it is float16.
+        InputError: The precision is float16.
     """
     if precision == torch.float16:
-        raise InputError("fp16 is for a trained model alone, VGG's gradients vanish in it: take bf16 or fp32")
+        raise InputError(
+            "`precision` fp16 is for stylizing alone, because VGG's gradients vanish in it: take bf16 or fp32"
+        )
 
 
 def has_whole_grams(objective: Objective) -> bool:
@@ -78,6 +80,58 @@ def can_be_tiled(objective: Objective) -> bool:
     return near and has_whole_grams(objective) and not any("/" in layer for layer in objective.content_layers)
 
 
+class Evaluation:
+    """The objective of an image, whole or in tiles, evaluated at its present pixels.
+
+    Args:
+        pixels: (1,3,H,W) in [0,1], which require a gradient and change in place between evaluations.
+        photo: (1,3,H,W) in [0,1].
+        vgg: VGG with the objective's layers, on the same device.
+        objective: Objective with its style set.
+
+    Attributes:
+        terms: The terms of the last evaluation, before their weights, and total.
+    """
+
+    def __init__(self, pixels: Tensor, photo: Tensor, vgg: VGG, objective: Objective):
+        self.pixels, self.vgg, self.objective = pixels, vgg, objective
+        self.terms: dict[str, Tensor] = {}
+        self.tiled = None
+        self.content: dict[str, Tensor] = {}
+        if pixels.shape[-2] * pixels.shape[-1] > MAX_WHOLE and can_be_tiled(objective):
+            self.tiled = TiledEvaluation(photo, vgg, objective)
+        else:
+            with torch.no_grad():
+                self.content = vgg(photo, objective.content_layers)
+
+    def backward(self) -> float:
+        """Evaluate, set the gradient of the pixels, and return the total."""
+        self.pixels.grad = None
+        if self.tiled is not None:
+            self.terms, self.pixels.grad = self.tiled(self.pixels)
+        else:
+            self.terms = self.measure()
+            self.terms["total"].backward()
+        return self.terms["total"].item()
+
+    @torch.no_grad()
+    def forward(self) -> None:
+        """Evaluate without a gradient."""
+        self.terms = self.measure() if self.tiled is None else self.tiled(self.pixels)[0]
+
+    def measure(self) -> dict[str, Tensor]:
+        features = self.vgg(self.pixels, self.objective.layers_at(*self.pixels.shape[-2:]))
+        devices = [self.pixels.device] if self.pixels.device.type == "cuda" else []
+        # Random statistics get the same numbers each time: L-BFGS needs one function.
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(0)
+            return self.objective(self.pixels, features, self.content)
+
+    def values(self) -> dict[str, float]:
+        """Return the terms as numbers, in one transfer: each would make a GPU wait."""
+        return dict(zip(self.terms, torch.stack([*self.terms.values()]).tolist(), strict=True))
+
+
 def descend(
     start: Tensor,
     photo: Tensor,
@@ -88,88 +142,73 @@ def descend(
     learning_rate: float | None = None,
     first_move: float = FIRST_MOVE,
 ) -> Iterator[Step]:
-    """Lower the objective by changing pixels, and give every evaluation as it is made.
+    """Lower the objective by changing pixels, and yield every evaluation as it is made.
 
-    After each update the pixels are brought back into [0,1], so that what is measured is a picture
-    (projected L-BFGS, as Johnson et al. 2016 measure their figure 5). A move that is longer than
-    ``LONGEST_MOVE`` is shortened: without a line search L-BFGS's first ones can go far astray.
+    After each update the pixels are projected into [0,1], so that what is measured is an image
+    (projected L-BFGS, as Johnson et al. 2016 measure their figure 5). A move longer than ``MAX_MOVE`` is
+    shortened, because L-BFGS without a line search makes first moves that go far astray.
 
     Args:
         start: (1,3,H,W) in [0,1].
         photo: (1,3,H,W) in [0,1]: the content.
-        vgg: with the objective's layers, on the same device.
-        objective: with its style set.
-        steps: number of updates; one more evaluation measures the last.
+        vgg: VGG with the objective's layers, on the same device.
+        objective: Objective with its style set.
+        steps: Number of updates; one more evaluation measures the last.
         optimizer: lbfgs or adam.
-        learning_rate: 1 for L-BFGS and 0.02 for Adam without it.
+        learning_rate: By default 1 for L-BFGS and 0.02 for Adam.
         first_move: Length of L-BFGS's first move: root mean square over the values in [0,1].
 
     Yields:
         ``steps`` + 1 evaluations.
 
     Raises:
-        InputError: the objective is not a number.
+        InputError: The objective is not a number.
     """
     pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
     make = choose("optimizer", optimizer, OPTIMIZERS)
     update = make(pixels, learning_rate)
-    tiled = None
-    if pixels.shape[-2] * pixels.shape[-1] > MAX_WHOLE and can_be_tiled(objective):
-        tiled = TiledEvaluation(photo, vgg, objective)
-    with torch.no_grad():
-        content = {} if tiled else vgg(photo, objective.content_layers)
-
-    devices = [pixels.device] if pixels.device.type == "cuda" else []
-
-    def measure() -> dict[str, Tensor]:
-        features = vgg(pixels, objective.layers_at(*pixels.shape[-2:]))
-        # A statistic that draws gets the same draws each time: L-BFGS needs one function.
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(0)
-            return objective(pixels, features, content)
-
-    terms: dict[str, Tensor] = {}
-
-    def closure() -> float:
-        nonlocal terms
-        update.zero_grad()
-        if tiled is not None:
-            terms, pixels.grad = tiled(pixels)
-        else:
-            terms = measure()
-            terms["total"].backward()
-        return terms["total"].item()
-
+    evaluation = Evaluation(pixels, photo, vgg, objective)
     # L-BFGS knows no scale at first: its first move has a length of its own, which is quartered until an
     # evaluation is lower than the start's.
-    searching, length, begun = optimizer == "lbfgs", first_move, math.inf
+    searching, length, lowest = optimizer == "lbfgs", first_move, math.inf
     for number in range(steps + 1):
-        picture = pixels.detach().clone()
+        image = pixels.detach().clone()
         if number < steps:
-            update.step(closure)
+            update.step(evaluation.backward)
         else:
-            with torch.no_grad():
-                terms = tiled(pixels)[0] if tiled is not None else measure()
-        # One transfer: each would make a GPU wait.
-        figures = dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
-        if not math.isfinite(figures["total"]):
+            evaluation.forward()
+        values = evaluation.values()
+        if not math.isfinite(values["total"]):
             raise InputError(
                 f"the objective was not a number at step {number}: lower `style_weight`, or set "
                 "`optimizer` to adam or `precision` to fp32"
             )
-        yield Step(number, figures, picture)
-        with torch.no_grad():
-            if searching and figures["total"] >= begun:
-                length /= 4
-                pixels.copy_(start.lerp(picture, 0.25))
-                update = make(pixels, learning_rate)
-                continue
-            first = searching and update.state[pixels].get("n_iter") == 1
-            searching, begun = searching and number == 0, min(begun, figures["total"])
-            move = pixels - picture
-            size = move.square().mean().sqrt().clamp_min(1e-12)
-            move *= length / size if first else (LONGEST_MOVE / size).clamp_max(1)
-            pixels.copy_((picture + move).clamp_(0, 1))
-            memory = update.state[pixels]
-            if "d" in memory:  # L-BFGS is to learn the curvature from the move that was made
-                memory["d"], memory["t"] = (pixels - picture).flatten(), 1.0
+        yield Step(number, values, image)
+        if searching and values["total"] >= lowest:
+            length /= 4
+            with torch.no_grad():
+                pixels.copy_(start.lerp(image, 0.25))
+            update = make(pixels, learning_rate)
+            continue
+        first = searching and update.state[pixels].get("n_iter") == 1
+        searching, lowest = searching and number == 0, min(lowest, values["total"])
+        limit_move(update, pixels, image, length if first else None)
+
+
+@torch.no_grad()
+def limit_move(update: torch.optim.Optimizer, pixels: Tensor, image: Tensor, length: float | None) -> None:
+    """Shorten the optimizer's last move, project the pixels into [0,1], and let L-BFGS know.
+
+    Args:
+        update: The optimizer that moved the pixels.
+        pixels: (1,3,H,W), changed in place.
+        image: The pixels before the move.
+        length: Length of the move, root mean square; by default at most ``MAX_MOVE``.
+    """
+    move = pixels - image
+    size = move.square().mean().sqrt().clamp_min(1e-12)
+    move *= (MAX_MOVE / size).clamp_max(1) if length is None else length / size
+    pixels.copy_((image + move).clamp_(0, 1))
+    memory = update.state[pixels]
+    if "d" in memory:  # L-BFGS learns the curvature from the move that was made
+        memory["d"], memory["t"] = (pixels - image).flatten(), 1.0
