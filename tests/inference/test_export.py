@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from faststyle.cli.main import infer as main
+from faststyle.cli.main import run_command
 from faststyle.inference import export
 from faststyle.inference.export import inference
 from faststyle.inference.stylizer import Stylizer
@@ -209,13 +210,13 @@ def shown(tmp_path_factory) -> Path:
     """A folder with a photo and both files, made as the page says."""
     folder = tmp_path_factory.mktemp("page")
     draw_picture(101, 75).save(folder / "photo.jpg", quality=95)
-    lines = re.findall(r"^python infer\.py (--export .*)$", PAGE, re.MULTILINE)
+    lines = re.findall(r"^faststyle export (.*)$", PAGE, re.MULTILINE)
     assert len(lines) == 2
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(export, "SIZES", export.SIZES[:1])
         for line in lines:
-            main(line.split())
+            run_command("export", line.split())
     return folder
 
 
@@ -228,7 +229,7 @@ def test_each_snippet_of_the_page_paints_the_photo(shown, monkeypatch, block):
     Path("painted.png").unlink(missing_ok=True)
     found: dict = {}
     exec(block, found)
-    assert found.get("card", {"name": "starry_night"})["name"] == "starry_night"
+    assert found.get("metadata", {"name": "starry_night"})["name"] == "starry_night"
     with Image.open("photo.jpg") as photo:
         expected = np.asarray(Stylizer.load("starry_night", "cpu", "fp32", engine="torch")(photo), int)
     with Image.open("painted.png") as painted:
