@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from faststyle.device import pick_device, pick_precision
-from faststyle.image.convert import fit
+from faststyle.image.convert import limit_size
 from faststyle.image.files import find_images, open_image
 from faststyle.inference.engines import available
 from faststyle.inference.stylizer import Stylizer
@@ -63,7 +63,7 @@ def main() -> None:
                 engines[f"{str(stylize.dtype).removeprefix('torch.')} | {name}"] = stylize
         counts = {name: np.zeros(256, dtype=np.int64) for name in engines}
         for path in paths:
-            photo = fit(open_image(path).convert("RGB"), arguments.size)
+            photo = limit_size(open_image(path).convert("RGB"), arguments.size)
             expected = exact(photo, stroke_scale=1)
             for name, stylize in engines.items():
                 counts[name] += differences(stylize(photo, stroke_scale=1), expected)

@@ -28,7 +28,7 @@ from torch import Tensor
 from faststyle.evaluation.judge import Judge
 from faststyle.image.convert import to_image, to_tensor
 from faststyle.image.files import find_images, open_image
-from faststyle.image.warp import inside, warp
+from faststyle.image.warp import in_bounds_mask, warp
 from faststyle.inference.optical_flow import Blend, Motion
 from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.video import Shots
@@ -62,7 +62,7 @@ def moved_photo(path: Path, seed: int) -> tuple[Frames, Move]:
     # Each from where in the file it lies: pixels of the result to those of the file.
     ratio = torch.tensor([(width - 1) / (columns - 1), (height - 1) / (rows - 1)]).view(1, 2, 1, 1)
     both = [warp(photo, (places + move) * ratio - places, "bicubic") for move in (0, flow)]
-    return [np.asarray(to_image(one[0])) for one in both], Move(flow, inside(flow))
+    return [np.asarray(to_image(one[0])) for one in both], Move(flow, in_bounds_mask(flow))
 
 
 def to_pixels(frame: np.ndarray) -> Tensor:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from faststyle.device import keep_freed_memory
 from faststyle.evaluation.measure import LAYERS, Measure, Measures
-from faststyle.image.convert import fit, scale_to
+from faststyle.image.convert import limit_size, scale_to
 from faststyle.image.files import find_images, open_image, save_image
 from faststyle.inference.contact_sheet import contact_sheet
 from faststyle.inference.stylizer import Stylizer
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
             shown[peer] = image
         rows.append({f"{name}, {key}": image for key, image in shown.items()})
     if arguments.sheet:
-        save_image(sheet_of(rows, fit(photos[0], CELL).size), arguments.sheet, 80)
+        save_image(sheet_of(rows, limit_size(photos[0], CELL).size), arguments.sheet, 80)
 
 
 if __name__ == "__main__":

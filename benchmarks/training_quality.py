@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import peer
-from faststyle.image.convert import fit, to_image, to_tensor
+from faststyle.image.convert import limit_size, to_image, to_tensor
 from faststyle.image.files import find_images, open_image, save_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.losses.statistics import gram, relative
@@ -36,7 +36,7 @@ def judge(stylize: Stylizer, photos: list[Path], style: torch.Tensor, folder: Pa
         targets = {layer: gram(feature) for layer, feature in vgg(style, STYLE_LAYERS).items()}
     sums = dict.fromkeys([*STYLE_LAYERS, *CONTENT_LAYERS], 0.0)
     for path in photos:
-        photo = to_tensor(fit(open_image(path).convert("RGB"), 512))[None]
+        photo = to_tensor(limit_size(open_image(path).convert("RGB"), 512))[None]
         picture = stylize(photo)
         save_image(to_image(picture[0]), folder / f"{path.stem}.jpg")
         with torch.no_grad():

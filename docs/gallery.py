@@ -16,7 +16,7 @@ from scipy import datasets
 
 from faststyle import Stylizer, optimize, refine
 from faststyle.device import keep_freed_memory
-from faststyle.image.convert import fit
+from faststyle.image.convert import limit_size
 from faststyle.image.files import find_images, open_image, save_image
 from faststyle.inference.contact_sheet import caption, contact_sheet
 from faststyle.models.card import ModelCard
@@ -63,7 +63,7 @@ def column(strips: list[Image.Image]) -> Image.Image:
 
 
 def photos(names: list[str]) -> list[Image.Image]:
-    return [fit(open_image(PHOTOS / name).convert("RGB"), SIZE) for name in names]
+    return [limit_size(open_image(PHOTOS / name).convert("RGB"), SIZE) for name in names]
 
 
 def square(picture: Image.Image) -> Image.Image:
@@ -108,7 +108,7 @@ def strokes_picture() -> Image.Image:
     pictures = {"photo": photo} | {
         f"--stroke-scale {scale}": stylize(photo, stroke_scale=scale) for scale in (1, 2, 4)
     }
-    return contact_sheet({text: fit(picture, STROKES_SIZE) for text, picture in pictures.items()})
+    return contact_sheet({text: limit_size(picture, STROKES_SIZE) for text, picture in pictures.items()})
 
 
 def table() -> str:

@@ -47,7 +47,7 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
         InputError: There are no images, or two would be written to one place, or to an input's.
     """
     from faststyle.files import walk_files
-    from faststyle.image.files import READABLE
+    from faststyle.image.files import READABLE_SUFFIXES
     from faststyle.inference.batch.shards import Item, rank_of
     from faststyle.video.opening import SUFFIXES
 
@@ -58,7 +58,7 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
         for name in names:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
             videos += suffix in SUFFIXES
-            if folder and suffix not in READABLE:
+            if folder and suffix not in READABLE_SUFFIXES:
                 continue
             found += 1
             target = str(Path(name).with_suffix(output_suffix(Path(name), False)))

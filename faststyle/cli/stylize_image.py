@@ -10,7 +10,7 @@ from PIL import Image
 from faststyle.cli.inputs import Job
 from faststyle.errors import InputError
 from faststyle.image import vips
-from faststyle.image.convert import fit
+from faststyle.image.convert import limit_size
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.contact_sheet import AllStyles
 from faststyle.inference.settings import EngineSettings, StylizeSettings
@@ -66,9 +66,9 @@ def refine_photo(
 
 def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
     """Return the image, no larger than ``max_size``; None where it is to go from file to file."""
-    if max_size is None and vips.pixels_of(source) >= vips.LEAST:
+    if max_size is None and vips.count_pixels(source) >= vips.MIN_VIPS_PIXELS:
         return None
-    return fit(open_image(source), max_size)
+    return limit_size(open_image(source), max_size)
 
 
 def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
@@ -81,7 +81,7 @@ def stylize_file(
     model: Stylizer, source: Path, target: Path, settings: StylizeSettings, quality: int
 ) -> None:
     """Stylize an image in strips or tiles, from file to file."""
-    with vips.stylized(source, target, quality) as (photo, out):
+    with vips.mapped_images(source, target, quality) as (photo, out):
         height, width, _ = photo.shape
         settings = with_tile(model, width, height, settings)
         model.stylize_pixels(photo[..., :3], out[..., :3], settings)

@@ -33,7 +33,7 @@ from faststyle.evaluation.report import (
 )
 from faststyle.evaluation.report_page import data_uri, plot, render
 from faststyle.files import atomic_write
-from faststyle.image.convert import fit, scale_to, to_image, to_tensor
+from faststyle.image.convert import limit_size, scale_to, to_image, to_tensor
 from faststyle.image.files import open_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.optimization.refine import refine
@@ -73,7 +73,7 @@ def measure(
                 pictures[f"{start}_{step.number}"] = best
             bar.update()
     images = {key: to_image(picture[0]) for key, picture in pictures.items()}
-    shown = {"photo": images.pop("photo"), "style": fit(judge.style, size), **images}
+    shown = {"photo": images.pop("photo"), "style": limit_size(judge.style, size), **images}
     height, width = photo.shape[-2:]
     return Comparison(
         name,

@@ -1,4 +1,4 @@
-"""Convert between PIL images and tensors: orientation, colour profile, alpha, bit depth."""
+"""Conversion between PIL images and tensors: orientation, colour profile, alpha, bit depth."""
 
 import io
 from contextlib import suppress
@@ -8,13 +8,11 @@ import torch
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from faststyle.image.validation import EXIF, ORIENTATION, orientation, tags_fit
+from faststyle.image.exif import EXIF_PREFIX, ORIENTATION_TAG, has_plausible_tags, read_orientation
 
-STRIP = 64  # rows that are converted at a time, so that what is between stays in a processor's cache
-
-
-# What turns a picture upright, by its orientation in EXIF.
-TURNS = dict(
+BAND_ROWS = 64  # converted at a time, so that intermediate values stay in the processor's cache
+# The transpose that makes an image upright, by its EXIF orientation.
+TRANSPOSES = dict(
     zip(
         range(2, 9),
         (
@@ -32,13 +30,15 @@ TURNS = dict(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any picture to upright sRGB: mode RGB, or RGBA where it has transparency.
+    """Convert an image of any mode to upright sRGB, 8 bits a channel.
 
-    One that is so already comes back itself; otherwise it is another.
+    Returns:
+        An image of mode RGB, or RGBA if ``image`` has transparency; ``image`` itself if it is RGB without
+        metadata.
     """
     if image.mode == "RGB" and not image.info and not image.getexif():
         return image
-    image = upright(image)
+    image = apply_orientation(image)
     profile = image.info.get("icc_profile")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode.startswith("I") or image.mode == "F":
@@ -46,26 +46,26 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
         image = to_srgb(image, profile)
     image = image if image.mode == "RGB" else image.convert("RGB")
-    image.info.clear()  # it no longer has the file's orientation or profile
+    image.info.clear()  # the file's orientation and profile no longer apply
     if alpha is not None:
         image.putalpha(alpha)
     return image
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """A copy, turned as its EXIF says; what is wrong with that is passed over, as browsers do."""
-    value = 1
-    with suppress(Exception):  # Pillow raises whatever broken tags make it stumble over
-        exif = image.info.get("exif") or raw_profile(image.info.get("Raw profile type exif", ""))
-        exif = exif.removeprefix(EXIF)
-        value = orientation(exif)
-        if tags_fit(io.BytesIO(exif), len(exif)):
-            value = image.getexif().get(ORIENTATION, 1)  # which looks into XMP, too
-    return image.transpose(TURNS[value]) if value in TURNS else image.copy()
+def apply_orientation(image: Image.Image) -> Image.Image:
+    """Return an upright copy according to the EXIF orientation; ignore damaged EXIF, as browsers do."""
+    orientation = 1
+    with suppress(Exception):  # Pillow can raise any exception for damaged tags
+        exif = image.info.get("exif") or decode_text_profile(image.info.get("Raw profile type exif", ""))
+        exif = exif.removeprefix(EXIF_PREFIX)
+        orientation = read_orientation(exif)
+        if has_plausible_tags(io.BytesIO(exif), len(exif)):
+            orientation = image.getexif().get(ORIENTATION_TAG, 1)  # reads XMP, too
+    return image.transpose(TRANSPOSES[orientation]) if orientation in TRANSPOSES else image.copy()
 
 
-def raw_profile(text: str) -> bytes:
-    """EXIF as some programs put it into a PNG's text."""
+def decode_text_profile(text: str) -> bytes:
+    """Return the EXIF that some programs write as hexadecimal text into a PNG."""
     return bytes.fromhex("".join(text.split("\n")[3:]))
 
 
@@ -77,7 +77,7 @@ def to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert from an embedded ICC profile; a broken one is passed over, as browsers do."""
+    """Convert an image from its embedded ICC profile to sRGB; ignore a damaged profile, as browsers do."""
     if image.mode == "RGBA":
         image = image.convert("RGB")
     try:
@@ -89,43 +89,47 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def scale_to(image: Image.Image, longer: int) -> Image.Image:
-    """Resize a picture, so that its longer side has ``longer`` pixels."""
-    share = longer / max(image.size)
-    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    """Resize an image so that its longer side has ``longer`` pixels."""
+    scale = longer / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def fit(image: Image.Image, max_size: int | None) -> Image.Image:
-    """Shrink a picture whose longer side has more than ``max_size`` pixels; never enlarge."""
+def limit_size(image: Image.Image, max_size: int | None) -> Image.Image:
+    """Shrink an image whose longer side has more than ``max_size`` pixels; never enlarge. None: no limit."""
     return image if max_size is None or max(image.size) <= max_size else scale_to(image, max_size)
 
 
 def to_tensor(image: Image.Image, device: torch.device | str = "cpu") -> Tensor:
-    """8-bit picture to (C,H,W) float32 in [0,1], which other devices than the CPU make of its bytes."""
+    """Convert an 8-bit image to a float32 tensor, (C,H,W) in [0,1].
+
+    For devices other than the CPU, bytes are copied and the device converts them.
+    """
     pixels = np.asarray(image).transpose(2, 0, 1)
     if torch.device(device).type != "cpu":
         return torch.from_numpy(pixels.copy()).to(device).float() / 255
     result = np.empty(pixels.shape, np.float32)
-    # By NumPy: torch's threads would go on spinning for a while, in the way of an engine's.
-    for top in range(0, image.height, STRIP):
-        np.divide(np.ascontiguousarray(pixels[:, top : top + STRIP]), 255, result[:, top : top + STRIP])
+    # NumPy, because idle threads of torch keep spinning for a while and slow down an engine's threads.
+    for top in range(0, image.height, BAND_ROWS):
+        band = slice(top, top + BAND_ROWS)
+        np.divide(np.ascontiguousarray(pixels[:, band]), 255, result[:, band])
     return torch.from_numpy(result)
 
 
 def to_floats(pixels: Tensor) -> Tensor:
-    """Bytes to float32 in [0,1]; floats stay as they are."""
+    """Convert bytes to float32 in [0,1], and any floats to float32 of the same values."""
     return pixels.float() if pixels.is_floating_point() else pixels.float() / 255
 
 
 def to_image(tensor: Tensor) -> Image.Image:
-    """(C,H,W) in [0,1], clamped, to an 8-bit picture: RGB, or RGBA with four channels."""
+    """Convert (C,H,W), clamped to [0,1], to an 8-bit image: RGB for three channels, RGBA for four."""
     values = tensor.detach().float()
     if values.device.type != "cpu":
         return Image.fromarray(values.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())
     channels, height, width = values.shape
     pixels = np.empty((height, width, channels), np.uint8)
-    for top in range(0, height, STRIP):
-        strip = values[:, top : top + STRIP].numpy().clip(0, 1)
-        strip *= 255
-        pixels[top : top + STRIP] = np.rint(strip, strip).transpose(1, 2, 0)
+    for top in range(0, height, BAND_ROWS):
+        band = values[:, top : top + BAND_ROWS].numpy().clip(0, 1)
+        band *= 255
+        pixels[top : top + BAND_ROWS] = np.rint(band, band).transpose(1, 2, 0)
     return Image.fromarray(pixels)

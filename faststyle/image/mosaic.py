@@ -1,4 +1,4 @@
-"""A style picture that the package draws itself: a stained-glass window, free to train on."""
+"""A synthetic style image: a stained-glass mosaic, which needs no file and has no copyright."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from PIL import Image, ImageFilter
 
 from faststyle.image.files import open_image
 
-# Glass as cathedrals have it: deep blues and reds, some gold, green and a little white.
-GLASS = [
+# RGB: blues and reds, some gold and green, purple and white, as in the windows of cathedrals.
+GLASS_COLORS = [
     (18, 46, 138),
     (22, 84, 186),
     (58, 140, 214),
@@ -20,15 +20,15 @@ GLASS = [
     (96, 38, 128),
     (238, 232, 208),
 ]
-LEAD = (12, 10, 16)
-MOSAIC = "mosaic"  # the style that needs no file
+LEAD_COLOR = (12, 10, 16)
+MOSAIC = "mosaic"  # the name that stands for this image in place of a style file
 
 
 def open_style(name: str | Path) -> Image.Image:
-    """Read a style picture's file, or draw the mosaic; RGB.
+    """Read a style image as RGB, or draw the mosaic if its name is ``MOSAIC``.
 
     Raises:
-        InputError: no such picture.
+        InputError: The file is missing, no image, or damaged.
     """
     return draw_mosaic() if str(name) == MOSAIC else open_image(name).convert("RGB")
 
@@ -37,42 +37,44 @@ def draw_mosaic(size: int = 512, pane: int = 24, seed: int = 0) -> Image.Image:
     """Draw panes of coloured glass (Voronoi cells) between lines of lead.
 
     Args:
-        size: width and height in pixels.
-        pane: a pane's usual width in pixels.
-        seed: another one gives another window.
+        size: Width and height of the image in pixels.
+        pane: Mean width of a pane in pixels.
+        seed: Seed of the positions and colours of the panes.
 
     Returns:
-        RGB.
+        An RGB image.
     """
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     cells = max(1, round(size / pane))
-    # One centre in each square of a grid, anywhere in it: irregular, yet with no tiny panes.
+    # A jittered grid: one random centre in each square, so that no pane is tiny.
     grid = np.stack(np.meshgrid(np.arange(-1, cells + 1), np.arange(-1, cells + 1)), -1).reshape(-1, 2)
-    centres = (grid + random.uniform(0.05, 0.95, grid.shape)) * size / cells
+    centres = (grid + rng.uniform(0.05, 0.95, grid.shape)) * size / cells
     y, x = np.mgrid[:size, :size]
 
-    nearest = np.full((2, size, size), np.inf)  # distances to the nearest centre and the next
-    owner = np.zeros((size, size), int)
-    for number, (cx, cy) in enumerate(centres):
+    nearest = np.full((size, size), np.inf)  # distance to the nearest centre
+    second = nearest  # distance to the second nearest centre
+    pane_index = np.zeros((size, size), int)
+    for index, (cx, cy) in enumerate(centres):
         distance = np.hypot(x - cx, y - cy)
-        closer = distance < nearest[0]
-        nearest[1] = np.where(closer, nearest[0], np.minimum(nearest[1], distance))
-        nearest[0] = np.where(closer, distance, nearest[0])
-        owner[closer] = number
+        closer = distance < nearest
+        second = np.where(closer, nearest, np.minimum(second, distance))
+        nearest = np.where(closer, distance, nearest)
+        pane_index[closer] = index
 
-    colours = np.array(GLASS, float)[random.integers(len(GLASS), size=len(centres))]
-    colours *= random.uniform(0.75, 1.15, (len(centres), 1))
-    # Light falls through the middle of a pane, and the glass has streaks.
+    colours = np.array(GLASS_COLORS, float)[rng.integers(len(GLASS_COLORS), size=len(centres))]
+    colours *= rng.uniform(0.75, 1.15, (len(centres), 1))
+    # Panes are brighter in the middle, and the glass has streaks.
     streaks = np.asarray(
-        Image.fromarray(random.integers(0, 256, (size, size), dtype=np.uint8)).filter(
+        Image.fromarray(rng.integers(0, 256, (size, size), dtype=np.uint8)).filter(
             ImageFilter.GaussianBlur(pane / 10)
         ),
         float,
     )
     streaks = (streaks - streaks.mean()) / streaks.std()
-    light = 1.2 - 0.35 * nearest[0] / pane + 0.07 * streaks
-    picture = colours[owner] * light[..., None]
+    light = 1.2 - 0.35 * nearest / pane + 0.07 * streaks
+    image = colours[pane_index] * light[..., None]
 
-    lead = np.clip((nearest[1] - nearest[0]) / (pane * 0.09) - 0.6, 0, 1)[..., None]
-    picture = picture * lead + np.array(LEAD) * (1 - lead)
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    # 0 at the border between two panes, 1 inside a pane.
+    glass = np.clip((second - nearest) / (pane * 0.09) - 0.6, 0, 1)[..., None]
+    image = image * glass + np.array(LEAD_COLOR) * (1 - glass)
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))

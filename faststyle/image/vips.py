@@ -1,6 +1,6 @@
-"""Picture files too large for Pillow, read and written in strips by libvips, through files of raw pixels.
+"""Reading and writing of images larger than memory, by libvips and through memory-mapped files of raw pixels.
 
-``pip install -e '.[large]'`` brings libvips; without it Pillow reads pictures whole.
+``pip install -e '.[large]'`` installs libvips. Without it, Pillow reads every image whole.
 """
 
 import importlib.util
@@ -15,76 +15,86 @@ import numpy as np
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, shorten_name
-from faststyle.image.files import check_output
-from faststyle.image.validation import LOADERS, check_pixels
+from faststyle.image.files import FORMATS, check_output
+from faststyle.image.validation import JPEG_MAGIC, check_pixel_count
 
-MOST_WHOLE = 50_000_000  # pixels; larger images are tiled however much memory there is
-LEAST = MOST_WHOLE  # pixels; below it Pillow's copies are no matter
+MAX_UNTILED_PIXELS = 50_000_000  # larger images are tiled however much memory there is
+MIN_VIPS_PIXELS = MAX_UNTILED_PIXELS  # Pillow reads smaller images
+# The loaders of libvips that may be used, by the first bytes of a file. Others would run scripts in drawings.
+LOADERS = {JPEG_MAGIC: "jpegload", b"\x89PNG": "pngload", b"RIFF": "webpload"}
+LOADERS |= {magic: "tiffload" for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")}
 
 
-def is_temporary(path: Path) -> bool:
-    """Whether a folder has a name that ``stylized`` gives, and so is left of a writer who was killed."""
+def is_temporary_folder(path: Path) -> bool:
+    """Return True for a folder that ``mapped_images`` makes; a killed process leaves such folders behind."""
     return path.suffix == ".strips" and path.name.startswith(".") and path.is_dir()
 
 
-def opened(path: Path, **options: str) -> Any:
-    """A picture as libvips sees it, of which nothing is decoded yet; None of what it shall not read.
+def open_lazily(path: Path, **options: str) -> Any:
+    """Open an image in libvips without decoding it.
+
+    Args:
+        path: Image to open.
+        options: Options of libvips's loader.
+
+    Returns:
+        A ``pyvips.Image``, or None if no loader of ``LOADERS`` reads the file.
 
     Raises:
-        pyvips.Error: the picture is damaged.
+        pyvips.Error: The image is damaged.
     """
-    os.environ.setdefault("VIPS_WARNING", "no")  # what is wrong with a file its errors say
+    os.environ.setdefault("VIPS_WARNING", "no")  # exceptions report whatever matters
     import pyvips
 
     with path.open("rb") as file:
         head = file.read(4)
-    loader = next((loader for start, loader in LOADERS.items() if head.startswith(start)), None)
-    # By a reader's own name: in a file's it would look for options in brackets.
+    loader = next((loader for magic, loader in LOADERS.items() if head.startswith(magic)), None)
+    # Call the loader by name. ``Image.new_from_file`` would parse "[...]" in a file name as options.
     return loader and getattr(pyvips.Image, loader)(os.fsencode(path), **options)
 
 
-def pixels_of(path: Path) -> int:
-    """How many pixels a picture has, from its header; 0 where libvips is missing or cannot read it.
+def count_pixels(path: Path) -> int:
+    """Return the number of pixels from an image's header; 0 if libvips is missing or cannot read the file.
 
     Raises:
-        InputError: a decompression bomb.
+        InputError: The file is a decompression bomb.
     """
     if importlib.util.find_spec("pyvips") is None or not path.is_file():
         return 0
     import pyvips
 
     try:
-        image = opened(path)
+        image = open_lazily(path)
     except pyvips.Error:
         return 0
     pixels = image.width * image.height if image else 0
-    check_pixels(pixels, path.stat().st_size, str(path))
+    check_pixel_count(pixels, path.stat().st_size, str(path))
     return pixels
 
 
-def read_strips(path: Path, raw: Path) -> np.ndarray:
-    """Decode a picture into a file of raw pixels: upright and in sRGB, as ``images.open_image`` does.
+def decode_to_file(path: Path, raw: Path) -> np.ndarray:
+    """Decode an image into a file of raw pixels, upright and in sRGB like ``files.open_image``.
 
-    But for CMYK without a profile, for which libvips has one of its own.
+    CMYK without a profile can differ from Pillow's, because libvips converts it by a profile of its own.
 
     Args:
-        path: the picture.
-        raw: the file to make, of three or four bytes a pixel.
+        path: Image to decode.
+        raw: File to write, of three or four bytes a pixel.
 
     Returns:
-        (H,W,3), or (H,W,4) where the picture has transparency: the file, mapped into memory.
+        The file mapped into memory, (H,W,3), or (H,W,4) if the image has transparency.
 
     Raises:
-        InputError: the picture is damaged.
+        InputError: The image is damaged.
     """
     import pyvips
 
     try:
-        image = opened(path)
-        # A picture on its side cannot be read from top to bottom: it is unpacked into a file first.
-        turned = image.get_typeof("orientation") and image.get("orientation") != 1
-        options = {"access": "random" if turned else "sequential", "fail_on": "truncated"}
-        image = opened(path, **options).autorot()
+        image = open_lazily(path)
+        # A rotated image cannot be read from top to bottom: libvips decodes it into a temporary file first.
+        is_rotated = image.get_typeof("orientation") and image.get("orientation") != 1
+        options = {"access": "random" if is_rotated else "sequential", "fail_on": "truncated"}
+        image = open_lazily(path, **options).autorot()
         if image.get_typeof("icc-profile-data"):
             image = image.icc_transform("srgb", embedded=True, intent="perceptual", depth=8)
         else:
@@ -96,67 +106,77 @@ def read_strips(path: Path, raw: Path) -> np.ndarray:
     return np.memmap(raw, np.uint8, "r+", shape=(image.height, image.width, image.bands))
 
 
-def check_strips(path: Path) -> None:
-    """Decode a picture to its end, in little memory.
+def check_decodable(path: Path) -> None:
+    """Check that an image can be decoded to its end, in little memory.
 
     Raises:
-        InputError: the picture is damaged.
+        InputError: The image is damaged.
     """
     import pyvips
 
     try:
-        opened(path, access="sequential", fail_on="truncated").avg()
+        open_lazily(path, access="sequential", fail_on="truncated").avg()
     except pyvips.Error as error:
         raise InputError(f"{path} is damaged ({first_line(error)})", file=path) from None
 
 
-def write_strips(pixels: np.memmap, path: Path, quality: int = 92) -> None:
-    """Write a picture from a file of raw pixels, as ``images.save_image`` does.
+def encode_from_file(pixels: np.memmap, path: Path, quality: int = 92) -> None:
+    """Write an image from a file of raw pixels, like ``files.save_image``.
 
     Args:
-        pixels: (H,W,3) or (H,W,4), a whole file mapped into memory.
-        path: where to; the format follows the name's suffix.
-        quality: of JPEG and WebP, 1…100.
+        pixels: A whole file mapped into memory, (H,W,3) or (H,W,4).
+        path: File to write; its suffix decides the format.
+        quality: Quality of JPEG and WebP, from 1 to 100.
 
     Raises:
-        InputError: no such format, or the picture is too large for it.
+        InputError: The suffix is none of ``FORMATS``, or the image is too large for the format.
     """
     import pyvips
 
-    kind = check_output(path)
+    check_output(path)
+    format = FORMATS[path.suffix.lower()]
     height, width, bands = pixels.shape
     pixels.flush()
     image = pyvips.Image.rawload(os.fsencode(str(pixels.filename)), width, height, bands, access="sequential")
     image = image.copy(interpretation="srgb")
-    if kind == "JPEG" and bands == 4:
+    if format == "JPEG" and bands == 4:
         image = image.flatten(background=255)
     options: dict[str, object] = {}
-    if kind in ("JPEG", "WEBP"):
+    if format in ("JPEG", "WEBP"):
         options["Q"] = quality
-    if kind == "JPEG":  # brush strokes have sharp colour edges
+    if format == "JPEG":  # no chroma subsampling, because brush strokes have sharp colour edges
         options["subsample_mode"] = "off" if quality >= 90 else "on"
-    if kind == "TIFF":
+    if format == "TIFF":
         options["bigtiff"] = pixels.nbytes >= 1 << 32
-    save = getattr(image, f"{kind.lower()}save")
+    save = getattr(image, f"{format.lower()}save")
     with atomic_write(path, flush=False) as temporary:
         try:
             save(os.fsencode(temporary), **options)
         except pyvips.Error as error:
             raise InputError(
                 f"{width}x{height} pixels cannot be written to {path} ({first_line(error)}): "
-                "JPEG takes 65535 pixels a side, WebP 16383; a name in .tif takes any"
+                "JPEG is limited to 65535 pixels a side, WebP to 16383; write a .tif instead"
             ) from None
 
 
 @contextmanager
-def stylized(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give a picture's pixels and a place for the result's, and write the result when it is made.
+def mapped_images(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pixels of an image and of its result, both in memory-mapped files; then write the result.
 
-    Transparency is in the result from the start. Both lie in files beside ``target``, for the
-    folder of the system's temporary files may be in memory; they go at the end.
+    The files lie beside ``target``, because the system's temporary folder can be in memory. They are deleted
+    at the end.
+
+    Args:
+        source: Image to read.
+        target: Image to write; its suffix decides the format.
+        quality: Quality of JPEG and WebP, from 1 to 100.
+
+    Yields:
+        The image's pixels, and pixels of the same shape for the caller to fill. The transparency is already
+        copied.
 
     Raises:
-        InputError: the picture is damaged, or the result too large for its format.
+        InputError: The image is damaged, or the result is too large for its format.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -165,8 +185,8 @@ def stylized(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np
         suffix=".strips",
         ignore_cleanup_errors=True,
     ) as folder:
-        photo = read_strips(source, Path(folder) / "photo")
-        out = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)
-        out[..., 3:] = photo[..., 3:]
-        yield photo, out
-        write_strips(out, target, quality)
+        photo = decode_to_file(source, Path(folder) / "photo")
+        result = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)
+        result[..., 3:] = photo[..., 3:]
+        yield photo, result
+        encode_from_file(result, target, quality)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFont
 
-from faststyle.image.convert import fit, to_rgb
+from faststyle.image.convert import limit_size, to_rgb
 from faststyle.inference.settings import StylizeSettings
 from faststyle.inference.stroke_scale import BEST_SIZE
 from faststyle.inference.stylizer import Stylizer, finished
@@ -73,7 +73,7 @@ class AllStyles:
             settings: As of ``Stylizer``, but ``max_size`` is the longer side of each image, 640 by default.
             refine: Called with each image at full strength, the photo and the style's name.
         """
-        photo = fit(to_rgb(photo), settings.max_size or CELL)
+        photo = limit_size(to_rgb(photo), settings.max_size or CELL)
         look, scale = (settings.strength, settings.preserve_color), settings.stroke_scale
         images = {}
         for text, (name, model) in self.models.items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faststyle.errors import InputError
-from faststyle.image.warp import inside, warp
+from faststyle.image.warp import in_bounds_mask, warp
 
 AGREEMENT = 12.0  # grey levels: frames that differ by more after the motion show different things
 
@@ -45,7 +45,7 @@ class Motion:
         forth = warp(to_tensor(self.search.calc(grey_before, grey, None)), back)
         gap = (back + forth).square().sum(1, keepdim=True)
         length = back.square().sum(1, keepdim=True) + forth.square().sum(1, keepdim=True)
-        return back, inside(back) * (gap <= 0.01 * length + 0.5)
+        return back, in_bounds_mask(back) * (gap <= 0.01 * length + 0.5)
 
 
 def to_tensor(flow: np.ndarray) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from faststyle.device import describe_device, memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError
-from faststyle.image.color import finish
-from faststyle.image.convert import fit, to_image, to_rgb, to_tensor
+from faststyle.image.color import blend_with_photo
+from faststyle.image.convert import limit_size, to_image, to_rgb, to_tensor
 from faststyle.inference.engines import ENGINES, Run, pick_engine
 from faststyle.inference.onnx_model import Exported
 from faststyle.inference.settings import StrokeScale, StylizeSettings, VideoSettings
@@ -162,7 +162,7 @@ class Stylizer:
             raise InputError(
                 f"expected a PIL image, a list of images, or a tensor, not {type(image).__name__}"
             )
-        image = fit(to_rgb(image), settings.max_size)
+        image = limit_size(to_rgb(image), settings.max_size)
         opaque = image if image.mode == "RGB" else image.convert("RGB")
         width, height = image.size
         scale = self.scale_for(width, height, settings.stroke_scale)
@@ -265,7 +265,7 @@ class Stylizer:
         """Stylize (3,H,W) bytes or floats at a smaller size, and enlarge the result into ``out``."""
 
         def blend(image: Tensor, given: Tensor) -> Tensor:
-            return finish(image, given, settings.strength, settings.preserve_color)
+            return blend_with_photo(image, given, settings.strength, settings.preserve_color)
 
         height, width = photo.shape[1:]
         with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
@@ -279,7 +279,7 @@ class Stylizer:
 
         def run(x: Tensor, place: Tensor) -> Tensor:
             x, place = x.to(self.device), place.to(self.device)
-            return finish(engine(x, place), x, settings.strength, settings.preserve_color)
+            return blend_with_photo(engine(x, place), x, settings.strength, settings.preserve_color)
 
         with memory_errors(f"tiles of {tile} pixels", f"lower `tile`, such as to {LEAST_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
@@ -318,7 +318,7 @@ class Stylizer:
         if size > 1 and self.tile_for(width, size * height):
             return torch.cat([self._stylize_batch(one, settings) for one in batch.split(1)])
         x = batch.to(self.device, torch.float32)
-        y = finish(self.run(x), x, settings.strength, settings.preserve_color)
+        y = blend_with_photo(self.run(x), x, settings.strength, settings.preserve_color)
         return y.to(batch.device, batch.dtype)
 
 
@@ -327,7 +327,7 @@ def finished(image: Image.Image, photo: Image.Image, strength: float, preserve_c
     if strength == 1 and not preserve_color:
         return image
     stylized, given = (to_tensor(one.convert("RGB"))[None] for one in (image, photo))
-    result = to_image(finish(stylized, given, strength, preserve_color)[0])
+    result = to_image(blend_with_photo(stylized, given, strength, preserve_color)[0])
     if image.mode == "RGBA":
         result.putalpha(image.getchannel("A"))
     return result

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from faststyle.device import free_memory
 from faststyle.image.convert import to_floats
-from faststyle.image.vips import MOST_WHOLE
+from faststyle.image.vips import MAX_UNTILED_PIXELS
 from faststyle.models.network import ConvNorm, Inference, TransformerNetwork, mirror
 
 
@@ -27,7 +27,7 @@ def bytes_per_pixel(network: TransformerNetwork) -> int:
 
 def most_pixels(network: TransformerNetwork, device: torch.device) -> int:
     """Pixels of the largest picture to stylize whole: it takes half of the memory that there is now."""
-    return min(MOST_WHOLE, free_memory(device) // 2 // bytes_per_pixel(network))
+    return min(MAX_UNTILED_PIXELS, free_memory(device) // 2 // bytes_per_pixel(network))
 
 
 TILE = 1024  # new pixels to a side: with what overlaps 1.25 times the work, in half a gigabyte

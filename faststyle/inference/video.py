@@ -13,7 +13,7 @@ from torch import Tensor
 
 from faststyle.device import memory_errors
 from faststyle.errors import InputError
-from faststyle.image.color import finish
+from faststyle.image.color import blend_with_photo
 from faststyle.image.convert import to_rgb
 from faststyle.inference.engines import Run
 from faststyle.inference.optical_flow import Blend
@@ -133,7 +133,7 @@ class VideoStylizer:
         self.memory = mixed(mix, memory, own)[-1:]
         if self.settings.preserve_color or self.settings.strength < 1:
             x, y = given.permute(0, 3, 1, 2) / 255, result.permute(0, 3, 1, 2) / 255
-            y = finish(y, x, self.settings.strength, self.settings.preserve_color)
+            y = blend_with_photo(y, x, self.settings.strength, self.settings.preserve_color)
             result = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         if device.type == "cuda":
             result = batch.copy_(result)  # what was given is no longer needed

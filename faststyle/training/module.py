@@ -15,7 +15,7 @@ from torch import Tensor
 from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_tensor
 from faststyle.image.mosaic import open_style
-from faststyle.image.warp import inside, warp
+from faststyle.image.warp import in_bounds_mask, warp
 from faststyle.losses.objective import Objective
 from faststyle.losses.presets import PRESETS
 from faststyle.losses.vgg import VGG
@@ -217,7 +217,7 @@ class StyleTransfer(pl.LightningModule):
         terms["light"] = light_lost(images, photos).mean()
         terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
         if temporal_weight:
-            terms["temporal"] = unsteadiness(after, warp(images, flow), inside(flow)).mean()
+            terms["temporal"] = unsteadiness(after, warp(images, flow), in_bounds_mask(flow)).mean()
             terms["total"] = terms["total"] + temporal_weight * terms["temporal"]
         return terms
 

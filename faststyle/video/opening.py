@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faststyle.errors import InputError
 from faststyle.files import check_not_special
-from faststyle.image.files import READABLE
+from faststyle.image.files import READABLE_SUFFIXES
 from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
 from faststyle.video.decoding import VideoClip, import_av
@@ -32,7 +32,7 @@ def is_animated(path: Path) -> bool:
 
 def is_pattern(path: Path) -> bool:
     """Whether this stands for numbered pictures, as ``frames/%04d.png`` does; a file that exists is none."""
-    return bool(NUMBER.search(path.name)) and path.suffix.lower() in READABLE and not path.exists()
+    return bool(NUMBER.search(path.name)) and path.suffix.lower() in READABLE_SUFFIXES and not path.exists()
 
 
 def numbered(pattern: Path, number: int) -> Path:

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from faststyle.errors import InputError
-from faststyle.image.files import READABLE, open_image
-from faststyle.image.validation import check_pixels, open_header
+from faststyle.image.files import READABLE_SUFFIXES, open_image
+from faststyle.image.validation import check_pixel_count, open_header
 from faststyle.video.clips import Clip, Frame, check_start, exact
 
 NUMBER = re.compile(r"%0?\d*d")
@@ -87,7 +87,7 @@ def check_frames(image: Image.Image, count: int, path: Path) -> None:
         InputError: a decompression bomb.
     """
     pixels, size = count * image.width * image.height, path.stat().st_size
-    check_pixels(image.width * image.height, size, str(path))
+    check_pixel_count(image.width * image.height, size, str(path))
     if pixels > FRAMES + FRAMES_PER_BYTE * size:
         raise InputError(
             f"{path} claims {count} frames and more of {image.width}x{image.height} pixels in "
@@ -143,7 +143,7 @@ def numbered_files(source: Path) -> tuple[list[Path], list[int] | None]:
     if source.is_dir():
         for file in files:
             fields = re.findall(r"\d+", file.stem)
-            if fields and file.suffix.lower() in READABLE:
+            if fields and file.suffix.lower() in READABLE_SUFFIXES:
                 keys[file] = re.sub(r"\d+", "", file.stem), *map(int, fields)
     else:
         pattern = re.compile(r"(\d+)".join(map(re.escape, NUMBER.split(source.name))))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faststyle.errors import InputError
-from faststyle.image.convert import fit
+from faststyle.image.convert import limit_size
 from faststyle.image.files import open_image
 from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
@@ -71,7 +71,7 @@ def choices(shelf: Shelf) -> list[tuple[str, str]]:
 
 @lru_cache(64)
 def sample_uri(sample: Path) -> str:
-    return data_uri(fit(open_image(sample).convert("RGB"), SAMPLE), quality=85)
+    return data_uri(limit_size(open_image(sample).convert("RGB"), SAMPLE), quality=85)
 
 
 def sample_css(shelf: Shelf) -> str:

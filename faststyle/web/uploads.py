@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.image.convert import fit
+from faststyle.image.convert import limit_size
 from faststyle.image.files import open_image
 
 MAX_PIXELS = 64_000_000  # of an upload: decoded, 190 MB
@@ -46,7 +46,7 @@ def open_upload(path: str | None, what: str, size: int | None = None) -> Image.I
             f"{name} has {pixels / 1e6:.0f} megapixels, and {MAX_PIXELS / 1e6:.0f} are the most here: "
             "make it smaller first."
         )
-    return fit(open_image(path, name, draft=size), size)
+    return limit_size(open_image(path, name, draft=size), size)
 
 
 def data_uri(picture: Image.Image, quality: int = 90) -> str:

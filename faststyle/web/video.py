@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from faststyle.errors import InputError, OutOfMemoryError
-from faststyle.image.convert import fit
+from faststyle.image.convert import limit_size
 from faststyle.models import pretrained
 from faststyle.video.clips import Clip
 from faststyle.video.decoding import reason
@@ -154,7 +154,7 @@ def first_frame(path: str | None) -> tuple[Image.Image, str]:
     try:
         with open_clip(path) as clip:
             seconds = length(clip)
-            frame = fit(Image.fromarray(next(clip).pixels), PREVIEW)
+            frame = limit_size(Image.fromarray(next(clip).pixels), PREVIEW)
     except InputError as error:
         raise page_error(error, path) from None
     line = f"{Path(path).name}: {clip.width} × {clip.height} pixels"
@@ -263,7 +263,7 @@ def stylize_clip(
             line = job.result() + (" The style is in its steady form, for clips." if steady else "")
             assert work.first is not None
             kept = True
-            yield Result(target, fit(Image.fromarray(work.first), PREVIEW), line)
+            yield Result(target, limit_size(Image.fromarray(work.first), PREVIEW), line)
     except Stopped:
         return
     except InputError as error:
@@ -283,5 +283,5 @@ def watch(work: Work, job: Future) -> Iterator[Progress]:
     while not wait([job], TICK).done and not work.stopped.is_set():
         picture, now = None, time.perf_counter()
         if work.newest is not None and work.done > shown and now - at >= PREVIEW_SECONDS:
-            picture, shown, at = fit(Image.fromarray(work.newest), PREVIEW), work.done, now
+            picture, shown, at = limit_size(Image.fromarray(work.newest), PREVIEW), work.done, now
         yield Progress(work.done, work.total, work.rate(), picture)

@@ -162,11 +162,11 @@ def test_text_file_named_as_picture_gets_a_readable_message_and_the_next_photo_w
     path = tmp_path / "letter.jpg"
     path.write_text("Dear Theo")
     upload(page, path)
-    assert news(page, "letter").startswith("letter.jpg is not a picture that can be read: ")
+    assert news(page, "letter").startswith("letter.jpg is not an image that can be read: ")
     upload(page, photo)
     news(page, "s at")
     upload(page, path)
-    news(page, "letter.jpg is not a picture that can be read")  # the field is another object by now
+    news(page, "letter.jpg is not an image that can be read")  # the field is another object by now
 
 
 def test_too_large_upload_gets_a_readable_message(page, tmp_path):

@@ -272,7 +272,7 @@ def test_report_goes_beside_links_but_not_through_them(infer, photos, painting, 
 def test_long_name_is_written_in_strips(photos, tmp_path):
     pytest.importorskip("pyvips")
     target = tmp_path / f"{'x' * 246}.png"
-    with vips.stylized(photos / "cat.png", target) as (photo, out):
+    with vips.mapped_images(photos / "cat.png", target) as (photo, out):
         out[:] = photo
     assert difference(target, photos / "cat.png") == 0
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from faststyle.cli.main import infer as main
-from faststyle.image.convert import fit, to_tensor
+from faststyle.image.convert import limit_size, to_tensor
 from faststyle.image.files import open_image
-from faststyle.image.warp import inside, warp
+from faststyle.image.warp import in_bounds_mask, warp
 from faststyle.inference.contact_sheet import GAP, contact_sheet
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
@@ -55,14 +55,15 @@ def test_card_of_a_ready_style_says_what_it_is(name):
 @pytest.mark.slow
 def test_steady_network_of_each_style_flickers_less():
     assert list(pretrained.steady()) == [f"{name}-steady" for name in STYLES]
-    photo = to_tensor(fit(open_image(PHOTO), 256).convert("RGB"))[None]
+    photo = to_tensor(limit_size(open_image(PHOTO), 256).convert("RGB"))[None]
     flow = random_flow(1, *photo.shape[2:], torch.Generator().manual_seed(0))
     moved = warp(photo, flow)
     for name in STYLES:
         assert pretrained.cards(pretrained.steady())[f"{name}-steady"].training.others["temporal_weight"] > 0
         usual, steady = (Stylizer.load(model) for model in (name, pretrained.for_clips(name)))
         change, left = (
-            unsteadiness(model(moved), warp(model(photo), flow), inside(flow)) for model in (usual, steady)
+            unsteadiness(model(moved), warp(model(photo), flow), in_bounds_mask(flow))
+            for model in (usual, steady)
         )
         assert left < 0.75 * change
         assert apart(steady(photo), usual(photo)) < 0.3  # 1 is for the mean colour

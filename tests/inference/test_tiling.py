@@ -13,7 +13,7 @@ from faststyle.inference import tiling
 from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.tiling import (
     LEAST_TILE,
-    MOST_WHOLE,
+    MAX_UNTILED_PIXELS,
     Tile,
     bytes_per_pixel,
     freeze,
@@ -222,7 +222,12 @@ def test_bytes_that_a_picture_takes_grow_with_the_channels():
     assert fast < half < full and half == 420
     cpu = torch.device("cpu")
     assert 1 << 20 < free_memory(cpu) < 1 << 50
-    assert 0 < most_pixels(make_network("full"), cpu) <= most_pixels(make_network("fast"), cpu) <= MOST_WHOLE
+    assert (
+        0
+        < most_pixels(make_network("full"), cpu)
+        <= most_pixels(make_network("fast"), cpu)
+        <= MAX_UNTILED_PIXELS
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,7 @@ def test_infer_stylizes_from_file_to_file(tmp_path, model, monkeypatch, mode):
         picture.putalpha(Image.linear_gradient("L").resize(picture.size))
     picture.save(photo)
     infer([str(photo), *flags, str(tmp_path / "whole.png")])
-    monkeypatch.setattr("faststyle.image.vips.LEAST", 60_000)
+    monkeypatch.setattr("faststyle.image.vips.MIN_VIPS_PIXELS", 60_000)
     monkeypatch.setattr("faststyle.image.files.open_image", None)  # Pillow is not asked
     infer([str(photo), *flags, str(tmp_path / "strips" / "out.png")])
     results = [Image.open(path) for path in (tmp_path / "whole.png", tmp_path / "strips" / "out.png")]

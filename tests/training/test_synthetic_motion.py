@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from faststyle.image.convert import to_tensor
-from faststyle.image.warp import inside, warp
+from faststyle.image.warp import in_bounds_mask, warp
 from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
 from tests.support.images import draw_picture
 
@@ -25,7 +25,7 @@ def test_half_a_pixel_is_the_mean_of_two():
 
 
 def test_what_comes_from_beyond_the_rim_is_not_valid():
-    valid = inside(shift(3, -2))
+    valid = in_bounds_mask(shift(3, -2))
     assert valid.shape == (1, 1, 32, 40)
     assert valid[..., 2:, :-3].all() and not valid[..., :2, :].any() and not valid[..., -3:].any()
 
@@ -58,8 +58,8 @@ def test_disturbed_is_moved_with_some_noise():
 def test_what_is_where_it_is_expected_is_steady():
     flow = random_flow(1, 32, 40, torch.Generator().manual_seed(0))
     expected = warp(PHOTO, flow)
-    assert unsteadiness(expected, expected, inside(flow)) == 0
-    assert unsteadiness(PHOTO, expected, inside(flow)) > 0.01
+    assert unsteadiness(expected, expected, in_bounds_mask(flow)) == 0
+    assert unsteadiness(PHOTO, expected, in_bounds_mask(flow)) > 0.01
 
 
 def test_contrast_does_not_count_and_invalid_pixels_neither():

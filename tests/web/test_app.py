@@ -43,7 +43,7 @@ def style() -> styles.Style:
 def test_text_file_named_as_picture_is_named_in_the_message(tmp_path):
     path = tmp_path / "letter.jpg"
     path.write_text("Dear Theo")
-    with pytest.raises(InputError, match=r"^letter\.jpg is not a picture"):
+    with pytest.raises(InputError, match=r"^letter\.jpg is not an image"):
         uploads.open_upload(str(path), "photo")
 
 
@@ -106,7 +106,7 @@ def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_p
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear Theo")
     field, _, line = stylize_tab.show(str(letter), NAME, 1.0, False, 64, {})
-    assert field is None and "letter.jpg is not a picture" in line
+    assert field is None and "letter.jpg is not an image" in line
 
 
 def test_out_of_memory_names_the_controls_of_the_page():

@@ -110,7 +110,7 @@ def begin(out: Path, head: Head) -> None:
         for path in out.rglob(".*"):
             if is_temporary_file(path):
                 path.unlink(missing_ok=True)
-            elif vips.is_temporary(path):
+            elif vips.is_temporary_folder(path):
                 shutil.rmtree(path, ignore_errors=True)
     join(out)
 

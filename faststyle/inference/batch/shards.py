@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, Sampler
 from faststyle.console import error_line
 from faststyle.errors import InputError
 from faststyle.files import check_inside
-from faststyle.image.vips import LEAST, check_strips, pixels_of
+from faststyle.image.vips import MIN_VIPS_PIXELS, check_decodable, count_pixels
 from faststyle.video.opening import is_clip
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what would befall each picture that follows
@@ -66,8 +66,8 @@ def is_whole(source: Path, target: Path) -> bool:
     try:
         if target.stat().st_mtime_ns < source.stat().st_mtime_ns:
             return False
-        if pixels_of(target) >= LEAST:
-            check_strips(target)
+        if count_pixels(target) >= MIN_VIPS_PIXELS:
+            check_decodable(target)
             return True
         with Image.open(target) as image:
             image.draft("RGB", (1, 1))  # an eighth of a JPEG's size: all of its bytes in little time

@@ -1,0 +1,163 @@
+"""Tags of EXIF and TIFF: the orientation of an image, and limits that a decoder relies on."""
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, NamedTuple
+
+from PIL import AvifImagePlugin
+from PIL.JpegImagePlugin import MARKER
+
+from faststyle.errors import InputError
+
+EXIF_PREFIX = b"Exif\0\0"
+MPF_PREFIX = b"MPF\0"  # of the index of the images in a multi-picture JPEG, which has TIFF's tags, too
+ORIENTATION_TAG = 0x0112
+STRIP_TAGS = 273, 324  # StripOffsets and TileOffsets
+MAX_TAGS = 65_535  # in a directory of TIFF
+MAX_TAG_BYTES = 1 << 26  # of all values together
+MAX_STRAY_BYTES = 1 << 22  # of values outside the file, which ordinary images have a few of
+MAX_STRIPS = 1 << 18  # because Pillow makes an object of each
+MAX_JPEG_SEGMENTS = 500  # because decoding a scan of 31 bytes can take as long as the whole image
+SEARCH_BYTES = 1 << 16  # read at a time to find the next marker of a JPEG
+START_OF_SCAN, END_OF_IMAGE, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+# Markers that have no length and no content, according to Pillow.
+BARE_MARKERS = {marker & 255 for marker, (_, _, read) in MARKER.items() if read is None}
+# Bytes of one value of TIFF's types 1 to 13, and of BigTIFF's types 16 to 18.
+TYPE_BYTES = dict(
+    zip((*range(1, 14), 16, 17, 18), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8), strict=True)
+)
+
+
+class Tag(NamedTuple):
+    """An entry of a TIFF directory.
+
+    Attributes:
+        number: Number of the tag, such as ``ORIENTATION_TAG``.
+        type: Key of ``TYPE_BYTES``.
+        count: Number of values.
+        value: The values if they fit into these 4 or 8 bytes, else their offset in the file.
+    """
+
+    number: int
+    type: int
+    count: int
+    value: bytes
+
+
+def read_tags(file: IO[bytes]) -> tuple[str, list[Tag]]:
+    """Read the first directory of a TIFF or of EXIF.
+
+    Returns:
+        The byte order as a character of ``struct``, and the tags. There are none in a damaged file: Pillow
+        reports what is wrong with it.
+    """
+    head = file.read(16)
+    order, big = ("<" if head[:2] == b"II" else ">"), head[2:3] == b"+"
+    try:
+        file.seek(struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0])
+        count = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))[0]
+    except (struct.error, OSError, OverflowError, ValueError):
+        return order, []
+    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+    entries = file.read(min(count, MAX_TAGS + 1) * entry.size)
+    whole = entries[: len(entries) // entry.size * entry.size]
+    return order, [Tag(*fields) for fields in entry.iter_unpack(whole)]
+
+
+def has_plausible_tags(file: IO[bytes], size: int) -> bool:
+    """Return True if the first directory's values take little more than the file's bytes.
+
+    Pillow reads the values of every tag, and many tags can point to the same bytes: a file of a megabyte can
+    take 60 gigabytes of memory.
+
+    Args:
+        file: A TIFF, or EXIF.
+        size: Its length in bytes.
+    """
+    tags = read_tags(file)[1]
+    held = sum(min(size, TYPE_BYTES.get(tag.type, 0) * tag.count) for tag in tags)
+    strips = sum(tag.count for tag in tags if tag.number in STRIP_TAGS)
+    return (
+        len(tags) <= MAX_TAGS and held <= min(size, MAX_TAG_BYTES) + MAX_STRAY_BYTES and strips <= MAX_STRIPS
+    )
+
+
+def read_orientation(exif: bytes) -> int:
+    """Return the orientation of EXIF from 1 to 8; 1, upright, if EXIF has none.
+
+    Other tags may be damaged: they are not read.
+    """
+    order, tags = read_tags(io.BytesIO(exif))
+    values = [struct.unpack_from(order + "H", tag.value)[0] for tag in tags if tag.number == ORIENTATION_TAG]
+    return values[0] if values else 1
+
+
+def read_avif_exif(data: bytes) -> bytes:
+    """Return the EXIF of an AVIF, read by Pillow's decoder; empty if the data is no AVIF."""
+    with suppress(ValueError, SyntaxError, RuntimeError):
+        decoder = AvifImagePlugin._avif.AvifDecoder(data, "auto", 1)
+        return (decoder.get_info()[4] or b"").removeprefix(EXIF_PREFIX)
+    return b""
+
+
+def read_jpeg_tags(file: IO[bytes], name: str) -> list[bytes]:
+    """Read the blocks of tags in a JPEG.
+
+    Args:
+        file: The JPEG.
+        name: Name of the file in error messages.
+
+    Returns:
+        The EXIF segments joined, as Pillow joins them, and the indexes of multi-picture files.
+
+    Raises:
+        InputError: The file has too many segments, or no image data.
+    """
+    exif, indexes, has_scan, last_end, junk = b"", [], False, 2, 0
+    for count, (marker, start, length) in enumerate(iterate_jpeg_segments(file)):
+        if count > MAX_JPEG_SEGMENTS:
+            raise InputError(
+                f"{name} is damaged: it has more than {MAX_JPEG_SEGMENTS} segments or scans", file=name
+            )
+        if marker == END_OF_IMAGE and has_scan:
+            break
+        if has_scan:
+            continue
+        has_scan, last_end, junk = marker == START_OF_SCAN, start + length, junk + start - 4 - last_end
+        if junk > SEARCH_BYTES:
+            break
+        if marker in (APP1, APP2):
+            file.seek(start)
+            content = file.read(length)
+            if marker == APP1 and content.startswith(EXIF_PREFIX):
+                exif += content[len(EXIF_PREFIX) :]
+            if marker == APP2 and content.startswith(MPF_PREFIX):
+                indexes.append(content[len(MPF_PREFIX) :])
+    if not has_scan:  # Pillow would search the rest of the file byte by byte
+        raise InputError(f"{name} is damaged: the JPEG contains no image data (no SOS marker)", file=name)
+    return [exif, *indexes]
+
+
+def iterate_jpeg_segments(file: IO[bytes]) -> Iterator[tuple[int, int, int]]:
+    """Yield the segments of a JPEG, those between its scans included.
+
+    Yields:
+        Marker, offset of the content in bytes, and length of the content in bytes.
+    """
+    offset, has_scan = 2, False
+    while True:
+        file.seek(offset)
+        block = file.read(SEARCH_BYTES)
+        found = re.search(rb"\xff([^\0\xd0-\xd8\xff])(..)?", block, re.DOTALL)
+        if found and (found[2] or len(block) < SEARCH_BYTES):
+            marker, length = found[1][0], int.from_bytes(found[2] or b"", "big")
+            is_bare, has_scan = marker in BARE_MARKERS, has_scan or marker == START_OF_SCAN
+            yield marker, offset + found.start() + 4, 0 if is_bare else max(0, length - 2)
+            offset += found.start() + 2 + (0 if is_bare else max(2, length))
+        elif len(block) < SEARCH_BYTES or not has_scan:
+            return
+        else:
+            offset += found.start() if found else SEARCH_BYTES - 1  # a marker can cross the end of the block
