@@ -1,7 +1,7 @@
-"""What a saved model holds: the network's weights and a ``ModelCard``. Reads ours and pytorch/examples'.
+"""Saving and loading of models: the network's weights, its ``ModelCard`` and the painting's Gram matrices.
 
-Nothing here runs code from a file: safetensors holds numbers only, and pickles are opened with
-``weights_only``. No weight is read before its name, shape and type are the network's.
+Loading never runs code from a file: safetensors files hold only numbers, and pickles are loaded with
+``weights_only``. No weight is read before its name, shape and data type are checked against the network.
 """
 
 import json
@@ -18,17 +18,24 @@ from torch import Tensor
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.models.card import HEADER, ModelCard
-from faststyle.models.file_kinds import WRAPPERS, describe_layers, unsupported
+from faststyle.models.file_kinds import WRAPPER_KEYS, describe_layers, unsupported_model_error
 from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
-from faststyle.models.pytorch_examples import EXAMPLES_NAMES, bare, rename, rescale
-from faststyle.models.quantization import Found, check_quantized, dequantize, quantize
-from faststyle.models.style_targets import PREFIX, check_targets, pack, unpack
+from faststyle.models.pytorch_examples import (
+    EXAMPLES_NAMES,
+    rename_layers,
+    rescale_weights,
+    strip_module_prefix,
+)
+from faststyle.models.quantization import TensorSpec, dequantize, dequantized_specs, quantize
+from faststyle.models.style_targets import PREFIX, check_grams, pack_grams, unpack_grams
 
-FORMAT_VERSION = 2  # 1 had triangles of Gram matrices, and no 8-bit weights
-MOST_BLOCKS = 100  # residual blocks: a card that asks for more would only eat memory
-LARGEST_HEADER = 2**24  # bytes of a safetensors file's
-TYPES = {"F64", "F32", "F16", "BF16", "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16"}
+FORMAT_VERSION = 2  # version 1 stored Gram matrices as triangles, and had no 8-bit weights
+MAX_BLOCKS = 100  # residual blocks, so that a damaged file cannot ask for a network larger than memory
+MAX_HEADER_BYTES = 2**24  # of a safetensors file
+# Data types as safetensors and as PyTorch name them.
+FLOAT_TYPES = {"F64", "F32", "F16", "BF16"}
+FLOAT_TYPES |= {"torch.float64", "torch.float32", "torch.float16", "torch.bfloat16"}
 
 
 def save_model(
@@ -38,44 +45,46 @@ def save_model(
     grams: Mapping[str, Tensor] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write the file for inference: weights, and a JSON header with the network's size and ``card``.
+    """Write a model's file for inference: weights, and a JSON header with the metadata.
 
     Args:
-        path: where to; written whole or not at all only through ``images.replacing``.
-        network: the trained network.
-        card: What the model was trained with; its ``network`` is taken from the network itself.
-        grams: The painting's Gram matrices, (1,C,C) by layer, from which its images can be refined.
-        compact: Round to 8 bits, for a quarter of the file: images differ by about half a level.
+        path: File to write. The write is not atomic: wrap the call in ``files.atomic_write``.
+        network: The trained network.
+        card: The metadata. Its ``network`` is replaced by the configuration of ``network``.
+        grams: Gram matrices of the painting, (1,C,C) by layer, with which refinement can continue from the
+            model's images.
+        compact: Round weights to 8 bits. The file has a quarter of the size, and images differ by about half
+            a grey level of 255.
     """
     header = {"format_version": FORMAT_VERSION, **replace(card, network=network.config).to_metadata()}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    weights |= pack(grams or {})
+    weights |= pack_grams(grams or {})
     if compact:
         weights = quantize(weights)
-    # Not save_file, whose files only their owner can read.
+    # Not safetensors' save_file, because only the owner can read the files that it writes.
     path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
 
 
 def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
-    """Read a model of ours (.safetensors, or Lightning's .ckpt) or of pytorch/examples (.pth, .model).
+    """Load a model of faststyle (.safetensors, or Lightning's .ckpt) or of pytorch/examples (.pth, .model).
 
     Returns:
-        The network in eval mode on the CPU, and its card.
+        The network in eval mode on the CPU, without gradients, and its metadata.
 
     Raises:
-        InputError: no such file, or not a model that is known here.
+        InputError: The file does not exist, is damaged, or is no supported model.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(
-            f"{path} is a folder: name the model in it, such as {path / (path.name + '.safetensors')}"
+            f"{path} is a folder: give the model's file in it, such as {path / (path.name + '.safetensors')}"
         )
     if not path.exists():
-        raise InputError(f"there is no model {path}: train one with train.py, or check the path")
+        raise InputError(f"there is no model {path}: check the path, or train a model with train.py")
     if path.suffix in (".onnx", ".pt2"):
         raise InputError(
-            f"{path} is an export: images are stylized with one in .onnx, and all else takes the model that "
-            "it was exported from"
+            f"{path} is an exported model, which cannot be used here: give the model that it was exported "
+            "from (exported .onnx models can only stylize images)"
         )
     check_not_special(path, str(path))
     weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
@@ -84,20 +93,23 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     for name, weight in network.state_dict().items():
         if not weight.isfinite().all():
             raise InputError(
-                f"{path} paints nothing: weights of its {name} are not numbers; take an earlier checkpoint, "
-                "or train anew"
+                f"{path} cannot be used: its weights {name} contain NaN or infinity; use an earlier "
+                "checkpoint, or train again"
             )
     return network.eval().requires_grad_(False), replace(card, network=network.config)
 
 
 def load_grams(path: str | Path) -> dict[str, Tensor]:
-    """Read the painting's Gram matrices from a model's file that ``load_model`` reads.
+    """Read the painting's Gram matrices from a model's file.
+
+    Args:
+        path: A file that ``load_model`` can load, because its header is not checked again.
 
     Returns:
-        (1,C,C) float32 by layer; nothing where the file has none.
+        Gram matrices, (1,C,C) float32 by layer; empty if the file has none.
 
     Raises:
-        InputError: Values that are not numbers.
+        InputError: A Gram matrix contains NaN or infinity.
     """
     path = Path(path)
     if not is_safetensors(path):
@@ -105,85 +117,109 @@ def load_grams(path: str | Path) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         scales = json.loads((file.metadata() or {}).get(HEADER, "{}")).get("gram", {})
         packed = {name: file.get_tensor(name) for name in file.keys() if name.startswith(PREFIX)}  # noqa: SIM118
-    grams = unpack(dequantize(packed), scales)
+    grams = unpack_grams(dequantize(packed), scales)
     if not all(gram.isfinite().all() for gram in grams.values()):
-        raise InputError(f"{path} is damaged: its Gram matrices hold values that are not numbers")
+        raise InputError(f"{path} is damaged: its Gram matrices contain NaN or infinity")
     return grams
 
 
 def check_config(path: Path, config: dict[str, Any]) -> None:
+    """Check the arguments of ``TransformerNetwork`` that a file holds.
+
+    Raises:
+        InputError: An argument is unknown, has the wrong type, or is out of range.
+    """
     size, blocks, tanh = config.get("size", DEFAULT_SIZE), config.get("blocks"), config.get("tanh", True)
-    whole = isinstance(blocks, int) and not isinstance(blocks, bool)
+    is_int = isinstance(blocks, int) and not isinstance(blocks, bool)
     if (
         not config.keys() <= {"size", "blocks", "tanh"}
         or not (isinstance(size, str) and size in SIZES)
-        or not (blocks is None or (whole and 0 <= blocks <= MOST_BLOCKS))
+        or not (blocks is None or (is_int and 0 <= blocks <= MAX_BLOCKS))
         or not isinstance(tanh, bool)
     ):
-        # What a file says may hold itself over and over, and take years to write out.
+        # Only the type of a container, because nested containers from a pickle can take years to print.
         plain = {
             k: v if isinstance(v, str | bool | int | None) else type(v).__name__ for k, v in config.items()
         }
         raise InputError(
-            f"{path} says that it is a network {plain!r:.80}: expected a size of {', '.join(SIZES)} and at "
-            f"most {MOST_BLOCKS} blocks; a newer faststyle may read it"
+            f"{path} has an unsupported network {plain!r:.80}: expected a size of {', '.join(SIZES)} and at "
+            f"most {MAX_BLOCKS} blocks; a newer version of faststyle may be able to load it"
         )
 
 
-def check_weights(path: Path, config: dict[str, Any], found: Found) -> None:
-    """Refuse weights that are not the network's, before they are read.
+def check_weights(path: Path, config: dict[str, Any], specs: Mapping[str, TensorSpec]) -> None:
+    """Check the weights of a file against the network before they are read.
+
+    Args:
+        path: The file, for error messages.
+        config: Arguments of ``TransformerNetwork``.
+        specs: Shape and data type of each weight in the file, by name.
 
     Raises:
-        InputError: one is missing, too many, or of another shape or type; the message tells which.
+        InputError: A weight is missing or unknown, or has the wrong shape or data type; the message names it.
     """
     with torch.device("meta"):
         network = TransformerNetwork(**config)
     expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
-    claim = f"{path} says that it is a network {network.config}, but"
+    start = f"{path} does not fit its network {network.config}:"
     for name, shape in expected.items():
-        if name not in found:
-            raise InputError(f"{claim} it has no {name}")
-        if found[name][0] != shape:
-            raise InputError(f"{claim} its {name} is of {found[name][0]!s:.60}, not {shape}")
-        if found[name][1] not in TYPES:
-            raise InputError(f"{claim} its {name} holds {found[name][1]}, not floats of 16 to 64 bits")
-    if found.keys() - expected:
-        raise InputError(f"{claim} it also has {min(found.keys() - expected):.60}")
+        if name not in specs:
+            raise InputError(f"{start} {name} is missing")
+        stored_shape, dtype = specs[name]
+        if stored_shape != shape:
+            raise InputError(f"{start} {name} has the shape {stored_shape!s:.60}, expected {shape}")
+        if dtype not in FLOAT_TYPES:
+            raise InputError(f"{start} {name} holds {dtype}, expected floats of 16 to 64 bits")
+    if unknown := specs.keys() - expected:
+        raise InputError(f"{start} {min(unknown):.60} is unknown")
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether the file begins as safetensors do: a length of 8 bytes, then JSON."""
+    """Return True if the file starts like safetensors: a header length of 8 bytes, then JSON.
+
+    Raises:
+        InputError: The header would have more than ``MAX_HEADER_BYTES``.
+    """
     with path.open("rb") as file:
         head = file.read(9)
     if head[8:] != b"{":
         return False
-    if int.from_bytes(head[:8], "little") > LARGEST_HEADER:
-        raise InputError(f"{path} is damaged, or no model: its header would be larger than those of models")
+    length = int.from_bytes(head[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        raise InputError(
+            f"{path} is damaged, or no model: its header would have {length} bytes, expected at most "
+            f"{MAX_HEADER_BYTES}"
+        )
     return True
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """Read the weights, by name, and the metadata of a safetensors file.
+
+    Raises:
+        InputError: The file is damaged, or is no supported model.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER)
             names = list(file.keys())
             if header is None:
-                raise unsupported(path, f"{describe_layers(names)}, in safetensors")
+                raise unsupported_model_error(path, f"{describe_layers(names)}, in safetensors")
             metadata = json.loads(header)
             version = metadata.get("format_version") if isinstance(metadata, dict) else FORMAT_VERSION
             if version not in range(1, FORMAT_VERSION + 1):
                 raise InputError(
-                    f"{path} has format version {version!r:.40}, and this faststyle reads up to "
-                    f"{FORMAT_VERSION}: install a newer faststyle"
+                    f"{path} has format version {version!r:.40}, and this version of faststyle supports up "
+                    f"to {FORMAT_VERSION}: install a newer faststyle"
                 )
             card = ModelCard.from_metadata(metadata, path)
             check_config(path, card.network)
             slices = {name: file.get_slice(name) for name in names}
             stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
-            found = check_quantized(path, stored)
-            style = {name: found.pop(name) for name in names if name.startswith(PREFIX) and name in found}
-            check_targets(path, metadata.get("gram", {}), style)
-            check_weights(path, card.network, found)
+            specs = dequantized_specs(path, stored)
+            grams = {name: specs.pop(name) for name in names if name.startswith(PREFIX) and name in specs}
+            check_grams(path, metadata.get("gram", {}), grams)
+            check_weights(path, card.network, specs)
             weights = {name: file.get_tensor(name) for name in stored if not name.startswith(PREFIX)}
             return dequantize(weights), card
     except (SafetensorError, ValueError, RecursionError) as error:
@@ -193,29 +229,36 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 
 
 def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """Read the weights, by name, and the metadata of a Lightning checkpoint or a pytorch/examples model.
+
+    Raises:
+        InputError: The file is damaged, or is no supported model.
+    """
     stored = load_pickle(path)
     if not isinstance(stored, dict):
-        raise unsupported(path, f"a checkpoint of something else ({type(stored).__name__})")
+        raise unsupported_model_error(path, f"an unknown checkpoint (a {type(stored).__name__})")
+    names = {strip_module_prefix(key) for key in stored}
     hyper, state = stored.get("hyper_parameters"), stored.get("state_dict")
     if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
         prefix = "network."
         named = {key: value for key, value in state.items() if isinstance(key, str)}
         weights = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
         card = ModelCard({k: hyper[k] for k in ("size", "blocks")})
-    elif {f"{name}.weight" for name in EXAMPLES_NAMES} <= (names := {bare(key) for key in stored}):
-        weights = rename(stored)
+    elif {f"{name}.weight" for name in EXAMPLES_NAMES} <= names:
+        weights = rename_layers(stored)
         card = ModelCard({"size": "full", "blocks": 5, "tanh": False}, source="pytorch/examples")
     else:
-        inner = next((stored[key] for key in WRAPPERS if isinstance(stored.get(key), dict)), None)
-        names = names if inner is None else {bare(key) for key in inner}
-        raise unsupported(path, describe_layers(names))
+        inner = next((stored[key] for key in WRAPPER_KEYS if isinstance(stored.get(key), dict)), None)
+        if inner is not None:
+            names = {strip_module_prefix(key) for key in inner}
+        raise unsupported_model_error(path, describe_layers(names))
     check_config(path, card.network)
-    check_weights(path, card.network, {name: described(weight) for name, weight in weights.items()})
-    return (rescale(weights) if card.source else weights), card
+    check_weights(path, card.network, {name: tensor_spec(weight) for name, weight in weights.items()})
+    return (rescale_weights(weights) if card.source else weights), card
 
 
-def described(weight: Any) -> tuple[tuple[int, ...], str]:
-    """The shape and the type of what stands for a weight."""
+def tensor_spec(weight: Any) -> TensorSpec:
+    """Return a tensor's shape and data type; for sparse tensors its layout, for other objects their class."""
     if not isinstance(weight, Tensor):
         return (), type(weight).__name__
     dense = weight.layout == torch.strided and not weight.is_quantized

@@ -1,4 +1,4 @@
-"""What a file is that is no model of ours, by its first bytes and the names of its layers."""
+"""Identify files that are no faststyle model by magic bytes and layer names, for error messages."""
 
 import re
 import zipfile
@@ -7,93 +7,101 @@ from pathlib import Path
 
 from faststyle.errors import UnsupportedModelError
 
-EXPECTED = "expected a .safetensors or .ckpt of faststyle, or a state dict of pytorch/examples"
+SUPPORTED = "expected a .safetensors or .ckpt file of faststyle, or a state_dict of pytorch/examples"
+PYTORCH_CHECKPOINT = "a PyTorch checkpoint"
 
-# How files begin, in lower case and without what is blank before it.
-STARTS = {
-    b"version https://git-lfs": "a Git LFS pointer in place of the file: run git lfs pull",
-    b"<!doctype": "a web page, as a download that failed leaves it: download the file again",
-    b"<html": "a web page, as a download that failed leaves it: download the file again",
-    b"<?xml": "XML, as a download that failed leaves it: download the file again",
-    b"\x89png": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"gif8": "a picture",
-    b"riff": "a picture or a clip",
+# The first bytes of a file in lower case, after leading whitespace. The text completes "FILE is …".
+MAGIC_BYTES = {
+    b"version https://git-lfs": "a Git LFS pointer instead of the file: run git lfs pull",
+    b"<!doctype": "a web page, probably from a failed download: download the file again",
+    b"<html": "a web page, probably from a failed download: download the file again",
+    b"<?xml": "an XML file, probably from a failed download: download the file again",
+    b"\x89png": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"gif8": "an image",
+    b"riff": "an image or a video",
     b"\x89hdf": "an HDF5 file, such as Keras writes",
     b"gguf": "a GGUF file of a language model",
-    b"\x1f\x8b": "packed with gzip: unpack it first",
-    b"7z\xbc\xaf": "packed with 7-Zip: unpack it first",
+    b"\x1f\x8b": "compressed with gzip: decompress it first",
+    b"7z\xbc\xaf": "compressed with 7-Zip: decompress it first",
     b"%pdf": "a PDF",
 }
-# In a zip: names of files that tell what it is.
-MEMBERS = {
+# Names of files in a zip archive.
+ZIP_MEMBERS = {
     r"(^|/)code/|(^|/)constants\.pkl$": "a TorchScript archive: export the network's state_dict from it",
-    r"(^|/)archive_format$": "an archive of torch.export's: take the model that it was exported from",
+    r"(^|/)archive_format$": "a torch.export archive: use the model that it was exported from",
     r"(^|/)metadata\.json$": "a Keras model",
-    r"(^|/)data\.pkl$": "a checkpoint of PyTorch's",
+    r"(^|/)data\.pkl$": PYTORCH_CHECKPOINT,
 }
-# Of layers, the first that is met.
-LAYERS = {
+# Names of layers; the first pattern that matches any layer decides.
+LAYER_NAMES = {
     r"lora_|\.lora|hada_w": "a LoRA for a diffusion model",
     r"^(model\.)?diffusion_model|^cond_stage|^first_stage|^text_model|time_embed": "a diffusion model",
-    r"(q_proj|attn\.qkv|self_attn|transformer\.h\.)": "a transformer's weights",
+    r"(q_proj|attn\.qkv|self_attn|transformer\.h\.)": "a checkpoint of a transformer",
     r"^layer\d\.\d+\.conv\d": "a ResNet, such as torchvision's",
-    r"^features\.\d+|^classifier\.\d": "a VGG or the like, such as torchvision's",
+    r"^features\.\d+|^classifier\.\d": "a VGG or a similar network, such as torchvision's",
     r"^model\.\d+\.(conv_block|weight|model)|^model\.model\.": "a generator of CycleGAN or pix2pix",
-    r"^(decoder\.|enc_\d\.)?\d+\.(weight|bias)$": "numbered layers, such as AdaIN's decoder or its VGG",
-    r"^(conv|deconv|res|in|down|up)\d?\.|[Bb]lock|residual": "a style network of another shape than ours",
+    r"^(decoder\.|enc_\d\.)?\d+\.(weight|bias)$": "a network with numbered layers, such as AdaIN's decoder",
+    r"^(conv|deconv|res|in|down|up)\d?\.|[Bb]lock|residual": "a style network of another architecture",
 }
-WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "net", "generator", "G")
+# Keys under which checkpoints of other projects hold their state_dict.
+WRAPPER_KEYS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "net", "generator", "G")
 
 
-def unsupported(path: Path, what: str) -> UnsupportedModelError:
-    """Return the error of a file that is no model of ours; ``what`` completes "it is …"."""
-    return UnsupportedModelError(f"{path} is {what}; {EXPECTED}", file=path)
+def unsupported_model_error(path: Path, description: str) -> UnsupportedModelError:
+    """Return the error for a file that is no supported model.
+
+    Args:
+        path: The file.
+        description: Completes the sentence "FILE is …".
+    """
+    return UnsupportedModelError(f"{path} is {description}; {SUPPORTED}", file=path)
 
 
-def describe(path: Path) -> str:
-    """What a file that could not be read as a model is, in words that follow "is"."""
+def describe_file(path: Path) -> str:
+    """Return what kind of file this is, to complete the sentence "FILE is …"."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(max(0, size - 8))
         tail = file.read(8)
     start = head.lstrip().lower()
-    for begins, what in STARTS.items():
-        if head.lower().startswith(begins) or start.startswith(begins):
-            return what
+    for magic, description in MAGIC_BYTES.items():
+        if start.startswith(magic):
+            return description
     if not head:
         return "empty"
     if head.startswith(b"PK"):
         return describe_zip(path)
     if head[257:262] == b"ustar":
-        return "a tar archive: unpack it first"
+        return "a tar archive: extract the model from it first"
     if tail == b"\x57\xfb\x80\x8b\x24\x75\x47\xdb":
-        return "a checkpoint of TensorFlow's"
+        return "a TensorFlow checkpoint"
     if re.match(rb"\x08[\x01-\x20]\x12.(pytorch|tf|onnx|keras|skl)", head, re.DOTALL):
-        return "an ONNX model: give it its suffix .onnx"
+        return "an ONNX model: rename it to end in .onnx"
     if all(byte >= 32 or byte in b"\t\r\n" for byte in head) and b"\x7f" not in head:
-        return "a text"
+        return "a text file"
     return "damaged, or no model"
 
 
 def describe_zip(path: Path) -> str:
+    """Return what kind of zip archive this is, to complete the sentence "FILE is …"."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return "damaged: the file ends too early, or its bytes were changed"
-    for pattern, what in MEMBERS.items():
+        return "damaged: the file is truncated or was changed"
+    for pattern, description in ZIP_MEMBERS.items():
         if any(re.search(pattern, name) for name in names):
-            return what
-    return "a zip archive: unpack it first"
+            return description
+    return "a zip archive: extract the model from it first"
 
 
 def describe_layers(names: Iterable[str]) -> str:
-    """Whose weights have such names, in words that follow "is"."""
-    bare = [name.removeprefix("module.") for name in names]
-    for pattern, what in LAYERS.items():
-        if any(re.search(pattern, name) for name in bare):
-            return what
-    some = ", ".join(sorted(bare)[:3])
-    return f"a checkpoint of something else (of {some:.80})" if some else "a checkpoint of something else"
+    """Return what network has layers of these names, to complete the sentence "FILE is …"."""
+    layers = [name.removeprefix("module.") for name in names]
+    for pattern, description in LAYER_NAMES.items():
+        if any(re.search(pattern, layer) for layer in layers):
+            return description
+    examples = ", ".join(sorted(layers)[:3])
+    return f"an unknown checkpoint (with {examples:.80})" if examples else "an unknown checkpoint"

@@ -1,10 +1,10 @@
-"""The networks of pytorch/examples' fast_neural_style, by our names: ours without the tanh."""
+"""Conversion of pytorch/examples' fast_neural_style networks: ``TransformerNetwork`` without the tanh."""
 
 from typing import Any
 
 from torch import Tensor
 
-# pytorch/examples' names of the layers that we build the same way.
+# Layer names of pytorch/examples' TransformerNet, and the names of the same layers here.
 EXAMPLES_NAMES = {
     "conv1.conv2d": "down.0.0",
     "conv2.conv2d": "down.1.0",
@@ -30,22 +30,22 @@ EXAMPLES_NAMES = {
 }
 
 
-def bare(key: object) -> str:
-    """A layer's name without DataParallel's prefix; of what is no name its type."""
+def strip_module_prefix(key: object) -> str:
+    """Return a key without DataParallel's prefix ``module.``, or the type's name if it is no string."""
     return key.removeprefix("module.") if isinstance(key, str) else type(key).__name__
 
 
-def rename(stored: dict[Any, Any]) -> dict[str, Any]:
-    """The layers of pytorch/examples' TransformerNet by our names."""
+def rename_layers(state_dict: dict[Any, Any]) -> dict[str, Any]:
+    """Return the weights of pytorch/examples' TransformerNet by the layer names of ``TransformerNetwork``."""
     weights = {}
-    for key, value in stored.items():
-        layer, _, kind = bare(key).rpartition(".")
-        if kind in ("weight", "bias"):  # older files also have running statistics, of no use
+    for key, value in state_dict.items():
+        layer, _, kind = strip_module_prefix(key).rpartition(".")
+        if kind in ("weight", "bias"):  # files of PyTorch before 0.4 also hold unused running statistics
             weights[f"{EXAMPLES_NAMES.get(layer, layer)}.{kind}"] = value
     return weights
 
 
-def rescale(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same network for [0,1], where theirs takes and gives 0…255."""
+def rescale_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Scale the weights of a network for images in [0, 255] to images in [0, 1]."""
     scales = {"down.0.0.weight": 255.0, "last.weight": 1 / 255, "last.bias": 1 / 255}
     return {name: weight * scales.get(name, 1.0) for name, weight in weights.items()}

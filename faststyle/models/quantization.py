@@ -1,4 +1,4 @@
-"""Matrices in a model's file as 8-bit integers, with a scale for each row."""
+"""8-bit quantization of the matrices in a model's file, with one scale per row."""
 
 from collections.abc import Mapping
 
@@ -7,15 +7,16 @@ from torch import Tensor
 
 from faststyle.errors import InputError
 
-SCALE = ".scale"  # follows the name of a matrix in that of its scales
-Found = Mapping[str, tuple[tuple[int, ...], str]]  # shape and type of each tensor in a file
+SCALE_SUFFIX = ".scale"  # added to a matrix's name to name its scales
+TensorSpec = tuple[tuple[int, ...], str]  # shape and data type of a tensor in a file
 
 
 def quantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round what has two dimensions and more, (N,…), to 8 bits, and the rest to half precision.
+    """Round tensors of two or more dimensions, (N,…), to 8 bits, and all others to half precision.
 
     Returns:
-        The tensors by name, int8 or float16, and each matrix' scales, (N,) float32, by name and ``SCALE``.
+        The tensors by name, int8 or float16. The scales of each matrix, (N,) float32, have its name and
+        ``SCALE_SUFFIX``.
     """
     result = {}
     for name, tensor in tensors.items():
@@ -25,41 +26,42 @@ def quantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         rows = tensor.float().flatten(1)
         scales = rows.abs().amax(1).clamp(min=1e-12) / 127
         result[name] = (rows / scales[:, None]).round().to(torch.int8).view(tensor.shape)
-        result[name + SCALE] = scales
+        result[name + SCALE_SUFFIX] = scales
     return result
 
 
 def dequantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo ``quantize``, to float32 where there are scales."""
+    """Undo ``quantize``: return float32 for tensors with scales, and all others unchanged."""
     result = {}
     for name, tensor in tensors.items():
-        if name.endswith(SCALE):
+        if name.endswith(SCALE_SUFFIX):
             continue
-        scales = tensors.get(name + SCALE)
+        scales = tensors.get(name + SCALE_SUFFIX)
         if scales is not None:
             tensor = tensor.float() * scales.view(-1, *[1] * (tensor.ndim - 1))
         result[name] = tensor
     return result
 
 
-def check_quantized(path: object, found: Found) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Refuse integers without their scales, and scales without integers, before they are read.
+def dequantized_specs(path: object, specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """Return the specs of the tensors that ``dequantize`` will return, before any tensor is read.
 
-    Returns:
-        What ``dequantize`` will make of the tensors: shapes and types by name.
+    Args:
+        path: The file, for error messages.
+        specs: Shape and data type of each tensor in the file, by name.
 
     Raises:
-        InputError: A matrix and its scales do not go together.
+        InputError: A matrix of integers has no scales, or scales do not fit a matrix.
     """
     result = {}
-    for name, (shape, kind) in found.items():
-        matrix = name.removesuffix(SCALE)
+    for name, (shape, dtype) in specs.items():
+        matrix = name.removesuffix(SCALE_SUFFIX)
         if matrix != name:
-            rows, matrix_kind = found.get(matrix, ((), ""))
-            if matrix_kind != "I8" or kind != "F32" or shape != rows[:1]:
-                raise InputError(f"{path} is damaged: the scales {name:.60} are not those of a matrix in it")
-        elif kind == "I8" and name + SCALE not in found:
+            matrix_shape, matrix_dtype = specs.get(matrix, ((), ""))
+            if matrix_dtype != "I8" or dtype != "F32" or shape != matrix_shape[:1]:
+                raise InputError(f"{path} is damaged: its scales {name:.60} do not fit a matrix")
+        elif dtype == "I8" and name + SCALE_SUFFIX not in specs:
             raise InputError(f"{path} is damaged: it has no scales for the integers of {name:.60}")
         else:
-            result[name] = shape, "F32" if kind == "I8" else kind
+            result[name] = shape, "F32" if dtype == "I8" else dtype
     return result

@@ -1,4 +1,4 @@
-"""The painting's Gram matrices in a model's file: as factors, (C,R), whose products they are."""
+"""Storage of the painting's Gram matrices in a model's file, as factors (C,R)."""
 
 import math
 import re
@@ -8,34 +8,38 @@ import torch
 from torch import Tensor
 
 from faststyle.errors import InputError
+from faststyle.models.quantization import TensorSpec
 
-PREFIX = "style."  # of the tensors' names: style.relu4_1/4
-MAX_CHANNELS = 1024  # twice VGG's most
-LOST = 1e-4  # of a matrix' squared norm, at most: a tenth of what the slow baseline leaves
+PREFIX = "style."  # of the tensors' names, such as style.relu4_1/4
+MAX_CHANNELS = 1024  # twice the largest number of channels in VGG
+# Share of a matrix's squared norm that factorization may lose: a tenth of what the slow baseline leaves.
+MAX_LOSS = 1e-4
 LAYER = re.compile(r"relu[1-5]_[1-4](/(2|4|8|16))?")
 
 
-def pack(grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Factorize Gram matrices, (1,C,C) by layer, to (C,R) float32 by name.
+def pack_grams(grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Factorize Gram matrices, (1,C,C) by layer, and return the factors, (C,R) float32 by tensor name.
 
-    R is as small as ``LOST`` allows: a painting averaged down by 4 leaves few positions in a deep layer.
+    R is as small as ``MAX_LOSS`` allows. It is often far below C, because a painting scaled down by 4 has few
+    positions in a deep layer.
     """
     packed = {}
     for layer, gram in grams.items():
         values, vectors = torch.linalg.eigh(gram[0].detach().double().cpu())
         values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-        left = values.square().flip(0).cumsum(0).flip(0)  # of the squared norm, from each value on
-        rank = max(1, int((left > LOST * left[0]).sum()))
+        # The squared norm of the matrix without the eigenvalues before each one.
+        remaining = values.square().flip(0).cumsum(0).flip(0)
+        rank = max(1, int((remaining > MAX_LOSS * remaining[0]).sum()))
         packed[PREFIX + layer] = (vectors[:, :rank] * values[:rank].sqrt()).float().contiguous()
     return packed
 
 
-def unpack(packed: Mapping[str, Tensor], scales: Mapping[str, float]) -> dict[str, Tensor]:
-    """Compute the Gram matrices, (1,C,C) float32 by layer.
+def unpack_grams(packed: Mapping[str, Tensor], scales: Mapping[str, float]) -> dict[str, Tensor]:
+    """Return the Gram matrices, (1,C,C) float32 by layer.
 
     Args:
-        packed: What ``pack`` made; or upper triangles, C(C+1)/2, of files of version 1.
-        scales: By layer, what a triangle was divided by.
+        packed: Factors from ``pack_grams``, or upper triangles, (C(C+1)/2,), of files of format version 1.
+        scales: The divisor of each triangle, by layer; empty for factors.
     """
     grams = {}
     for name, values in packed.items():
@@ -43,7 +47,7 @@ def unpack(packed: Mapping[str, Tensor], scales: Mapping[str, float]) -> dict[st
         if values.ndim == 2:
             grams[layer] = (values @ values.T)[None]
             continue
-        channels = channels_of(len(values))
+        channels = triangle_channels(len(values))
         rows, columns = torch.triu_indices(channels, channels)
         gram = torch.zeros(1, channels, channels)
         gram[0, rows, columns] = gram[0, columns, rows] = values * scales[layer]
@@ -51,34 +55,36 @@ def unpack(packed: Mapping[str, Tensor], scales: Mapping[str, float]) -> dict[st
     return grams
 
 
-def channels_of(length: int) -> int:
-    """Return C where C(C+1)/2 is the length; 0 where no C up to ``MAX_CHANNELS`` is."""
+def triangle_channels(length: int) -> int:
+    """Return C for a triangle of length C(C+1)/2, or 0 if no C up to ``MAX_CHANNELS`` has this length."""
     channels = (math.isqrt(8 * length + 1) - 1) // 2
     return channels if channels <= MAX_CHANNELS and channels * (channels + 1) // 2 == length else 0
 
 
-def check_targets(path: object, scales: object, found: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
-    """Refuse Gram matrices that are not whole, before they are read.
+def check_grams(path: object, scales: object, specs: Mapping[str, TensorSpec]) -> None:
+    """Check the Gram matrices of a file before they are read.
 
     Args:
-        path: The file, for the message.
-        scales: Of the triangles, by layer.
-        found: Shape and type of each tensor, by its name with ``PREFIX``.
+        path: The file, for error messages.
+        scales: The divisors of triangles by layer, as the file's header has them.
+        specs: Shape and data type of each tensor, by its name with ``PREFIX``.
 
     Raises:
-        InputError: A layer without its matrix or its scale, or of another shape or type.
+        InputError: A triangle has no scale or a scale no triangle, or a tensor has an invalid layer name,
+            shape, data type or scale.
     """
-    triangles = {name.removeprefix(PREFIX) for name, (shape, _) in found.items() if len(shape) == 1}
+    triangles = {name.removeprefix(PREFIX) for name, (shape, _) in specs.items() if len(shape) == 1}
     if not isinstance(scales, dict) or scales.keys() != triangles:
-        raise InputError(f"{path} is damaged: its Gram matrices are not those that its header names")
-    for name, (shape, kind) in found.items():
+        raise InputError(f"{path} is damaged: its Gram matrices do not match the scales in its header")
+    for name, (shape, dtype) in specs.items():
         layer = name.removeprefix(PREFIX)
         if len(shape) == 1:
             scale = scales[layer]
-            sound = isinstance(scale, float) and math.isfinite(scale) and scale > 0 and channels_of(shape[0])
+            fits = isinstance(scale, float) and math.isfinite(scale) and scale > 0
+            fits = fits and triangle_channels(shape[0]) > 0
         else:
-            sound = len(shape) == 2 and 1 <= shape[1] <= shape[0] <= MAX_CHANNELS
-        if not (sound and LAYER.fullmatch(layer) and kind in ("F16", "F32")):
+            fits = len(shape) == 2 and 1 <= shape[1] <= shape[0] <= MAX_CHANNELS
+        if not (fits and LAYER.fullmatch(layer) and dtype in ("F16", "F32")):
             raise InputError(
-                f"{path} is damaged: the Gram matrix of {layer!r:.20} has another shape, type or scale"
+                f"{path} is damaged: its Gram matrix {layer!r:.20} has an invalid name, shape, type or scale"
             )

@@ -1,3 +1,5 @@
+"""8-bit weights in a model's file."""
+
 import json
 
 import pytest
@@ -11,33 +13,33 @@ from faststyle.models.network import TransformerNetwork
 from faststyle.models.quantization import dequantize, quantize
 
 
-def test_matrices_come_back_within_half_a_step_and_vectors_within_half_precision():
+def test_dequantized_tensors_are_within_the_rounding_error():
     torch.manual_seed(0)
-    given = {"kernel": torch.randn(5, 3, 3, 3), "zero": torch.zeros(2, 4), "vector": torch.randn(7)}
-    found = dequantize(quantize(given))
-    assert found.keys() == given.keys()
-    steps = given["kernel"].abs().amax((1, 2, 3)) / 127
-    assert ((found["kernel"] - given["kernel"]).abs().amax((1, 2, 3)) <= 0.5001 * steps).all()
-    assert torch.equal(found["zero"], given["zero"])
-    assert torch.allclose(found["vector"].float(), given["vector"], rtol=1e-3)
+    tensors = {"kernel": torch.randn(5, 3, 3, 3), "zero": torch.zeros(2, 4), "vector": torch.randn(7)}
+    result = dequantize(quantize(tensors))
+    assert result.keys() == tensors.keys()
+    steps = tensors["kernel"].abs().amax((1, 2, 3)) / 127
+    assert ((result["kernel"] - tensors["kernel"]).abs().amax((1, 2, 3)) <= 0.5001 * steps).all()
+    assert torch.equal(result["zero"], tensors["zero"])
+    assert torch.allclose(result["vector"].float(), tensors["vector"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("size", ["deep", "half"])
-def test_compact_file_is_a_quarter_and_paints_nearly_the_same(tmp_path, size):
+def test_compact_file_has_a_quarter_of_the_size_and_gives_nearly_the_same_image(tmp_path, size):
     torch.manual_seed(0)
     network = TransformerNetwork(size).eval().requires_grad_(False)
     for compact in (False, True):
         save_model(tmp_path / f"{compact}.safetensors", network, ModelCard(name="a"), compact=compact)
     whole, small = (tmp_path / f"{compact}.safetensors" for compact in (False, True))
     assert small.stat().st_size < 0.28 * whole.stat().st_size
-    found, card = load_model(small)
+    loaded, card = load_model(small)
     assert card.name == "a"
     images = torch.rand(1, 3, 64, 64)
-    assert (found(images) - network(images)).abs().mean() < 1.5 / 255
-    # Rounded once: saved again nothing changes.
-    save_model(tmp_path / "again.safetensors", found, ModelCard(name="a"), compact=True)
+    assert (loaded(images) - network(images)).abs().mean() < 1.5 / 255
+    # Rounding rounded weights again changes nothing.
+    save_model(tmp_path / "again.safetensors", loaded, ModelCard(name="a"), compact=True)
     again, _ = load_model(tmp_path / "again.safetensors")
-    assert (again(images) - found(images)).abs().max() < 1e-4
+    assert (again(images) - loaded(images)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_compact_file_is_a_quarter_and_paints_nearly_the_same(tmp_path, size):
         lambda weights: weights.pop("last.weight"),
     ],
 )
-def test_integers_and_scales_that_do_not_go_together_are_refused(tmp_path, network, damage):
+def test_integers_and_scales_that_do_not_match_are_refused(tmp_path, network, damage):
     path = tmp_path / "a.safetensors"
     save_model(path, network, ModelCard(), compact=True)
     weights = {name: weight.clone() for name, weight in load_file(path).items()}
@@ -62,12 +64,12 @@ def test_integers_and_scales_that_do_not_go_together_are_refused(tmp_path, netwo
         load_model(path)
 
 
-def test_scales_that_are_not_numbers_are_refused(tmp_path, network):
+def test_scales_with_nan_are_refused(tmp_path, network):
     path = tmp_path / "a.safetensors"
     save_model(path, network, ModelCard(), compact=True)
     weights = {name: weight.clone() for name, weight in load_file(path).items()}
     weights["last.weight.scale"][0] = float("nan")
     header = {"format_version": 2, "network": network.config}
     save_file(weights, path, {HEADER: json.dumps(header)})
-    with pytest.raises(InputError, match="not numbers"):
+    with pytest.raises(InputError, match="NaN"):
         load_model(path)
