@@ -1,4 +1,4 @@
-"""Exceptions of our own, what takes their place, and how commands print them."""
+"""Exception classes, the library errors converted to them, and how commands print them."""
 
 import pickle
 from pathlib import Path
@@ -11,19 +11,19 @@ from faststyle.device import memory_errors, process_errors
 from faststyle.errors import InputError, OutOfMemoryError, RankLostError, WorkerDiedError
 
 
-def test_parameters_stand_in_backticks():
+def test_parameters_in_backticks_become_options():
     error = InputError("`size` must be 16 or more, not 3: raise `size`, or leave out (`tile`)")
     assert error.parameters == ["size", "size", "tile"]
     assert error_line(error) == "--size must be 16 or more, not 3: raise --size, or leave out (--tile)"
 
 
 @pytest.mark.parametrize("name", ["a`size`b.jpg", "photos/`size`.jpg", "`a b`.jpg", "``.jpg", "`Size`.jpg"])
-def test_backticks_in_a_files_name_are_no_parameter(name):
+def test_backticks_in_a_file_name_are_no_parameter(name):
     error = InputError(f"{name} is damaged")
     assert error.parameters == [] and error_line(error) == str(error)
 
 
-def test_command_prints_options_with_hyphens_and_may_have_names_of_its_own():
+def test_command_can_name_its_options_itself():
     error = InputError("lower `max_size`")
     assert error_line(error) == "lower --max-size"
     assert error_line(error, option=lambda name: f"--model.{name}") == "lower --model.max_size"
@@ -40,27 +40,27 @@ def test_command_prints_options_with_hyphens_and_may_have_names_of_its_own():
     ],
     ids=str,
 )
-def test_file_of_several_is_named_once(error, line):
+def test_source_file_is_named_once(error, line):
     assert error_line(error, Path("a.jpg")) == line
 
 
-def test_error_keeps_its_file_between_processes():
+def test_error_keeps_its_file_when_pickled():
     error = pickle.loads(pickle.dumps(OutOfMemoryError("a.jpg does not fit", file="a.jpg")))
     assert isinstance(error, OutOfMemoryError)
     assert error.file == "a.jpg" and str(error) == "a.jpg does not fit"
 
 
-# Errors of libraries that have no class of their own for them
+# Errors for which libraries have no exception class
 
 
-def onnxruntime_failure(message: str) -> Exception:
-    failure = type(
+def onnxruntime_error(message: str) -> Exception:
+    error_class = type(
         "RuntimeException", (Exception,), {"__module__": "onnxruntime.capi.onnxruntime_pybind11_state"}
     )
-    return failure(message)
+    return error_class(message)
 
 
-def test_torchs_allocator_on_the_cpu_is_out_of_memory():
+def test_torchs_cpu_allocator_raises_out_of_memory():
     with pytest.raises(OutOfMemoryError) as caught, memory_errors("2x2 pixels", "lower `max_size`"):
         torch.empty(2**60, dtype=torch.uint8)
     assert caught.value.parameters == ["max_size"]
@@ -73,12 +73,12 @@ def test_torchs_allocator_on_the_cpu_is_out_of_memory():
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("std::bad_alloc"),
-        onnxruntime_failure("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"),
-        onnxruntime_failure("std::bad_alloc"),
+        onnxruntime_error("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"),
+        onnxruntime_error("std::bad_alloc"),
     ],
     ids=repr,
 )
-def test_other_allocators_are_out_of_memory(error):
+def test_error_of_an_allocator_becomes_out_of_memory(error):
     with pytest.raises(OutOfMemoryError), memory_errors("2x2 pixels", "lower `max_size`"):
         raise error
 
@@ -90,11 +90,11 @@ def test_other_allocators_are_out_of_memory(error):
         OutOfMemoryError("the inner block's message"),
         RuntimeError("shapes differ"),
         OSError("memory.jpg"),
-        onnxruntime_failure("Got invalid dimensions for input"),
+        onnxruntime_error("Got invalid dimensions for input"),
     ],
     ids=repr,
 )
-def test_other_errors_are_not_out_of_memory(error):
+def test_other_error_in_memory_errors_is_unchanged(error):
     with pytest.raises(type(error)) as caught, memory_errors("2x2 pixels", "lower `max_size`"):
         raise error
     assert caught.value is error
@@ -115,7 +115,7 @@ def test_other_errors_are_not_out_of_memory(error):
     ],
     ids=repr,
 )
-def test_worker_that_died(error, message):
+def test_dead_worker_raises_worker_died(error, message):
     with pytest.raises(WorkerDiedError) as caught, process_errors():
         raise error
     assert str(caught.value) == message
@@ -129,7 +129,7 @@ def test_worker_that_died(error, message):
     ],
     ids=repr,
 )
-def test_rank_that_is_gone(error):
+def test_lost_connection_raises_rank_lost(error):
     with pytest.raises(RankLostError), process_errors():
         raise error
 
@@ -137,13 +137,13 @@ def test_rank_that_is_gone(error):
 @pytest.mark.parametrize(
     "error", [RuntimeError("shapes differ"), EOFError("Ran out of input"), KeyError("gloo")]
 )
-def test_other_errors_are_of_no_process(error):
+def test_other_error_in_process_errors_is_unchanged(error):
     with pytest.raises(type(error)) as caught, process_errors():
         raise error
     assert caught.value is error
 
 
-# How each command, and the page, names a parameter
+# The options of training
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_other_errors_are_of_no_process(error):
     [
         ("learning_rate", "--model.learning_rate"),
         ("style_weight", "--model.style_weight"),
-        ("content_weight", "--model.content_weight"),  # of the objective, by **objective
+        ("content_weight", "--model.content_weight"),  # passed on by **objective
         ("workers", "--data.workers"),
         ("precision", "--trainer.precision"),
         ("num_nodes", "--trainer.num_nodes"),
