@@ -1,7 +1,6 @@
-"""What a network asks of a machine, and what the machine can give: operations, bytes, matmul, copies."""
+"""Count a network's operations and bytes, and measure how fast the machine multiplies matrices and copies."""
 
 import copy
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,22 +9,31 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.common import time_call
 from faststyle.models.card import MARGIN
 from faststyle.models.network import TransformerNetwork
 
-SHAPES = (1024, 2048, 4096, 8192)  # of square matrices
-MOST = 0.5  # seconds that a matrix product may take, by the one before it
-COPIED = 2**28  # bytes
+MATRIX_SIDES = (1024, 2048, 4096, 8192)
+MAX_SECONDS = 0.5  # of a matrix product, predicted from the one before
+COPIED_BYTES = 2**28
 
 
 class Work(NamedTuple):
-    nominal: int  # operations of the layers as they are named, a multiply-add counting two
-    done: int  # operations of the convolutions that are run, borders and margin with them
-    values: int  # activations that the convolutions read and write
+    """What a network has to do for a batch.
+
+    Attributes:
+        nominal: Operations of the layers as they are named; a multiply-add counts as two.
+        done: Operations of the convolutions that run, with borders and margin.
+        values: Number of activations that the convolutions read and write.
+    """
+
+    nominal: int
+    done: int
+    values: int
 
 
-class ValuesMoved(TorchDispatchMode):
-    """Counts what the convolutions read and write of activations, each once."""
+class CountValues(TorchDispatchMode):
+    """Counts the activations that convolutions read and write, each once."""
 
     values = 0
 
@@ -36,74 +44,55 @@ class ValuesMoved(TorchDispatchMode):
         return result
 
 
-def work(network: nn.Module, width: int, height: int, batch: int = 1) -> Work:
-    """Count for pictures of this size; nothing is computed."""
+def count_work(network: nn.Module, width: int, height: int, batch: int = 1) -> Work:
+    """Count the work for images of a size, without computing it."""
     network = copy.deepcopy(network).to("meta")
-    pictures = torch.empty(batch, 3, height, width, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, ValuesMoved() as moved:
-        if isinstance(network, TransformerNetwork):
-            network(pictures, MARGIN)
-        else:
-            network(pictures)
+    images = torch.empty(batch, 3, height, width, device="meta")
+    ours = isinstance(network, TransformerNetwork)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, CountValues() as counted:
+        network(images, MARGIN) if ours else network(images)
     done = counter.get_total_flops()
-    named = (
-        2 * per_pixel(network) * pictures[:, 0].numel() if isinstance(network, TransformerNetwork) else done
-    )
-    return Work(round(named), done, moved.values)
+    nominal = 2 * count_per_pixel(network) * batch * height * width if ours else done
+    return Work(round(nominal), done, counted.values)
 
 
-def per_pixel(network: TransformerNetwork) -> float:
-    """Multiply-adds a pixel of the layers as they are named: upsampling, then nine taps of a convolution."""
+def count_per_pixel(network: TransformerNetwork) -> float:
+    """Count the multiply-adds per pixel of the layers as they are named.
 
-    def taps(conv: nn.Module) -> int:
-        return conv.weight.numel()  # type: ignore[operator, union-attr, return-value]
+    An upsampling layer counts as upsampling followed by a convolution with all of its nine taps.
+    """
 
-    side, total = network.scale, 0.0  # how much smaller than the picture what a layer gives is
-    for layer in network.down:
-        side = side if layer is network.down[0] else side * 2
-        total += taps(layer[0]) / side**2
-    for block in network.residual:
-        total += (taps(block.first[0]) + taps(block.second[0])) / side**2
-    for layer in network.up:
-        side //= 2
-        total += taps(layer[0]) / side**2
-    return total + taps(network.last)
+    def taps(module: nn.Module) -> int:
+        return sum(one.weight.numel() for one in module.modules() if isinstance(one, nn.Conv2d))
+
+    steps = [network.scale * 2**level for level in range(len(network.down))]  # pixels from value to value
+    parts = network.down, [*network.shallow, network.residual], network.noise or []
+    layers = [pair for part in parts for pair in zip(steps, part, strict=False)]
+    layers += zip(reversed(steps[:-1]), network.up, strict=True)
+    return sum(taps(layer) / step**2 for step, layer in layers) + taps(network.last)
 
 
-def matmul(device: torch.device, dtype: torch.dtype) -> float:
-    """The most operations a second that a matrix product reaches here, of a few shapes, now."""
-    best = 0.0
-    for size in SHAPES:
-        operations = 2 * size**3
-        if best and operations / best > MOST:
+def measure_matmul(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the highest number of operations per second over matrix products of several sizes."""
+    highest = 0.0
+    for side in MATRIX_SIDES:
+        operations = 2 * side**3
+        if highest and operations / highest > MAX_SECONDS:
             break
-        a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
+        a, b = (torch.randn(side, side).to(device, dtype) for _ in range(2))
         c = torch.mm(a, b)
-        best = max(best, operations / fastest(lambda a=a, b=b, c=c: torch.mm(a, b, out=c), device))
-    return best
+        seconds = time_fastest(lambda a=a, b=b, c=c: torch.mm(a, b, out=c), device)
+        highest = max(highest, operations / seconds)
+    return highest
 
 
-def bandwidth(device: torch.device) -> float:
-    """Bytes a second that a large copy reads and writes."""
-    source = torch.ones(COPIED, dtype=torch.uint8, device=device)
+def measure_bandwidth(device: torch.device) -> float:
+    """Return the bytes per second that a large copy reads and writes."""
+    source = torch.ones(COPIED_BYTES, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * COPIED / fastest(lambda: target.copy_(source), device, times=10)
+    return 2 * COPIED_BYTES / time_fastest(lambda: target.copy_(source), device, calls=10)
 
 
-def fastest(call: Callable[[], object], device: torch.device, times: int = 3) -> float:
-    """Seconds of the fastest of a few calls."""
-    return min(seconds(call, device) for _ in range(times))
-
-
-def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, until the device is done."""
-    synchronize(device)
-    begin = time.perf_counter()
-    call()
-    synchronize(device)
-    return time.perf_counter() - begin
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def time_fastest(call: Callable[[], object], device: torch.device, calls: int = 3) -> float:
+    """Return the seconds of the fastest of several calls."""
+    return min(time_call(call, device) for _ in range(calls))

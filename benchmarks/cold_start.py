@@ -1,57 +1,54 @@
-"""From typing ``infer.py`` to the stylized file on disk, beside what cannot be shed.
+"""Measure the time from starting infer.py to the stylized file, beside two lower bounds.
 
-That is the time that importing torch takes alone, and the network's own time on the picture.
+The bounds are the time to import torch, and the network's own time on the image.
 
     python -m benchmarks.cold_start photo.jpg --checkpoint runs/mosaic/mosaic.safetensors
 """
 
-import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from statistics import median
 
-from faststyle.image.convert import scale_to, to_tensor
-from faststyle.image.files import open_image, save_image
+from benchmarks.common import infer_command, make_parser, open_rgb, time_call
+from faststyle.image.convert import to_tensor
+from faststyle.image.files import save_image
 from faststyle.inference.stylizer import Stylizer
 
 
-def seconds(command: list[str]) -> float:
-    begin = time.perf_counter()
+def run(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--runs", type=int, default=5)
-    arguments = parser.parse_args()
+    parser.add_argument("--checkpoint", required=True, help="model")
+    parser.add_argument("--size", type=int, default=1024, help="longer side of the photo in pixels")
+    parser.add_argument("--runs", type=int, default=5, help="number of runs, after one that does not count")
+    options = parser.parse_args(argv)
 
     with tempfile.TemporaryDirectory() as folder:
-        photo, result = Path(folder) / "photo.jpg", str(Path(folder) / "result.jpg")
-        picture = scale_to(open_image(arguments.photo).convert("RGB"), arguments.size)
-        save_image(picture, photo)
-        infer = [sys.executable, "infer.py", str(photo), "--checkpoint", arguments.checkpoint, "-o", result]
-        stylize, tensor = Stylizer.load(arguments.checkpoint), to_tensor(picture)
-        rows: dict[str, list[float]] = {"import torch": [], "the network": [], "infer.py": []}
-        for _ in range(arguments.runs + 1):
-            rows["import torch"].append(seconds([sys.executable, "-c", "import torch"]))
-            rows["infer.py"].append(seconds(infer))
-            begin = time.perf_counter()
-            stylize(tensor)
-            rows["the network"].append(time.perf_counter() - begin)
-    medians = {name: statistics.median(row[1:]) for name, row in rows.items()}
-    for name, median in medians.items():
-        print(f"{name:14}{median:8.2f} s")
-    floor = medians["import torch"] + medians["the network"]
-    print(f"infer.py takes {medians['infer.py'] / floor:.2f} times the two")
+        photo = Path(folder) / "photo.jpg"
+        image = open_rgb(options.photo, options.size)
+        save_image(image, photo)
+        infer = infer_command(photo, "--checkpoint", options.checkpoint, "-o", Path(folder) / "result.jpg")
+        stylize, tensor = Stylizer.load(options.checkpoint), to_tensor(image)
+        calls = {
+            "import torch": lambda: run([sys.executable, "-c", "import torch"]),
+            "the network": lambda: stylize(tensor),
+            "infer.py": lambda: run(infer),
+        }
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(options.runs + 1):
+            for name, call in calls.items():
+                times[name].append(time_call(call))
+    medians = {name: median(found[1:]) for name, found in times.items()}
+    for name, seconds in medians.items():
+        print(f"{name:14}{seconds:8.2f} s")
+    bound = medians["import torch"] + medians["the network"]
+    print(f"infer.py takes {medians['infer.py'] / bound:.2f} times as long as both together")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""pytorch/examples' TransformerNet, written out from its published layer table, and its whole call.
+"""The network of pytorch/examples, written from its published layer table, and its command's whole call.
 
-Its layers have its names, so that its own state dicts fit. Random weights do for timing.
+The layers have that project's names, so that its own weights fit. Random weights suffice for timing.
 """
 
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -65,31 +66,29 @@ class TransformerNet(nn.Module):
 
 
 class Examples:
-    """PIL in, PIL out, as its neural_style.py does it: eager, float32.
+    """Stylizes PIL images as neural_style.py of pytorch/examples does, eagerly in float32.
 
     Args:
-        device: where it computes.
-        path: the folder fast_neural_style/neural_style of a clone, whose own network is then taken.
+        device: Device to compute on.
+        path: Folder fast_neural_style/neural_style of a clone, to take the network from.
     """
 
     def __init__(self, device: torch.device, path: Path | None = None):
         torch.manual_seed(0)
-        network = TransformerNet() if path is None else theirs(path)
+        network = import_from(path, "transformer_net").TransformerNet() if path else TransformerNet()
         self.device, self.network = device, network.to(device).eval()
 
-    def __call__(self, picture: Image.Image) -> Image.Image:
-        x = (to_tensor(picture) * 255)[None].to(self.device)
+    def __call__(self, image: Image.Image) -> Image.Image:
+        x = (to_tensor(image) * 255)[None].to(self.device)
         with torch.no_grad():
             y = self.network(x).cpu()
         pixels = y[0].clone().clamp(0, 255).numpy().transpose(1, 2, 0).astype(np.uint8)
         return Image.fromarray(pixels)
 
 
-def theirs(path: Path) -> nn.Module:
-    if not (path / "transformer_net.py").exists():
-        sys.exit(
-            f"error: {path} has no transformer_net.py: "
-            "give fast_neural_style/neural_style of pytorch/examples"
-        )
+def import_from(path: Path, name: str) -> ModuleType:
+    """Import a module of a clone of pytorch/examples; end the command where there is none."""
+    if not (path / f"{name}.py").exists():
+        sys.exit(f"error: {path} has no {name}.py: give fast_neural_style/neural_style of pytorch/examples")
     sys.path.insert(0, str(path))
-    return importlib.import_module("transformer_net").TransformerNet()
+    return importlib.import_module(name)

@@ -1,23 +1,21 @@
-"""pytorch/examples' fast_neural_style, from a clone of that repository (77f55b9 was used), run with our VGG.
+"""Run the training of pytorch/examples' fast_neural_style from a clone (commit 77f55b9), with our VGG.
 
-Its own code trains; only what it loads VGG with, where it finds photos and when it stops are ours.
+The training loop is the peer's own. Only its VGG, its folder of photos and its end are replaced.
 """
 
 import argparse
 import contextlib
-import importlib
 import itertools
-import sys
 import tempfile
 import time
 from collections import namedtuple
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.examples_network import import_from
 from faststyle.image.convert import to_image
 from faststyle.image.files import save_image
 from faststyle.losses.vgg import IMAGENET, VGG
@@ -25,13 +23,13 @@ from faststyle.losses.vgg import IMAGENET, VGG
 LAYERS = ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
 Outputs = namedtuple("Outputs", LAYERS)
 
-# Caffe's pixels are 255 times ImageNet's standard deviation larger than torchvision's; so are the
-# features, and the peer's weights are made for torchvision's.
+# The inputs of Caffe's VGG are 255 times ImageNet's standard deviation larger than those of torchvision's,
+# and so are its features. The peer's loss weights are made for torchvision's.
 SCALE = 255 * sum(IMAGENET[1]) / 3
 
 
 class SameVGG:
-    """Stands in for the peer's Vgg16: ImageNet-normalized pictures in, four layers out."""
+    """Replaces the peer's Vgg16: maps ImageNet-normalized images to four layers of our VGG."""
 
     def __init__(self, requires_grad: bool = False):
         self.vgg = VGG(layers=LAYERS)
@@ -45,8 +43,8 @@ class SameVGG:
         return Outputs(**{name: feature / SCALE for name, feature in features.items()})
 
 
-class Done(Exception):
-    """Raised in the peer's loop when its time or its steps are over."""
+class LimitReached(Exception):
+    """Ends the peer's loop at the limit of its time or steps."""
 
 
 def train(
@@ -56,23 +54,23 @@ def train(
     steps: int | None = None,
     seconds: float | None = None,
 ) -> tuple[torch.nn.Module, list[float]]:
-    """Run the peer's training at its defaults: 256 pixels, batches of 4, Adam 1e-3, 1e5 : 1e10.
+    """Run the peer's training at its defaults: 256 pixels, batches of 4, Adam 1e-3, weights 1e5 and 1e10.
 
     Args:
-        path: the folder fast_neural_style/neural_style of the peer's repository.
-        photos: folder of photos.
-        style: (1,3,H,W), the painting; its own resizing would make it square.
-        steps: after so many it is stopped,
-        seconds: or after so long.
+        path: Folder fast_neural_style/neural_style of the peer's repository.
+        photos: Folder of photos.
+        style: The painting, (1,3,H,W), in its own size: the peer's resizing would make it square.
+        steps: Maximum number of steps.
+        seconds: Maximum duration.
 
     Returns:
-        Its network, and the seconds of each step.
+        The peer's network, and the seconds of each step.
     """
-    peer = load(path)
+    peer = import_from(path, "neural_style")
     starts: list[float] = []
     networks = []
 
-    class Watched(peer.TransformerNet):  # type: ignore[name-defined]
+    class TimedNet(peer.TransformerNet):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             networks.append(self)
@@ -80,13 +78,13 @@ def train(
         def forward(self, x: Tensor) -> Tensor:
             starts.append(time.perf_counter())
             if (steps and len(starts) > steps) or (seconds and starts[-1] - starts[0] > seconds):
-                raise Done
+                raise LimitReached
             return super().forward(x)
 
-    peer.TransformerNet, peer.Vgg16 = Watched, SameVGG
+    peer.TransformerNet, peer.Vgg16 = TimedNet, SameVGG
     with tempfile.TemporaryDirectory() as folder:
         save_image(to_image(style[0]), Path(folder) / "style.png")
-        (Path(folder) / "photos").symlink_to(photos.resolve())  # it wants a folder of folders
+        (Path(folder) / "photos").symlink_to(photos.resolve())  # the peer expects a folder of folders
         arguments: dict[str, Any] = {
             "accel": False,
             "seed": 42,
@@ -103,15 +101,6 @@ def train(
             "checkpoint_model_dir": None,
             "save_model_dir": folder,
         }
-        with contextlib.suppress(Done):
+        with contextlib.suppress(LimitReached):
             peer.train(argparse.Namespace(**arguments))
     return networks[0].eval(), [after - before for before, after in itertools.pairwise(starts)]
-
-
-def load(path: Path) -> ModuleType:
-    if not (path / "neural_style.py").exists():
-        sys.exit(
-            f"error: {path} has no neural_style.py: give fast_neural_style/neural_style of pytorch/examples"
-        )
-    sys.path.insert(0, str(path))
-    return importlib.import_module("neural_style")

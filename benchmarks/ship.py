@@ -1,62 +1,72 @@
-"""Put trained models into the package: measured, with a card that names the painting, and a sample.
+"""Put trained models into the package in 8 bits, each with its painting's data and a sample image.
 
-python -m benchmarks.ship runs/*/*.safetensors --photos validation/ --paintings paintings/ \\
-    --curves curves.json
+    python -m benchmarks.ship runs/*/*.safetensors
+
+A model's file has the name of a built-in style, or that name and -steady for the style's video model.
+`python -m benchmarks.images` measures the styles.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import skimage
 
-from benchmarks.equivalents import add_flags, measure
-from faststyle.device import keep_freed_memory
+from benchmarks.common import make_parser, open_rgb
 from faststyle.files import atomic_write
-from faststyle.image.convert import fit
-from faststyle.image.files import open_image, save_image
+from faststyle.image.files import save_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import Painting
-from faststyle.models.checkpoint import load_model, save_model
+from faststyle.models.checkpoint import load_grams, load_model, save_model
 from faststyle.models.pretrained import FOLDER
 from faststyle.registry import choose
 
-PUBLIC_DOMAIN = "public domain"  # each painter died in 1953 or before
+PUBLIC_DOMAIN = "public domain"  # each artist died in 1953 or before
+# Title, artist and year, by the name of the style.
 PAINTINGS = {
+    "cap_negre": ("Cap Nègre", "Henri-Edmond Cross", "1909"),
     "composition_vii": ("Composition VII", "Wassily Kandinsky", "1913"),
     "edtaonisl": ("Edtaonisl", "Francis Picabia", "1913"),
+    "engraving": ("The Temptation of Jesus", "Gustave Doré", "1866"),
     "great_wave": ("The Great Wave off Kanagawa", "Katsushika Hokusai", "c. 1831"),
+    "ink": ("Dwelling in the Fuchun Mountains", "Huang Gongwang", "1350"),
+    "picasso": ("Portrait of Pablo Picasso", "Juan Gris", "1912"),
     "shipwreck": ("The Shipwreck of the Minotaur", "J. M. W. Turner", "c. 1810"),
+    "stained_glass": ("Adoration of the Magi", "Austrian glass painters", "1390"),
     "starry_night": ("The Starry Night", "Vincent van Gogh", "1889"),
+    "the_kiss": ("The Kiss", "Gustav Klimt", "1907-08"),
     "the_scream": ("The Scream", "Edvard Munch", "1893"),
 }
-SAMPLE = Path(skimage.__file__).parent / "data" / "chelsea.png"
-SAMPLE_SIZE = 256
+SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
+SAMPLE_SIZE = 256  # pixels of the longer side
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("models", type=Path, nargs="+")
-    add_flags(parser)
-    arguments = parser.parse_args()
-    keep_freed_memory()
-    for path in arguments.models:
-        name, _, form = path.stem.partition("-")  # the form: steady or none
-        title, artist, year = choose("painting", name, PAINTINGS)
-        network, card = load_model(path)
-        network.half().float()  # as it will be read again: half the file, the same within a level
-        model = Stylizer(network, card)
-        card = replace(card, painting=Painting(title, artist, year, PUBLIC_DOMAIN), licence="MIT")
-        if form != "steady":  # which L-BFGS, on one picture, does not aim at
-            card = replace(card, equals=measure(model, name, arguments))
-        target = FOLDER / form / f"{name}.safetensors"
-        if not form:
-            save_image(model(fit(open_image(SAMPLE), SAMPLE_SIZE)), target.with_suffix(".webp"), quality=80)
-        with atomic_write(target) as temporary:
-            save_model(temporary, network.half(), card)
-        print(f"{path.stem}: {card.equals or target}", flush=True)
+def ship(path: Path, folder: Path = FOLDER) -> Path:
+    """Put a trained model into the package, and return its file there.
+
+    A video model is stored without Gram matrices and sample image: the style's other model has them.
+
+    Raises:
+        InputError: There is no such model, or no painting has its name.
+    """
+    name, _, variant = path.stem.partition("-")
+    painting = Painting(*choose("painting", name, PAINTINGS), PUBLIC_DOMAIN)
+    network, card = load_model(path)
+    target = folder / variant / f"{name}.safetensors"
+    with atomic_write(target) as temporary:
+        card = replace(card, painting=painting, licence="MIT")
+        save_model(temporary, network, card, {} if variant else load_grams(path), compact=True)
+    if not variant:
+        sample = Stylizer.load(target)(open_rgb(SAMPLE_PHOTO, SAMPLE_SIZE))
+        save_image(sample, target.with_suffix(".webp"), quality=80)
+    return target
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("models", type=Path, nargs="+", help="trained models")
+    for path in parser.parse_args(argv).models:
+        target = ship(path)
+        print(f"{target}: {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Make every picture of the ready styles again, and docs/styles.md from their cards.
+"""Draw every image of the built-in styles again, and write docs/styles.md from the models' metadata.
 
-python docs/gallery.py --paintings paintings/
+    python docs/gallery.py --paintings paintings/
 
-The README's picture, and for each style three photos over the fast answer and the slow baseline's. The
-photos are scikit-image's; the slow answers take 100 steps each at 320 pixels, some minutes in all. The large
-photo, for strokes in three sizes, is SciPy's, which fetches it with pooch (pip install pooch).
+The images are the README's, one for each style, one of blends and one of stroke sizes. The photos come with
+scikit-image; the large one is SciPy's, which needs pooch to download it (pip install pooch). The slow
+baseline takes 100 steps at 320 pixels for each photo and style, some minutes in all.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from faststyle.image.convert import limit_size
 from faststyle.image.files import find_images, open_image, save_image
 from faststyle.inference.contact_sheet import caption, contact_sheet
 from faststyle.models.card import ModelCard
-from faststyle.models.pretrained import cards, worth
+from faststyle.models.pretrained import cards
 
 DOCS = Path(__file__).parent
+IMAGES = DOCS / "pictures"
 PHOTOS = Path(skimage.__file__).parent / "data"
 README_PHOTOS = {
     "coffee.png": "edtaonisl",
@@ -30,115 +31,107 @@ README_PHOTOS = {
     "astronaut.png": "shipwreck",
 }
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
-SIZE = 512  # at which photos are stylized
-MADE = "<!-- From here on it is made by docs/gallery.py, from the models' cards. -->"
+SIZE = 512  # pixels of a photo's longer side
+MARKER = "<!-- docs/gallery.py writes everything below from the models' metadata. -->"
 SLOW_SIZE, SLOW_STEPS = 320, 100
 BLENDS = [("starry_night", "the_scream"), ("great_wave", "composition_vii"), ("edtaonisl", "shipwreck")]
-SHARES = (0, 0.25, 0.5, 0.75, 1)
+WEIGHTS = (0, 0.25, 0.5, 0.75, 1)  # of the second style of a blend
 STROKES_STYLE, STROKES_SIZE = "composition_vii", 560
-GAP = 6
+GAP = 6  # pixels between images
 
 
-def row(pictures: list[Image.Image], height: int) -> Image.Image:
-    """Pictures side by side, brought to one height."""
-    scaled = [
-        picture.resize((round(picture.width * height / picture.height), height)) for picture in pictures
-    ]
-    strip = Image.new("RGB", (sum(one.width + GAP for one in scaled) - GAP, height), "white")
+def join_row(images: list[Image.Image], height: int) -> Image.Image:
+    """Paste images side by side, scaled to one height."""
+    scaled = [image.resize((round(image.width * height / image.height), height)) for image in images]
+    row = Image.new("RGB", (sum(one.width + GAP for one in scaled) - GAP, height), "white")
     left = 0
-    for picture in scaled:
-        strip.paste(picture, (left, 0))
-        left += picture.width + GAP
-    return strip
+    for image in scaled:
+        row.paste(image, (left, 0))
+        left += image.width + GAP
+    return row
 
 
-def column(strips: list[Image.Image]) -> Image.Image:
-    """Strips of one width under each other."""
-    sheet = Image.new("RGB", (strips[0].width, sum(one.height + GAP for one in strips) - GAP), "white")
+def join_column(rows: list[Image.Image]) -> Image.Image:
+    """Paste images of one width below each other."""
+    sheet = Image.new("RGB", (rows[0].width, sum(one.height + GAP for one in rows) - GAP), "white")
     top = 0
-    for strip in strips:
-        sheet.paste(strip, (0, top))
-        top += strip.height + GAP
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height + GAP
     return sheet
 
 
-def photos(names: list[str]) -> list[Image.Image]:
+def open_photos(names: list[str]) -> list[Image.Image]:
     return [limit_size(open_image(PHOTOS / name).convert("RGB"), SIZE) for name in names]
 
 
-def square(picture: Image.Image) -> Image.Image:
-    """The largest square in the middle."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
+def crop_square(image: Image.Image) -> Image.Image:
+    """Crop the largest square in the middle of an image."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
 
 
-def readme_picture(paintings: dict[str, Path]) -> Image.Image:
-    """A row for each of three photos: itself, the painting, the photo stylized at once, and that refined."""
+def draw_readme_image(paintings: dict[str, Path]) -> Image.Image:
+    """Draw rows of a photo, a painting, the photo after one pass, and that image refined."""
     rows = []
-    for photo, name in zip(photos([*README_PHOTOS]), README_PHOTOS.values(), strict=True):
-        photo = square(photo)
+    for photo, name in zip(open_photos([*README_PHOTOS]), README_PHOTOS.values(), strict=True):
+        photo = crop_square(photo)
         first = Stylizer.load(name)(photo)
-        painting = open_image(paintings[name]).convert("RGB")
-        rows.append(row([photo, square(painting), first, refine(first, photo, name)], 280))
-    return column(rows)
+        painting = crop_square(open_image(paintings[name]).convert("RGB"))
+        rows.append(join_row([photo, painting, first, refine(first, photo, name)], 280))
+    return join_column(rows)
 
 
-def style_picture(name: str, painting: Path) -> Image.Image:
-    """Three rows: the photos, the model's answers, the slow baseline's."""
+def draw_style(name: str, painting: Path) -> Image.Image:
+    """Draw a row of photos, a row of the model's images, and a row of the slow baseline's."""
     model, style = Stylizer.load(name), open_image(painting)
-    originals = photos(STYLE_PHOTOS)
-    slow = [optimize(photo, style, size=SLOW_SIZE, style_size=512, steps=SLOW_STEPS) for photo in originals]
-    return column([row(pictures, 256) for pictures in (originals, model(originals), slow)])
+    photos = open_photos(STYLE_PHOTOS)
+    slow = [optimize(photo, style, size=SLOW_SIZE, style_size=512, steps=SLOW_STEPS) for photo in photos]
+    return join_column([join_row(images, 256) for images in (photos, model(photos), slow)])
 
 
-def blend_picture() -> Image.Image:
-    """A row for each pair of styles: from the one to the other in four steps."""
+def draw_blends() -> Image.Image:
+    """Draw a row for each pair of styles, from one style to the other in four steps."""
     rows = []
-    for (first, second), photo in zip(BLENDS, photos(STYLE_PHOTOS), strict=True):
-        models = [Stylizer.load(f"{first}:{1 - share},{second}:{share}") for share in SHARES]
-        rows.append(row([square(model(photo)) for model in models], 240))
-    return column(rows)
+    for (first, second), photo in zip(BLENDS, open_photos(STYLE_PHOTOS), strict=True):
+        models = [Stylizer.load(f"{first}:{1 - weight},{second}:{weight}") for weight in WEIGHTS]
+        rows.append(join_row([crop_square(model(photo)) for model in models], 240))
+    return join_column(rows)
 
 
-def strokes_picture() -> Image.Image:
-    """A large photo, and its stylizations with strokes of three sizes."""
+def draw_strokes() -> Image.Image:
+    """Draw a large photo, and its stylizations with strokes of three sizes."""
     photo = Image.fromarray(datasets.face())
     stylize = Stylizer.load(STROKES_STYLE)
-    pictures = {"photo": photo} | {
+    images = {"photo": photo} | {
         f"--stroke-scale {scale}": stylize(photo, stroke_scale=scale) for scale in (1, 2, 4)
     }
-    return contact_sheet({text: limit_size(picture, STROKES_SIZE) for text, picture in pictures.items()})
+    return contact_sheet({text: limit_size(image, STROKES_SIZE) for text, image in images.items()})
 
 
-def table() -> str:
-    """What each style is worth, in a row."""
-    rows = [
-        f"| [{name}](#{name}) | {caption(name, card)} | {worth(card)} |" for name, card in cards().items()
-    ]
-    head = ["| style | painting | evaluations of L-BFGS |", "| --- | --- | --- |"]
-    return "\n".join([*head, *rows]) + "\n"
+def make_table() -> str:
+    """Return the Markdown table of the styles and their paintings."""
+    rows = [f"| [{name}](#{name}) | {caption(name, card)} |" for name, card in cards().items()]
+    return "\n".join(["| style | painting |", "| --- | --- |", *rows]) + "\n"
 
 
-def section(name: str, card: ModelCard) -> str:
-    """A style's part of docs/styles.md, all of it from its card."""
-    painting, equals, data = card.painting, card.equals, card.data
-    assert painting and equals and data
-    each = ", ".join(str(count or "more") for count in equals.each)
+def make_section(name: str, card: ModelCard) -> str:
+    """Return a style's section of docs/styles.md."""
+    painting, data = card.painting, card.data
+    assert painting and data
     facts = {
         "painting": f"{painting.title}, {painting.artist}, {painting.year}; {painting.licence}",
         "licence of the model": card.licence,
-        "trained with": f"{data.photos:,} photos: {history(card)}",
+        "trained with": f"{data.photos:,} photos: {describe_steps(card)}",
         "command": f"`{card.command}`",
         "hardware and time": f"{card.hardware}; {card.minutes:g} minutes",
-        "worth": f"**{worth(card)}** evaluations of L-BFGS from white noise: the median of "
-        f"{equals.photos} validation photos at {equals.size} pixels ({each})",
     }
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     return f"""
 ## {name}
 
-![Three photos; under them the model's answer; under that the slow baseline's](pictures/styles/{name}.webp)
+![Three photos; below them the model's images; below those the slow baseline's](pictures/styles/{name}.webp)
 
 | | |
 | --- | --- |
@@ -146,8 +139,8 @@ def section(name: str, card: ModelCard) -> str:
 """
 
 
-def history(card: ModelCard) -> str:
-    """The steps of a model, and of those that it started from."""
+def describe_steps(card: ModelCard) -> str:
+    """Return the training steps of a model, and of the models that it started from."""
     text, start = f"{card.steps:,} steps", card.init
     while start:
         text += f", from {start.name} after {start.steps:,} steps"
@@ -155,28 +148,30 @@ def history(card: ModelCard) -> str:
     return text
 
 
+def write_page(page: Path) -> None:
+    """Write the part of docs/styles.md below the marker."""
+    written = page.read_text(encoding="utf-8").partition(MARKER)[0]
+    sections = "".join(make_section(name, card) for name, card in cards().items())
+    page.write_text(f"{written}{MARKER}\n\n{make_table()}{sections}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--paintings", type=Path, required=True, help="a folder, with a file for each style")
-    parser.add_argument("--only", nargs="*", default=[*cards()], metavar="NAME", help="slow answers of these")
-    arguments = parser.parse_args()
+    parser.add_argument("--paintings", type=Path, required=True, help="folder with a file for each style")
+    parser.add_argument("--only", nargs="*", default=[*cards()], metavar="NAME", help="draw these styles")
+    options = parser.parse_args()
     keep_freed_memory()
-    paintings = {path.stem: path for path in find_images(arguments.paintings)}
+    paintings = {path.stem: path for path in find_images(options.paintings)}
 
-    save_image(readme_picture(paintings), DOCS / "pictures" / "readme.webp", quality=80)
-    save_image(blend_picture(), DOCS / "pictures" / "blends.webp", quality=80)
-    save_image(strokes_picture(), DOCS / "pictures" / "strokes.webp", quality=80)
-    for name in arguments.only:
-        save_image(
-            style_picture(name, paintings[name]), DOCS / "pictures" / "styles" / f"{name}.webp", quality=80
-        )
+    save_image(draw_readme_image(paintings), IMAGES / "readme.webp", quality=80)
+    save_image(draw_blends(), IMAGES / "blends.webp", quality=80)
+    save_image(draw_strokes(), IMAGES / "strokes.webp", quality=80)
+    for name in options.only:
+        save_image(draw_style(name, paintings[name]), IMAGES / "styles" / f"{name}.webp", quality=80)
         print(name, flush=True)
-    page = DOCS / "styles.md"
-    written = page.read_text(encoding="utf-8").partition(MADE)[0]
-    sections = "".join(section(name, card) for name, card in cards().items())
-    page.write_text(f"{written}{MADE}\n\n{table()}{sections}", encoding="utf-8")
+    write_page(DOCS / "styles.md")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from faststyle.errors import InputError, first_line
 HEADER = "faststyle"  # the key of a card's JSON among the metadata of a safetensors or ONNX file
 MARGIN = 8  # pixels of the mirrored border in which images are stylized
 FORMAT_KEYS = {"format_version", "gram"}  # of the file's format, which faststyle.models.checkpoint reads
+RETIRED_KEYS = {"equals"}  # written by earlier versions, and ignored
 
 Part = TypeVar("Part")
 
@@ -118,27 +119,6 @@ class Painting:
 
 
 @dataclass(frozen=True)
-class Equivalent:
-    """How many evaluations of L-BFGS from white noise one pass of a model equals.
-
-    Attributes:
-        each: Number of evaluations for each photo; None for more than ``steps`` + 1.
-        objective: Mean of the model's objective over the photos.
-        size: Longer side of the photos in pixels.
-        steps: Number of steps of L-BFGS.
-        photos: Number of photos.
-        evaluations: Median of ``each``; None for more than ``steps`` + 1.
-    """
-
-    each: tuple[int | None, ...]
-    objective: float
-    size: int
-    steps: int
-    photos: int
-    evaluations: float | None = None
-
-
-@dataclass(frozen=True)
 class ModelCard:
     """What a model's file says about the model; None or empty where the file does not say.
 
@@ -162,7 +142,6 @@ class ModelCard:
         blend: Weight of each model in a blend, by name.
         painting: The painting of a built-in style.
         licence: Licence of the model.
-        equals: What one pass is worth.
         others: What another version of faststyle wrote, by key.
     """
 
@@ -183,7 +162,6 @@ class ModelCard:
     blend: dict[str, float] = field(default_factory=dict)
     painting: Painting | None = None
     licence: str | None = None
-    equals: Equivalent | None = None
     others: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -204,7 +182,7 @@ class ModelCard:
         """
         if not isinstance(metadata, dict):
             raise InputError(f"{path} is damaged: its header is no JSON object", path)
-        values = {key: value for key, value in metadata.items() if key not in FORMAT_KEYS}
+        values = {key: value for key, value in metadata.items() if key not in FORMAT_KEYS | RETIRED_KEYS}
         if isinstance(values.get("training"), dict):
             values["training"] = group_objective(values["training"])
         try:
@@ -272,8 +250,6 @@ def read_value(hint: Any, value: Any, place: str) -> Any:
         ValueError: The value does not have the type ``hint``.
     """
     if isinstance(hint, UnionType):  # X | None
-        if value is None:
-            return None
         hint = get_args(hint)[0]
     if hint is Any:
         return value

@@ -49,7 +49,6 @@ def test_card_of_a_ready_style_says_what_it_is(name):
     assert card.licence == "MIT" and card.command.startswith("python train.py --style ")
     assert card.style[0].name == name and card.hardware and card.minutes > 0
     assert card.steps > 0 and card.data.photos > 1000
-    assert card.equals.size == 512 and len(card.equals.each) == 10
 
 
 @pytest.mark.slow

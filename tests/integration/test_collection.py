@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from benchmarks.collection import HOWS, break_off, differing, infer, listed, results, written_twice
+from benchmarks.collection import KILL_RANK, differing, interrupt, listed, results, rewritten
+from benchmarks.common import infer_command
 from faststyle.cli.main import find_command, parser_of
 from faststyle.cli.main import infer as main
 from faststyle.cli.stylize import Options
@@ -21,7 +21,6 @@ from faststyle.files import atomic_write
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.batch import launcher, manifest
 from faststyle.inference.batch.shards import Item, Pictures, end_with, explain, is_whole, rank_of
-from tests.support import ROOT
 from tests.support.commands import refused
 from tests.support.images import draw_picture
 
@@ -71,18 +70,17 @@ def test_each_picture_once_whatever_is_killed(many, model, work, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, plain = work / "out", work / "plain"
     flags = ["--checkpoint", str(model), "--engine=torch", "--precision=fp32", "--device=cpu"]
-    command = infer(many, out, *flags)
-    command[1] = str(ROOT / command[1])
+    command = infer_command(many, "-o", out, *flags)
 
-    killed = break_off([*command, "--devices=3"], out, 8, HOWS[0], 1)
+    killed = interrupt([*command, "--devices=3"], out, 8, KILL_RANK, 1)
     assert killed.status == 2
-    assert "process 2 of 3 was killed (SIGKILL): the same command goes on" in killed.how
+    assert "process 2 of 3 was killed (SIGKILL): the same command goes on" in killed.message
     assert 8 <= len(killed.written) < 92
     names = listed(out)
     assert len(names) == len(set(names)) and set(names) <= set(killed.written)
 
-    stopped = break_off([*command, "--devices=1"], out, 8, HOWS[2])
-    assert stopped.status == 130 and "stopped: the same command goes on" in stopped.how
+    stopped = interrupt([*command, "--devices=1"], out, 8, "SIGTERM")
+    assert stopped.status == 130 and "stopped: the same command goes on" in stopped.message
     assert len(stopped.written) < 92
 
     again = subprocess.run([*command, "--devices=2"], capture_output=True, text=True)
@@ -97,7 +95,7 @@ def test_each_picture_once_whatever_is_killed(many, model, work, monkeypatch):
     assert sorted(entry["name"] for entry in entries) == sorted([*results(out), "broken.jpg"])
     assert [entry["name"] for entry in entries if entry["status"] == "failed"] == ["broken.jpg"]
     for broken in (killed, stopped):
-        assert not written_twice(broken, out) & broken.listed
+        assert not rewritten(broken, out) & broken.listed
     assert [path.name for path in out.rglob(".*")] == []
 
     with pytest.raises(SystemExit):
@@ -450,12 +448,3 @@ def test_lightning_stays_out_of_the_ordinary_command():
     script = "import sys, faststyle.cli.main, faststyle.cli.stylize_batch, faststyle.inference.stylizer\n"
     script += "sys.exit(any('lightning' in name for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
-
-
-def test_benchmark_makes_its_pictures(tmp_path):
-    from benchmarks.collection import made_up
-
-    made_up(tmp_path, 12, 64)
-    assert len(results(tmp_path)) == 12
-    with Image.open(tmp_path / "0" / "picture 00000.jpg") as image:
-        assert image.size == (64, 48)

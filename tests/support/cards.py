@@ -5,7 +5,6 @@ from typing import Any
 
 from faststyle.models.card import (
     Ancestor,
-    Equivalent,
     ModelCard,
     ObjectiveSettings,
     Painting,
@@ -33,7 +32,6 @@ TRAINED = ModelCard(
     versions={"faststyle": "0.1.0", "torch": "2.8.0"},
     painting=Painting("The Starry Night", "Vincent van Gogh", "1889", "public domain"),
     licence="MIT",
-    equals=Equivalent(each=(30, None), objective=1.5, size=512, steps=60, photos=2),
 )
 
 

@@ -36,13 +36,6 @@ def sample(name: str) -> Path:
     return choose("style", name, ready()).with_suffix(".webp")
 
 
-def worth(card: ModelCard) -> str:
-    """How many of L-BFGS' evaluations a ready style's pass equals."""
-    assert card.equals is not None
-    evaluations = card.equals.evaluations
-    return f"more than {card.equals.steps + 1}" if evaluations is None else f"{evaluations:g}"
-
-
 def cards(styles: dict[str, Path] | None = None) -> dict[str, ModelCard]:
     """What each of ``styles`` was trained with, by name; without them, each ready style."""
     found = {}
