@@ -1,4 +1,4 @@
-"""Where a model comes from: a ready style, a file, the Hugging Face Hub, or a blend of such."""
+"""Loading of models by name: a built-in style, a file, a Hugging Face Hub repository, or a blend of these."""
 
 import re
 from pathlib import Path
@@ -14,80 +14,93 @@ from faststyle.models.network import TransformerNetwork
 from faststyle.models.pretrained import ready, steady
 from faststyle.registry import choose
 
-HUB = "hf://"
-SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
+HUB_PREFIX = "hf://"
+MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
 
 
 def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
-    """Read a model by what a person calls it.
+    """Load a model by name.
 
     Args:
-        name: a built-in style (starry_night or starry_night-steady), a model file, hf://user/repo, or a blend
-            of these: starry_night:0.6,great_wave:0.4. A file of that name comes before a ready style.
+        name: A built-in style (starry_night or starry_night-steady), a model file, hf://user/repo, or a blend
+            of these (starry_night:0.6,great_wave:0.4). A file takes precedence over a built-in style of the
+            same name.
 
     Returns:
-        The network in eval mode on the CPU, and its card.
+        The network in eval mode on the CPU, and its metadata.
 
     Raises:
-        InputError: no such model, or a blend of networks that differ in size.
+        InputError: No model has this name, or the networks of a blend differ in size.
     """
     text = str(name)
     if is_blend(text):
-        return blend(parse_blend(text))
+        return blend_models(parse_blend(text))
     return load_model(find_file(text, ready() | steady()))
 
 
 def find_file(text: str, styles: dict[str, Path]) -> Path:
-    """Return the file of a model that is not a blend; ``styles`` are the ready ones."""
+    """Return the file of a model, downloading it from the Hub if necessary.
+
+    Args:
+        text: The model's name, no blend.
+        styles: Files of the built-in styles, by name.
+
+    Raises:
+        InputError: No model has this name. A path is returned even if no such file exists.
+    """
     if not text or "\0" in text:
-        raise InputError(f"no model is named {text!r}: give a ready style's name, or a model's file")
-    if text.startswith(HUB):
-        return hub.download(text.removeprefix(HUB))
-    if (on_disk(text) and Path(text).is_file()) or (text not in styles and is_path(text)):
+        raise InputError(f"no model is named {text!r}: give a built-in style's name, or a model's file")
+    if text.startswith(HUB_PREFIX):
+        return hub.download(text.removeprefix(HUB_PREFIX))
+    if (exists_on_disk(text) and Path(text).is_file()) or (text not in styles and is_path(text)):
         return Path(text)
-    return choose("ready style or file", text, styles)
+    return choose("built-in style or file", text, styles)
 
 
 def find_grams(name: str | Path) -> dict[str, Tensor]:
-    """Read the Gram matrices of the painting that a model learned from.
+    """Load the Gram matrices of the painting that a model was trained on.
 
     Args:
-        name: As of ``find_model``, but no blend; a steady model has those of its style.
+        name: A model's name as in ``find_model``, but no blend. NAME-steady has the matrices of NAME.
 
     Returns:
-        (1,C,C) float32 by layer.
+        Gram matrices, (1,C,C) float32 by layer.
 
     Raises:
-        InputError: No such model, a blend, or a file without them.
+        InputError: No model has this name, the name is a blend, or the file has no Gram matrices.
     """
     text = str(name)
     if is_blend(text):
-        raise InputError(f"{text} blends several paintings, and images are refined towards one")
+        raise InputError(f"{text} is a blend, which has no single painting: give the painting as `style`")
     if Path(text).suffix == ".onnx":
-        raise InputError(f"{text} is an export, without its painting's Gram matrices: give the model itself")
-    same = {key: ready()[key.rpartition("-")[0]] for key in steady()}
-    path = find_file(text, ready() | same)
-    load_model(path)  # refuses what is no model
+        raise InputError(
+            f"{text} is an exported model, without its painting's Gram matrices: give the model that it was "
+            "exported from"
+        )
+    steady_to_style = {key: ready()[key.rpartition("-")[0]] for key in steady()}
+    path = find_file(text, ready() | steady_to_style)
+    load_model(path)  # raises an InputError if the file is no model
     if grams := load_grams(path):
         return grams
     raise InputError(f"{text} has no Gram matrices of its painting: give the painting as `style`")
 
 
 def label(name: str | Path) -> str:
-    """What a file or a picture may be called after a model."""
+    """Return a short name for a model, to be used in file names."""
     text = str(name)
     if is_blend(text):
-        return "_".join(f"{label(part)}_{share:.2g}" for part, share in parse_blend(text).items())
+        return "_".join(f"{label(part)}_{weight:.2g}" for part, weight in parse_blend(text).items())
     last = Path(text).name
-    return Path(last).stem if Path(last).suffix in SUFFIXES else last
+    return Path(last).stem if Path(last).suffix in MODEL_SUFFIXES else last
 
 
 def is_blend(text: str) -> bool:
-    return not on_disk(text) and ("," in text or bool(re.search(r":[\d.]+$", text)))
+    """Return True if a model's name is a blend, NAME:WEIGHT,NAME:WEIGHT, and not a file."""
+    return not exists_on_disk(text) and ("," in text or bool(re.search(r":[\d.]+$", text)))
 
 
-def on_disk(text: str) -> bool:
-    """Whether there is such a file or folder; a name that none can have, such as a long blend, is none."""
+def exists_on_disk(text: str) -> bool:
+    """Return True if a file or folder has this name. A name too long or invalid for a file has none."""
     try:
         return Path(text).exists()
     except (OSError, ValueError):
@@ -95,12 +108,16 @@ def on_disk(text: str) -> bool:
 
 
 def is_path(text: str) -> bool:
-    """Whether a name was meant for a file, be it there or not."""
-    return on_disk(text) or "/" in text or "\\" in text or Path(text).suffix in SUFFIXES
+    """Return True if a model's name is meant as a file, whether it exists or not."""
+    return exists_on_disk(text) or "/" in text or "\\" in text or Path(text).suffix in MODEL_SUFFIXES
 
 
 def parse_blend(text: str) -> dict[str, float]:
-    """``a:0.6,b:0.4`` to shares that sum to 1, whatever the numbers' scale."""
+    """Parse a blend such as ``a:3,b:2`` and return the weights by name, scaled to sum to 1.
+
+    Raises:
+        InputError: A part is not NAME:WEIGHT, a weight is negative, or all weights are 0.
+    """
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = part.strip().rpartition(":")
@@ -110,48 +127,52 @@ def parse_blend(text: str) -> dict[str, float]:
             name = ""
         if not name or is_blend(name) or not 0 <= weights[name] < float("inf"):
             raise InputError(
-                f"{part.strip()!r} in the blend {text!r} is not NAME:WEIGHT, such as starry_night:0.6"
+                f"{part.strip()!r} in the blend {text!r} is not of the form NAME:WEIGHT, such as "
+                "starry_night:0.6"
             )
     total = sum(weights.values())
     if not 0 < total < float("inf"):
-        raise InputError(f"the weights of the blend {text!r} sum to {total:g}")
+        raise InputError(
+            f"the weights of the blend {text!r} sum to {total:g}: expected a positive, finite sum"
+        )
     return {name: weight / total for name, weight in weights.items()}
 
 
-def describe(config: dict) -> str:
-    return f"size {config['size']}, {config['blocks']} blocks"
+def blend_models(weights: dict[str, float]) -> tuple[TransformerNetwork, ModelCard]:
+    """Return a network whose weights are the weighted mean of several models', and its metadata.
 
-
-def blend(shares: dict[str, float]) -> tuple[TransformerNetwork, ModelCard]:
-    """A network whose weights are the mean of several, and a card that says so.
-
-    The networks must have one ancestor, as the ready styles have: between models trained apart
-    lies nothing (Wortsman et al. 2022, https://arxiv.org/abs/2203.05482).
+    The models must descend from one model, as the built-in styles do. The mean of models that were trained
+    from different random weights is useless (Wortsman et al. 2022, https://arxiv.org/abs/2203.05482).
 
     Args:
-        shares: each model's share, by name.
+        weights: Weight of each model by name, with a sum of 1.
 
     Raises:
-        InputError: no such model, or networks of different sizes.
+        InputError: A model does not exist, or the networks differ in size.
     """
-    found = {name: find_model(name) for name in shares}
-    configs = {name: network.config for name, (network, _) in found.items()}
+    models = {name: find_model(name) for name in weights}
+    configs = {name: network.config for name, (network, _) in models.items()}
     first = next(iter(configs))
     for name, config in configs.items():
         if config != configs[first]:
             raise InputError(
-                f"{first} ({describe(configs[first])}) and {name} ({describe(config)}) do not blend: take "
-                "networks of one size, such as two built-in styles"
+                f"{first} ({describe_config(configs[first])}) and {name} ({describe_config(config)}) cannot "
+                "be blended: use networks of the same size, such as two built-in styles"
             )
-    states = {name: network.state_dict() for name, (network, _) in found.items()}
-    network = found[first][0]
+    state_dicts = {name: network.state_dict() for name, (network, _) in models.items()}
+    network = models[first][0]
     network.load_state_dict(
         {
-            key: torch.stack([share * states[name][key] for name, share in shares.items()]).sum(0)
-            for key in states[first]
+            key: torch.stack([weight * state_dicts[name][key] for name, weight in weights.items()]).sum(0)
+            for key in state_dicts[first]
         }
     )
-    parts: dict[str, float] = {}
-    for name, share in shares.items():
-        parts[label(name)] = parts.get(label(name), 0) + share
-    return network, ModelCard(network.config, blend=parts)
+    weights_by_label: dict[str, float] = {}
+    for name, weight in weights.items():
+        weights_by_label[label(name)] = weights_by_label.get(label(name), 0) + weight
+    return network, ModelCard(network.config, blend=weights_by_label)
+
+
+def describe_config(config: dict) -> str:
+    """Return a network's size and number of blocks, for an error message."""
+    return f"size {config['size']}, {config['blocks']} blocks"

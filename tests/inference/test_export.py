@@ -164,7 +164,7 @@ def test_distance_is_the_largest_and_nan_where_one_is(small_sizes, network):
         (["--export", "model.onnx", "--push-to-hub", "me/it"], "--export does not go with --push-to-hub"),
         (["--export", "model.onnx", "--checkpoint", "damaged.safetensors"], "damaged.safetensors is damaged"),
         (["--export", "model.onnx", "--checkpoint", "stary_night"], "did you mean 'starry_night'"),
-        (["--export", "model.onnx", "--checkpoint", "all"], "no ready style or file is named 'all'"),
+        (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style or file is named 'all'"),
     ],
 )
 def test_what_cannot_be_exported_gets_one_line(folder, model, capsys, arguments, said):

@@ -1,4 +1,4 @@
-"""Names of models: ready styles, files, blends."""
+"""Loading of models by name: built-in styles, files, blends."""
 
 import pytest
 import torch
@@ -12,8 +12,8 @@ from faststyle.models.network import TransformerNetwork
 
 
 @pytest.fixture
-def ready(tmp_path, monkeypatch, network):
-    """A folder of two ready styles, a and b, in place of the package's."""
+def styles(tmp_path, monkeypatch, network):
+    """A folder with two models, autumn and spring, that replace the built-in styles."""
     folder = tmp_path / "styles"
     folder.mkdir()
     monkeypatch.setattr(pretrained, "FOLDER", folder)
@@ -23,18 +23,21 @@ def ready(tmp_path, monkeypatch, network):
     return folder
 
 
-def weights(name) -> torch.Tensor:
+def last_weight(name) -> torch.Tensor:
+    """Return a weight of the model of this name."""
     return find_model(name)[0].state_dict()["last.weight"]
 
 
-def test_ready_style_is_found_by_its_name(ready):
+def test_built_in_style_is_found_by_name(styles):
     network, card = find_model("autumn")
     assert card.name == "autumn" and not network.training
     assert list(pretrained.cards()) == ["autumn", "spring"]
-    assert pretrained.cards()["spring"] == load_model(ready / "spring.safetensors")[1]
+    assert pretrained.cards()["spring"] == load_model(styles / "spring.safetensors")[1]
 
 
-def test_file_comes_before_a_ready_style_and_a_folder_after_it(ready, model, tmp_path, monkeypatch):
+def test_file_takes_precedence_over_a_built_in_style_but_a_folder_does_not(
+    styles, model, tmp_path, monkeypatch
+):
     work = tmp_path / "work"
     (work / "autumn").mkdir(parents=True)
     monkeypatch.chdir(work)
@@ -45,7 +48,7 @@ def test_file_comes_before_a_ready_style_and_a_folder_after_it(ready, model, tmp
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("autum", "did you mean 'autumn'"),
         ("winter", "choose from autumn, spring"),
@@ -65,43 +68,45 @@ def test_file_comes_before_a_ready_style_and_a_folder_after_it(ready, model, tmp
         ("a\0b", "no model is named 'a\\x00b'"),
     ],
 )
-def test_unknown_model_is_refused_with_a_hint(ready, name, says):
+def test_unknown_model_is_refused_with_a_suggestion(styles, name, message):
     with pytest.raises(InputError) as caught:
         find_model(name)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_blend_is_the_mean_of_the_weights_by_share(ready, model):
-    mean = 0.25 * weights("autumn") + 0.75 * weights("spring")
+def test_blend_is_the_weighted_mean(styles, model):
+    mean = 0.25 * last_weight("autumn") + 0.75 * last_weight("spring")
     for name in ("autumn:0.25,spring:0.75", "autumn:1, spring:3"):
-        torch.testing.assert_close(weights(name), mean)
-    torch.testing.assert_close(weights("autumn:1,spring:0"), weights("autumn"))
+        torch.testing.assert_close(last_weight(name), mean)
+    torch.testing.assert_close(last_weight("autumn:1,spring:0"), last_weight("autumn"))
     _, card = find_model("autumn:1,spring:3")
     assert card.blend == {"autumn": 0.25, "spring": 0.75}
-    torch.testing.assert_close(weights(f"{model}:0.5,{model}:0.5"), weights(model))
+    torch.testing.assert_close(last_weight(f"{model}:0.5,{model}:0.5"), last_weight(model))
 
 
-def test_blend_takes_models_of_the_hub(ready, monkeypatch):
-    monkeypatch.setattr(hub, "download", lambda repo: ready / f"{repo.split('/')[1]}.safetensors")
-    mean = 0.5 * weights("autumn") + 0.5 * weights("spring")
-    torch.testing.assert_close(weights("hf://user/autumn:0.5,hf://user/spring:0.5"), mean)
+def test_blend_can_contain_models_of_the_hub(styles, monkeypatch):
+    monkeypatch.setattr(hub, "download", lambda repo: styles / f"{repo.split('/')[1]}.safetensors")
+    mean = 0.5 * last_weight("autumn") + 0.5 * last_weight("spring")
+    torch.testing.assert_close(last_weight("hf://user/autumn:0.5,hf://user/spring:0.5"), mean)
 
 
-def test_blend_of_other_networks_is_refused(ready, tmp_path):
+def test_blend_of_different_networks_is_refused(styles, tmp_path):
     other = tmp_path / "other.safetensors"
     save_model(other, TransformerNetwork("half", blocks=2), ModelCard())
-    with pytest.raises(InputError, match="do not blend"):
+    with pytest.raises(InputError, match="cannot be blended"):
         find_model(f"autumn:1,{other}:1")
 
 
-def test_blend_stylizes(ready):
+def test_blend_stylizes_differently_from_its_models(styles):
     photo = torch.rand(3, 40, 48)
-    a, b, mixed = (Stylizer.load(n, "cpu", "fp32")(photo) for n in ("autumn", "spring", "autumn:1,spring:1"))
+    a, b, mixed = (
+        Stylizer.load(name, "cpu", "fp32")(photo) for name in ("autumn", "spring", "autumn:1,spring:1")
+    )
     assert mixed.shape == photo.shape
     assert not torch.allclose(mixed, a) and not torch.allclose(mixed, b)
 
 
-def test_label_is_part_of_a_file_name():
+def test_label_can_be_used_in_file_names():
     assert label("runs/starry/starry.safetensors") == "starry"
     assert label("starry_night") == "starry_night"
     assert label("a:0.6,b:0.4") == "a_0.6_b_0.4"
@@ -109,5 +114,5 @@ def test_label_is_part_of_a_file_name():
     assert label("hf://user/model-1.0") == "model-1.0"
 
 
-def test_blend_of_one_is_that_one():
+def test_weight_of_a_single_model_in_a_blend_is_1():
     assert parse_blend("a:0.3") == {"a": 1}
