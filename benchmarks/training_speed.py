@@ -21,10 +21,11 @@ import pytorch_lightning as pl
 import torch
 
 from benchmarks import peer
-from faststyle.cli.train import TRAINER_DEFAULTS, quiet
 from faststyle.device import has_fast_bfloat16, keep_freed_memory
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer, load_style
+from faststyle.training.options import TRAINER_DEFAULTS
+from faststyle.training.trainer import quiet_lightning
 
 STYLE_SIZE = 512  # the default of train.py
 
@@ -39,7 +40,7 @@ class StepTimes(pl.Callback):
 
 def ours(photos: Path, style: Path, steps: int, size: str) -> list[float]:
     """Seconds of each step of a training as train.py runs it."""
-    quiet()
+    quiet_lightning()
     keep_freed_memory()
     times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:

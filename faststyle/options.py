@@ -34,6 +34,10 @@ class Kind(NamedTuple):
     fits: Callable[[Any], bool]
     names: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return what ``train.py --help`` prints beside a type."""
+        return self.what
+
     def parse(self, word: str) -> Any:
         """Convert a word of the command line.
 

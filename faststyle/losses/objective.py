@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from faststyle.errors import InputError
 from faststyle.losses.presets import PRESETS
+from faststyle.losses.settings import LayerWeights, PresetName, StatisticName, Weight
 from faststyle.losses.statistics import STATISTICS, at_least_float32
 from faststyle.losses.vgg import split_scale, step_of
 from faststyle.registry import choose
@@ -67,13 +68,13 @@ class Objective(nn.Module):
 
     def __init__(
         self,
-        content_weight: float | None = None,
-        style_weight: float | None = None,
-        tv_weight: float | None = None,
-        content_layers: dict[str, float] | None = None,
-        style_layers: dict[str, float] | None = None,
-        statistic: str = "gram",
-        preset: str = "relative",
+        content_weight: Weight | None = None,
+        style_weight: Weight | None = None,
+        tv_weight: Weight | None = None,
+        content_layers: LayerWeights | None = None,
+        style_layers: LayerWeights | None = None,
+        statistic: StatisticName = "gram",
+        preset: PresetName = "relative",
     ):
         super().__init__()
         self.preset = chosen = choose("preset", preset, PRESETS)

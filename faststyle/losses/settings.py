@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from faststyle.options import Settings, layer, number, one_of, option
+from faststyle.options import Kind, Settings, layer, number, one_of, option
 
 StatisticName = Literal[
     "gram",
@@ -25,6 +25,15 @@ PresetName = Literal["relative", "gatys", "coursera", "cs231n", "johnson"]
 VGGName = Literal["vgg19-caffe", "vgg19", "vgg16"]
 PoolingName = Literal["max", "avg"]
 Layers = Mapping[str, float] | Sequence[tuple[str, float]]
+Weight = Annotated[float, number(0)]
+LayerWeights = Annotated[
+    dict[str, float],
+    Kind(
+        "layers with weights of 0 or more, such as {relu2_1: 1.0, relu4_1/4: 0.5}",
+        dict,
+        lambda value: all(layer().fits(item) for item in value.items()),
+    ),
+]
 
 
 @dataclass(frozen=True)

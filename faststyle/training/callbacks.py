@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from faststyle.errors import InputError
 from faststyle.image.convert import to_image
 from faststyle.image.files import save_image
 from faststyle.models.card import MARGIN
+from faststyle.options import whole
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,9 @@ class Previews(pl.Callback):
         photos: how many photos, side by side.
     """
 
-    def __init__(self, every_n_steps: int = 250, photos: int = 4):
+    def __init__(
+        self, every_n_steps: Annotated[int, whole(1)] = 250, photos: Annotated[int, whole(1, 100)] = 4
+    ):
         self.every_n_steps, self.photos, self.last = every_n_steps, photos, 0
 
     def on_train_batch_end(

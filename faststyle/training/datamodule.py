@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from faststyle.errors import InputError, one_line
 from faststyle.models.card import TrainingData
+from faststyle.training.options import BatchSize, Content, CropSize, Seed, Share, Workers
 from faststyle.training.photo_sources import load_content
 from faststyle.training.sampling import Draws, HeldOutPhotos, Photos, Sample, StreamedPhotos
 
@@ -70,13 +71,13 @@ class ContentPhotos(pl.LightningDataModule):
 
     def __init__(
         self,
-        content: str = "samples",
-        size: int = 512,
-        least_crop: float = 0.6,
-        batch_size: int = 1,
-        workers: int | None = None,
+        content: Content = "samples",
+        size: CropSize = 512,
+        least_crop: Share = 0.6,
+        batch_size: BatchSize = 1,
+        workers: Workers | None = None,
         streaming: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         super().__init__()
         self.content, self.size, self.least_crop, self.batch_size = content, size, least_crop, batch_size

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,12 +18,15 @@ from faststyle.image.mosaic import open_style
 from faststyle.image.warp import in_bounds_mask, warp
 from faststyle.losses.objective import Objective
 from faststyle.losses.presets import PRESETS
+from faststyle.losses.settings import PoolingName, VGGName, Weight
 from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, read_part
 from faststyle.models.find import find_model, label
 from faststyle.models.network import DEFAULT_SIZE, NOISE_PERIOD, TransformerNetwork
+from faststyle.options import whole
 from faststyle.training.light import light_lost
 from faststyle.training.muon import Muon
+from faststyle.training.options import Blocks, ModelName, SizeName, StyleBlend, StyleFiles, StyleSize
 from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
 
 # A strong style from the first step loses the photo's light and dark, and does not find it again. So the
@@ -107,21 +110,21 @@ class StyleTransfer(pl.LightningModule):
 
     def __init__(
         self,
-        style: list[str],
-        style_size: int = 384,
-        style_blend: list[float] | None = None,
-        size: str | None = None,
-        blocks: int | None = None,
-        init: str | None = None,
-        temporal_weight: float = 0.0,
-        light_weight: float = 1.0,
-        vgg: str = "vgg19-caffe",
-        pooling: str = "max",
-        learning_rate: float = 2e-3,
-        warmup: int = 20,
+        style: StyleFiles,
+        style_size: StyleSize = 384,
+        style_blend: StyleBlend | None = None,
+        size: SizeName | None = None,
+        blocks: Blocks | None = None,
+        init: ModelName | None = None,
+        temporal_weight: Weight = 0.0,
+        light_weight: Weight = 1.0,
+        vgg: VGGName = "vgg19-caffe",
+        pooling: PoolingName = "max",
+        learning_rate: Weight = 2e-3,
+        warmup: Annotated[int, whole(0)] = 20,
         compile: bool = False,
-        style_weight: float | None = None,
-        tv_weight: float | None = None,
+        style_weight: Weight | None = None,
+        tv_weight: Weight | None = None,
         **objective: Any,
     ):
         super().__init__()

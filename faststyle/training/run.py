@@ -21,14 +21,7 @@ from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
 from faststyle.training.ranks import end_others, hear_of_deaths, say_batch
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-LAST = "last.ckpt"
-LOCK = ".lock"  # in the run's folder while it is trained in
+from faststyle.training.run_folder import LAST, claimed
 
 
 @dataclass(frozen=True)
@@ -36,12 +29,14 @@ class Run:
     """A training run in its folder.
 
     Args:
+        name: Name of the run and its model.
         folder: Folder of the run; exists once training starts.
         resumes: Whether the run continues from ``last``.
         save_config: Write the settings of the run to a path.
         finish: Called after the last step, to evaluate and report the trained model.
     """
 
+    name: str
     folder: Path
     resumes: bool
     trainer: pl.Trainer
@@ -49,49 +44,28 @@ class Run:
     datamodule: ContentPhotos
     checkpoints: Checkpoints
     save_config: Callable[[Path], None]
-    finish: Callable[[], None]
+    finish: Callable[["Run"], None]
 
     @property
     def last(self) -> Path:
         """The state that --resume continues from."""
         return self.folder / LAST
 
+    @property
+    def model_file(self) -> Path:
+        """The file of the trained model."""
+        return self.folder / f"{self.name}.safetensors"
 
-def can_start_in(folder: Path) -> bool:
-    """Whether there is nothing in a folder, or only what is left of a start that saved no state yet."""
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir() if not is_temporary_file(path) and path.name != LOCK}
-    if not names <= {"config.yaml", "logs", "previews"}:
-        return False
-    config = folder / "config.yaml"  # which is written first; its first line tells ours from another's
-    return not names or (config.is_file() and config.read_bytes().startswith(b"# pytorch_lightning"))
+    @property
+    def sample(self) -> Path:
+        """The image that ``finish`` writes last."""
+        return self.folder / "sample.jpg"
 
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """The folder for this process alone; the system lets go of it when the process ends, however it ends.
-
-    Raises:
-        InputError: another process trains in it.
-    """
-    path = folder / LOCK
-    with path.open("ab") as file:
-        if fcntl is not None:
-            try:
-                # Not flock, which the processes that decode would hold on for a while after a kill -9.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                raise InputError(
-                    f"another process trains in {folder}: wait for its end, or give another `output`"
-                ) from None
-            except OSError:
-                pass  # a file system that has no locks
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # a folder that has become read-only
-                path.unlink(missing_ok=True)
+    def is_finished(self) -> bool:
+        """Return True, in all processes alike, if ``finish`` came to its end after the last state."""
+        done = self.sample.exists() and self.sample.stat().st_mtime >= self.last.stat().st_mtime
+        # A copy of the folder on another machine has other times.
+        return self.trainer.strategy.broadcast(done)
 
 
 def prepare_folder(run: Run) -> None:
@@ -128,7 +102,7 @@ def train(run: Run) -> None:
         with ended_by_signals(), quiet_threads(), process_errors():
             run.trainer.fit(run.model, run.datamodule, ckpt_path=last, weights_only=True)
             run.checkpoints.heed(run.trainer)  # of a signal after the last step
-            run.finish()
+            run.finish(run)
     except SystemExit as ended:
         status: Any = ended.code
         # Outside the steps Lightning answers Ctrl-C with 1, and SIGTERM with nothing.

@@ -412,7 +412,7 @@ def test_bad_pictures_are_named_and_counted_and_training_goes_on(train, photos, 
         path.write_bytes((photos / "beach.jpg").read_bytes())
     capsys.readouterr()
     train("--resume", "--trainer.max_steps=7")
-    assert "skipped: 3 pictures that could not be used" in capsys.readouterr().out
+    assert "skipped: 3 photos that could not be used" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from pytorch_lightning.loggers import CSVLogger
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
@@ -414,7 +415,7 @@ def test_disk_that_fills_up_elsewhere_is_told_in_a_line(train, monkeypatch, caps
         if what == "painting.safetensors":
             at_step(patch, 3, lambda: patch.setattr(checkpointing, "save_model", full))
         elif what == "metrics.csv":
-            at_step(patch, 3, lambda: patch.setattr(command.CSVLogger, "log_metrics", full))
+            at_step(patch, 3, lambda: patch.setattr(CSVLogger, "log_metrics", full))
         elif what == "tensorboard":  # whose thread meets it
             at_step(patch, 3, lambda: patch.setattr(RecordWriter, "write", full))
         elif what == "previews":

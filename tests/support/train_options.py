@@ -7,8 +7,7 @@ import jsonargparse
 import pytest
 
 from faststyle.cli import train
-from faststyle.cli.train_messages import explain
-from faststyle.cli.train_options import check
+from faststyle.cli.train_options import LINKED, check, explain
 from faststyle.errors import InputError
 
 
@@ -30,9 +29,8 @@ def train_parser() -> jsonargparse.ArgumentParser:
 
 def keys(parser) -> list[str]:
     """Every option that takes a value, but those that print, and files of options."""
-    links = jsonargparse._link_arguments.ActionLink
-    found = [a.dest for a in parser._actions if a.option_strings and not isinstance(a, links)]
-    others = {"help", "config", "print_config", "trainer", "model", "data", "previews"}
+    found = [action.dest for action in parser._actions if action.option_strings]
+    others = {"help", "config", "print_config", "trainer", "model", "data", "previews", *LINKED}
     return [key for key in found if key not in others and not key.endswith(".help")]
 
 
@@ -43,5 +41,5 @@ def said(parser, *argv: str) -> str:
     except InputError as error:
         return str(error)
     except jsonargparse.ArgumentError as error:
-        return str(explain(str(error)))
+        return str(explain(error))
     return ""

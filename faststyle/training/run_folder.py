@@ -1,0 +1,109 @@
+"""The folder of a run: its name, what it holds, and who may write in it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import yaml
+
+from faststyle.errors import InputError
+from faststyle.files import atomic_write, check_links, is_temporary_file, shorten_name
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LAST = "last.ckpt"
+LOCK = ".lock"  # in the run's folder while it is trained in
+# Options of earlier versions, by group, which the settings of their runs hold.
+REMOVED = [(None, "teacher"), ("model", "teacher"), ("model", "teacher_weight"), ("model", "alone")]
+
+
+def name_run(style: Sequence[str], name: str | None, output: str | None) -> tuple[str, Path]:
+    """Return the name and the folder of a run.
+
+    Args:
+        style: The style images; the first one gives the name if neither ``name`` nor ``output`` does.
+        name: Name of the run; by default that of ``output``.
+        output: Folder of the run; by default runs/NAME.
+
+    Raises:
+        InputError: The name cannot be a file's name.
+    """
+    name = name or (output and Path(output).resolve().name) or Path(style[0]).stem
+    if Path(name).name != name:
+        raise InputError(f"`name` {name} must be a plain name, without a path: `output` gives the folder")
+    if shorten_name(name) != name:
+        raise InputError(f"`name` {name} is too long for a file's name: give a shorter `name`")
+    return name, Path(output or Path("runs") / name)
+
+
+def can_start_in(folder: Path) -> bool:
+    """Whether there is nothing in a folder, or only what is left of a start that saved no state yet."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir() if not is_temporary_file(path) and path.name != LOCK}
+    if not names <= {"config.yaml", "logs", "previews"}:
+        return False
+    config = folder / "config.yaml"  # which is written first; its first line tells ours from another's
+    return not names or (config.is_file() and config.read_bytes().startswith(b"# pytorch_lightning"))
+
+
+def check_folder(folder: Path, resumes: bool) -> None:
+    """Refuse to write into what is there already.
+
+    Raises:
+        InputError: The folder holds another run, or other files, or links that lead out of it.
+    """
+    if not resumes and (folder / LAST).exists():
+        raise InputError(
+            f"{folder} holds a run already: `resume` continues it, another `name` starts another"
+        )
+    if not resumes and folder.exists() and not can_start_in(folder):
+        raise InputError(f"{folder} exists and is not an empty folder: give another `output` or `name`")
+    check_links(folder)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder for this process alone; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        InputError: another process trains in it.
+    """
+    path = folder / LOCK
+    with path.open("ab") as file:
+        if fcntl is not None:
+            try:
+                # Not flock, which the processes that decode would hold on for a while after a kill -9.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                raise InputError(
+                    f"another process trains in {folder}: wait for its end, or give another `output`"
+                ) from None
+            except OSError:
+                pass  # a file system that has no locks
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a folder that has become read-only
+                path.unlink(missing_ok=True)
+
+
+def drop_removed(config: Path) -> None:
+    """Remove options that no longer exist from the settings of a run."""
+    try:
+        settings = yaml.safe_load(config.read_text())
+        groups = {None: settings, "model": settings["model"]}
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
+        return  # who reads the settings next says what is wrong
+    found = [
+        (group, key) for group, key in REMOVED if isinstance(groups[group], dict) and key in groups[group]
+    ]
+    for group, key in found:
+        del groups[group][key]
+    if found:
+        text = config.read_text().partition("\n")[0] + "\n" + yaml.safe_dump(settings, sort_keys=False)
+        with atomic_write(config) as temporary:
+            temporary.write_text(text)
