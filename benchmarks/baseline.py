@@ -83,7 +83,7 @@ def run_faststyle(
     for _ in run:
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
-    return run.picture.cpu(), seconds[:steps]  # the step after the last only evaluates the objective
+    return run.image.cpu(), seconds[:steps]  # the step after the last only evaluates the objective
 
 
 def run_child(name: str, folder: Path, steps: int) -> None:

