@@ -1,1 +1,1 @@
-"""The per-image baseline: optimize the pixels themselves."""
+"""The per-image baseline: stylize one image by optimizing its pixels."""

@@ -11,49 +11,47 @@ from faststyle.errors import InputError
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import STATISTICS
 from faststyle.losses.vgg import VGG
-from faststyle.optimization.tiles import MAX_WHOLE, TiledEvaluation
+from faststyle.optimization.tiles import MAX_WHOLE_PIXELS, TiledEvaluation
 from faststyle.registry import choose
 
 
 class Step(NamedTuple):
-    """One evaluation of the objective.
-
-    Attributes:
-        number: Number of updates before it; 0 is the start.
-        terms: The objective's terms, before their weights, and total.
-        picture: (1,3,H,W) in [0,1], the pixels that were measured.
-    """
+    """One evaluation of the objective."""
 
     number: int
+    """Number of updates before the evaluation; 0 is the start."""
     terms: dict[str, float]
+    """Terms of the objective before their weights, and total, their weighted sum."""
     picture: Tensor
+    """Pixels that were evaluated, (1,3,H,W) in [0,1]."""
 
 
-HISTORY = 20  # updates that L-BFGS remembers; 10, 30 and 100 reach the same
-MAX_HISTORY_BYTES = 800_000_000  # each update is remembered as two images of float32
+HISTORY_SIZE = 20  # updates that L-BFGS remembers; 10, 30 and 100 reach the same objective
+MAX_HISTORY_BYTES = 800_000_000  # L-BFGS remembers an update as two images of float32
 
 
-def lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
-    # One evaluation a step, no line search, and no end before the last step.
+def make_lbfgs(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+    """Return L-BFGS that makes one evaluation a step, without line search and without early stopping."""
     return torch.optim.LBFGS(
         [pixels],
         lr=1.0 if learning_rate is None else learning_rate,
         max_iter=1,
-        history_size=max(3, min(HISTORY, MAX_HISTORY_BYTES // (8 * pixels.numel()))),
+        history_size=max(3, min(HISTORY_SIZE, MAX_HISTORY_BYTES // (8 * pixels.numel()))),
         tolerance_grad=0,
         tolerance_change=0,
     )
 
 
-def adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+def make_adam(pixels: Tensor, learning_rate: float | None) -> torch.optim.Optimizer:
+    """Return Adam with a default learning rate for pixels."""
     return torch.optim.Adam([pixels], lr=0.02 if learning_rate is None else learning_rate)
 
 
-# Root mean square over the values in [0,1]; Adam's moves at its usual learning rates are shorter.
-MAX_MOVE = 0.05
-# The same for L-BFGS's first move: it knows no curvature yet, and the gradient's length is no guide.
+# Lengths of a move: root mean square of the change of the values in [0,1].
+MAX_MOVE = 0.05  # Adam's moves at its usual learning rates are shorter
+# L-BFGS does not know the curvature yet at its first move, and the length of the gradient is no guide.
 FIRST_MOVE = 0.035
-OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
+OPTIMIZERS = {"lbfgs": make_lbfgs, "adam": make_adam}
 
 
 def check_precision(precision: torch.dtype) -> None:
@@ -70,14 +68,15 @@ def check_precision(precision: torch.dtype) -> None:
 
 def has_whole_grams(objective: Objective) -> bool:
     """Return True where the style is Gram matrices of whole images, which can be summed over tiles."""
-    relative = objective.preset.style is None and objective.statistic is STATISTICS["gram"]
-    return relative and not any(region is not None for region in objective.regions)
+    is_relative_gram = objective.preset.style is None and objective.statistic is STATISTICS["gram"]
+    return is_relative_gram and not any(region is not None for region in objective.regions)
 
 
 def can_be_tiled(objective: Objective) -> bool:
     """Return True where no layer of the objective sees beyond the halo of ``TiledEvaluation``'s tiles."""
-    near = all(layer.partition("/")[0] <= "relu5_1" for layer in objective.layers)
-    return near and has_whole_grams(objective) and not any("/" in layer for layer in objective.content_layers)
+    fits_halo = all(layer.partition("/")[0] <= "relu5_1" for layer in objective.layers)
+    content_at_full_size = not any("/" in layer for layer in objective.content_layers)
+    return fits_halo and content_at_full_size and has_whole_grams(objective)
 
 
 class Evaluation:
@@ -98,7 +97,7 @@ class Evaluation:
         self.terms: dict[str, Tensor] = {}
         self.tiled = None
         self.content: dict[str, Tensor] = {}
-        if pixels.shape[-2] * pixels.shape[-1] > MAX_WHOLE and can_be_tiled(objective):
+        if pixels.shape[-2] * pixels.shape[-1] > MAX_WHOLE_PIXELS and can_be_tiled(objective):
             self.tiled = TiledEvaluation(photo, vgg, objective)
         else:
             with torch.no_grad():
@@ -110,25 +109,26 @@ class Evaluation:
         if self.tiled is not None:
             self.terms, self.pixels.grad = self.tiled(self.pixels)
         else:
-            self.terms = self.measure()
+            self.terms = self.evaluate_whole()
             self.terms["total"].backward()
         return self.terms["total"].item()
 
     @torch.no_grad()
     def forward(self) -> None:
         """Evaluate without a gradient."""
-        self.terms = self.measure() if self.tiled is None else self.tiled(self.pixels)[0]
+        self.terms = self.evaluate_whole() if self.tiled is None else self.tiled(self.pixels)[0]
 
-    def measure(self) -> dict[str, Tensor]:
+    def evaluate_whole(self) -> dict[str, Tensor]:
+        """Return the terms of the objective, from the features of the whole image."""
         features = self.vgg(self.pixels, self.objective.layers_at(*self.pixels.shape[-2:]))
         devices = [self.pixels.device] if self.pixels.device.type == "cuda" else []
-        # Random statistics get the same numbers each time: L-BFGS needs one function.
+        # Random statistics get the same numbers each time, because L-BFGS needs one function.
         with torch.random.fork_rng(devices):
             torch.manual_seed(0)
             return self.objective(self.pixels, features, self.content)
 
     def values(self) -> dict[str, float]:
-        """Return the terms as numbers, in one transfer: each would make a GPU wait."""
+        """Return the terms as numbers, in one transfer, because each transfer makes a GPU wait."""
         return dict(zip(self.terms, torch.stack([*self.terms.values()]).tolist(), strict=True))
 
 
@@ -165,42 +165,51 @@ def descend(
         InputError: The objective is not a number.
     """
     pixels = start.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-    make = choose("optimizer", optimizer, OPTIMIZERS)
-    update = make(pixels, learning_rate)
+    make_optimizer = choose("optimizer", optimizer, OPTIMIZERS)
+    updater = make_optimizer(pixels, learning_rate)
     evaluation = Evaluation(pixels, photo, vgg, objective)
-    # L-BFGS knows no scale at first: its first move has a length of its own, which is quartered until an
+    # L-BFGS knows no scale at first. Its first move has a length of its own, which is quartered until an
     # evaluation is lower than the start's.
     searching, length, lowest = optimizer == "lbfgs", first_move, math.inf
     for number in range(steps + 1):
         image = pixels.detach().clone()
         if number < steps:
-            update.step(evaluation.backward)
+            updater.step(evaluation.backward)
         else:
             evaluation.forward()
-        values = evaluation.values()
-        if not math.isfinite(values["total"]):
-            raise InputError(
-                f"the objective was not a number at step {number}: lower `style_weight`, or set "
-                "`optimizer` to adam or `precision` to fp32"
-            )
-        yield Step(number, values, image)
-        if searching and values["total"] >= lowest:
+        terms = evaluation.values()
+        check_total(terms["total"], number)
+        yield Step(number, terms, image)
+        if searching and terms["total"] >= lowest:
             length /= 4
             with torch.no_grad():
                 pixels.copy_(start.lerp(image, 0.25))
-            update = make(pixels, learning_rate)
+            updater = make_optimizer(pixels, learning_rate)
             continue
-        first = searching and update.state[pixels].get("n_iter") == 1
-        searching, lowest = searching and number == 0, min(lowest, values["total"])
-        limit_move(update, pixels, image, length if first else None)
+        is_first_move = searching and updater.state[pixels].get("n_iter") == 1
+        searching, lowest = searching and number == 0, min(lowest, terms["total"])
+        limit_move(updater, pixels, image, length if is_first_move else None)
+
+
+def check_total(total: float, step: int) -> None:
+    """Refuse an objective that is infinite or not a number.
+
+    Raises:
+        InputError: The total is infinite or not a number.
+    """
+    if not math.isfinite(total):
+        raise InputError(
+            f"the objective was not a number at step {step}: lower `style_weight`, or set "
+            "`optimizer` to adam or `precision` to fp32"
+        )
 
 
 @torch.no_grad()
-def limit_move(update: torch.optim.Optimizer, pixels: Tensor, image: Tensor, length: float | None) -> None:
-    """Shorten the optimizer's last move, project the pixels into [0,1], and let L-BFGS know.
+def limit_move(updater: torch.optim.Optimizer, pixels: Tensor, image: Tensor, length: float | None) -> None:
+    """Shorten the optimizer's last move, project the pixels into [0,1], and update L-BFGS's memory.
 
     Args:
-        update: The optimizer that moved the pixels.
+        updater: The optimizer that moved the pixels.
         pixels: (1,3,H,W), changed in place.
         image: The pixels before the move.
         length: Length of the move, root mean square; by default at most ``MAX_MOVE``.
@@ -209,6 +218,6 @@ def limit_move(update: torch.optim.Optimizer, pixels: Tensor, image: Tensor, len
     size = move.square().mean().sqrt().clamp_min(1e-12)
     move *= (MAX_MOVE / size).clamp_max(1) if length is None else length / size
     pixels.copy_((image + move).clamp_(0, 1))
-    memory = update.state[pixels]
+    memory = updater.state[pixels]
     if "d" in memory:  # L-BFGS learns the curvature from the move that was made
         memory["d"], memory["t"] = (pixels - image).flatten(), 1.0

@@ -1,4 +1,4 @@
-"""What each layer keeps: a photo rebuilt from its content, a painting from its style, each alone."""
+"""What each layer of VGG keeps: a photo and a painting, rebuilt from noise."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from faststyle.image.convert import scale_to, to_rgb
 from faststyle.losses.presets import FIVE
 from faststyle.optimization.optimization import Optimization
 
-GAP = 8
-CAPTION = 18  # pixels for a line of text
+GAP = 8  # pixels between the images
+CAPTION_HEIGHT = 18  # pixels
 
 
 def reconstruct(
@@ -23,16 +23,17 @@ def reconstruct(
 ) -> Image.Image:
     """Draw the figure of Gatys et al. 2016 (their figure 1).
 
-    Above, the photo from white noise by the content of one layer after another; below, the painting
-    from white noise by the style of the first layer, the first two, and so on (texture synthesis).
+    The upper row shows the photo, rebuilt from white noise by the content of one layer after another. The
+    lower row shows the painting, rebuilt from white noise by the style of the first layer, the first two
+    layers, and so on (texture synthesis).
 
     Args:
-        photo: of any size.
-        painting: of any size; its textures come out in the photo's size.
+        photo: PIL image of any size.
+        painting: PIL image of any size; its textures are rebuilt at the photo's size.
         layers: VGG layers, shallow to deep.
-        size: longer side of each picture in pixels.
-        steps: of each picture.
-        **options: of Optimization, such as device, seed, statistic or pooling.
+        size: Longer side of each image in pixels.
+        steps: Number of updates of each image.
+        **options: Parameters of ``Optimization``, such as device, seed, statistic or pooling.
 
     Returns:
         RGB, one column for the originals and one for each layer.
@@ -43,7 +44,7 @@ def reconstruct(
     columns = [("photo and painting", photo, original)]
     with tqdm(total=2 * len(layers) * steps, unit="step") as bar:
 
-        def run(**objective: Any) -> Image.Image:
+        def rebuild(**objective: Any) -> Image.Image:
             optimization = Optimization(photo, painting, **options, **objective)
             before = bar.n
             for step in optimization:
@@ -51,22 +52,23 @@ def reconstruct(
             return optimization.result().convert("RGB")
 
         for depth, layer in enumerate(layers, start=1):
-            content = run(style_weight=0, tv_weight=0, content_layers={layer: 1})
-            style = run(content_weight=0, tv_weight=0, style_layers=dict.fromkeys(layers[:depth], 1 / depth))
+            style_layers = dict.fromkeys(layers[:depth], 1 / depth)
+            content = rebuild(style_weight=0, tv_weight=0, content_layers={layer: 1})
+            style = rebuild(content_weight=0, tv_weight=0, style_layers=style_layers)
             columns.append((layer, content, style))
-    return draw(columns)
+    return draw_columns(columns)
 
 
-def draw(columns: list[tuple[str, Image.Image, Image.Image]]) -> Image.Image:
-    """Captioned columns of two pictures each, one above the other; none is larger than the first."""
+def draw_columns(columns: list[tuple[str, Image.Image, Image.Image]]) -> Image.Image:
+    """Draw columns of a caption and two images, one above the other; no image is larger than the first."""
     width, height = columns[0][1].size
     sheet = Image.new(
-        "RGB", (len(columns) * (width + GAP) + GAP, CAPTION + 2 * (height + GAP) + GAP), "white"
+        "RGB", (len(columns) * (width + GAP) + GAP, CAPTION_HEIGHT + 2 * (height + GAP) + GAP), "white"
     )
     pen = ImageDraw.Draw(sheet)
-    for place, (name, above, below) in enumerate(columns):
+    for place, (caption, above, below) in enumerate(columns):
         left = GAP + place * (width + GAP)
-        pen.text((left, GAP / 2), name, fill="black")
-        sheet.paste(above, (left, CAPTION + GAP))
-        sheet.paste(below, (left, CAPTION + 2 * GAP + height))
+        pen.text((left, GAP / 2), caption, fill="black")
+        sheet.paste(above, (left, CAPTION_HEIGHT + GAP))
+        sheet.paste(below, (left, CAPTION_HEIGHT + 2 * GAP + height))
     return sheet

@@ -14,18 +14,19 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG
 from faststyle.models.find import find_grams
-from faststyle.optimization.optimization import SHARE, Optimization, resize
+from faststyle.optimization.inputs import resize
+from faststyle.optimization.optimization import STEPS_RATIO, Optimization
 
 MIN_SIZE = 16  # pixels of the longer side
-COARSEST = 512  # pixels of the longer side: larger images are refined at about this size first
-STYLE_SIZE = 384  # pixels of the painting's longer side, as of the built-in styles' Gram matrices
-# Less than the baseline's: a network's image is bold already, and is to come nearer to the photo as well.
+COARSE_SIZE = 512  # pixels of the longer side; larger images are refined at about this size first
+STYLE_SIZE = 384  # pixels of the painting's longer side, as for the built-in styles' Gram matrices
+# Lower than the baseline's, because a network's image is bold already and is to come nearer to the photo.
 STYLE_WEIGHT = 2.0
 
 
 @torch.no_grad()
 def measure_grams(painting: Image.Image, vgg: str = "vgg19-caffe", pooling: str = "max") -> dict[str, Tensor]:
-    """Measure a painting, brought to ``STYLE_SIZE``: its Gram matrices, (1,C,C) by layer."""
+    """Measure the Gram matrices of a painting, brought to ``STYLE_SIZE``: (1,C,C) by layer."""
     objective = Objective()
     images = to_tensor(scale_to(to_rgb(painting).convert("RGB"), STYLE_SIZE))[None]
     layers = objective.existing(*images.shape[-2:])
@@ -43,13 +44,17 @@ def refinement(
     """Prepare to refine an image: iterate over what comes back, and take its ``result()`` at any time.
 
     Args:
-        image: What to start from, such as a model's stylization of the photo; RGB of any size.
+        image: The start, such as a model's stylization of the photo: a PIL image, or a tensor (3,H,W), RGB
+            in [0,1].
         photo: The photo, which is brought to the image's size.
-        style: The painting, or its Gram matrices as ``find_grams`` and ``measure_grams`` give them.
-        evaluations: Number of evaluations that move the image at about 512 pixels, before a last one that
-            judges it; at each doubling 0.6 times as many more.
-        style_weight: More gives more painting, less photo.
-        **options: Of ``Optimization``, such as device, precision or vgg.
+        style: The painting, or its Gram matrices as ``find_grams`` and ``measure_grams`` return them.
+        evaluations: Number of evaluations that change the image at about 512 pixels; each doubling of the
+            size adds 0.6 times as many. One more evaluation at each size measures the last change.
+        style_weight: Weight of the style; a higher weight gives more painting and less photo.
+        **options: Parameters of ``Optimization``, such as device, precision or vgg.
+
+    Returns:
+        The optimization that starts from the image.
 
     Raises:
         InputError: A value that cannot be used; the message says what can.
@@ -60,8 +65,7 @@ def refinement(
         if not isinstance(given, Image.Image):
             raise InputError(f"expected an opened PIL image, not {type(given).__name__}")
     if isinstance(style, Image.Image):
-        known = {name: options[name] for name in ("vgg", "pooling") if name in options}
-        style = measure_grams(style, **known)
+        style = measure_grams(style, **{key: options[key] for key in ("vgg", "pooling") if key in options})
     start = to_tensor(to_rgb(image).convert("RGB")) if isinstance(image, Image.Image) else image
     height, width = start.shape[-2:]
     if max(height, width) < MIN_SIZE:
@@ -71,15 +75,15 @@ def refinement(
     photo = to_rgb(photo)
     if photo.size != (width, height):
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-    sizes = 1
-    while max(width, height) / 2**sizes >= COARSEST:
-        sizes += 1
+    scales = 1
+    while max(width, height) / 2**scales >= COARSE_SIZE:
+        scales += 1
     return Optimization(
         photo,
         style,
         size=max(width, height),
-        steps=max(sizes, round(evaluations * sum(SHARE**place for place in range(sizes)))),
-        scales=sizes,
+        steps=max(scales, round(evaluations * sum(STEPS_RATIO**place for place in range(scales)))),
+        scales=scales,
         init_model=lambda photo: resize(start[None].to(photo), photo.shape[-2:]),
         style_weight=style_weight,
         **options,
@@ -93,15 +97,15 @@ def refine(
     evaluations: int = 10,
     **options: Any,
 ) -> Image.Image:
-    """Refine an image that a model made of a photo, towards the painting that it learned from.
+    """Refine an image that a model made of a photo, towards the painting that the model learned from.
 
     Args:
         image: The model's image, or any other to start from.
         photo: The photo.
         model: The model, by the name or file that ``Stylizer.load`` takes; or the painting; or its Gram
             matrices.
-        evaluations: Number of evaluations of the objective.
-        **options: Of ``refinement`` and ``Optimization``.
+        evaluations: Number of evaluations of the objective at about 512 pixels.
+        **options: Parameters of ``refinement`` and ``Optimization``.
 
     Returns:
         The refined image, of the size of ``image``.
@@ -114,7 +118,7 @@ def refine(
         raise InputError(
             f"expected a model's name or file, an opened painting or Gram matrices, not {type(model)}"
         )
-    run = refinement(image, photo, style, evaluations, **options)
-    for _ in run:
+    optimization = refinement(image, photo, style, evaluations, **options)
+    for _ in optimization:
         pass
-    return run.result()
+    return optimization.result()

@@ -9,7 +9,7 @@ from faststyle.options import DeviceSettings, number, one_of, option, whole
 
 OptimizerName = Literal["lbfgs", "adam"]
 InitName = Literal["content", "noise", "content+noise"]
-MAX_SIDE = 20_000  # pixels of the longer side: more fits into no memory
+MAX_SIDE = 20_000  # pixels of the longer side, because larger images fit into no memory
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,26 @@ class DescentSettings(LossSettings, DeviceSettings):
     steps: int = option(300, "number of updates, more at the coarse sizes", whole(1), "N")
     scales: int | None = option(
         None,
-        "sizes to go through, coarse to fine, each twice the last; by default from 128 pixels on",
+        "number of sizes, coarse to fine, each twice the last; by default as many as start at 128 pixels",
         whole(1, 20),
         "N",
     )
     optimizer: OptimizerName = option("lbfgs", "lbfgs or adam", one_of(get_args(OptimizerName)), "NAME")
-    learning_rate: float | None = option(None, "by default 1 with lbfgs, 0.02 with adam", number(0), "R")
-    average: float = option(
-        0.0, "decay of a running mean of the steps, such as 0.99 with adam", number(0, 1, below=True), "D"
+    learning_rate: float | None = option(
+        None, "length of the updates; by default 1 with lbfgs, 0.02 with adam", number(0), "R"
     )
-    seed: int = option(0, "of the noise", whole(0, 2**63 - 1), "N")
+    average: float = option(
+        0.0,
+        "decay of the running mean of the steps that is the result, such as 0.99 with adam; 0 for no mean",
+        number(0, 1, below=True),
+        "D",
+    )
+    seed: int = option(0, "seed of the noise to start from", whole(0, 2**63 - 1), "N")
 
 
 @dataclass(frozen=True)
 class ReconstructionSettings(DescentSettings):
-    """Options of the figure of what each layer keeps."""
+    """Options of the figure that shows what each layer of VGG keeps."""
 
     size: int = option(256, "longer side of each image", whole(16, MAX_SIDE), "PIXELS")
     steps: int = option(100, "number of updates of each image", whole(1), "N")

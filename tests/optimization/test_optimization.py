@@ -1,4 +1,4 @@
-"""The slow baseline's way down: what it lowers, how often, and from where."""
+"""The steps of the per-image baseline: descent, starts and sizes."""
 
 import math
 from itertools import islice
@@ -19,7 +19,7 @@ REAL = {"device": "cpu", "precision": "fp32"}
 
 @pytest.fixture
 def quick(random_vgg) -> dict:
-    """Options of a run where only the plumbing matters."""
+    """Options of a run with few steps and random VGG weights."""
     return {"size": 48, "steps": 3, "vgg": random_vgg, **REAL}
 
 
@@ -36,22 +36,22 @@ def totals(steps: list[Step]) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def real() -> Optimization:
-    """Twenty-five steps of the default optimizer on a real photo, gone through."""
+def finished() -> tuple[Optimization, list[Step]]:
+    """A finished optimization of a real photo, with 25 steps of the default optimizer, and its steps."""
     run = Optimization(sample("astronaut", 96), sample("coffee", 96), size=64, steps=25, **REAL)
-    run.way = list(run)
-    return run
+    return run, list(run)
 
 
 # With the real VGG
 
 
 @pytest.mark.slow
-def test_lbfgs_lowers_the_objective(real):
-    way = totals(real.way)
-    assert way[10] < 0.6 * way[0]
-    assert min(way) < 0.5 * way[0]
-    assert real.way[-1].terms["style"] < 0.3 * real.way[0].terms["style"]
+def test_lbfgs_lowers_the_objective(finished):
+    steps = finished[1]
+    found = totals(steps)
+    assert found[10] < 0.6 * found[0]
+    assert min(found) < 0.5 * found[0]
+    assert steps[-1].terms["style"] < 0.3 * steps[0].terms["style"]
 
 
 @pytest.mark.slow
@@ -59,53 +59,54 @@ def test_adam_lowers_the_objective():
     run = Optimization(
         sample("astronaut", 96), sample("coffee", 96), size=64, steps=15, optimizer="adam", **REAL
     )
-    way = totals(list(run))
-    assert way[-1] < 0.7 * way[0]
+    found = totals(list(run))
+    assert found[-1] < 0.7 * found[0]
 
 
-def test_there_is_one_evaluation_more_than_steps_and_each_has_its_number(real):
-    assert [step.number for step in real.way] == list(range(26))
+def test_there_is_one_evaluation_more_than_updates(finished):
+    assert [step.number for step in finished[1]] == list(range(26))
 
 
-def test_step_0_is_the_photo_exactly(real):
-    assert torch.equal(real.way[0].picture, real.photo)
-    assert real.way[0].terms["content"] == 0
+def test_step_0_is_the_photo_exactly(finished):
+    run, steps = finished
+    assert torch.equal(steps[0].picture, run.photo)
+    assert steps[0].terms["content"] == 0
 
 
-def test_every_picture_is_one_and_has_the_terms_that_it_is_given(real):
-    # Measured anew, with a VGG of its own.
-    vgg = VGG(layers=real.objective.layers)
+def test_terms_of_a_step_are_those_of_its_image(finished):
+    run, steps = finished
+    vgg = VGG(layers=run.objective.layers)
     with torch.no_grad():
-        content = vgg(real.photo, real.objective.content_layers)
-        for step in real.way[::5]:
+        content = vgg(run.photo, run.objective.content_layers)
+        for step in steps[::5]:
             assert step.picture.min() >= 0 and step.picture.max() <= 1
-            terms = real.objective(step.picture, vgg(step.picture, real.objective.layers), content)
+            terms = run.objective(step.picture, vgg(step.picture, run.objective.layers), content)
             assert step.terms == {name: pytest.approx(v.item(), rel=1e-4) for name, v in terms.items()}
 
 
-def test_result_is_the_picture_with_the_lowest_objective(real):
-    best = min(real.way, key=lambda step: step.terms["total"])
-    assert torch.equal(real.picture, best.picture)
-    assert (to_tensor(real.result()) - best.picture[0]).abs().max() <= 0.51 / 255
+def test_result_is_the_image_with_the_lowest_objective(finished):
+    run, steps = finished
+    best = min(steps, key=lambda step: step.terms["total"])
+    assert torch.equal(run.image, best.picture)
+    assert (to_tensor(run.result()) - best.picture[0]).abs().max() <= 0.51 / 255
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"preset": "gatys"}, {"preset": "johnson"}, {"statistic": "moments"}])
-def test_other_objectives_fall_too(options):
+def test_other_objectives_are_lowered(options):
     run = Optimization(sample("astronaut", 64), sample("coffee", 64), size=48, steps=6, **options, **REAL)
-    way = totals(list(run))
-    assert min(way) < 0.9 * way[0]
+    found = totals(list(run))
+    assert min(found) < 0.9 * found[0]
 
 
-def test_style_swap_serves_here():
+def test_style_swap_is_lowered():
     options = {"statistic": "style-swap", "style_layers": {"relu2_1": 1.0}, **REAL}
-    way = totals(
-        list(Optimization(sample("astronaut", 48), sample("coffee", 48), size=48, steps=5, **options))
-    )
-    assert min(way) < 0.9 * way[0]
+    run = Optimization(sample("astronaut", 48), sample("coffee", 48), size=48, steps=5, **options)
+    found = totals(list(run))
+    assert min(found) < 0.9 * found[0]
 
 
-def test_preserved_colours_are_the_photos():
+def test_preserve_color_keeps_the_chroma_of_the_photo():
     muted = 0.5 + 0.3 * (to_tensor(sample("astronaut", 48)) - 0.5)
     result = optimize(muted, to_tensor(sample("coffee", 48)), steps=5, preserve_color=True, **REAL)
     inside = (result.amin(0) > 0.01) & (result.amax(0) < 0.99)
@@ -114,11 +115,11 @@ def test_preserved_colours_are_the_photos():
     assert (result - muted).abs().mean() > 0.003
 
 
-# From where
+# The start
 
 
 @pytest.mark.parametrize("init", ["content", "noise", "content+noise"])
-def test_each_start_is_what_its_name_says(quick, init):
+def test_init_mixes_photo_and_noise(quick, init):
     photograph = photo()
     first = next(iter(Optimization(photograph, style(), init=init, **quick))).picture[0]
     noise = next(iter(Optimization(photograph, style(), init="noise", **quick))).picture[0]
@@ -127,7 +128,7 @@ def test_each_start_is_what_its_name_says(quick, init):
     assert noise.min() >= 0 and noise.max() <= 1 and 0.25 < noise.std() < 0.33
 
 
-def test_model_gives_the_start(quick, model):
+def test_init_model_makes_the_start(quick, model):
     run = Optimization(
         photo(),
         style(),
@@ -139,7 +140,7 @@ def test_model_gives_the_start(quick, model):
     assert torch.allclose(next(iter(run)).picture[0], expected, atol=1e-6)
 
 
-def test_seed_changes_the_noise_and_the_same_seed_gives_the_same_picture(quick):
+def test_result_from_noise_depends_on_the_seed_alone(quick):
     results = [optimize(photo(), style(), init="noise", seed=seed, **quick) for seed in (1, 1, 2)]
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
@@ -150,31 +151,30 @@ def test_seed_changes_the_noise_and_the_same_seed_gives_the_same_picture(quick):
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("steps", [1, 2, 5])
-def test_vgg_runs_no_oftener_than_there_are_evaluations(quick, monkeypatch, optimizer, steps):
+def test_vgg_runs_once_for_each_evaluation(quick, monkeypatch, optimizer, steps):
     run = Optimization(photo(), style(), optimizer=optimizer, **{**quick, "steps": steps})
-    sizes, forward = [], run.vgg.forward
-    monkeypatch.setattr(run.vgg, "forward", lambda *given: sizes.append(1) or forward(*given))
-    way = list(run)
-    assert len(way) == steps + 1
-    assert len(sizes) == steps + 1 + 2  # and once each for the style and the content
+    calls, forward = [], run.vgg.forward
+    monkeypatch.setattr(run.vgg, "forward", lambda *given: calls.append(1) or forward(*given))
+    assert len(list(run)) == steps + 1
+    assert len(calls) == steps + 1 + 2  # once more for the style, and once for the content
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_learning_rate_0_moves_nothing_and_a_larger_one_more(quick, optimizer):
-    def moved(rate):
+def test_larger_learning_rate_changes_more(quick, optimizer):
+    def change(rate):
         options = {**quick, "steps": 1, "optimizer": optimizer, "learning_rate": rate}
         return (list(Optimization(photo(), style(), **options))[-1].picture[0] - photo()).abs().mean().item()
 
-    assert moved(0.0) == 0
-    assert 0 < moved(0.001) < moved(0.01)
+    assert change(0.0) == 0
+    assert 0 < change(0.001) < change(0.01)
 
 
-def test_objective_that_is_not_a_number_is_told(quick):
+def test_infinite_objective_raises(quick):
     with pytest.raises(InputError, match="not a number at step 0"):
         optimize(photo(), style(), style_weight=1e300, **quick)
 
 
-def test_image_that_becomes_nan_is_reported(quick, monkeypatch):
+def test_image_that_becomes_nan_raises(quick, monkeypatch):
     adam = descent.OPTIMIZERS["adam"]
     monkeypatch.setitem(descent.OPTIMIZERS, "adam", lambda pixels, rate: adam(pixels, math.inf))
     with pytest.raises(InputError, match="not a number at step 1"):
@@ -182,11 +182,16 @@ def test_image_that_becomes_nan_is_reported(quick, monkeypatch):
 
 
 @pytest.mark.parametrize("stop", [1, 3, 6])
-def test_result_after_an_early_end_is_the_best_picture_so_far(quick, stop):
-    options = {**quick, "steps": 8, "optimizer": "adam", "learning_rate": 0.3}  # which goes up and down
+def test_result_after_an_early_end_is_the_best_image_so_far(quick, stop):
+    options = {
+        **quick,
+        "steps": 8,
+        "optimizer": "adam",
+        "learning_rate": 0.3,
+    }  # the objective is not monotonic
     run = Optimization(photo(), style(), **options)
-    way = list(islice(run, stop))
-    assert torch.equal(run.result(), min(way, key=lambda step: step.terms["total"]).picture[0])
+    steps = list(islice(run, stop))
+    assert torch.equal(run.result(), min(steps, key=lambda step: step.terms["total"]).picture[0])
 
 
 def test_result_before_the_first_step_is_the_start(quick):
@@ -194,23 +199,22 @@ def test_result_before_the_first_step_is_the_start(quick):
     assert torch.equal(run.result(), photo())
 
 
-def test_average_is_the_running_mean_of_the_pictures(quick):
+def test_average_is_the_running_mean_of_the_images(quick):
     options = {**quick, "steps": 6, "optimizer": "adam", "learning_rate": 0.1}
     plain = list(Optimization(photo(), style(), **options))
     run = Optimization(photo(), style(), average=0.5, **options)
-    way = list(run)
-    assert totals(way) == totals(plain)
-    mean = way[0].picture
-    for step in way[1:]:
+    steps = list(run)
+    assert totals(steps) == totals(plain)
+    mean = steps[0].picture
+    for step in steps[1:]:
         mean = 0.5 * mean + 0.5 * step.picture
     assert torch.allclose(run.result(), mean[0], atol=1e-6)
 
 
 def test_long_average_of_a_short_run_is_the_plain_mean(quick):
-    # With no bias to the start: 0.99 would keep nine tenths of it after ten steps.
+    # A decay of 0.99 from the first step on would keep nine tenths of the start after ten steps.
     run = Optimization(photo(), style(), average=0.99, optimizer="adam", **quick)
-    way = list(run)
-    mean = torch.stack([step.picture[0] for step in way]).mean(0)
+    mean = torch.stack([step.picture[0] for step in run]).mean(0)
     assert torch.allclose(run.result(), mean, atol=1e-6)
 
 
@@ -219,29 +223,29 @@ def test_long_average_of_a_short_run_is_the_plain_mean(quick):
 
 def test_sizes_double_and_the_coarse_ones_have_more_steps(quick):
     run = Optimization(photo(96, 64), style(), **{**quick, "steps": 10, "scales": 3})
-    way = list(run)
-    widths = [step.picture.shape[-1] for step in way]
+    steps = list(run)
+    widths = [step.picture.shape[-1] for step in steps]
     assert sorted(set(widths)) == [24, 48, 96]
     assert widths == sorted(widths)
-    # One evaluation more than updates at each, and the numbers count the updates.
+    # Each size has one evaluation more than updates, and the numbers count the updates.
     assert [widths.count(width) for width in (24, 48, 96)] == [6, 4, 3]
-    assert [step.number for step in way] == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10]
+    assert [step.number for step in steps] == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10]
     assert run.result().shape == (3, 64, 96)
 
 
-def test_each_scale_goes_on_from_the_one_before(quick):
+def test_each_size_starts_from_the_result_of_the_last(quick):
     run = Optimization(photo(96, 64), style(), init="noise", **{**quick, "steps": 6, "scales": 2})
-    way = list(run)
-    before = min((s for s in way if s.picture.shape[-1] == 48), key=lambda step: step.terms["total"])
-    first = next(step for step in way if step.picture.shape[-1] == 96)
+    steps = list(run)
+    before = min((s for s in steps if s.picture.shape[-1] == 48), key=lambda step: step.terms["total"])
+    first = next(step for step in steps if step.picture.shape[-1] == 96)
     shrunk = torch.nn.functional.interpolate(
         first.picture, before.picture.shape[-2:], mode="bilinear", antialias=True
     )
-    # White noise would be no more alike than by chance.
+    # White noise would not be correlated.
     assert torch.corrcoef(torch.stack([shrunk.flatten(), before.picture.flatten()]))[0, 1] > 0.9
 
 
-def test_result_after_an_end_at_a_coarse_scale_has_the_full_size(quick):
+def test_result_after_an_end_at_a_coarse_size_has_the_full_size(quick):
     run = Optimization(photo(96, 64), style(), **{**quick, "steps": 6, "scales": 2})
     next(iter(run))
     assert run.result().shape == (3, 64, 96)
@@ -252,17 +256,17 @@ def test_more_scales_than_steps_still_end_at_the_full_size(quick):
     assert [step.picture.shape[-1] for step in run][-1] == 96
 
 
-def test_descend_alone_takes_tensors_and_leaves_them(quick):
+def test_descend_does_not_change_its_start(quick):
     run = Optimization(photo(), style(), **quick)
     run.set_style(run.photo, 1.0)
     start = torch.rand(run.photo.shape, generator=torch.Generator().manual_seed(0))
     before = start.clone()
-    way = list(descend(start, run.photo, run.vgg, run.objective, 4))
-    assert len(way) == 5 and torch.equal(start, before)
-    assert min(totals(way)) < way[0].terms["total"]
+    steps = list(descend(start, run.photo, run.vgg, run.objective, 4))
+    assert len(steps) == 5 and torch.equal(start, before)
+    assert min(totals(steps)) < steps[0].terms["total"]
 
 
-def test_statistic_that_draws_gives_the_same_picture_again_and_leaves_the_global_generator_alone(quick):
+def test_random_statistic_is_reproducible_and_leaves_the_global_generator_alone(quick):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)

@@ -21,7 +21,7 @@ def quick(random_vgg) -> dict:
     return {"vgg": random_vgg, "device": "cpu", "precision": "fp32"}
 
 
-def test_starts_from_the_image_and_comes_nearer(quick):
+def test_refinement_starts_from_the_image_and_lowers_the_objective(quick):
     image = draw_picture(96, 72, seed=3)
     run = refinement(image, PHOTO, PAINTING, 8, **quick)
     steps = list(run)
@@ -31,22 +31,22 @@ def test_starts_from_the_image_and_comes_nearer(quick):
     assert run.result().size == image.size
 
 
-def test_gram_matrices_serve_as_well_as_the_painting(quick, monkeypatch):
+def test_gram_matrices_give_the_result_of_the_painting(quick, monkeypatch):
     monkeypatch.setattr("faststyle.optimization.refine.STYLE_SIZE", 80)
     by_painting = refine(PHOTO, PHOTO, PAINTING, 3, **quick)
     by_grams = refine(PHOTO, PHOTO, grams_of(PAINTING, quick["vgg"]), 3, **quick)
     assert np.abs(np.asarray(by_painting, float) - np.asarray(by_grams, float)).max() <= 1
 
 
-def test_larger_images_are_refined_small_first(quick, monkeypatch):
-    monkeypatch.setattr("faststyle.optimization.refine.COARSEST", 64)
+def test_larger_images_are_refined_coarse_to_fine(quick, monkeypatch):
+    monkeypatch.setattr("faststyle.optimization.refine.COARSE_SIZE", 64)
     image = draw_picture(256, 192, seed=3)
     widths = [step.picture.shape[-1] for step in refinement(image, PHOTO, PAINTING, 10, **quick)]
     assert [widths.count(width) - 1 for width in (64, 128, 256)] == [10, 6, 4]
 
 
 def test_larger_image_keeps_its_details(quick, monkeypatch):
-    monkeypatch.setattr("faststyle.optimization.refine.COARSEST", 64)
+    monkeypatch.setattr("faststyle.optimization.refine.COARSE_SIZE", 64)
     image = draw_picture(128, 96, seed=3)
     run = refinement(image, PHOTO, PAINTING, 1, style_weight=0, content_weight=1e-6, tv_weight=0, **quick)
     steps = list(run)
@@ -55,7 +55,7 @@ def test_larger_image_keeps_its_details(quick, monkeypatch):
     assert (first.picture - to_tensor(image)[None]).abs().mean() < moved
 
 
-def test_ten_evaluations_change_something_whatever_the_scale_of_the_gradient(quick):
+def test_refining_changes_the_image_at_any_scale_of_the_gradient(quick):
     for weight in (1e-6, 1.0, 1e6):
         result = refine(
             PHOTO, PHOTO, PAINTING, 3, style_weight=weight, content_weight=0, tv_weight=0, **quick
@@ -63,7 +63,7 @@ def test_ten_evaluations_change_something_whatever_the_scale_of_the_gradient(qui
         assert np.abs(np.asarray(result, float) - np.asarray(PHOTO, float)).mean() > 0.5
 
 
-def test_a_painting_of_one_colour_makes_no_large_loss(quick):
+def test_painting_of_one_colour_makes_no_large_loss(quick):
     run = refinement(PHOTO, PHOTO, Image.new("RGB", (64, 64), (3, 3, 3)), 2, **quick)
     assert all(step.terms["style"] < 100 for step in run)
 
@@ -82,7 +82,7 @@ def test_evaluations_below_1_are_refused(quick):
             refinement(PHOTO, PHOTO, PAINTING, number, **quick)
 
 
-def test_what_is_no_image_is_told(quick):
+def test_arguments_that_are_no_images_are_refused(quick):
     for image, photo in ((np.zeros((8, 8, 3)), PHOTO), (PHOTO, "photo.jpg")):
         with pytest.raises(InputError, match="expected an opened PIL image"):
             refine(image, photo, PAINTING, 1, **quick)
@@ -90,7 +90,7 @@ def test_what_is_no_image_is_told(quick):
         refine(PHOTO, PHOTO, None, 1, **quick)
 
 
-def test_image_too_small_for_vgg_is_named(quick):
+def test_image_too_small_for_vgg_is_refused(quick):
     small = draw_picture(16, 4, seed=1)
     with pytest.raises(InputError, match="16x4 is too small"):
         refine(small, small, PAINTING, 2, **quick)
@@ -101,7 +101,7 @@ def test_narrow_image_has_fewer_sizes(quick):
     assert run.sizes == [256, 512]
 
 
-def test_gram_matrices_of_another_vgg_or_of_no_layer_that_counts_are_refused(quick):
+def test_gram_matrices_of_another_objective_are_refused(quick):
     grams = grams_of(PAINTING, quick["vgg"])
     other = {layer: torch.zeros(1, 3, 3) for layer in grams}
     with pytest.raises(InputError, match="another VGG"):
@@ -112,8 +112,8 @@ def test_gram_matrices_of_another_vgg_or_of_no_layer_that_counts_are_refused(qui
         refine(PHOTO, PHOTO, grams, 1, statistic="moments", **quick)
 
 
-def test_end_at_a_coarse_size_keeps_the_details(quick, monkeypatch):
-    monkeypatch.setattr("faststyle.optimization.refine.COARSEST", 64)
+def test_result_after_an_end_at_a_coarse_size_keeps_the_details(quick, monkeypatch):
+    monkeypatch.setattr("faststyle.optimization.refine.COARSE_SIZE", 64)
     image = draw_picture(256, 192, seed=3)
     run = refinement(image, PHOTO, PAINTING, 3, **quick)
     next(iter(run))

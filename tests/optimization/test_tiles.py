@@ -1,4 +1,4 @@
-"""The objective tile by tile, against the whole."""
+"""The objective evaluated in tiles, compared with whole images."""
 
 import pytest
 import torch
@@ -13,8 +13,8 @@ from faststyle.optimization.tiles import TiledEvaluation
 
 @pytest.fixture
 def parts(random_vgg, monkeypatch):
-    """A photo, an image of it, VGG, and the objective; tiles of 96 pixels."""
-    monkeypatch.setattr(tiles, "TILE", 96)
+    """A photo, an image of it, VGG and an objective, with tiles of 96 pixels."""
+    monkeypatch.setattr(tiles, "TILE_SIZE", 96)
     rng = torch.Generator().manual_seed(0)
     objective = Objective()
     vgg = VGG(random_vgg, layers=objective.layers)
@@ -38,16 +38,18 @@ def test_terms_and_gradient_are_those_of_the_whole_image(parts):
     assert (gradient - whole.grad).norm() < 1e-4 * whole.grad.norm()
 
 
-def test_large_images_are_evaluated_in_tiles_and_end_alike(parts, monkeypatch):
+def test_descent_in_tiles_has_the_totals_of_the_whole_image(parts, monkeypatch):
     photo, image, vgg, objective = parts
     whole = [step.terms["total"] for step in descend(image, photo, vgg, objective, 3)]
-    monkeypatch.setattr("faststyle.optimization.descent.MAX_WHOLE", 1000)
-    monkeypatch.setattr(VGG, "forward", small_only(VGG.forward))
+    monkeypatch.setattr("faststyle.optimization.descent.MAX_WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(VGG, "forward", refuse_large_images(VGG.forward))
     tiled = [step.terms["total"] for step in descend(image, photo, vgg, objective, 3)]
     assert tiled == pytest.approx(whole, rel=1e-3)
 
 
-def small_only(forward):
+def refuse_large_images(forward):
+    """Wrap VGG's ``forward`` to fail on images larger than a tile with its halo."""
+
     def checked(self, images, layers):
         assert max(images.shape[-2:]) <= 96 + 2 * tiles.HALO
         return forward(self, images, layers)
@@ -55,7 +57,7 @@ def small_only(forward):
     return checked
 
 
-def test_regions_and_other_statistics_are_evaluated_whole(parts):
+def test_only_gram_matrices_without_regions_can_be_summed_over_tiles(parts):
     objective = parts[3]
     assert has_whole_grams(objective)
     objective.regions = [torch.ones(1, 1, 8, 8)]
