@@ -21,7 +21,7 @@ from faststyle.image.files import find_images, save_image
 from faststyle.inference.contact_sheet import contact_sheet
 from faststyle.inference.stylizer import Stylizer
 from faststyle.losses.vgg import VGG
-from faststyle.models.pretrained import ready
+from faststyle.models.pretrained import built_in_styles
 from faststyle.optimization.optimization import optimize
 from faststyle.optimization.refine import refine
 
@@ -116,7 +116,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="files or folders")
     parser.add_argument("--paintings", type=Path, required=True, help="folder of NAME.jpg")
     parser.add_argument("--peers", type=Path, help="folder of PEER_STYLE.jpg, and of their photo")
-    parser.add_argument("--styles", nargs="+", default=[*ready()], help="built-in styles (default all)")
+    parser.add_argument(
+        "--styles", nargs="+", default=[*built_in_styles()], help="built-in styles (default all)"
+    )
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["pass", "refined"])
     parser.add_argument("--evaluations", type=int, default=10, help="evaluations for a refined image")
     parser.add_argument("--most", type=int, help="maximum number of photos (default all)")

@@ -20,7 +20,7 @@ from faststyle.image.convert import limit_size
 from faststyle.image.files import find_images, open_image, save_image
 from faststyle.inference.contact_sheet import caption, contact_sheet
 from faststyle.models.card import ModelCard
-from faststyle.models.pretrained import cards
+from faststyle.models.pretrained import read_cards
 
 DOCS = Path(__file__).parent
 IMAGES = DOCS / "pictures"
@@ -112,7 +112,7 @@ def draw_strokes() -> Image.Image:
 
 def make_table() -> str:
     """Return the Markdown table of the styles and their paintings."""
-    rows = [f"| [{name}](#{name}) | {caption(name, card)} |" for name, card in cards().items()]
+    rows = [f"| [{name}](#{name}) | {caption(name, card)} |" for name, card in read_cards().items()]
     return "\n".join(["| style | painting |", "| --- | --- |", *rows]) + "\n"
 
 
@@ -151,7 +151,7 @@ def describe_steps(card: ModelCard) -> str:
 def write_page(page: Path) -> None:
     """Write the part of docs/styles.md below the marker."""
     written = page.read_text(encoding="utf-8").partition(MARKER)[0]
-    sections = "".join(make_section(name, card) for name, card in cards().items())
+    sections = "".join(make_section(name, card) for name, card in read_cards().items())
     page.write_text(f"{written}{MARKER}\n\n{make_table()}{sections}", encoding="utf-8")
 
 
@@ -160,7 +160,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--paintings", type=Path, required=True, help="folder with a file for each style")
-    parser.add_argument("--only", nargs="*", default=[*cards()], metavar="NAME", help="draw these styles")
+    parser.add_argument(
+        "--only", nargs="*", default=[*read_cards()], metavar="NAME", help="draw these styles"
+    )
     options = parser.parse_args()
     keep_freed_memory()
     paintings = {path.stem: path for path in find_images(options.paintings)}

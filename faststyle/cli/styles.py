@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faststyle.models.pretrained import cards
+from faststyle.models.pretrained import read_cards
 from faststyle.options import Settings
 
 
@@ -14,7 +14,7 @@ class Options(Settings):
 def run(options: Options) -> int:
     """Print a table of the built-in styles; nothing fails."""
     rows: list[tuple[str, ...]] = [("NAME", "PAINTING", "PAINTER", "YEAR")]
-    for name, card in cards().items():
+    for name, card in read_cards().items():
         assert card.painting is not None
         rows.append((name, card.painting.title, card.painting.artist, card.painting.year))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

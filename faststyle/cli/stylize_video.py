@@ -13,7 +13,7 @@ from tqdm import tqdm
 from faststyle.cli.inputs import Job
 from faststyle.errors import InputError, one_line
 from faststyle.inference.stylizer import Stylizer
-from faststyle.models.pretrained import for_clips
+from faststyle.models.pretrained import style_for_videos
 from faststyle.video.clips import Clip
 from faststyle.video.decoding import import_av
 from faststyle.video.opening import SUFFIXES, open_clip
@@ -32,7 +32,7 @@ def log(line: str) -> None:
 
 def model_for_videos(name: str) -> str:
     """Return the temporally consistent model of a built-in style, and report that; else the name itself."""
-    chosen = name if Path(name).is_file() else for_clips(name)  # a file of that name comes first
+    chosen = name if Path(name).is_file() else style_for_videos(name)  # a file of that name comes first
     if chosen != name:
         log(f"{chosen} is used for videos: it flickers less ({name} itself: --checkpoint {name}:1)")
     return chosen

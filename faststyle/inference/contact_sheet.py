@@ -10,7 +10,7 @@ from faststyle.inference.settings import StylizeSettings
 from faststyle.inference.stroke_scale import BEST_SIZE
 from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.card import ModelCard
-from faststyle.models.pretrained import ready
+from faststyle.models.pretrained import built_in_styles
 
 CELL = BEST_SIZE  # pixels of a picture's longer side
 GAP = 12
@@ -57,7 +57,8 @@ class AllStyles:
     """
 
     def __init__(self, device: str = "auto", precision: str = "auto", engine: str = "auto"):
-        models = {name: Stylizer.load(path, device, precision, engine) for name, path in ready().items()}
+        files = built_in_styles()
+        models = {name: Stylizer.load(path, device, precision, engine) for name, path in files.items()}
         self.models = {caption(name, model.card): (name, model) for name, model in models.items()}
 
     def __call__(

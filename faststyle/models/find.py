@@ -11,7 +11,7 @@ from faststyle.models import hub
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_grams, load_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.models.pretrained import ready, steady
+from faststyle.models.pretrained import built_in_styles, steady_styles
 from faststyle.registry import choose
 
 HUB_PREFIX = "hf://"
@@ -35,7 +35,7 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     text = str(name)
     if is_blend(text):
         return blend_models(parse_blend(text))
-    return load_model(find_file(text, ready() | steady()))
+    return load_model(find_file(text, built_in_styles() | steady_styles()))
 
 
 def find_file(text: str, styles: dict[str, Path]) -> Path:
@@ -77,8 +77,8 @@ def find_grams(name: str | Path) -> dict[str, Tensor]:
             f"{text} is an exported model, without its painting's Gram matrices: give the model that it was "
             "exported from"
         )
-    steady_to_style = {key: ready()[key.rpartition("-")[0]] for key in steady()}
-    path = find_file(text, ready() | steady_to_style)
+    steady_to_style = {key: built_in_styles()[key.rpartition("-")[0]] for key in steady_styles()}
+    path = find_file(text, built_in_styles() | steady_to_style)
     load_model(path)  # raises an InputError if the file is no model
     if grams := load_grams(path):
         return grams

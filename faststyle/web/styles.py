@@ -40,10 +40,10 @@ Shelf = dict[str, Style]
 @lru_cache(1)
 def ready_styles() -> Shelf:
     """The styles of the package, by name."""
-    files = pretrained.ready()
+    files = pretrained.built_in_styles()
     return {
-        name: Style(caption(name, card), files[name], pretrained.sample(name), None)
-        for name, card in pretrained.cards().items()
+        name: Style(caption(name, card), files[name], pretrained.sample_path(name), None)
+        for name, card in pretrained.read_cards().items()
     }
 
 
@@ -89,7 +89,7 @@ def open_model(model: Path) -> Stylizer:
 
     A person's own style runs on torch, for what OpenVINO converts would stay on the disk.
     """
-    ours = {*pretrained.ready().values(), *pretrained.steady().values()}
+    ours = {*pretrained.built_in_styles().values(), *pretrained.steady_styles().values()}
     return Stylizer.load(model, engine="auto" if model in ours else "torch")
 
 

@@ -248,9 +248,8 @@ def stylize_clip(
         InputError: no clip, not one that can be read, or no memory or disk for it.
     """
     path, model = check_upload(path), style.model
-    steady = (
-        pretrained.steady().get(pretrained.for_clips(name)) if ready_styles().get(name) == style else None
-    )
+    is_built_in = ready_styles().get(name) == style
+    steady = pretrained.steady_styles().get(f"{name}-steady") if is_built_in else None
     place = Path(tempfile.mkdtemp(prefix="clip_", dir=folder))
     target = place / f"{joint_name(path, name, 'clip')}.mp4"
     work, pool = Work(stopped), ThreadPoolExecutor(1)

@@ -241,7 +241,7 @@ def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, ne
     for name in ("wave", "wave-steady"):
         save_model(tmp_path / f"{name}.safetensors", network, ModelCard(name=name))
     files = {name: tmp_path / f"{name}.safetensors" for name in ("wave", "wave-steady")}
-    monkeypatch.setattr(pretrained, "steady", lambda: {"wave-steady": files["wave-steady"]})
+    monkeypatch.setattr(pretrained, "steady_styles", lambda: {"wave-steady": files["wave-steady"]})
     loaded = []
     monkeypatch.setattr(
         Stylizer,

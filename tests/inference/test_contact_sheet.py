@@ -34,17 +34,17 @@ STYLES = ["composition_vii", "edtaonisl", "great_wave", "shipwreck", "starry_nig
 
 
 def test_six_styles_come_with_the_package_in_22_megabytes():
-    assert list(pretrained.ready()) == STYLES
+    assert list(pretrained.built_in_styles()) == STYLES
     assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()) < 22e6
     for name in STYLES:
-        with Image.open(pretrained.sample(name)) as picture:
+        with Image.open(pretrained.sample_path(name)) as picture:
             assert max(picture.size) == 256
 
 
 @pytest.mark.parametrize("name", STYLES)
 def test_card_of_a_ready_style_says_what_it_is(name):
-    card = pretrained.cards()[name]
-    assert card == load_model(pretrained.ready()[name])[1]
+    card = pretrained.read_cards()[name]
+    assert card == load_model(pretrained.built_in_styles()[name])[1]
     assert all(vars(card.painting).values())
     assert card.licence == "MIT" and card.command.startswith("python train.py --style ")
     assert card.style[0].name == name and card.hardware and card.minutes > 0
@@ -53,13 +53,14 @@ def test_card_of_a_ready_style_says_what_it_is(name):
 
 @pytest.mark.slow
 def test_steady_network_of_each_style_flickers_less():
-    assert list(pretrained.steady()) == [f"{name}-steady" for name in STYLES]
+    assert list(pretrained.steady_styles()) == [f"{name}-steady" for name in STYLES]
+    cards = pretrained.read_cards(pretrained.steady_styles())
     photo = to_tensor(limit_size(open_image(PHOTO), 256).convert("RGB"))[None]
     flow = random_flow(1, *photo.shape[2:], torch.Generator().manual_seed(0))
     moved = warp(photo, flow)
     for name in STYLES:
-        assert pretrained.cards(pretrained.steady())[f"{name}-steady"].training.others["temporal_weight"] > 0
-        usual, steady = (Stylizer.load(model) for model in (name, pretrained.for_clips(name)))
+        assert cards[f"{name}-steady"].training.others["temporal_weight"] > 0
+        usual, steady = (Stylizer.load(model) for model in (name, pretrained.style_for_videos(name)))
         change, left = (
             unsteadiness(model(moved), warp(model(photo), flow), in_bounds_mask(flow))
             for model in (usual, steady)

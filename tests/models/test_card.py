@@ -18,7 +18,7 @@ from faststyle.models.card import (
     Painting,
     StyleImage,
 )
-from faststyle.models.pretrained import ready, steady
+from faststyle.models.pretrained import built_in_styles, steady_styles
 from tests.support.cards import make_card
 
 FILE = Path("a.safetensors")
@@ -33,7 +33,11 @@ def test_card_comes_back_from_its_json(card):
     assert ModelCard.from_metadata(as_json(card), FILE) == card
 
 
-@pytest.mark.parametrize("path", [*ready().values(), *steady().values()], ids=[*ready(), *steady()])
+@pytest.mark.parametrize(
+    "path",
+    [*built_in_styles().values(), *steady_styles().values()],
+    ids=[*built_in_styles(), *steady_styles()],
+)
 def test_json_of_a_built_in_model_is_written_as_it_was_read(path):
     with safe_open(path, framework="pt") as file:
         stored = json.loads(file.metadata()[HEADER])

@@ -31,8 +31,8 @@ def last_weight(name) -> torch.Tensor:
 def test_built_in_style_is_found_by_name(styles):
     network, card = find_model("autumn")
     assert card.name == "autumn" and not network.training
-    assert list(pretrained.cards()) == ["autumn", "spring"]
-    assert pretrained.cards()["spring"] == load_model(styles / "spring.safetensors")[1]
+    assert list(pretrained.read_cards()) == ["autumn", "spring"]
+    assert pretrained.read_cards()["spring"] == load_model(styles / "spring.safetensors")[1]
 
 
 def test_file_takes_precedence_over_a_built_in_style_but_a_folder_does_not(

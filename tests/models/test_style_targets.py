@@ -10,7 +10,7 @@ from faststyle.errors import InputError
 from faststyle.models.card import HEADER, ModelCard
 from faststyle.models.checkpoint import load_grams, load_model, save_model
 from faststyle.models.find import find_grams
-from faststyle.models.pretrained import ready
+from faststyle.models.pretrained import built_in_styles
 from faststyle.models.style_targets import MAX_LOSS, PREFIX, pack_grams, triangle_channels, unpack_grams
 from tests.support.networks import same_weights
 
@@ -128,8 +128,8 @@ def test_matrices_with_nan_are_refused(tmp_path, network):
 
 
 def test_all_built_in_models_have_gram_matrices():
-    for name in ready():
-        assert len(load_grams(ready()[name])) == 15
+    for name in built_in_styles():
+        assert len(load_grams(built_in_styles()[name])) == 15
     assert find_grams("great_wave-steady").keys() == find_grams("great_wave").keys()
 
 

@@ -25,7 +25,7 @@ from gradio_client import Client, handle_file
 from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference import engines, stylizer
 from faststyle.models.card import ModelCard, Painting
-from faststyle.models.pretrained import ready
+from faststyle.models.pretrained import built_in_styles
 from faststyle.web import __main__ as command
 from faststyle.web import app, compare, components, styles, stylize, stylize_tab, uploads
 
@@ -174,7 +174,7 @@ def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(sty
 def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
     styles.ready_styles.cache_clear()
     painting = Painting("The Starry Night", "Vincent van Gogh", "1889", "public domain")
-    monkeypatch.setattr(styles.pretrained, "cards", lambda: {NAME: ModelCard(painting=painting)})
+    monkeypatch.setattr(styles.pretrained, "read_cards", lambda: {NAME: ModelCard(painting=painting)})
     try:
         assert styles.choices(styles.ready_styles()) == [("The Starry Night, Vincent van Gogh", NAME)]
     finally:
@@ -183,7 +183,7 @@ def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
 
 def test_style_is_found_among_the_ready_ones_and_ones_own(style):
     own = {"mine": style._replace(title="Mine")}
-    assert list(styles.everything(own)) == [*ready(), "mine"]
+    assert list(styles.everything(own)) == [*built_in_styles(), "mine"]
     assert styles.find("mine", own).title == "Mine" and styles.find(NAME, own) == style
     for name in ("mine", None):
         with pytest.raises(InputError, match="Choose a style first"):

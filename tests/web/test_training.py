@@ -13,7 +13,7 @@ pytest.importorskip("gradio")
 
 from faststyle.errors import InputError
 from faststyle.models.checkpoint import load_model
-from faststyle.models.pretrained import ready
+from faststyle.models.pretrained import built_in_styles
 from faststyle.web import styles, stylize, training, training_tab, uploads
 
 NAME = styles.FAVOURITE
@@ -22,7 +22,7 @@ NAME = styles.FAVOURITE
 @pytest.mark.slow
 def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
     painting = draw_picture(64, 64)
-    with training.Training(painting, "mine", 2, ready()[NAME], "me", str(tmp_path)) as run:
+    with training.Training(painting, "mine", 2, built_in_styles()[NAME], "me", str(tmp_path)) as run:
         with pytest.raises(InputError, match="being trained here already"):
             training.Training(painting, "other", 2, None, "you", str(tmp_path))
         assert not training.stop("you")

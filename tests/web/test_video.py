@@ -156,8 +156,8 @@ def test_damaged_clip_gives_what_is_whole_and_says_where_it_broke(folder, tmp_pa
 
 
 def test_steady_form_of_a_ready_style_is_taken_but_not_of_ones_own(clip, folder, monkeypatch):
-    steady = {f"{NAME}-steady": pretrained.ready()["great_wave"]}
-    monkeypatch.setattr(pretrained, "steady", lambda: steady)
+    steady = {f"{NAME}-steady": pretrained.built_in_styles()["great_wave"]}
+    monkeypatch.setattr(pretrained, "steady_styles", lambda: steady)
     taken, load = [], video.open_model
     monkeypatch.setattr(video, "open_model", lambda model: taken.append(model) or load(model))
     *_, result = begin(clip, folder)

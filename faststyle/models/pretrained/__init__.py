@@ -1,7 +1,4 @@
-"""The models that come with the package.
-
-NAME.safetensors, beside each NAME.webp, a sample of it, and steady/NAME.safetensors, a model for videos.
-"""
+"""The built-in models: NAME.safetensors with a sample NAME.webp, and steady/NAME.safetensors for videos."""
 
 import json
 from pathlib import Path
@@ -12,37 +9,41 @@ from faststyle.registry import choose
 FOLDER = Path(__file__).parent
 
 
-def ready() -> dict[str, Path]:
-    """The ready styles: name to model file, in the order of the alphabet."""
+def built_in_styles() -> dict[str, Path]:
+    """Return the model files of the built-in styles by name, in alphabetical order."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
 
 
-def steady() -> dict[str, Path]:
-    """The ready styles in networks that were trained for clips: NAME-steady to model file."""
+def steady_styles() -> dict[str, Path]:
+    """Return the model files that were trained for temporal consistency, by name: NAME-steady."""
     return {f"{path.stem}-steady": path for path in sorted((FOLDER / "steady").glob("*.safetensors"))}
 
 
-def for_clips(name: str) -> str:
-    """The ready style to take for a clip in place of this one, where there is a steady one."""
-    return f"{name}-steady" if f"{name}-steady" in steady() else name
+def style_for_videos(name: str) -> str:
+    """Return NAME-steady for a built-in style that has such a model, and any other name unchanged."""
+    return f"{name}-steady" if f"{name}-steady" in steady_styles() else name
 
 
-def sample(name: str) -> Path:
-    """The picture that shows a ready style.
+def sample_path(name: str) -> Path:
+    """Return the sample image of a built-in style.
 
     Raises:
-        InputError: no ready style has this name.
+        InputError: No built-in style has this name.
     """
-    return choose("style", name, ready()).with_suffix(".webp")
+    return choose("style", name, built_in_styles()).with_suffix(".webp")
 
 
-def cards(styles: dict[str, Path] | None = None) -> dict[str, ModelCard]:
-    """What each of ``styles`` was trained with, by name; without them, each ready style."""
-    found = {}
-    for name, path in (ready() if styles is None else styles).items():
-        # The header alone, and without torch: a list of styles must not wait for it.
+def read_cards(styles: dict[str, Path] | None = None) -> dict[str, ModelCard]:
+    """Read the metadata of models, by name.
+
+    Args:
+        styles: Model files by name; the built-in styles by default.
+    """
+    cards = {}
+    for name, path in (built_in_styles() if styles is None else styles).items():
+        # Only the header, and without importing torch, so that a list of styles appears at once.
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
-        found[name] = ModelCard.from_metadata(json.loads(header["__metadata__"][HEADER]), path)
-    return found
+        cards[name] = ModelCard.from_metadata(json.loads(header["__metadata__"][HEADER]), path)
+    return cards
