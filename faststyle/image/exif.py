@@ -1,4 +1,4 @@
-"""Tags of EXIF and TIFF: the orientation of an image, and limits that a decoder relies on."""
+"""Tags of EXIF and TIFF: the orientation of an image, and limits that protect the decoder."""
 
 import io
 import re
@@ -13,12 +13,12 @@ from PIL.JpegImagePlugin import MARKER
 from faststyle.errors import InputError
 
 EXIF_PREFIX = b"Exif\0\0"
-MPF_PREFIX = b"MPF\0"  # of the index of the images in a multi-picture JPEG, which has TIFF's tags, too
+MPF_PREFIX = b"MPF\0"  # index of a multi-picture JPEG, which consists of TIFF tags
 ORIENTATION_TAG = 0x0112
 STRIP_TAGS = 273, 324  # StripOffsets and TileOffsets
 MAX_TAGS = 65_535  # in a directory of TIFF
 MAX_TAG_BYTES = 1 << 26  # of all values together
-MAX_STRAY_BYTES = 1 << 22  # of values outside the file, which ordinary images have a few of
+MAX_STRAY_BYTES = 1 << 22  # of values outside the file; some ordinary images have a few
 MAX_STRIPS = 1 << 18  # because Pillow makes an object of each
 MAX_JPEG_SEGMENTS = 500  # because decoding a scan of 31 bytes can take as long as the whole image
 SEARCH_BYTES = 1 << 16  # read at a time to find the next marker of a JPEG
@@ -26,9 +26,8 @@ START_OF_SCAN, END_OF_IMAGE, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 # Markers that have no length and no content, according to Pillow.
 BARE_MARKERS = {marker & 255 for marker, (_, _, read) in MARKER.items() if read is None}
 # Bytes of one value of TIFF's types 1 to 13, and of BigTIFF's types 16 to 18.
-TYPE_BYTES = dict(
-    zip((*range(1, 14), 16, 17, 18), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8), strict=True)
-)
+TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
 
 
 class Tag(NamedTuple):
@@ -75,7 +74,7 @@ def has_plausible_tags(file: IO[bytes], size: int) -> bool:
 
     Args:
         file: A TIFF, or EXIF.
-        size: Its length in bytes.
+        size: Length of ``file`` in bytes.
     """
     tags = read_tags(file)[1]
     held = sum(min(size, TYPE_BYTES.get(tag.type, 0) * tag.count) for tag in tags)
@@ -88,7 +87,7 @@ def has_plausible_tags(file: IO[bytes], size: int) -> bool:
 def read_orientation(exif: bytes) -> int:
     """Return the orientation of EXIF from 1 to 8; 1, upright, if EXIF has none.
 
-    Other tags may be damaged: they are not read.
+    Other tags may be damaged, because they are not read.
     """
     order, tags = read_tags(io.BytesIO(exif))
     values = [struct.unpack_from(order + "H", tag.value)[0] for tag in tags if tag.number == ORIENTATION_TAG]
