@@ -1,38 +1,37 @@
-"""The network for the frames of a clip: bytes in, bytes out, and norms that remember the frames before.
+"""Temporal instance norm: the network for video frames, with running statistics over a shot.
 
-An instance norm takes its statistics from the picture before it. When something enters a film they
-jump, and all of the picture changes its tone; so here they are running means over the frames.
+Instance norm takes its statistics from one image. When something enters a video they jump, and the whole
+image changes its tone. Here they are running means over the frames.
 """
 
-import copy
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faststyle.models.network import MIN_SIDE, ConvNorm, TransformerNetwork
+from faststyle.models.network import MIN_SIDE, TransformerNetwork
 
 
-class RunningNorm(nn.InstanceNorm2d):
+def running_norm(norm: nn.InstanceNorm2d, x: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
     """Instance norm with running statistics.
 
-    ``memory`` (1,2C) holds mean and variance of the frames before, ``mix`` (B,1+B) the share of them
-    and of each of these B frames in what every frame is normalized with; ``own`` (B,2C) are theirs.
+    Args:
+        norm: The layer, for its weight, bias and eps.
+        x: (B,C,H,W).
+        memory: (1,2C), mean and variance of the frames before.
+        mix: (B,1+B), the weights of ``memory`` and of each of the B frames in the statistics of each frame.
+
+    Returns:
+        The normalized features, and each frame's own statistics, (B,2C).
     """
-
-    memory: Tensor
-    mix: Tensor
-    own: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        exact = x.float()
-        mean = exact.mean((2, 3))  # (B,C)
-        variance = (exact * exact).mean((2, 3)) - mean * mean
-        self.own = alike(torch.cat([mean, variance], 1)).flatten(1)
-        mean, variance = mixed(self.mix, self.memory, self.own).chunk(2, 1)
-        scale = self.weight * (variance.clamp(min=0) + self.eps).rsqrt()
-        return x * alike(scale).to(x.dtype) + alike(self.bias - mean * scale).to(x.dtype)
+    exact = x.float()
+    mean = exact.mean((2, 3))  # (B,C)
+    variance = (exact * exact).mean((2, 3)) - mean * mean
+    own = alike(torch.cat([mean, variance], 1)).flatten(1)
+    mean, variance = mixed(mix, memory, own).chunk(2, 1)
+    scale = norm.weight * (variance.clamp(min=0) + norm.eps).rsqrt()
+    return x * alike(scale).to(x.dtype) + alike(norm.bias - mean * scale).to(x.dtype), own
 
 
 def alike(values: Tensor) -> Tensor:
@@ -49,23 +48,17 @@ def alike(values: Tensor) -> Tensor:
 
 
 class SteadyNetwork(nn.Module):
-    """Frames (B,H,W,3) uint8 RGB to the same, normalized with what is remembered too.
+    """Frames (B,H,W,3) uint8 RGB to the same, normalized with running statistics.
 
     Args:
-        network: the trained network; a copy is made.
-        margin: pixels of the mirrored frame.
+        network: The trained network.
+        margin: Pixels of the mirrored border.
     """
 
     def __init__(self, network: TransformerNetwork, margin: int):
         super().__init__()
-        self.network, self.margin = copy.deepcopy(network), margin
-        self.norms: list[RunningNorm] = []
-        for layer in self.network.modules():
-            if isinstance(layer, ConvNorm):
-                norm = RunningNorm(len(layer[1].weight), affine=True)  # type: ignore[arg-type]
-                norm.load_state_dict(layer[1].state_dict())
-                layer[1] = norm.requires_grad_(False)
-                self.norms.append(norm)
+        self.network, self.margin = network, margin
+        self.norms = [layer for layer in network.modules() if isinstance(layer, nn.InstanceNorm2d)]
         self.widths = [2 * norm.num_features for norm in self.norms]
 
     def blank(self) -> Tensor:
@@ -95,12 +88,18 @@ class SteadyNetwork(nn.Module):
             The frames, and the statistics of each, (B,S). What is then remembered is
             ``mixed(mix, memory, statistics)[-1:]``, in float32, whatever the network computes in.
         """
-        for norm, part in zip(self.norms, memory.split(self.widths, 1), strict=True):
-            norm.memory, norm.mix = part, mix
+        before = dict(zip(self.norms, memory.split(self.widths, 1), strict=True))
+        own: dict[nn.InstanceNorm2d, Tensor] = {}
+
+        def normalize(norm: nn.Module, x: Tensor) -> Tensor:
+            assert isinstance(norm, nn.InstanceNorm2d)
+            x, own[norm] = running_norm(norm, x, before[norm], mix)
+            return x
+
         x = frames.permute(0, 3, 1, 2).float() / 255
-        y = self.network(x, self.margin).clamp(0, 1)
+        y = self.network(x, self.margin, normalize=normalize).clamp(0, 1)
         pixels = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return pixels, torch.cat([norm.own for norm in self.norms], 1)
+        return pixels, torch.cat([own[norm] for norm in self.norms], 1)
 
 
 def mixed(mix: Tensor, memory: Tensor, own: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ super-resolution", ECCV 2016, https://arxiv.org/abs/1603.08155.
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,21 +49,31 @@ NOISE_CHANNELS = 4
 NOISE_PERIOD = 512  # pixels of the image, after which the noise repeats itself
 
 
-class ConvNorm(nn.Sequential):
+Normalize = Callable[[nn.Module, Tensor], Tensor]  # a norm layer and (B,C,H,W) to the same shape
+
+
+def apply_norm(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalize as the layer itself does."""
+    return norm(x)
+
+
+class ConvNorm(nn.ModuleList):
     """Convolution between reflected borders, then instance norm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect"),
-            # Ulyanov et al. 2016 (https://arxiv.org/abs/1607.08022), in place of batch norm.
-            nn.InstanceNorm2d(outputs, affine=True),
-        )
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+        # Ulyanov et al. 2016 (https://arxiv.org/abs/1607.08022), in place of batch norm.
+        super().__init__([conv, nn.InstanceNorm2d(outputs, affine=True)])
 
     @property
     def layers(self) -> tuple[nn.Conv2d, nn.Module]:
         conv, norm = self
         assert isinstance(conv, nn.Conv2d)
         return conv, norm
+
+    def forward(self, x: Tensor, normalize: Normalize = apply_norm) -> Tensor:
+        conv, norm = self.layers
+        return normalize(norm, conv(x))
 
 
 class UpConvNorm(ConvNorm):
@@ -71,11 +82,11 @@ class UpConvNorm(ConvNorm):
     Of the nine taps that fall on an upsampled picture many share a pixel: summed, four are left.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, normalize: Normalize = apply_norm) -> Tensor:
         conv, norm = self.layers
         # Upsampled, a mirrored border is the repeated one.
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return norm(F.conv_transpose2d(x, spread(conv.weight), conv.bias, stride=2, padding=3))
+        return normalize(norm, F.conv_transpose2d(x, spread(conv.weight), conv.bias, stride=2, padding=3))
 
 
 def spread(weight: Tensor) -> Tensor:
@@ -95,12 +106,20 @@ class Residual(nn.Module):
         self.first = ConvNorm(channels, channels, 3)
         self.second = ConvNorm(channels, channels, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+    def forward(self, x: Tensor, normalize: Normalize = apply_norm) -> Tensor:
+        return x + self.second(F.relu(self.first(x, normalize)), normalize)
 
 
-def residual_blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Residual(channels) for _ in range(count)))
+class ResidualBlocks(nn.ModuleList):
+    """Residual blocks one after another."""
+
+    def __init__(self, channels: int, count: int):
+        super().__init__(Residual(channels) for _ in range(count))
+
+    def forward(self, x: Tensor, normalize: Normalize = apply_norm) -> Tensor:
+        for block in self:
+            x = block(x, normalize)
+        return x
 
 
 class Noise(nn.Module):
@@ -182,13 +201,19 @@ class TransformerNetwork(nn.Module):
         )
         steps = [self.scale * 2**level for level in range(len(channels))]
         self.noise = nn.ModuleList(map(Noise, channels, steps)) if chosen.noise else None
-        self.shallow = nn.ModuleList(map(residual_blocks, channels[:-1], chosen.blocks[:-1]))
-        self.residual = residual_blocks(channels[-1], deepest)
+        self.shallow = nn.ModuleList(map(ResidualBlocks, channels[:-1], chosen.blocks[:-1]))
+        self.residual = ResidualBlocks(channels[-1], deepest)
         self.up = nn.ModuleList([UpConvNorm(b, a, 3) for a, b in reversed(pairs)])
         self.last = nn.Conv2d(channels[0], 3, 9, padding=4, padding_mode="reflect")
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]  # begin at mid-grey
 
-    def forward(self, images: Tensor, margin: int = 0, place: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        margin: int = 0,
+        place: Tensor | None = None,
+        normalize: Normalize = apply_norm,
+    ) -> Tensor:
         """Stylize (B,3,H,W).
 
         Args:
@@ -196,29 +221,30 @@ class TransformerNetwork(nn.Module):
             margin: Pixels of a mirrored frame that is added, and cut off again.
             place: (2,), row and column of the first pixel in the whole image, multiples of ``stride``; the
                 noise follows from them.
+            normalize: Called with each norm layer and its input, in place of the layer.
         """
         height, width = images.shape[-2:]
         x = mirror(mirror(images, 2, margin, self.stride), 3, margin, self.stride)
         kept = []
         for level, blocks in enumerate([*self.shallow, self.residual]):
-            x = self.down[level](x) if level else self.first(x)
+            x = self.down[level](x, normalize) if level else self.first(x, normalize)
             if self.noise is not None:
                 x = self.noise[level](x, place)
-            x = blocks(F.relu(x))
+            x = blocks(F.relu(x), normalize)
             kept.append(x)  # (B,C,H/step,W/step)
         for level, layer in zip(reversed(range(len(self.up))), self.up, strict=True):
-            x = F.relu(layer(x))
+            x = F.relu(layer(x, normalize))
             if self.skips[level]:
                 x = x + kept[level]
         x = self.paint(x).narrow(2, margin, height).narrow(3, margin, width)
         return 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x if self.tanh else x
 
-    def first(self, images: Tensor) -> Tensor:
+    def first(self, images: Tensor, normalize: Normalize) -> Tensor:
         """Run the first layer without its ReLU: (B,3,H,W) to (B,C,H/scale,W/scale)."""
         conv, norm = self.down[0].layers  # type: ignore[misc]
         # Grey levels about zero are exact in bfloat16, and the norm takes away what is subtracted.
         x = F.pad(images * 255 - 128, (4, 4, 4, 4), mode="reflect")
-        return norm(F.conv2d(x, conv.weight / 255, conv.bias, stride=self.scale))
+        return normalize(norm, F.conv2d(x, conv.weight / 255, conv.bias, stride=self.scale))
 
     def paint(self, x: Tensor) -> Tensor:
         """The last layer, on nearest-neighbour upsampling where scale is 2: (B,C,H/scale,…) to (B,3,H,W).

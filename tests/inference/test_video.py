@@ -7,6 +7,7 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.inference import video
+from faststyle.inference.settings import VideoSettings
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.video.clips import Frame
@@ -23,7 +24,9 @@ def stylize(network) -> Stylizer:
 
 
 def video_stylizer(stylize: Stylizer, time_base: Fraction | None = None) -> video.VideoStylizer:
-    stylizer = video.VideoStylizer(lambda: stylize._video_network, stylize, stylize.tile_for, stylize.device)
+    stylizer = video.VideoStylizer(
+        lambda: stylize._video_network, stylize, stylize.tile_for, stylize.device, VideoSettings()
+    )
     stylizer.time_base = time_base
     return stylizer
 
@@ -164,10 +167,10 @@ def test_too_large_for_memory_goes_by_tiles_without_a_memory_of_norms(stylize, m
     ("source", "options", "line"),
     [
         ([], {"strength": 1.5}, "`strength` must be"),
-        ([], {"motion_blend": 1.0}, "`motion_blend` must be from 0 to below 1"),
+        ([], {"motion_blend": 1.0}, "`motion_blend` must be a number from 0 to below 1"),
         ([torch.rand(3, 8, 8)], {}, "expected frames as PIL images or arrays"),
         ([np.zeros((8, 8), np.uint8)], {}, r"not uint8\(8, 8\)"),
-        ([], {"max_size": 8}, "max_size shrinks videos that are read here"),
+        ([], {"max_size": 16}, "`max_size` shrinks videos that are read here"),
         ("missing.mp4", {}, "there is no file"),
     ],
 )
