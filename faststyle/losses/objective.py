@@ -1,4 +1,4 @@
-"""What a good stylization minimizes: content, style and total variation.
+"""The objective of a stylization: content, style and total variation.
 
 Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
 """
@@ -18,18 +18,18 @@ from faststyle.registry import choose
 
 Features = Mapping[str, Tensor]
 MIN_REDUCED_SIZE = 64  # pixels of the longer side of an image that is reduced
-MIN_POSITIONS = 2  # on the shorter side of a layer of the reduced image: Gram matrices of one tell nothing
+MIN_POSITIONS = 2  # on the shorter side of a layer of the reduced image; one position tells nothing
 
 
 def inside(features: Tensor, region: Tensor | None) -> Tensor:
-    """The features' positions that lie in a region (guided Gram, Gatys et al. 2017, §4.2).
+    """Select the positions of features that lie in a region (guided Gram, Gatys et al. 2017, §4.2).
 
     Args:
         features: (B,C,h,w).
         region: (1,1,H,W) in [0,1], of any size; None is everywhere.
 
     Returns:
-        (B,C,N): where the region, brought down to (h,w), has more than half of its highest value.
+        (B,C,N): the positions where the region, averaged down to (h,w), has more than half of its maximum.
     """
     if region is None:
         return features.flatten(2)
@@ -41,7 +41,7 @@ def inside(features: Tensor, region: Tensor | None) -> Tensor:
 def bounded(distance: Tensor) -> Tensor:
     """Let a distance grow as its logarithm beyond 1.
 
-    Of a clear sky, whose features are small, any stroke is ten times as far, and would outweigh all else.
+    Otherwise a clear sky, whose features are small, would outweigh all else: any stroke is 10 away.
     """
     return torch.where(distance > 1, 1 + distance.clamp(min=1).log(), distance)
 
@@ -50,20 +50,20 @@ class Objective(nn.Module):
     """The weighted sum of content, style and total variation.
 
     Args:
-        content_weight: weight of the content's distance; like the two after it, without a value
-            the preset's own (relative: 1).
-        style_weight: weight of the style's distance: more gives more painting, less photo
-            (relative: 3).
-        tv_weight: weight of the total variation: more gives smoother areas (relative: 1).
-        content_layers: VGG layers whose features shall stay the photo's, with their weights.
-        style_layers: VGG layers whose statistics shall become the painting's, with their weights;
-            relu4_1/4 is the layer of image and painting both averaged down by 4, and sees larger shapes.
-        statistic: what of the features is called style: gram, or another of docs/statistics.md.
-        preset: relative, where one weight means the same for every painting, or the formulas,
-            layers and weights of gatys, coursera, cs231n or johnson.
+        content_weight: Weight of the content distance. By default the preset's, 1 for relative.
+        style_weight: Weight of the style distance: more gives more painting, less photo. By default the
+            preset's, 3 for relative.
+        tv_weight: Weight of the total variation: more gives smoother areas. By default the preset's, 1 for
+            relative.
+        content_layers: VGG layers at which features should stay the photo's, with their weights.
+        style_layers: VGG layers at which statistics should become the painting's, with their weights.
+            relu4_1/4 is the layer of image and painting averaged down by 4, and sees larger shapes.
+        statistic: Style statistic: gram, or another of docs/statistics.md.
+        preset: relative, where one weight means the same for every painting; or the formulas, layers and
+            weights of gatys, coursera, cs231n or johnson.
 
     Raises:
-        InputError: a weight below 0, an unknown name, or a preset with another statistic than its own.
+        InputError: A weight below 0, an unknown name, or a preset with another statistic than its own.
     """
 
     def __init__(
@@ -91,22 +91,22 @@ class Objective(nn.Module):
             weight = getattr(self, f"{term}_weight")
             if not weight >= 0:
                 raise InputError(f"`{term}_weight` must be at least 0, not {weight}")
-        # VGG need not be run as deep as a term wants it that counts for nothing.
+        # Layers of a term without weight are dropped, so that VGG need not run as deep.
         self.content_layers = (content_layers or chosen.content_layers) if self.content_weight else {}
         self.style_layers = (
             (style_layers or self.statistic.layers or chosen.style_layers) if self.style_weight else {}
         )
         for layer in self.style_layers:
-            split_scale(layer)  # refuses what is no number
+            split_scale(layer)  # raises for an unknown reduction
         if not self.layers:
             raise InputError("`content_weight` and `style_weight` are both 0: one of them must count")
-        self.targets: list[str] = []  # the style layers that every painting has
+        self.targets: list[str] = []  # style layers that every painting has
         self.shares: list[float] = []
         self.regions: list[Tensor | None] = []
 
     @property
     def layers(self) -> set[str]:
-        """All layers that are ever needed."""
+        """All layers that the objective needs."""
         return {*self.content_layers, *self.style_layers}
 
     def existing(self, height: int, width: int) -> list[str]:
@@ -136,21 +136,21 @@ class Objective(nn.Module):
         style_regions: Sequence[Tensor | None] | None = None,
         photo: Features | None = None,
     ) -> None:
-        """Take the style from the features of one picture, or of several with blend weights.
+        """Take the style from the features of one painting, or of several with blend weights.
 
         Args:
             styles: For each painting, (1,C,H,W) by layer, at the layers that exist for its size.
-            blend: a weight for each picture, divided by their sum; equal shares without it.
-            regions: for each style, where in the picture it shall be: (1,1,H,W) in [0,1] or None.
-            style_regions: for each style, the part of it that counts, likewise.
-            photo: features of the one photo, (1,C,H,W) by layer; style-swap alone needs them.
+            blend: Weight of each painting, divided by their sum. By default equal.
+            regions: For each painting, where in the image its style is wanted: (1,1,H,W) in [0,1] or None.
+            style_regions: For each painting, the part of it that counts, likewise.
+            photo: Features of the photo, (1,C,H,W) by layer; only style-swap needs them.
 
         Raises:
-            InputError: what ``check`` refuses; or the statistic needs the photo.
+            InputError: As for ``blend_weights``; or the statistic needs the photo.
         """
         self.regions = list(regions or [None] * len(styles))
         parts = list(style_regions or [None] * len(styles))
-        blend = self.check(len(styles), blend, [*self.regions, *parts])
+        blend = self.blend_weights(len(styles), blend, [*self.regions, *parts])
         self.shares = [share / sum(blend) for share in blend]
         if self.statistic.swap and photo is None:
             raise InputError(
@@ -180,19 +180,19 @@ class Objective(nn.Module):
             for layer in self.targets:
                 self.register_buffer(f"style_{number}_{layer}", one[layer], persistent=False)
 
-    def check(
+    def blend_weights(
         self, styles: int, blend: Sequence[float] | None, regions: Sequence[Tensor | None]
     ) -> list[float]:
-        """Refuse before the work what ``set_style`` could not take; the blend's weights.
+        """Return the weight of each painting, after checking them and the regions.
 
         Raises:
-            InputError: the weights are not one number for each picture, none negative, not all
-                zero; or the statistic does not go with regions.
+            InputError: There is not one weight for each painting, one is negative, or all are 0; or the
+                statistic cannot be limited to regions.
         """
         blend = list(blend or [1.0] * styles)
         if len(blend) != styles or not all(share >= 0 for share in blend) or sum(blend) <= 0:
             raise InputError(
-                f"a blend needs a weight for each of the {styles} style pictures, none negative and not all "
+                f"a blend needs a weight for each of the {styles} paintings, none negative and not all "
                 f"0: got {blend}"
             )
         if self.statistic.spatial and any(region is not None for region in regions):
@@ -201,11 +201,11 @@ class Objective(nn.Module):
         return blend
 
     def represent(self, features: Tensor, region: Tensor | None) -> Tensor:
-        """What the style's formula compares: (B,C,h,w) to (B,…)."""
+        """Compute the style statistic of (B,C,h,w): (B,…)."""
         return self.statistic.represent(features if self.statistic.spatial else inside(features, region))
 
     def style_distance(self, features: Tensor, layer: str) -> Tensor:
-        """Of (B,C,h,w) at one layer from each style, by its share: (B,)."""
+        """Sum the distances of (B,C,h,w) at one layer from each painting, by its share: (B,)."""
         total = torch.zeros(len(features), device=features.device)
         whole = self.represent(features, None) if None in self.regions else features
         for number, (share, region) in enumerate(zip(self.shares, self.regions, strict=True)):
@@ -223,19 +223,19 @@ class Objective(nn.Module):
         target = getattr(self, f"style_{number}_{layer}")
         if self.preset.style is not None:
             return self.preset.style(mine, target, positions)
-        # Grows slowly where it is large, and is the distance itself where it is small: the statistics of a
-        # painting of one flat colour are near 0, and would make a loss of 100,000.
+        # The logarithm bounds large distances: statistics of a painting of one flat colour are near 0, and
+        # would otherwise make a loss of 100,000. Small distances stay as they are.
         return torch.log1p(self.statistic.distance(mine, target))
 
     def forward(
         self, images: Tensor, features: Features, content: Features, style_share: float = 1.0
     ) -> dict[str, Tensor]:
-        """Measure ``images`` against the style taken and the photos' features.
+        """Measure images against the style and the photos' features.
 
         Args:
             images: (B,3,H,W), RGB in [0,1].
-            features: of the images, (B,C,H,W) by layer, at ``layers_at`` their size.
-            content: of the photos, (B,C,H,W) by layer, at ``content_layers``.
+            features: Features of the images, (B,C,H,W) by layer, at ``layers_at`` their size.
+            content: Features of the photos, (B,C,H,W) by layer, at ``content_layers``.
             style_share: Share of the style's weight that counts in the sum.
 
         Returns:

@@ -1,8 +1,8 @@
-"""The objectives that have been published, each with its own formulas, layers and weights.
+"""Published objectives, each with its own formulas, layers and weights.
 
-Each function gives one value for each picture of a batch. Pixels count from 0 to 255, and a Gram
-matrix G here is the mean over the M positions, so that a paper's sum over them is M times ours;
-where picture and style differ in size, each is divided by its own M.
+Each function returns one value for each image of a batch. Pixels are in 0…255. A Gram matrix G here is the
+mean over the M positions, so that a paper's sum over positions is M times ours. Where image and style differ
+in size, each is divided by its own M.
 """
 
 from collections.abc import Callable
@@ -19,67 +19,67 @@ SCALES = ("", "/2", "/4")  # the image itself, and averaged down
 
 
 def sum_square(x: Tensor) -> Tensor:
-    """Sum of the squares of each picture's values: (B,…) to (B,)."""
+    """Sum the squares of each image's values: (B,…) to (B,)."""
     return x.flatten(1).square().sum(1)
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring pixels, (B,C,H,W) in [0,1] to (B,)."""
+    """Average the absolute differences of neighbouring pixels: (B,C,H,W) in [0,1] to (B,)."""
     vertical, horizontal = images.diff(dim=2), images.diff(dim=3)
     return vertical.abs().flatten(1).mean(1) + horizontal.abs().flatten(1).mean(1)
 
 
 def squared_variation(images: Tensor) -> Tensor:
-    """Sum of the squared differences of neighbouring pixels, (B,C,H,W) in [0,1] to (B,)."""
+    """Sum the squared differences of neighbouring pixels: (B,C,H,W) in [0,1] to (B,)."""
     pixels = 255 * images
     return sum_square(pixels.diff(dim=2)) + sum_square(pixels.diff(dim=3))
 
 
 def gatys_content(features: Tensor, target: Tensor) -> Tensor:
-    """½ Σ (F − P)² (Gatys et al. 2016, equation 1)."""
+    """Compute ½ Σ (F − P)² (Gatys et al. 2016, equation 1)."""
     return sum_square(features - target) / 2
 
 
 def gatys_style(gram: Tensor, target: Tensor, positions: int) -> Tensor:
-    """Σ (G − A)² / 4N²M², with M in our Gram matrices already (Gatys et al. 2016, equation 4)."""
+    """Compute Σ (G − A)² / 4N²M²; our Gram matrices have M divided out (Gatys et al. 2016, equation 4)."""
     return mean_square(gram - target) / 4
 
 
 def coursera_content(features: Tensor, target: Tensor) -> Tensor:
-    """Σ (a_C − a_G)² / (4 n_H n_W n_C) (deeplearning.ai, Convolutional Neural Networks, week 4)."""
+    """Compute Σ (a_C − a_G)² / (4 n_H n_W n_C) (deeplearning.ai, Convolutional Neural Networks, week 4)."""
     return mean_square(features - target) / 4
 
 
 def cs231n_content(features: Tensor, target: Tensor) -> Tensor:
-    """Σ (F − P)² (Stanford CS231n, assignment on style transfer)."""
+    """Compute Σ (F − P)² (Stanford CS231n, assignment on style transfer)."""
     return sum_square(features - target)
 
 
 def cs231n_style(gram: Tensor, target: Tensor, positions: int) -> Tensor:
-    """Σ (G − A)² of sums over the positions."""
+    """Compute Σ (G − A)² of Gram matrices that are sums over the positions."""
     return sum_square(positions * (gram - target))
 
 
 def johnson_content(features: Tensor, target: Tensor) -> Tensor:
-    """‖F − P‖² / CHW (Johnson et al. 2016, equation 2)."""
+    """Compute ‖F − P‖² / CHW (Johnson et al. 2016, equation 2)."""
     return mean_square(features - target)
 
 
 def johnson_style(gram: Tensor, target: Tensor, positions: int) -> Tensor:
-    """‖G − A‖²_F, Gram matrices divided by CHW (Johnson et al. 2016, equation 4)."""
+    """Compute ‖G − A‖²_F of Gram matrices divided by CHW (Johnson et al. 2016, equation 4)."""
     return mean_square(gram - target)
 
 
 class Preset(NamedTuple):
-    """How the terms are measured, at which layers, and what each weighs.
+    """Formulas, layers and weights of an objective.
 
     Attributes:
-        content: of the pictures' features (B,C,H,W) and the photos'.
-        style: of the pictures' Gram matrices (B,C,C), the style's (1,C,C) and the pictures' number
-            of positions; None takes the relative distance of the statistic chosen.
-        variation: of the pictures (B,3,H,W).
+        content: Maps the features of images and photos, (B,C,H,W), to (B,).
+        style: Maps Gram matrices of images (B,C,C) and of the style (1,C,C), and the number of positions of
+            an image, to (B,); None for the relative distance of the style statistic.
+        variation: Maps images (B,3,H,W) to (B,).
         content_layers, style_layers: VGG layers with their weights.
-        content_weight, style_weight, tv_weight: of the three terms.
+        content_weight, style_weight, tv_weight: Weights of the three terms.
     """
 
     content: Callable[[Tensor, Tensor], Tensor]
@@ -93,10 +93,10 @@ class Preset(NamedTuple):
 
 
 PRESETS = {
-    # Ours departs from the papers: content and style are shares of their targets' own size, so that
-    # one weight means the same for every painting, layer, image size, statistic and VGG. Deep layers of the
-    # reduced image see 100 to 300 pixels: whirls and waves come from there. relu4_1 holds the photo's shapes
-    # and leaves its surfaces free; relu2_1 keeps light and dark, which a young network swaps.
+    # Ours departs from the papers: distances are relative to the target's own size, so that one weight
+    # means the same for every painting, layer, image size, statistic and VGG. Deep layers of the reduced
+    # image see 100 to 300 pixels, from which whirls and waves come. relu4_1 holds the photo's shapes and
+    # leaves its surfaces free. relu2_1 keeps light and dark, which networks swap early in training.
     "relative": Preset(
         relative,
         None,
@@ -107,8 +107,8 @@ PRESETS = {
         3.0,
         1.0,
     ),
-    # The formulas are the publications', and so are layers and weights of gatys and coursera, and
-    # johnson's layers. The rest is ours, for vgg19-caffe at 512 pixels: theirs was for other networks.
+    # Formulas are as published, as are the layers and weights of gatys and coursera, and johnson's layers.
+    # The rest is chosen for vgg19-caffe at 512 pixels, because the published values are for other networks.
     "gatys": Preset(
         gatys_content,
         gatys_style,

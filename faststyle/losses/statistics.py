@@ -1,4 +1,4 @@
-"""What of the features is called style: statistics of them, and how far two pictures' lie apart."""
+"""Style statistics of VGG features, and the distances between them."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faststyle.losses.patches import deep_correlation, mrf, style_swap
 
-TINY = 1e-12  # what a style without any texture is taken to measure
+TINY = 1e-12  # floor of a denominator, for styles without any texture
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Let no autocast in: sums over positions overflow float16 and are coarse in bfloat16."""
+    """Run a function in float32: sums over positions overflow float16 and are coarse in bfloat16."""
 
     @wraps(function)
     def run(*tensors: Tensor) -> Tensor:
@@ -30,18 +30,18 @@ def in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def mean_square(x: Tensor) -> Tensor:
-    """Mean of the squares of each picture's values: (B,…) to (B,)."""
+    """Return the mean of the squares of each image's values: (B,…) to (B,)."""
     return x.flatten(1).square().mean(1)
 
 
 @in_float32
 def relative(x: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference as a share of the target's mean square; (B,…) twice to (B,)."""
+    """Return the mean squared difference over the target's mean square: (B,…) twice to (B,)."""
     return mean_square(x - target) / mean_square(target).clamp(min=TINY)
 
 
 class SelfProduct(torch.autograd.Function):
-    """X Xᵀ of (B,C,N), with one product in the backward pass where autograd makes two."""
+    """X Xᵀ of (B,C,N), with one product in the backward pass, where autograd makes two."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -52,15 +52,16 @@ class SelfProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         both = grad + grad.transpose(1, 2)
-        # As the features lie in memory: channels may come last.
+        # The result has the memory layout of the features, whose channels may come last.
         return (x.transpose(1, 2) @ both).transpose(1, 2) if x.stride(1) == 1 else both @ x
 
 
 def gram(features: Tensor) -> Tensor:
-    """Gram matrix: the mean over positions of the products of every two channels.
+    """Compute the Gram matrix: the mean over positions of the products of every two channels.
 
     Dividing by the positions alone lets images of different sizes be compared. Features in bfloat16 are
-    multiplied in bfloat16, with sums in float32; float16 would overflow, and is brought to float32 first.
+    multiplied in bfloat16, with sums in float32. Features in float16 are converted to float32 first, because
+    float16 would overflow.
     Gatys et al., "Image style transfer using convolutional neural networks", CVPR 2016.
 
     Args:
@@ -78,13 +79,13 @@ def gram(features: Tensor) -> Tensor:
 
 @in_float32
 def covariance(x: Tensor) -> Tensor:
-    """Gram matrix of the features less their mean; (B,C,N) to (B,C,C)."""
+    """Compute the covariance of the channels: (B,C,N) to (B,C,C)."""
     return gram(x - x.mean(2, keepdim=True))
 
 
 @in_float32
 def moments(x: Tensor) -> Tensor:
-    """Each channel's mean and standard deviation; (B,C,N) to (B,C,2).
+    """Compute each channel's mean and standard deviation: (B,C,N) to (B,C,2).
 
     Li et al., "Demystifying neural style transfer", IJCAI 2017; also what AdaIN exchanges.
     """
@@ -94,7 +95,7 @@ def moments(x: Tensor) -> Tensor:
 
 @in_float32
 def four_moments(x: Tensor) -> Tensor:
-    """Each channel's mean, standard deviation, skewness and kurtosis; (B,C,N) to (B,C,4)."""
+    """Compute each channel's mean, standard deviation, skewness and kurtosis: (B,C,N) to (B,C,4)."""
     two = moments(x)
     standard = (x - two[:, :, :1]) / two[:, :, 1:]
     square = standard.square()
@@ -103,21 +104,21 @@ def four_moments(x: Tensor) -> Tensor:
 
 @in_float32
 def relative_by_moment(x: Tensor, target: Tensor) -> Tensor:
-    """The four moments' relative distances, averaged, so that all count alike; (B,C,4) twice to (B,)."""
+    """Average the relative distances of the four moments, all with the same weight: (B,C,4) twice to (B,)."""
     return torch.stack([relative(x[:, :, k], target[:, :, k]) for k in range(4)], 1).mean(1)
 
 
 def with_mean(matrix: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    """The matrix, and before it each channel's mean; (B,C,N) to (B,C,1+C)."""
+    """Return a function that puts each channel's mean before its matrix: (B,C,N) to (B,C,1+C)."""
     return in_float32(lambda x: torch.cat([x.mean(2, keepdim=True), matrix(x)], 2))
 
 
 @in_float32
 def polynomial_mmd(x: Tensor, style: Tensor) -> Tensor:
-    """Maximum mean discrepancy with the kernel (xᵀy + c)²; means and Grams (B,C,1+C) to (B,).
+    """Compute the maximum mean discrepancy with the kernel (xᵀy + c)²: means and Grams (B,C,1+C) to (B,).
 
-    With G and A the Gram matrices, it is exactly ‖G−A‖² + 2c‖μ−ν‖²: all pairs of positions, at no
-    quadratic cost. c is the style's mean squared norm, with which neither part vanishes beside the other.
+    With G and A the Gram matrices, it equals ‖G−A‖² + 2c‖μ−ν‖²: all pairs of positions, without a
+    quadratic cost. c is the style's mean squared norm, so that neither term is negligible.
     Li et al., "Demystifying neural style transfer", IJCAI 2017.
     """
     c = style[:, :, 1:].diagonal(dim1=1, dim2=2).sum(1)  # (1,)
@@ -130,28 +131,28 @@ def polynomial_mmd(x: Tensor, style: Tensor) -> Tensor:
 
 @cache
 def normal_frequencies(channels: int) -> Tensor:
-    """(2C,C), the same ones for ever, so that every evaluation is of one function."""
+    """Return fixed random frequencies (2C,C), so that every evaluation is of one function."""
     return torch.randn(2 * channels, channels, generator=torch.Generator().manual_seed(0))
 
 
 def mean_waves(x: Tensor, frequencies: Tensor) -> Tensor:
-    """Means over the positions of cosine and sine; (B,C,N) and (K,C) to (B,2K)."""
+    """Average cosine and sine over the positions: (B,C,N) and (K,C) to (B,2K)."""
     angles = frequencies @ x
     return torch.cat([angles.cos().mean(2), angles.sin().mean(2)], 1)
 
 
 @in_float32
 def positions(x: Tensor) -> Tensor:
-    """The features themselves, for distances that need both pictures' at once; (B,C,…)."""
+    """Return the features, for distances that need those of both images: (B,C,…)."""
     return x
 
 
 @in_float32
 def gaussian_mmd(x: Tensor, style: Tensor) -> Tensor:
-    """Maximum mean discrepancy with the kernel exp(−‖x−y‖²/σ²); (B,C,N) and (1,C,M) to (B,).
+    """Compute the maximum mean discrepancy with the kernel exp(−‖x−y‖²/σ²): (B,C,N), (1,C,M) to (B,).
 
-    σ² is the mean squared distance within the style. The kernel is that of 2C random Fourier
-    features, so that all positions count at a cost linear in them.
+    σ² is the mean squared distance within the style. The kernel is approximated by 2C random Fourier
+    features, so that the cost is linear in the number of positions.
     Rahimi and Recht, "Random features for large-scale kernel machines", NeurIPS 2007.
     """
     with torch.no_grad():
@@ -165,15 +166,15 @@ def gaussian_mmd(x: Tensor, style: Tensor) -> Tensor:
 
 @in_float32
 def quantiles(x: Tensor) -> Tensor:
-    """Each channel's values in ascending order; (B,C,N)."""
+    """Sort each channel's values: (B,C,N)."""
     return x.sort(2).values
 
 
 @in_float32
 def quantile_distance(x: Tensor, style: Tensor) -> Tensor:
-    """Mean squared step from each value to the style's of the same rank; (B,C,N), (1,C,M) to (B,).
+    """Average the squared differences to the style's values of the same rank: (B,C,N), (1,C,M) to (B,).
 
-    Ranks do not carry gradients, so this is the distance to the histogram-matched features.
+    Ranks carry no gradient, so this is the distance to the histogram-matched features.
     Risser et al., "Stable and controllable neural texture synthesis and style transfer using
     histogram losses", 2017, https://arxiv.org/abs/1701.08893.
     """
@@ -185,9 +186,9 @@ def quantile_distance(x: Tensor, style: Tensor) -> Tensor:
 
 @in_float32
 def sliced_wasserstein(x: Tensor, style: Tensor) -> Tensor:
-    """Squared 2-Wasserstein distance, averaged over C random directions; (B,C,N), (1,C,M) to (B,).
+    """Average the squared 2-Wasserstein distance over C random directions: (B,C,N), (1,C,M) to (B,).
 
-    The directions are drawn anew at each call, from torch's global generator.
+    Each call takes new directions from torch's global generator.
     Heitz et al., "A sliced Wasserstein loss for neural texture synthesis", CVPR 2021.
     """
     directions = F.normalize(torch.randn(x.shape[1], x.shape[1], device=x.device), dim=1)
@@ -198,10 +199,10 @@ def sliced_wasserstein(x: Tensor, style: Tensor) -> Tensor:
 
 @in_float32
 def gaussian_wasserstein(x: Tensor, style: Tensor) -> Tensor:
-    """Squared 2-Wasserstein distance of the normal distributions; mean and covariance (B,C,1+C) to (B,).
+    """Compute the squared 2-Wasserstein distance of normal distributions: mean, covariance (B,C,1+C) to (B,).
 
-    ‖μ−ν‖² + tr A + tr B − 2 tr (B^½ A B^½)^½. In float64, for the root of an eigenvalue that
-    float32 rounds from 0 to 1e-7 is not small, and singular matrices have hundreds of them.
+    ‖μ−ν‖² + tr A + tr B − 2 tr (B^½ A B^½)^½. It is computed in float64: float32 rounds eigenvalues
+    of 0 to 1e-7, whose root is not small, and singular matrices have hundreds of them.
     Olkin and Pukelsheim, "The distance between two random vectors with given dispersion matrices", 1982.
     """
     device = torch.device("cpu") if x.device.type == "mps" else x.device  # MPS has no float64
@@ -211,7 +212,7 @@ def gaussian_wasserstein(x: Tensor, style: Tensor) -> Tensor:
         root = vectors @ (values.clamp(min=0).sqrt().unsqueeze(2) * vectors.transpose(1, 2))
         smallest = 1e-6 * values[:, -1:].clamp(min=TINY)
         size = style64[:, :, 0].square().sum(1) + values.clamp(min=0).sum(1)
-    # The gradient of eigenvalues alone, unlike that of eigenvectors, bears equal ones.
+    # Unlike the gradient of eigenvectors, that of eigenvalues is finite where two are equal.
     product = torch.linalg.eigvalsh(root @ x64[:, :, 1:] @ root).clamp(min=0)
     common = ((product + smallest.square()).sqrt() - smallest).sum(1)  # the root's slope at 0 is infinite
     trace = (x64[:, :, 1:] + style64[:, :, 1:]).diagonal(dim1=1, dim2=2).sum(1)
@@ -220,18 +221,18 @@ def gaussian_wasserstein(x: Tensor, style: Tensor) -> Tensor:
 
 
 class Statistic(NamedTuple):
-    """A statistic of features at one layer, and the distance between two pictures' statistics.
+    """A style statistic of the features at one layer, and the distance between two images' statistics.
 
-    A distance is relative: 0 where both are equal, about 1 where the pictures' features are all
-    zero, so that one weight means the same for every statistic, layer, VGG and picture size.
+    A distance is relative: 0 where both are equal, about 1 where the image's features are all
+    zero, so that one weight means the same for every statistic, layer, VGG and image size.
 
     Attributes:
-        represent: features to what is compared: (B,C,N), positions in any order, to (B,…) float32.
-        distance: the pictures' representation (B,…) and the style's (1,…) to (B,).
-        spatial: represent takes (B,C,H,W), for it looks at neighbours; so it cannot be confined to a region.
-        layers: the VGG layers that it is meant for, with weights; without them, the objective's own.
-        swap: the photo's and the style's representation to the one to reach. Such a target is a
-            photo's own, so the statistic serves only where one picture is optimized.
+        represent: Maps features (B,C,N), positions in any order, to what is compared, (B,…) float32.
+        distance: Maps the images' representation (B,…) and the style's (1,…) to (B,).
+        spatial: represent takes (B,C,H,W), because it looks at neighbours. It cannot be limited to a region.
+        layers: VGG layers that the statistic is meant for, with weights; None for the objective's own.
+        swap: Maps the photo's and the style's representation to the target. Such a target belongs to one
+            photo, so the statistic serves only the per-image baseline.
     """
 
     represent: Callable[[Tensor], Tensor]

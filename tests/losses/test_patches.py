@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from faststyle.errors import InputError
-from faststyle.losses.patches import STYLE_PATCHES, deep_correlation, mrf, patches, style_patches, style_swap
+from faststyle.losses.patches import (
+    MAX_STYLE_PATCHES,
+    deep_correlation,
+    mrf,
+    patches,
+    style_patches,
+    style_swap,
+)
 from faststyle.losses.statistics import STATISTICS
 
 
@@ -105,13 +112,13 @@ def test_pictures_of_different_sizes_can_be_alike(name):
 def test_a_large_style_gives_a_fixed_sample_of_its_patches():
     style = features(1, 60, 70)
     sample = style_patches(style)
-    assert sample.shape == (STYLE_PATCHES, 4, 3, 3)
+    assert sample.shape == (MAX_STYLE_PATCHES, 4, 3, 3)
     assert torch.equal(sample, style_patches(style))
     whole = patches(style)[0].movedim(0, 2).flatten(0, 1).flatten(1)
-    assert len(sample.flatten(1).unique(dim=0)) == STYLE_PATCHES
+    assert len(sample.flatten(1).unique(dim=0)) == MAX_STYLE_PATCHES
     assert (torch.cdist(sample.flatten(1)[:20], whole).min(1).values < 1e-2).all()
 
 
 def test_features_smaller_than_a_patch_are_refused():
-    with pytest.raises(InputError, match="larger picture"):
+    with pytest.raises(InputError, match="larger image"):
         mrf(features(1, 2, 5), features(1, 8, 8))
