@@ -16,7 +16,7 @@ import onnx
 
 from faststyle.console import one_line_errors
 from faststyle.inference.export import export
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.find import label
 
 MODELS = Path(__file__).resolve().parent / "models"
@@ -30,7 +30,7 @@ def pack(checkpoint: str, folder: Path) -> dict[str, str]:
         print(export(checkpoint, path))
         content = path.read_bytes()
         cards = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
-    painting = ModelCard.from_metadata(json.loads(cards[HEADER]), path).painting
+    painting = ModelCard.from_metadata(json.loads(cards[METADATA_KEY]), path).painting
     title = painting.title if painting else name
     packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
     (folder / f"{name}.js").write_text(f"window.MODELS[{json.dumps(name)}] = {json.dumps(packed)};\n")

@@ -12,13 +12,13 @@ from torch.export import Dim, ExportedProgram
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, check_writable
 from faststyle.inference.onnx_model import PACKAGES, PHOTO, PICTURE, run_onnx
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.find import find_model
 from faststyle.models.network import MIN_SIDE, Inference
 
 OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
 LARGEST = 32768  # pixels of a side
-CARD_FILE = f"{HEADER}.json"  # the card's place in torch.export's archive
+CARD_FILE = f"{METADATA_KEY}.json"  # the card's place in torch.export's archive
 
 # (B,H,W) that each file is tried at: whole multiples, odd ones, and several photos at once.
 SIZES = ((1, 256, 256), (1, 257, 333), (2, 480, 640))
@@ -120,7 +120,7 @@ def write_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
     for node in model.graph:
         node.metadata_props.clear()  # lines of our source, and the folder that it lies in
     model.graph.metadata_props.clear()
-    model.metadata_props[HEADER] = json.dumps(card.to_metadata())
+    model.metadata_props[METADATA_KEY] = json.dumps(card.to_metadata())
     onnx.save(path, external_data=False)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faststyle.device import memory_errors
 from faststyle.errors import InputError, OutOfMemoryError, first_line
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.checkpoint import check_config
 from faststyle.models.network import MIN_SIDE
 
@@ -40,7 +40,7 @@ class Exported(nn.Module):
             model = path.read_bytes()
             self.digest = hashlib.sha256(model).hexdigest()
             session = start(model)
-            metadata = json.loads(session.get_modelmeta().custom_metadata_map[HEADER])
+            metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         except ImportError:
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
         except Exception as error:  # onnxruntime's have no ancestor of their own

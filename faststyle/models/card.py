@@ -1,4 +1,4 @@
-"""What a model's file says about the model. Imports no torch, so that models are listed at once."""
+"""The metadata of a model's file. Does not import torch, so that a list of models appears at once."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
@@ -8,10 +8,11 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from faststyle.errors import InputError, first_line
 
-HEADER = "faststyle"  # the key of a card's JSON among the metadata of a safetensors or ONNX file
-MARGIN = 8  # pixels of the mirrored border in which images are stylized
-FORMAT_KEYS = {"format_version", "gram"}  # of the file's format, which faststyle.models.checkpoint reads
+METADATA_KEY = "faststyle"  # under which a safetensors or ONNX file holds the JSON of a ModelCard
+MARGIN = 8  # pixels of the mirrored border that is added to images before stylization
+FORMAT_KEYS = {"format_version", "gram"}  # describe the file's format; read by faststyle.models.checkpoint
 RETIRED_KEYS = {"equals"}  # written by earlier versions, and ignored
+JSON_TYPES = {str: "a string", int: "an integer", float: "a number", tuple: "a list"}  # for error messages
 
 Part = TypeVar("Part")
 
@@ -21,8 +22,8 @@ class StyleImage:
     """A style image that a model was trained on.
 
     Attributes:
-        name: The file's name without its suffix.
-        sha256: The file's digest; None where there was no file.
+        name: Name of the file without its suffix.
+        sha256: SHA-256 digest of the file; None if the image came from no file.
     """
 
     name: str
@@ -31,12 +32,12 @@ class StyleImage:
 
 @dataclass(frozen=True)
 class Ancestor:
-    """The model that a training started from (``--init``).
+    """The model from which a training started (``--init``).
 
     Attributes:
-        name: The model's name.
-        steps: Number of steps that it was trained for.
-        init: The model that its own training started from.
+        name: Name of the model.
+        steps: Number of its training steps; None if unknown.
+        init: The model from which its own training started; None if from random weights.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Ancestor:
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """The arguments of ``Objective`` in training; None takes the preset's own value."""
+    """The arguments of ``Objective`` in a training. None stands for the preset's value."""
 
     content_weight: float | None = None
     style_weight: float | None = None
@@ -63,10 +64,10 @@ class TrainingSettings:
 
     Attributes:
         style_size: Longer side of the style image in pixels.
-        vgg: Name of the VGG that measured content and style.
-        pooling: Pooling of that VGG.
-        objective: What was minimized.
-        others: All other options, by name; nothing depends on them.
+        vgg: Name of the VGG network that measured content and style.
+        pooling: Pooling of the VGG network: max or avg.
+        objective: Arguments of the objective.
+        others: All other options by name, which no code reads.
     """
 
     style_size: int = 512
@@ -77,24 +78,24 @@ class TrainingSettings:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "TrainingSettings":
-        """Make the settings of a run's options, which have the objective's among them."""
-        return read_part(cls, group_objective(options), "training")
+        """Return the settings for the options of a run, which include those of the objective."""
+        return parse_fields(cls, group_objective(options), "training")
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The content photos of a training, and how they were put into batches.
+    """The content photos of a training, and how they were batched. None stands for unknown.
 
     Attributes:
         content: Name of the folder or data set.
-        photos: Number of photos; None where they were streamed.
+        photos: Number of photos; None if they were streamed.
         size: Side of the crops in pixels.
-        least_crop: The smallest crop, as a share of its photo's shorter side.
+        least_crop: Side of the smallest crop, as a fraction of its photo's shorter side.
         batch_size: Number of crops in a batch.
-        accumulate: Number of batches of each device in a step.
-        devices: Number of devices, of all machines.
+        accumulate: Number of batches per device in a step.
+        devices: Number of devices on all machines.
         nodes: Number of machines.
-        global_batch: Number of crops in a step.
+        global_batch: Number of crops in a step on all devices.
     """
 
     content: str | None = None
@@ -110,7 +111,14 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Painting:
-    """The painting of a built-in style, for captions and lists."""
+    """The painting of a built-in style, for captions and lists.
+
+    Attributes:
+        title: Title in English.
+        artist: Name of the artist.
+        year: Year or period of creation.
+        licence: Licence of the photo of the painting.
+    """
 
     title: str
     artist: str
@@ -120,29 +128,29 @@ class Painting:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model's file says about the model; None or empty where the file does not say.
+    """The metadata of a model. None or an empty value stands for unknown.
 
     The names of the fields are the keys of the JSON in the file.
 
     Attributes:
         network: Arguments of ``TransformerNetwork``.
-        name: The model's name.
-        source: pytorch/examples for a model in that project's format.
-        style: The images that the model was trained on.
+        name: Name of the model.
+        source: "pytorch/examples" for a model in that project's format, otherwise None.
+        style: The style images that the model was trained on.
         steps: Number of training steps.
-        init: The model that training started from.
+        init: The model from which training started.
         training: Options of the training.
-        skipped_steps: Number of steps that were left out because their gradients were not finite.
+        skipped_steps: Number of steps that were skipped because their gradients were not finite.
         data: The content photos.
-        command: The command that began the training.
+        command: The command that started the training.
         hardware: The device of the training.
-        minutes: Duration of the training.
+        minutes: Duration of the training in minutes.
         date: Last day of the training, as YYYY-MM-DD.
-        versions: Versions of faststyle and of the libraries that it was trained with.
+        versions: Versions of faststyle and its libraries during training, by name.
         blend: Weight of each model in a blend, by name.
         painting: The painting of a built-in style.
         licence: Licence of the model.
-        others: What another version of faststyle wrote, by key.
+        others: Values that another version of faststyle wrote, by key.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -166,88 +174,93 @@ class ModelCard:
 
     @property
     def margin(self) -> int:
-        """Pixels of the mirrored border; 0 for pytorch/examples, so that images are the same as there."""
+        """Width of the mirrored border in pixels; 0 for pytorch/examples, which adds none."""
         return 0 if self.source else MARGIN
 
     @classmethod
     def from_metadata(cls, metadata: Any, path: Path) -> "ModelCard":
-        """Read the JSON object of a model's file.
+        """Parse the JSON of a model's file.
 
         Args:
-            metadata: The parsed JSON.
-            path: The file, for messages.
+            metadata: The decoded JSON.
+            path: The file, for error messages.
 
         Raises:
-            InputError: The JSON is no object, or a value in it has the wrong type.
+            InputError: The JSON is no object, a value has the wrong type, or a required value is missing.
         """
         if not isinstance(metadata, dict):
-            raise InputError(f"{path} is damaged: its header is no JSON object", path)
+            raise InputError(f"{path} is damaged: its metadata is no JSON object", path)
         values = {key: value for key, value in metadata.items() if key not in FORMAT_KEYS | RETIRED_KEYS}
         if isinstance(values.get("training"), dict):
             values["training"] = group_objective(values["training"])
         try:
-            return read_part(cls, values, "")
+            return parse_fields(cls, values, "")
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged: {first_line(error)}", path) from None
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return the JSON object for a model's file, without what is not known."""
-        found = known(asdict(self))
-        others = found.pop("others", {})
+        """Return the JSON object for a model's file, without unknown values."""
+        metadata = without_unknown(asdict(self))
+        others = metadata.pop("others", {})
         if self.training is not None:
-            training = found["training"]
-            objective = known(training.pop("objective"))
-            found["training"] = {**training.pop("others"), **training, **objective}
+            training = metadata["training"]
+            objective = without_unknown(training.pop("objective"))
+            metadata["training"] = {**training.pop("others"), **training, **objective}
         if self.data is not None:
-            found["data"] = known(found["data"])
-        return {**others, **found}
+            metadata["data"] = without_unknown(metadata["data"])
+        return {**others, **metadata}
 
 
-def known(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values without those that are None or empty."""
+def without_unknown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are neither None nor empty."""
     return {key: value for key, value in values.items() if value not in (None, (), {})}
 
 
 def group_objective(options: Mapping[str, Any]) -> dict[str, Any]:
     """Move the options of the objective into a dictionary of their own, under the key objective."""
     names = {one.name for one in fields(ObjectiveSettings)}
-    own = {key: value for key, value in options.items() if key in names}
-    return {**{key: value for key, value in options.items() if key not in names}, "objective": own}
+    objective = {key: value for key, value in options.items() if key in names}
+    return {**{key: value for key, value in options.items() if key not in names}, "objective": objective}
 
 
-def read_part(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
-    """Make a dataclass of a JSON object, each value checked against the type of its field.
+def parse_fields(kind: type[Part], values: Mapping[str, Any], path: str) -> Part:
+    """Build a dataclass from a JSON object, and check each value against the type of its field.
 
-    null counts as absent. Keys that are no field go into the field ``others``; a dataclass without that
-    field ignores them.
+    A value of null counts as missing. Unknown keys are stored in the field ``others``, or ignored if the
+    dataclass has no such field.
 
     Args:
         kind: The dataclass.
         values: The JSON object.
-        place: The key of the object, for messages.
+        path: Where the object stands in the JSON, for error messages, such as ``training.objective``.
 
     Raises:
         ValueError: A value has the wrong type, or a field without a default has no value.
     """
     hints = get_type_hints(kind)
     keeps_others = hints.pop("others", None) is not None
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for one in fields(kind):  # type: ignore[arg-type]
-        where = f"{place}.{one.name}".lstrip(".")
+        field_path = f"{path}.{one.name}".lstrip(".")
         if one.name in hints and values.get(one.name) is not None:
-            found[one.name] = read_value(hints[one.name], values[one.name], where)
+            arguments[one.name] = parse_value(hints[one.name], values[one.name], field_path)
         elif one.default is MISSING and one.default_factory is MISSING:
-            raise ValueError(f"its metadata has no {where}")
+            raise ValueError(f"its metadata has no {field_path}")
     if keeps_others:
-        found["others"] = {key: value for key, value in values.items() if key not in hints}
-    return kind(**found)
+        arguments["others"] = {key: value for key, value in values.items() if key not in hints}
+    return kind(**arguments)
 
 
-def read_value(hint: Any, value: Any, place: str) -> Any:
-    """Return a JSON value as its field holds it: lists become tuples, and objects dataclasses.
+def parse_value(hint: Any, value: Any, path: str) -> Any:
+    """Convert a JSON value to the type of its field: lists to tuples, and objects to dataclasses.
+
+    Args:
+        hint: The type of the field.
+        value: The JSON value, not None.
+        path: Where the value stands in the JSON, for error messages, such as ``training.vgg``.
 
     Raises:
-        ValueError: The value does not have the type ``hint``.
+        ValueError: The value has another type.
     """
     if isinstance(hint, UnionType):  # X | None
         hint = get_args(hint)[0]
@@ -255,11 +268,12 @@ def read_value(hint: Any, value: Any, place: str) -> Any:
         return value
     origin, arguments = get_origin(hint), get_args(hint)
     if is_dataclass(hint) and isinstance(value, dict):
-        return read_part(hint, value, place)  # type: ignore[arg-type]
+        return parse_fields(hint, value, path)  # type: ignore[arg-type]
     if origin is tuple and isinstance(value, list):
-        return tuple(read_value(arguments[0], one, place) for one in value)
+        return tuple(parse_value(arguments[0], item, path) for item in value)
     if origin is dict and isinstance(value, dict):
-        return {key: read_value(arguments[1], one, f"{place}.{key}") for key, one in value.items()}
+        return {key: parse_value(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, int | float if hint is float else origin or hint):
         return value
-    raise ValueError(f"its metadata's {place} is {value!r:.40}")
+    expected = JSON_TYPES.get(origin or hint, "an object")
+    raise ValueError(f"its metadata's {path} is {value!r:.40}, expected {expected}")

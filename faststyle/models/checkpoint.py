@@ -17,7 +17,7 @@ from torch import Tensor
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.file_kinds import WRAPPER_KEYS, describe_layers, unsupported_model_error
 from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
@@ -62,7 +62,7 @@ def save_model(
     if compact:
         weights = quantize(weights)
     # Not safetensors' save_file, because only the owner can read the files that it writes.
-    path.write_bytes(save(weights, metadata={HEADER: json.dumps(header)}))
+    path.write_bytes(save(weights, metadata={METADATA_KEY: json.dumps(header)}))
 
 
 def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
@@ -115,7 +115,7 @@ def load_grams(path: str | Path) -> dict[str, Tensor]:
     if not is_safetensors(path):
         return {}
     with safe_open(path, framework="pt") as file:
-        scales = json.loads((file.metadata() or {}).get(HEADER, "{}")).get("gram", {})
+        scales = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")).get("gram", {})
         packed = {name: file.get_tensor(name) for name in file.keys() if name.startswith(PREFIX)}  # noqa: SIM118
     grams = unpack_grams(dequantize(packed), scales)
     if not all(gram.isfinite().all() for gram in grams.values()):
@@ -201,7 +201,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(HEADER)
+            header = (file.metadata() or {}).get(METADATA_KEY)
             names = list(file.keys())
             if header is None:
                 raise unsupported_model_error(path, f"{describe_layers(names)}, in safetensors")

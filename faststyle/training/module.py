@@ -20,7 +20,7 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.presets import PRESETS
 from faststyle.losses.settings import PoolingName, VGGName, Weight
 from faststyle.losses.vgg import VGG
-from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, read_part
+from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, parse_fields
 from faststyle.models.find import find_model, label
 from faststyle.models.network import DEFAULT_SIZE, NOISE_PERIOD, TransformerNetwork
 from faststyle.options import whole
@@ -153,7 +153,7 @@ class StyleTransfer(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         start = checkpoint.get("start")
-        self.start = read_part(Ancestor, start, "start") if start else None
+        self.start = parse_fields(Ancestor, start, "start") if start else None
         if self._trainer is not None:
             # Lightning counts batches; a step may have more or fewer of them from now on.
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]

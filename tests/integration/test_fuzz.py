@@ -20,7 +20,7 @@ from safetensors.torch import save
 from faststyle.cli.main import APART, COMMANDS, MODES, find_command, parser_of
 from faststyle.cli.train_options import option
 from faststyle.errors import InputError, one_line
-from faststyle.models.card import HEADER
+from faststyle.models.card import METADATA_KEY
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.find import find_model, label, parse_blend
 from faststyle.models.network import TransformerNetwork
@@ -142,7 +142,7 @@ def test_card_of_anything(small, folder, card, version):
     if version and isinstance(card, dict):
         card = {**card, "format_version": 1}
     path = folder / "card.safetensors"
-    path.write_bytes(save(small.state_dict(), metadata={HEADER: json.dumps(card)}))
+    path.write_bytes(save(small.state_dict(), metadata={METADATA_KEY: json.dumps(card)}))
     taken(load_model, path)
 
 
@@ -154,7 +154,9 @@ entries = st.fixed_dictionaries(
         "data_offsets": st.lists(st.integers(0, 64), min_size=2, max_size=2) | values,
     },
 )
-metadata = st.dictionaries(st.just(HEADER) | st.text(max_size=5), cards.map(json.dumps) | values, max_size=2)
+metadata = st.dictionaries(
+    st.just(METADATA_KEY) | st.text(max_size=5), cards.map(json.dumps) | values, max_size=2
+)
 headers = st.dictionaries(st.text(max_size=6), entries | values, max_size=4)
 
 

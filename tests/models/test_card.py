@@ -1,3 +1,5 @@
+"""``ModelCard`` and its JSON."""
+
 import inspect
 import json
 from dataclasses import fields
@@ -10,7 +12,7 @@ from faststyle.errors import InputError
 from faststyle.losses.objective import Objective
 from faststyle.models.card import (
     FORMAT_KEYS,
-    HEADER,
+    METADATA_KEY,
     RETIRED_KEYS,
     Ancestor,
     ModelCard,
@@ -24,13 +26,14 @@ from tests.support.cards import make_card
 FILE = Path("a.safetensors")
 
 
-def as_json(card: ModelCard) -> dict:
+def to_json(card: ModelCard) -> dict:
+    """Return the card's JSON, encoded and decoded."""
     return json.loads(json.dumps(card.to_metadata()))
 
 
 @pytest.mark.parametrize("card", [ModelCard(), make_card(), make_card(others={"x": [1], "others": {}})])
-def test_card_comes_back_from_its_json(card):
-    assert ModelCard.from_metadata(as_json(card), FILE) == card
+def test_card_is_the_same_after_encoding_and_decoding(card):
+    assert ModelCard.from_metadata(to_json(card), FILE) == card
 
 
 @pytest.mark.parametrize(
@@ -38,23 +41,23 @@ def test_card_comes_back_from_its_json(card):
     [*built_in_styles().values(), *steady_styles().values()],
     ids=[*built_in_styles(), *steady_styles()],
 )
-def test_json_of_a_built_in_model_is_written_as_it_was_read(path):
+def test_json_of_a_built_in_model_does_not_change(path):
     with safe_open(path, framework="pt") as file:
-        stored = json.loads(file.metadata()[HEADER])
+        stored = json.loads(file.metadata()[METADATA_KEY])
     unwritten = FORMAT_KEYS | RETIRED_KEYS
     expected = {key: value for key, value in stored.items() if key not in unwritten and value is not None}
-    assert as_json(ModelCard.from_metadata(stored, path)) == expected
+    assert to_json(ModelCard.from_metadata(stored, path)) == expected
 
 
-def test_json_has_the_keys_of_files_since_version_1():
-    found = as_json(make_card())
-    assert found["style"] == [{"name": "starry_night", "sha256": "0"}, {"name": "great_wave", "sha256": "1"}]
-    assert found["init"] == {
+def test_json_has_the_keys_of_format_version_1():
+    stored = to_json(make_card())
+    assert stored["style"] == [{"name": "starry_night", "sha256": "0"}, {"name": "great_wave", "sha256": "1"}]
+    assert stored["init"] == {
         "name": "first",
         "steps": 3000,
         "init": {"name": "second", "steps": None, "init": None},
     }
-    assert found["training"] == {
+    assert stored["training"] == {
         "style_blend": [3, 1],
         "blocks": None,
         "learning_rate": 1e-3,
@@ -66,8 +69,8 @@ def test_json_has_the_keys_of_files_since_version_1():
         "statistic": "gram",
         "preset": "relative",
     }
-    assert found["skipped_steps"] == 0
-    assert "source" not in found and "blend" not in found
+    assert stored["skipped_steps"] == 0
+    assert "source" not in stored and "blend" not in stored
 
 
 def test_objective_settings_are_the_arguments_of_the_objective():
@@ -75,7 +78,7 @@ def test_objective_settings_are_the_arguments_of_the_objective():
     assert {one.name: one.default for one in fields(ObjectiveSettings)} == arguments
 
 
-def test_keys_of_later_versions_do_not_matter():
+def test_unknown_keys_are_ignored_or_kept_in_others():
     later = {
         "training": {"vgg": "vgg16", "tempo": 3, "style_weight": 4},
         "painting": {"title": "A", "artist": "B", "year": "1900", "licence": "C", "museum": "D"},
@@ -88,25 +91,25 @@ def test_keys_of_later_versions_do_not_matter():
     assert card.others == {"mood": "sad"}
 
 
-def test_null_is_as_if_absent():
+def test_null_counts_as_missing():
     assert ModelCard.from_metadata({one.name: None for one in fields(ModelCard)}, FILE) == ModelCard(
         others={"others": None}
     )
 
 
-def test_margin_is_that_of_the_project_that_trained():
+def test_margin_is_0_for_pytorch_examples():
     assert ModelCard().margin == 8 and ModelCard(source="pytorch/examples").margin == 0
 
 
 @pytest.mark.parametrize(
-    ("metadata", "fault"),
+    ("metadata", "message"),
     [
-        ([1], "its header is no JSON object"),
+        ([1], "its metadata is no JSON object"),
         ({"network": [1]}, r"network is \[1\]"),
         ({"name": 1.5}, "name is 1.5"),
-        ({"steps": "many"}, "steps is 'many'"),
+        ({"steps": "many"}, "steps is 'many', expected an integer"),
         ({"style": "a"}, "style is 'a'"),
-        ({"style": ["a"]}, "style is 'a'"),
+        ({"style": ["a"]}, "style is 'a', expected an object"),
         ({"style": [{"name": 1}]}, "style.name is 1"),
         ({"style": [{"sha256": "0"}]}, "metadata has no style.name"),
         ({"training": [1]}, r"training is \[1\]"),
@@ -120,12 +123,12 @@ def test_margin_is_that_of_the_project_that_trained():
         ({"command": {"a": 1}}, "command is {'a': 1}"),
     ],
 )
-def test_value_of_the_wrong_type_is_named(metadata, fault):
-    with pytest.raises(InputError, match=rf"^a\.safetensors is damaged: .*{fault}"):
+def test_value_of_the_wrong_type_is_named(metadata, message):
+    with pytest.raises(InputError, match=rf"^a\.safetensors is damaged: .*{message}"):
         ModelCard.from_metadata(metadata, FILE)
 
 
-def test_ancestors_without_end_are_refused():
+def test_deeply_nested_ancestors_are_refused():
     init: dict = {"name": "a"}
     for _ in range(5000):
         init = {"name": "a", "init": init}
@@ -133,6 +136,6 @@ def test_ancestors_without_end_are_refused():
         ModelCard.from_metadata({"init": init}, FILE)
 
 
-def test_ancestors_are_read_in_their_order():
+def test_nested_ancestors_are_parsed():
     stored = {"init": {"name": "a", "steps": 2, "init": {"name": "b", "steps": None, "init": None}}}
     assert ModelCard.from_metadata(stored, FILE).init == Ancestor("a", 2, Ancestor("b"))

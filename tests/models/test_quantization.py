@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from faststyle.errors import InputError
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.models.quantization import dequantize, quantize
@@ -59,7 +59,7 @@ def test_integers_and_scales_that_do_not_match_are_refused(tmp_path, network, da
     weights = {name: weight.clone() for name, weight in load_file(path).items()}
     damage(weights)
     header = {"format_version": 2, "network": network.config}
-    save_file(weights, path, {HEADER: json.dumps(header)})
+    save_file(weights, path, {METADATA_KEY: json.dumps(header)})
     with pytest.raises(InputError, match="scales"):
         load_model(path)
 
@@ -70,6 +70,6 @@ def test_scales_with_nan_are_refused(tmp_path, network):
     weights = {name: weight.clone() for name, weight in load_file(path).items()}
     weights["last.weight.scale"][0] = float("nan")
     header = {"format_version": 2, "network": network.config}
-    save_file(weights, path, {HEADER: json.dumps(header)})
+    save_file(weights, path, {METADATA_KEY: json.dumps(header)})
     with pytest.raises(InputError, match="NaN"):
         load_model(path)

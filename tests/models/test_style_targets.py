@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from faststyle.errors import InputError
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.checkpoint import load_grams, load_model, save_model
 from faststyle.models.find import find_grams
 from faststyle.models.pretrained import built_in_styles
@@ -60,7 +60,9 @@ def test_compact_file_keeps_matrices_within_a_thousandth(tmp_path, network):
 def test_triangles_of_format_version_1_are_read(tmp_path, network):
     packed, scales = make_triangles()
     header = {"format_version": 1, "network": network.config, "gram": scales}
-    save_file({**network.state_dict(), **packed}, tmp_path / "a.safetensors", {HEADER: json.dumps(header)})
+    save_file(
+        {**network.state_dict(), **packed}, tmp_path / "a.safetensors", {METADATA_KEY: json.dumps(header)}
+    )
     load_model(tmp_path / "a.safetensors")
     for layer, gram in load_grams(tmp_path / "a.safetensors").items():
         assert relative_error(gram, make_grams()[layer]) < 1e-5
@@ -77,7 +79,9 @@ def test_file_holds_weights_and_matrices(tmp_path, network):
 def test_model_saved_again_without_matrices_has_no_scales_in_its_header(tmp_path, network):
     packed, scales = make_triangles()
     header = {"format_version": 1, "network": network.config, "gram": scales}
-    save_file({**network.state_dict(), **packed}, tmp_path / "a.safetensors", {HEADER: json.dumps(header)})
+    save_file(
+        {**network.state_dict(), **packed}, tmp_path / "a.safetensors", {METADATA_KEY: json.dumps(header)}
+    )
     save_model(tmp_path / "a.safetensors", *load_model(tmp_path / "a.safetensors"))
     assert load_grams(tmp_path / "a.safetensors") == {}
     with pytest.raises(InputError, match="no Gram matrices"):
@@ -103,7 +107,7 @@ def test_damaged_matrices_are_refused(tmp_path, network, damage):
     weights = {**network.state_dict(), **packed}
     damage(weights, scales)
     header = {"format_version": 1, "network": network.config, "gram": scales}
-    save_file(weights, path, {HEADER: json.dumps(header)})
+    save_file(weights, path, {METADATA_KEY: json.dumps(header)})
     with pytest.raises(InputError, match="Gram matri"):
         load_model(path)
 
@@ -112,7 +116,7 @@ def test_damaged_matrices_are_refused(tmp_path, network, damage):
 def test_factors_of_an_invalid_shape_are_refused(tmp_path, network, shape):
     weights = {**network.state_dict(), "style.relu1_1": torch.zeros(shape)}
     header = {"format_version": 2, "network": network.config}
-    save_file(weights, tmp_path / "a.safetensors", {HEADER: json.dumps(header)})
+    save_file(weights, tmp_path / "a.safetensors", {METADATA_KEY: json.dumps(header)})
     with pytest.raises(InputError, match="Gram matri"):
         load_model(tmp_path / "a.safetensors")
 
@@ -122,7 +126,7 @@ def test_matrices_with_nan_are_refused(tmp_path, network):
     weights = {name: weight.clone() for name, weight in load_file(tmp_path / "a.safetensors").items()}
     weights["style.relu1_1"][0] = float("nan")
     header = {"format_version": 2, "network": network.config}
-    save_file(weights, tmp_path / "a.safetensors", {HEADER: json.dumps(header)})
+    save_file(weights, tmp_path / "a.safetensors", {METADATA_KEY: json.dumps(header)})
     with pytest.raises(InputError, match="NaN"):
         find_grams(tmp_path / "a.safetensors")
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faststyle.models.card import HEADER
+from faststyle.models.card import METADATA_KEY
 
 # Layers of pytorch/examples' TransformerNet: name, channels in, channels out, kernel, stride.
 EXAMPLES_DOWN = [("1", 3, 32, 9, 1), ("2", 32, 64, 3, 2), ("3", 64, 128, 3, 2)]
@@ -16,7 +16,7 @@ EXAMPLES_UP = [("deconv1", "in4", 128, 64), ("deconv2", "in5", 64, 32)]
 
 def write_safetensors(path: Path, weights: dict[str, Tensor], metadata: str) -> None:
     """Write a safetensors file with the JSON of the model's metadata."""
-    save_file(weights, path, metadata={HEADER: metadata})
+    save_file(weights, path, metadata={METADATA_KEY: metadata})
 
 
 def write_lightning_checkpoint(path: Path, weights: dict[str, Tensor]) -> None:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from faststyle.models.card import HEADER, ModelCard
+from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.registry import choose
 
 FOLDER = Path(__file__).parent
@@ -45,5 +45,5 @@ def read_cards(styles: dict[str, Path] | None = None) -> dict[str, ModelCard]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
-        cards[name] = ModelCard.from_metadata(json.loads(header["__metadata__"][HEADER]), path)
+        cards[name] = ModelCard.from_metadata(json.loads(header["__metadata__"][METADATA_KEY]), path)
     return cards
