@@ -36,13 +36,13 @@ class Tag(NamedTuple):
     Attributes:
         number: Number of the tag, such as ``ORIENTATION_TAG``.
         type: Key of ``TYPE_BYTES``.
-        count: Number of values.
+        value_count: Number of values.
         value: The values if they fit into these 4 or 8 bytes, else their offset in the file.
     """
 
     number: int
     type: int
-    count: int
+    value_count: int
     value: bytes
 
 
@@ -77,8 +77,8 @@ def has_plausible_tags(file: IO[bytes], size: int) -> bool:
         size: Length of ``file`` in bytes.
     """
     tags = read_tags(file)[1]
-    held = sum(min(size, TYPE_BYTES.get(tag.type, 0) * tag.count) for tag in tags)
-    strips = sum(tag.count for tag in tags if tag.number in STRIP_TAGS)
+    held = sum(min(size, TYPE_BYTES.get(tag.type, 0) * tag.value_count) for tag in tags)
+    strips = sum(tag.value_count for tag in tags if tag.number in STRIP_TAGS)
     return (
         len(tags) <= MAX_TAGS and held <= min(size, MAX_TAG_BYTES) + MAX_STRAY_BYTES and strips <= MAX_STRIPS
     )
