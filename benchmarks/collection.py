@@ -164,7 +164,9 @@ def print_stages(photos: Path, checkpoint: str, device: str) -> None:
     print(f"  CPU ms per image: {stages} ({stylize})")
 
 
-def survive(photos: Path, folder: Path, ranks: list[int], kills: int, flags: list[str], seed: int) -> bool:
+def survive(
+    photos: Path, folder: Path, ranks: list[int], kills: int, arguments: list[str], seed: int
+) -> bool:
     """Interrupt and restart runs, and print what was lost.
 
     Each process has one thread, because bfloat16 rounds differently with another number of threads.
@@ -174,7 +176,7 @@ def survive(photos: Path, folder: Path, ranks: list[int], kills: int, flags: lis
         folder: Folder for the runs.
         ranks: Numbers of processes; each begins one run.
         kills: Number of interruptions of each run.
-        flags: Options of infer.py.
+        arguments: Options of infer.py.
         seed: Seed of the moments.
 
     Returns:
@@ -184,11 +186,11 @@ def survive(photos: Path, folder: Path, ranks: list[int], kills: int, flags: lis
     environment = dict(os.environ)
     os.environ["OMP_NUM_THREADS"] = "1"
     whole = folder / "uninterrupted"
-    subprocess.run(infer_command(photos, "-o", whole, *flags), check=True, capture_output=True)
+    subprocess.run(infer_command(photos, "-o", whole, *arguments), check=True, capture_output=True)
     for start, first in enumerate(ranks):
         out = folder / f"interrupted_{first}"
         counts = [ranks[(start + number) % len(ranks)] for number in range(kills + 1)]
-        commands = [infer_command(photos, "-o", out, *flags, "--devices", count) for count in counts]
+        commands = [infer_command(photos, "-o", out, *arguments, "--devices", count) for count in counts]
         runs = []
         for number, (count, command) in enumerate(zip(counts, commands[:-1], strict=False)):
             left = len(results(whole)) - len(results(out))
@@ -217,24 +219,24 @@ def survive(photos: Path, folder: Path, ranks: list[int], kills: int, flags: lis
 
 def run_size(size: int, folder: Path, options: argparse.Namespace) -> None:
     """Print the speeds for photos of a size, and what interruptions lose."""
-    flags = ["--checkpoint", options.checkpoint, "--device", options.device]
+    arguments = ["--checkpoint", options.checkpoint, "--device", options.device]
     photos = folder / "photos"
     if options.photos:
         for path in find_photos(options.photos, options.pictures):
             save_image(open_rgb(path, size), photos / f"{path.stem}.jpg")
     else:
         make_photos(photos, options.pictures, size, options.seed)
-    warm_up = infer_command(photos, "-o", folder / "warm-up", *flags)
+    warm_up = infer_command(photos, "-o", folder / "warm-up", *arguments)
     subprocess.run(warm_up, check=True, capture_output=True)
     print(f"{len(find_images(photos))} images of {size} pixels, {options.checkpoint}")
     print_stages(photos, options.checkpoint, options.device)
     for count in (None, *options.ranks):
         out = folder / f"devices_{count}"
         devices = [] if count is None else ["--devices", count]
-        whole, running = measure_speed(infer_command(photos, "-o", out, *flags, *devices), out)
+        whole, running = measure_speed(infer_command(photos, "-o", out, *arguments, *devices), out)
         name = " ".join(map(str, devices)) or "one process"
         print(f"  {name:12} {running:6.1f} images/s, {whole:6.1f} with the start", flush=True)
-    if options.kills and not survive(photos, folder, options.ranks, options.kills, flags, options.seed):
+    if options.kills and not survive(photos, folder, options.ranks, options.kills, arguments, options.seed):
         sys.exit("images were lost")
 
 

@@ -14,7 +14,7 @@ each frame alone and blended along the motion; and with both.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
         measure_photos(models, judge, find_photos(options.photos, options.count))
     for path in options.clips:
         with open_clip(path, max_size=options.max_size) as video:
-            frames = [frame.pixels for frame, _ in zip(video, range(options.frames), strict=False)]
+            frames = [frame.pixels for frame in islice(video, options.frames)]
         measure_video(models, judge, frames, path.stem, options.ways)
 
 

@@ -1,18 +1,17 @@
-"""Damaged and hostile files through both commands: what became of each, in how much time and memory.
+"""Give damaged and hostile files to both commands, and report each result with its time and memory.
 
-The 2 GiB are about files that claim more than they hold: none may take them before it is refused, nor what
-is left of a damaged one. Stylizing takes what the picture's pixels need, about 420 bytes for each that is
-painted at once, where so much is free: a picture of 16 megapixels 6.7 GB, even a blank one of 16 kB.
+The limit of 2 GiB is for files that claim more pixels than they hold: such a file must be refused before
+memory is taken for it, and so must the rest of a damaged one. Stylizing a large image that is sound takes
+more, where that much is free: about 420 bytes for each pixel that is stylized at once, 6.7 GB for 16
+megapixels.
 
 python -m benchmarks.hostile --files 1000
 """
 
-import argparse
 import contextlib
 import itertools
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,26 +25,43 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, NamedTuple
 
-from tests.support import ROOT
+import torch
 
-LONGEST = 10.0  # seconds without a word: a long clip's bar moves meanwhile
-GIVEN_UP = 300.0  # seconds
-MOST = 2 << 30  # bytes of a process at its largest
+from benchmarks.common import ROOT, infer_command, make_parser, run_measured
+from faststyle.cli.main import infer
+from faststyle.console import one_line_errors
+from faststyle.image.validation import silence_decoders
+from faststyle.models.card import ModelCard
+from faststyle.models.checkpoint import save_model
+from faststyle.models.network import TransformerNetwork
+from faststyle.training.sampling import read_photo
+from tests.support.hostile_files import make, verdict
+
+MAX_SILENT_SECONDS = 10.0  # without output; the progress bar of a long video is output
+MAX_SECONDS = 300.0
+MAX_MEMORY = 2 << 30  # bytes
 SIZE = 64  # pixels of training's crops
-WAYS = "infer.py", "train.py's reader"
-SAID = "said.txt"
+READERS = "infer.py", "train.py's reader"
+LOG = "log.txt"
+TRAINING = [
+    *("--style=mosaic", "--model.blocks=1", "--model.style_size=64", "--data.size=64", "--data.workers=0"),
+    *("--trainer.max_steps=5", "--trainer.accelerator=cpu", "--trainer.precision=32"),
+]
 
 
 class Result(NamedTuple):
-    """What became of a file.
+    """What happened to a file.
 
     Attributes:
-        verdict: of ``hostile.verdict``, or that the process was killed or died.
-        seconds: for this file, and of these the longest time without a word.
-        memory: bytes of the process at its largest.
+        reader: One of ``READERS``.
+        path: The file.
+        verdict: Of ``hostile_files.verdict``, or that the process was killed or died.
+        seconds: Time for the file.
+        silent: Longest time without output, in seconds.
+        memory: Bytes of resident memory at the maximum.
     """
 
-    way: str
+    reader: str
     path: Path
     verdict: str
     seconds: float
@@ -53,12 +69,13 @@ class Result(NamedTuple):
     memory: int
 
     def is_wrong(self) -> bool:
-        return self.verdict not in ("picture", "line") or self.silent > LONGEST or self.memory > MOST
+        sound = self.verdict in ("picture", "line")
+        return not sound or self.silent > MAX_SILENT_SECONDS or self.memory > MAX_MEMORY
 
 
 @contextlib.contextmanager
-def said_to(file: IO[str]) -> Iterator[None]:
-    """Send what this process and its libraries say to a file."""
+def output_to(file: IO[str]) -> Iterator[None]:
+    """Send the output of this process and its libraries to a file."""
     kept = os.dup(1), os.dup(2)
     for number in (1, 2):
         os.dup2(file.fileno(), number)
@@ -72,8 +89,8 @@ def said_to(file: IO[str]) -> Iterator[None]:
             os.close(before)
 
 
-def status(run: Callable[[], None]) -> int:
-    """A command's exit status; 1, with a traceback, where it raises."""
+def exit_status(run: Callable[[], None]) -> int:
+    """Return a command's exit status; 1, with a traceback, where the command raises."""
     try:
         run()
     except SystemExit as end:
@@ -84,58 +101,53 @@ def status(run: Callable[[], None]) -> int:
     return 0
 
 
-def flags(model: Path) -> list[str]:
+def model_options(model: Path) -> list[str]:
     return ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
 
 
+def read_for_training(path: Path) -> None:
+    with one_line_errors():
+        read_photo({"image": {"path": str(path), "bytes": None}}, SIZE)
+
+
 def work(pipe: Connection, model: Path, folder: Path) -> None:
-    """Take one file after the other, through ``infer.py`` or training's reader."""
-    import torch
-
-    from faststyle.cli.main import infer as main
-    from faststyle.console import one_line_errors
-    from faststyle.training.sampling import read_photo
-    from tests.support.hostile_files import verdict
-
-    def read(path: Path) -> None:
-        with one_line_errors():
-            read_photo({"image": {"path": str(path), "bytes": None}}, SIZE)
-
+    """Read the files that arrive through a pipe, and send the verdict and the peak memory of each."""
     torch.set_num_threads(1)
+    silence_decoders()
     folder.mkdir(parents=True)
     pipe.send("ready")
-    for number, (way, path) in enumerate(iter(pipe.recv, None)):
+    for number, (reader, path) in enumerate(iter(pipe.recv, None)):
         target = folder / str(number)
-        Path("/proc/self/clear_refs").write_text("5")  # the largest so far is forgotten
-        with (folder / SAID).open("w+", errors="replace") as file:
-            with said_to(file):
-                if way == "infer.py":
-                    code = status(partial(main, [*flags(model), "-o", str(target), str(path)]))
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        with (folder / LOG).open("w+", errors="replace") as file:
+            with output_to(file):
+                if reader == "infer.py":
+                    code = exit_status(partial(infer, [*model_options(model), "-o", str(target), str(path)]))
                 else:
-                    code = status(partial(read, path))
+                    code = exit_status(partial(read_for_training, path))
             file.seek(0)
-            made = way != "infer.py" or any(target.glob("*"))
+            made = reader != "infer.py" or any(target.glob("*"))
             lines = Path("/proc/self/status").read_text().splitlines()
             memory = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
             pipe.send((verdict(code, without_results(file.read(), target), made), memory))
 
 
 def without_results(printed: str, target: Path) -> str:
-    """What was said, but for the line that names the result."""
+    """Return the output without the line that names the result."""
     return "\n".join(line for line in printed.split("\n") if not line.startswith(str(target)))
 
 
-def resident(pid: int | None) -> int:
+def resident_bytes(pid: int | None) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def silence(said: Path, began: float) -> float:
-    """Seconds since something was said."""
-    return min(time.perf_counter() - began, time.time() - said.stat().st_mtime)
+def silent_seconds(log: Path, began: float) -> float:
+    """Return the seconds since the last output."""
+    return min(time.perf_counter() - began, time.time() - log.stat().st_mtime)
 
 
 def watch(jobs: SimpleQueue[tuple[str, Path]], model: Path, folder: Path) -> Iterator[Result]:
-    """Have a process do the jobs; one that hangs, grows or dies is replaced."""
+    """Give jobs to a process, and replace the process when it hangs, takes too much memory or dies."""
     context = multiprocessing.get_context("spawn")
     for generation in itertools.count():
         (pipe, theirs), own = context.Pipe(), folder / str(generation)
@@ -145,23 +157,20 @@ def watch(jobs: SimpleQueue[tuple[str, Path]], model: Path, folder: Path) -> Ite
         try:
             pipe.recv()
             while True:
-                way, path = jobs.get_nowait()
-                began, most, silent, seconds = time.perf_counter(), 0, 0.0, 0.0
-                (own / SAID).touch()
-                pipe.send((way, path))
-                while not pipe.poll(0.02) and silent < 2 * LONGEST and seconds < GIVEN_UP and most < 2 * MOST:
-                    most, seconds = max(most, resident(process.pid)), time.perf_counter() - began
-                    silent = max(silent, silence(own / SAID, began))
+                job = jobs.get_nowait()
+                (own / LOG).touch()
+                pipe.send(job)
+                seconds, silent, memory = wait(pipe, process.pid, own / LOG)
                 if not pipe.poll():
-                    yield Result(way, path, "killed: it took too much", seconds, silent, most)
+                    yield Result(*job, "killed at a limit", seconds, silent, memory)
                     break
                 try:
-                    verdict, memory = pipe.recv()
+                    answer, memory = pipe.recv()
                 except EOFError:
                     process.join()
-                    yield Result(way, path, f"the process died: {process.exitcode}", seconds, silent, most)
+                    yield Result(*job, f"the process died: {process.exitcode}", seconds, silent, memory)
                     break
-                yield Result(way, path, verdict, seconds, silent, memory)
+                yield Result(*job, answer, seconds, silent, memory)
         except Empty:
             pipe.send(None)
             process.join()
@@ -171,101 +180,91 @@ def watch(jobs: SimpleQueue[tuple[str, Path]], model: Path, folder: Path) -> Ite
             process.join()
 
 
-def each_alone(paths: list[Path], model: Path, folder: Path, workers: int) -> list[Result]:
+def wait(pipe: Connection, pid: int | None, log: Path) -> tuple[float, float, int]:
+    """Wait for an answer or a limit, and return the seconds, the silent seconds and the memory so far."""
+    began, memory, silent, seconds = time.perf_counter(), 0, 0.0, 0.0
+    while not pipe.poll(0.02):
+        if silent >= 2 * MAX_SILENT_SECONDS or seconds >= MAX_SECONDS or memory >= 2 * MAX_MEMORY:
+            break
+        memory, seconds = max(memory, resident_bytes(pid)), time.perf_counter() - began
+        silent = max(silent, silent_seconds(log, began))
+    return seconds, silent, memory
+
+
+def read_each(paths: list[Path], model: Path, folder: Path, workers: int) -> list[Result]:
+    """Read each file alone, by both readers, in a number of processes."""
     jobs: SimpleQueue[tuple[str, Path]] = SimpleQueue()
-    for path, way in itertools.product(paths, WAYS):
-        jobs.put((way, path))
+    for path, reader in itertools.product(paths, READERS):
+        jobs.put((reader, path))
     with ThreadPoolExecutor(workers) as pool:
         parts = pool.map(lambda number: list(watch(jobs, model, folder / str(number))), range(workers))
         return [result for part in parts for result in part]
 
 
-def all_together(photos: Path, model: Path, folder: Path) -> list[str]:
-    """The whole folder in one run of each command: lines about what became of the good ten."""
-    goods = {path.stem for path in photos.glob("good *.jpg")}
+def read_folder(photos: Path, model: Path, folder: Path) -> list[str]:
+    """Give the whole folder to each command, and return lines on what became of its ten sound images."""
+    sound = {path.stem for path in photos.glob("good *.jpg")}
+    trained = folder / "run/run.safetensors"
+    train = [sys.executable, str(ROOT / "train.py"), *TRAINING]
+    commands = {
+        "infer.py": infer_command(*model_options(model), photos, "-o", folder / "out"),
+        "train.py": [*train, "--content", str(photos), "--output", str(trained.parent)],
+    }
     lines = []
-    for command, wanted in [
-        ([*flags(model), str(photos), "-o", str(folder / "out")], None),
-        (
-            [*TRAINING, "--content", str(photos), "--output", str(folder / "run")],
-            folder / "run/run.safetensors",
-        ),
-    ]:
-        script = "infer.py" if wanted is None else "train.py"
-        began = time.perf_counter()
-        with tempfile.TemporaryFile("w+", errors="replace") as file:
-            process = subprocess.Popen(
-                [sys.executable, ROOT / script, *command], stdout=file, stderr=subprocess.STDOUT, cwd=folder
-            )
-            _, code, usage = os.wait4(process.pid, 0)
-            file.seek(0)
-            said = file.read()
-        what = f"{len({path.stem for path in (folder / 'out').glob('good *')} & goods)} of the good ten"
-        if wanted is not None:
-            what = "a trained model" if wanted.exists() else "no model"
+    for script, command in commands.items():
+        finished = run_measured(command, folder)
+        stylized = {path.stem for path in (folder / "out").glob("good *")} & sound
+        result = f"{len(stylized)} of ten sound images"
+        if script == "train.py":
+            result = "a trained model" if trained.exists() else "no model"
         lines.append(
-            f"{script} with the whole folder: {what}, status {os.waitstatus_to_exitcode(code)}, "
-            f"{said.count('Traceback')} tracebacks, {time.perf_counter() - began:.0f} s, "
-            f"{usage.ru_maxrss / (1 << 20):.2f} GiB"
+            f"{script} with the whole folder: {result}, status {finished.status}, "
+            f"{finished.printed.count('Traceback')} tracebacks, {finished.seconds:.0f} s, "
+            f"{finished.peak_memory / (1 << 30):.2f} GiB"
         )
-        if "Traceback" in said:
-            lines += said[said.index("Traceback") :].splitlines()
+        if "Traceback" in finished.printed:
+            lines += finished.printed[finished.printed.index("Traceback") :].splitlines()
     return lines
 
 
-TRAINING = ["--style", "mosaic", "--model.blocks=1", "--model.style_size=64", "--data.size=64"]
-TRAINING += [
-    "--trainer.max_steps=5",
-    "--trainer.accelerator=cpu",
-    "--trainer.precision=32",
-    "--data.workers=0",
-]
+def print_results(reader: str, results: list[Result]) -> None:
+    """Print a line for a reader, and a line for each result that is wrong."""
+    counts = Counter(result.verdict for result in results)
+    slow, large = max(results, key=lambda r: r.seconds), max(results, key=lambda r: r.memory)
+    print(
+        f"{reader}: {len(results)} files, {counts['picture']} images, {counts['line']} clear lines, "
+        f"{sum(r.verdict.startswith('traceback') for r in results)} tracebacks, "
+        f"{sum(r.silent > MAX_SILENT_SECONDS for r in results)} silent for {MAX_SILENT_SECONDS:g} s, "
+        f"{sum(r.memory > MAX_MEMORY for r in results)} over {MAX_MEMORY >> 30} GiB; "
+        f"slowest {slow.seconds:.1f} s ({slow.path.name}), "
+        f"largest {large.memory / (1 << 30):.2f} GiB ({large.path.name})"
+    )
+    for r in filter(Result.is_wrong, results):
+        print(f"  {r.path.name!r}: {r.verdict}, {r.seconds:.1f} s, {r.memory / (1 << 30):.2f} GiB")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=1_000)
+    parser = make_parser(__doc__)
+    parser.add_argument("--files", type=int, default=1_000, help="number of files")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="make the corpus in this folder, and leave it there")
-    arguments = parser.parse_args(argv)
-
-    import torch
-
-    from faststyle.models.card import ModelCard
-    from faststyle.models.checkpoint import save_model
-    from faststyle.models.network import TransformerNetwork
-    from tests.support.hostile_files import make
+    parser.add_argument("--workers", type=int, default=2, help="number of processes")
+    parser.add_argument("--keep", type=Path, help="folder to make the files in, and to leave them")
+    options = parser.parse_args(argv)
 
     with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.keep or Path(temporary)
-        paths = make(folder / "photos", arguments.files, arguments.seed)
+        folder = options.keep or Path(temporary)
+        paths = make(folder / "photos", options.files, options.seed)
         torch.manual_seed(0)
-        save_model(
-            folder / "small.safetensors", TransformerNetwork("half", blocks=1), ModelCard(name="small")
-        )
-        results = each_alone(paths, folder / "small.safetensors", folder / "alone", arguments.workers)
-        lines = all_together(folder / "photos", folder / "small.safetensors", folder)
+        model = folder / "small.safetensors"
+        save_model(model, TransformerNetwork("half", blocks=1), ModelCard(name="small"))
+        results = read_each(paths, model, folder / "alone", options.workers)
+        lines = read_folder(folder / "photos", model, folder)
         leaked = [path.name for path in folder.iterdir() if path.name.endswith(".ran")]
-    wrong = 0
-    for way in WAYS:
-        own = [result for result in results if result.way == way]
-        counts = Counter(result.verdict for result in own)
-        slow, large = max(own, key=lambda r: r.seconds), max(own, key=lambda r: r.memory)
-        print(
-            f"{way}: {len(own)} files, {counts['picture']} pictures, {counts['line']} clear lines, "
-            f"{sum(r.verdict.startswith('traceback') for r in own)} tracebacks, "
-            f"{sum(r.silent > LONGEST for r in own)} silent for {LONGEST:g} s, "
-            f"{sum(r.memory > MOST for r in own)} over {MOST >> 30} GiB; "
-            f"slowest {slow.seconds:.1f} s ({slow.path.name}), "
-            f"largest {large.memory / (1 << 30):.2f} GiB ({large.path.name})"
-        )
-        for r in filter(Result.is_wrong, own):
-            wrong += 1
-            print(f"  {r.path.name!r}: {r.verdict}, {r.seconds:.1f} s, {r.memory / (1 << 30):.2f} GiB")
+    for reader in READERS:
+        print_results(reader, [result for result in results if result.reader == reader])
     print(*lines, sep="\n")
-    print(f"code that ran: {len(leaked)}")
-    return int(bool(wrong or leaked))
+    print(f"files whose code ran: {len(leaked)}")
+    return int(bool(leaked) or any(map(Result.is_wrong, results)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
         --output stills.webp
 """
 
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from PIL import Image
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="image file")
     options = parser.parse_args(argv)
     with open_clip(options.clip, start=options.at) as video:
-        frames = [frame.pixels for frame, _ in zip(video, range(FRAMES), strict=False)]
+        frames = [frame.pixels for frame in islice(video, FRAMES)]
     height, width, _ = frames[0].shape
     x, y, w, h = options.crop or (0, 0, width, height)
     cells = {}

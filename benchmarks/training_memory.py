@@ -1,15 +1,14 @@
-"""Memory of a training by the Johnson recipe, batches of 4: at a twentieth of its steps and at the end.
+"""Measure the memory of a training with batches of 4, at a twentieth of its steps and at the end.
 
-It runs train.py's own main with its usual callbacks, shortened. Counted is what the process and the
-workers that decode photos hold: RSS, which counts shared pages once for each of them; PSS, which shares
-them out, also among strangers that use the same libraries; of it what they wrote themselves, without
-libraries and files; and the memory that torch has taken on a GPU.
+The benchmark runs train.py's main with its callbacks. It measures this process together with the DataLoader
+workers: RSS, which counts shared pages once for each process; PSS, which divides shared pages among all
+processes that use them; the part of PSS that the processes wrote themselves, without libraries and files; and
+the memory that torch has reserved on a GPU.
 
     python -m benchmarks.training_memory --steps 4000 --content photos/ --style painting.jpg
 """
 
-import argparse
-import sys
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +16,14 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 
+from benchmarks.common import child_processes, make_parser
 from faststyle.cli.train import main as train
 
 MIB = 2**20
 
 
 class Memory(NamedTuple):
-    """In MiB."""
+    """Memory after a step, in MiB."""
 
     step: int
     rss: float
@@ -32,17 +32,11 @@ class Memory(NamedTuple):
     gpu: float
 
 
-def family() -> list[Path]:
-    """This process and its children, in /proc."""
-    own = Path("/proc/self").resolve()
-    children = "".join(path.read_text() for path in own.glob("task/*/children")).split()
-    return [own, *(Path("/proc") / child for child in children)]
-
-
 def measure(step: int) -> Memory:
+    """Measure the memory of this process and its children."""
     totals = {"Rss": 0.0, "Pss": 0.0, "Pss_Anon": 0.0}
-    for process in family():
-        for line in (process / "smaps_rollup").read_text().splitlines():
+    for pid in (os.getpid(), *child_processes(os.getpid())):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             name, _, value = line.partition(":")
             if name in totals:
                 totals[name] += int(value.split()[0]) / 1024
@@ -51,9 +45,9 @@ def measure(step: int) -> Memory:
 
 
 class Watch(pl.Callback):
-    """Measures twenty times a run."""
+    """Measures the memory twenty times in a run."""
 
-    measured: list[Memory] = []  # noqa: RUF012  one run a process, and Lightning makes the object
+    measured: list[Memory] = []  # noqa: RUF012  Lightning makes the object, and a process has one run
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         step = trainer.global_step
@@ -65,31 +59,20 @@ class Watch(pl.Callback):
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--size", type=int, default=256, help="of the crops")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--content", default="samples")
-    parser.add_argument("--style", default="mosaic")
-    arguments, more = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    parser = make_parser(__doc__)
+    parser.epilog = "Other options are train.py's."
+    parser.add_argument("--steps", type=int, default=4000, help="number of training steps")
+    parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels")
+    parser.add_argument("--workers", type=int, default=1, help="number of DataLoader workers")
+    parser.add_argument("--content", default="samples", help="folder of photos")
+    parser.add_argument("--style", default="mosaic", help="painting")
+    options, more = parser.parse_known_args(argv)
+    arguments = ["--style", options.style, "--content", options.content, "--data.batch_size=4"]
+    arguments += [f"--data.size={options.size}", f"--data.workers={options.workers}"]
+    arguments += [f"--trainer.max_steps={options.steps}"]
+    arguments += ["--trainer.callbacks=benchmarks.training_memory.Watch"]
     with tempfile.TemporaryDirectory() as folder:
-        train(
-            [
-                *("--style", arguments.style, "--content", arguments.content, "--output", f"{folder}/run"),
-                *(
-                    f"--data.size={arguments.size}",
-                    "--data.batch_size=4",
-                    f"--data.workers={arguments.workers}",
-                ),
-                *(
-                    f"--trainer.max_steps={arguments.steps}",
-                    "--trainer.callbacks=benchmarks.training_memory.Watch",
-                ),
-                *more,
-            ]
-        )
+        train([*arguments, "--output", f"{folder}/run", *more])
     first, last = Watch.measured[0], Watch.measured[-1]
     print(f"{'MiB':10}{'step':>8}{'RSS':>10}{'PSS':>10}{'own':>10}{'GPU':>10}")
     for name, row in (("at 5 %", first), ("at the end", last)):
@@ -99,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    # By its name, not as __main__, so that the class that Lightning imports is this one.
+    # Import the module by its name, because Lightning imports Watch from there, and not from __main__.
     from benchmarks.training_memory import main as run
 
     run()

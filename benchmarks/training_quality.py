@@ -1,24 +1,23 @@
-"""The same wall clock for ours and for pytorch/examples' own loop: which model is nearer the style?
+"""Train faststyle and pytorch/examples for the same time, and measure which model is nearer the style.
 
-Judged on held-out photos at 512 pixels. Style: the relative distance of the Gram matrices at
-relu1_1 … relu5_1, which neither loss uses. Content: the relative distance at relu2_2, which both
-use, at relu3_3, which ours uses, and at relu4_2, which neither does. Both train on the CPU.
+Both train on the CPU, and are measured on held-out photos at 512 pixels. Style is the relative distance of
+the Gram matrices at relu1_1 … relu5_1, which neither loss uses. Content is the relative distance at relu2_2,
+which both losses use, at relu3_3, which faststyle's uses, and at relu4_2, which neither uses.
 
-    python -m benchmarks.training_quality --peer-path examples/fast_neural_style/neural_style \
+    python -m benchmarks.training_quality --peer-path examples/fast_neural_style/neural_style \\
         --photos photos/ --held-out validation/ --style painting.jpg --minutes 10 --output out/
 """
 
-import argparse
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import torch
 
 from benchmarks import peer
+from benchmarks.common import ROOT, find_photos, make_parser, open_rgb, time_call
 from faststyle.image.convert import limit_size, to_image, to_tensor
-from faststyle.image.files import find_images, open_image, save_image
+from faststyle.image.files import save_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.losses.statistics import gram, relative
 from faststyle.losses.vgg import VGG
@@ -27,20 +26,22 @@ from faststyle.training.module import load_style
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CONTENT_LAYERS = ["relu2_2", "relu3_3", "relu4_2"]
 STYLE_SIZE = 512  # the default of train.py
+SIZE = 512  # pixels of a held-out photo's longer side, at most
+MARGIN = 0.93  # share of the time that the estimated number of steps should take
 
 
-def judge(stylize: Stylizer, photos: list[Path], style: torch.Tensor, folder: Path) -> dict[str, float]:
-    """Mean distances over the photos at 512 pixels; the pictures are kept in ``folder``."""
+def measure(stylize: Stylizer, photos: list[Path], style: torch.Tensor, folder: Path) -> dict[str, float]:
+    """Return the mean distance over the photos by layer, and save the images in a folder."""
     vgg = VGG()
     with torch.no_grad():
         targets = {layer: gram(feature) for layer, feature in vgg(style, STYLE_LAYERS).items()}
     sums = dict.fromkeys([*STYLE_LAYERS, *CONTENT_LAYERS], 0.0)
     for path in photos:
-        photo = to_tensor(limit_size(open_image(path).convert("RGB"), 512))[None]
-        picture = stylize(photo)
-        save_image(to_image(picture[0]), folder / f"{path.stem}.jpg")
+        photo = to_tensor(limit_size(open_rgb(path), SIZE))[None]
+        image = stylize(photo)
+        save_image(to_image(image[0]), folder / f"{path.stem}.jpg")
         with torch.no_grad():
-            made, given = vgg(picture, sums), vgg(photo, CONTENT_LAYERS)
+            made, given = vgg(image, sums), vgg(photo, CONTENT_LAYERS)
         for layer in STYLE_LAYERS:
             sums[layer] += relative(gram(made[layer]), targets[layer]).item()
         for layer in CONTENT_LAYERS:
@@ -48,50 +49,41 @@ def judge(stylize: Stylizer, photos: list[Path], style: torch.Tensor, folder: Pa
     return {layer: value / len(photos) for layer, value in sums.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--peer-path", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--style", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("train_flags", nargs="*", help="after --: more flags for train.py")
-    arguments = parser.parse_args()
-    begin = [
-        "train.py",
-        f"--style={arguments.style}",
-        f"--content={arguments.photos}",
-        "--trainer.accelerator=cpu",
-    ]
-    folder, limit = arguments.output, 60 * arguments.minutes
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--peer-path", type=Path, required=True, help="neural_style of pytorch/examples")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos to train on")
+    parser.add_argument("--held-out", type=Path, required=True, help="folder of other photos; ten are used")
+    parser.add_argument("--style", type=Path, required=True, help="painting")
+    parser.add_argument("--minutes", type=float, default=10, help="duration of each training")
+    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.add_argument("train_options", nargs="*", help="after --: more options of train.py")
+    options = parser.parse_args(argv)
+    command = [sys.executable, str(ROOT / "train.py"), f"--style={options.style}"]
+    command += [f"--content={options.photos}", "--trainer.accelerator=cpu", *options.train_options]
+    folder, limit = options.output, 60 * options.minutes
 
-    # Ours is the whole command, with its start, previews and validations. How many steps fit in is
-    # found by two short runs.
-    def ours(steps: int, name: str) -> float:
-        start = time.perf_counter()
-        rest = [*arguments.train_flags, f"--trainer.max_steps={steps}", f"--output={folder / name}"]
-        subprocess.run([sys.executable, *begin, *rest], check=True)
-        return time.perf_counter() - start
+    def train(steps: int, name: str) -> float:
+        rest = [f"--trainer.max_steps={steps}", f"--output={folder / name}"]
+        return time_call(lambda: subprocess.run([*command, *rest], check=True))
 
-    short, longer = ours(10, "short"), ours(60, "longer")
-    steps = int(0.93 * (limit - short) / ((longer - short) / 50))
-    runs = {"faststyle": (ours(steps, "ours"), steps, folder / "ours" / "ours.safetensors")}
+    # faststyle's time is that of the whole command, with its start, previews and validations. Two short runs
+    # give the number of steps that fit into the limit.
+    short, longer = train(10, "short"), train(60, "longer")
+    steps = int(MARGIN * (limit - short) / ((longer - short) / 50))
+    runs = {"faststyle": (train(steps, "ours"), steps, folder / "ours" / "ours.safetensors")}
 
-    style = load_style(str(arguments.style), STYLE_SIZE)
-    network, times = peer.train(arguments.peer_path, arguments.photos, style, seconds=limit)
+    style = load_style(str(options.style), STYLE_SIZE)
+    network, times = peer.train(options.peer_path, options.photos, style, seconds=limit)
     torch.save(network.state_dict(), folder / "peer.pth")
     runs["pytorch/examples"] = (sum(times), len(times), folder / "peer.pth")
 
-    photos = find_images(arguments.held_out)[:10]
+    photos = find_photos(options.held_out, 10)
     layers = [*STYLE_LAYERS, *CONTENT_LAYERS]
     print(f"{'':18}{'minutes':>9}{'steps':>7}", *(f"{layer:>9}" for layer in layers))
     for name, (seconds, steps, path) in runs.items():
-        figures = judge(
-            Stylizer.load(path, precision="fp32"), photos, style, folder / f"{path.stem}_pictures"
-        )
+        images = folder / f"{path.stem}_images"
+        figures = measure(Stylizer.load(path, precision="fp32"), photos, style, images)
         print(f"{name:18}{seconds / 60:9.1f}{steps:7}", *(f"{figures[layer]:9.3f}" for layer in layers))
 
 

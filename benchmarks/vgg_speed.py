@@ -1,26 +1,25 @@
-"""VGG to relu4_3 with Gram matrices, forward and backward, beside autocast and the machine's matrix product.
+"""Time VGG up to relu4_3 with Gram matrices, forward and backward, beside autocast and a matrix product.
 
 python -m benchmarks.vgg_speed --size 256
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.common import make_parser, print_head, print_row, time_call
 from faststyle.device import describe_device, keep_freed_memory, pick_device
 from faststyle.losses.presets import FOUR
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG, max_pool
 
-MATRIX = 2048  # rows and columns of the product that stands for the machine's limit
+MATRIX_SIDE = 2048  # of the matrices whose product gives the machine's limit
 
 
-def under_autocast(vgg: VGG, images: Tensor) -> dict[str, Tensor]:
+def run_autocast(vgg: VGG, images: Tensor) -> dict[str, Tensor]:
     """Compute the features as torch's autocast does, with channels first and weights in float32."""
     features = {}
     with torch.autocast(images.device.type, torch.bfloat16):
@@ -34,8 +33,8 @@ def under_autocast(vgg: VGG, images: Tensor) -> dict[str, Tensor]:
     return features
 
 
-def operations(vgg: VGG, size: int) -> float:
-    """Multiplications and additions of both passes; weights have no gradient."""
+def count_operations(vgg: VGG, size: int) -> float:
+    """Count the multiplications and additions of both passes; weights have no gradient."""
     total = 0.0
     for name in vgg.names:
         outputs, inputs, *_ = getattr(vgg, f"{name}_weight").shape
@@ -47,46 +46,44 @@ def operations(vgg: VGG, size: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=256)
+    parser = make_parser(__doc__)
+    parser.add_argument("--size", type=int, default=256, help="side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     keep_freed_memory()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(options.threads)
     device = pick_device()
     exact = VGG(layers=FOUR).to(device)
     fast = VGG(layers=FOUR, precision=torch.bfloat16).to(device)
-    images = torch.rand(1, 3, arguments.size, arguments.size, device=device)
-    matrix = torch.rand(MATRIX, MATRIX, device=device).bfloat16()
+    images = torch.rand(1, 3, options.size, options.size, device=device)
+    matrix = torch.rand(MATRIX_SIDE, MATRIX_SIDE, device=device).bfloat16()
 
-    def both_passes(features: Callable[[Tensor], dict[str, Tensor]], as_float: bool = False) -> None:
+    def run_both_passes(features: Callable[[Tensor], dict[str, Tensor]], as_float: bool = False) -> None:
         pixels = images.clone().requires_grad_()
         grams = [gram(x.float() if as_float else x) for x in features(pixels).values()]
         torch.stack([x.square().mean() for x in grams]).sum().backward()
 
-    ways = {
-        "float32": lambda: both_passes(lambda x: exact(x, FOUR)),
-        "autocast": lambda: both_passes(lambda x: under_autocast(exact, x), as_float=True),
-        "bfloat16, channels last": lambda: both_passes(lambda x: fast(x, FOUR)),
-        "a matrix product": lambda: matrix @ matrix,
+    calls = {
+        "float32": lambda: run_both_passes(lambda x: exact(x, FOUR)),
+        "autocast": lambda: run_both_passes(lambda x: run_autocast(exact, x), as_float=True),
+        "bfloat16, channels last": lambda: run_both_passes(lambda x: fast(x, FOUR)),
+        "matrix product": lambda: matrix @ matrix,
     }
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(arguments.rounds + 1):
-        for way, run in ways.items():
-            begun = time.perf_counter()
-            run()
-            if device.type != "cpu":
-                torch.accelerator.synchronize(device)
-            times[way].append(time.perf_counter() - begun)
-    medians = {way: statistics.median(found[1:]) for way, found in times.items()}
-    rate = 2 * MATRIX**3 / medians.pop("a matrix product")
-    limit = operations(exact, arguments.size) / rate
-    print(f"{describe_device(device)}, {rate / 1e9:.0f} billion operations a second in a matrix product\n")
-    print("| | ms | of autocast's | of the limit's |\n| --- | --- | --- | --- |")
-    for way, seconds in (medians | {"the limit": limit}).items():
-        print(
-            f"| {way} | {1e3 * seconds:.0f} | {seconds / medians['autocast']:.2f} | {seconds / limit:.2f} |"
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(options.rounds + 1):
+        for name, call in calls.items():
+            times[name].append(time_call(call, device))
+    medians = {name: median(found[1:]) for name, found in times.items()}
+    rate = 2 * MATRIX_SIDE**3 / medians.pop("matrix product")
+    limit = count_operations(exact, options.size) / rate
+    print(
+        f"{describe_device(device)}, a matrix product does {rate / 1e9:.0f} billion operations per second\n"
+    )
+    print_head("", "ms", "× autocast", "× the limit")
+    for name, seconds in (medians | {"the limit": limit}).items():
+        print_row(
+            name, f"{1e3 * seconds:.0f}", *(f"{seconds / base:.2f}" for base in (medians["autocast"], limit))
         )
 
 

@@ -1,94 +1,79 @@
-"""Frames a second of a clip end to end, beside the network alone and the encoder alone, in one run.
+"""Measure the frames per second of stylizing a video end to end, beside the network and the encoder alone.
 
     python -m benchmarks.video clip.mp4 --checkpoint starry_night
     python -m benchmarks.video --memory
 
-End to end is what infer.py does: decode, stylize, encode with sound, each in a thread of its own. The
-network alone gets the same frames, decoded before; the encoder alone gets what the network made of
-them. All three in turn, in rounds. --memory runs infer.py on clips of ten seconds and of ten minutes,
-made up, and prints the peak of each.
+End to end is what infer.py does: decode, stylize, and encode with sound, each in a thread of its own. The
+network alone gets the same frames, already decoded; the encoder alone gets the network's frames. All three
+run in turn, in rounds. --memory runs infer.py on synthetic videos of ten seconds and of ten minutes, and
+prints its peak memory.
 """
 
-import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
+from benchmarks.common import infer_command, make_parser, run_measured, time_call
 from faststyle import Stylizer
 from faststyle.device import keep_freed_memory
-from faststyle.video.clips import Frame
+from faststyle.video.clips import Clip, Frame
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder
 
 ROUNDS = 3
-RATE = 25
+RATE = 25  # frames per second
 SECONDS = (10, 600)
 SIZE = (320, 180)
 
 
-def record(path: Path, clip_path: Path, max_size: int | None, frames: Callable) -> int:
-    """Write what ``frames`` makes of the clip, with its sound; how many they are."""
-    count = 0
-    with open_clip(clip_path, max_size=max_size) as clip, Recorder(path, clip) as recorder:
-        for frame in frames(clip):
+def record(
+    path: Path, source: Path, max_size: int | None, stylize: Callable[[Clip], Iterable[Frame]]
+) -> None:
+    """Write the frames that a function makes of a video, with the video's sound."""
+    with open_clip(source, max_size=max_size) as video, Recorder(path, video) as recorder:
+        for frame in stylize(video):
             recorder.write(frame)
-            count += 1
-    return count
 
 
-def timed(call: Callable[[], int]) -> float:
-    """Frames a second."""
-    begin = time.perf_counter()
-    count = call()
-    return count / (time.perf_counter() - begin)
-
-
-def exhaust(items: Iterable[Frame]) -> int:
-    return sum(1 for _ in items)
-
-
-def speed(path: Path, checkpoint: str, most: int, max_size: int | None) -> None:
-    stylize = Stylizer.load(checkpoint)
-    with open_clip(path, max_size=max_size) as clip:
-        frames = [frame for frame, _ in zip(clip, range(most), strict=False)]
+def measure_speed(path: Path, checkpoint: str, count: int, max_size: int | None) -> None:
+    """Print the frames per second of a video's first ``count`` frames."""
+    stylizer = Stylizer.load(checkpoint)
+    with open_clip(path, max_size=max_size) as video:
+        frames = list(islice(video, count))
     height, width, _ = frames[0].pixels.shape
-    stylized = list(stylize.video(frames))
+    stylized = list(stylizer.video(frames))
+
+    def stylize(video: Clip) -> Iterable[Frame]:
+        return ahead(islice(stylizer.video(video), len(frames)))
+
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mp4"
-        ways = {
-            "network alone": lambda: exhaust(stylize.video(frames)),
-            "encoder alone": lambda: record(target, path, max_size, lambda clip: stylized),
-            "end to end": lambda: record(
-                target,
-                path,
-                max_size,
-                lambda clip: ahead(
-                    frame for frame, _ in zip(stylize.video(clip), range(len(frames)), strict=False)
-                ),
-            ),
+        calls = {
+            "network alone": lambda: list(stylizer.video(frames)),
+            "encoder alone": lambda: record(target, path, max_size, lambda video: stylized),
+            "end to end": lambda: record(target, path, max_size, stylize),
         }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
+        rates: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(ROUNDS):
-            for name, way in ways.items():
-                rates[name].append(timed(way))
-    middle = {name: median(found) for name, found in rates.items()}
-    print(f"{path.name}, {width}x{height}, {len(frames)} frames, {checkpoint}, {stylize}")
+            for name, call in calls.items():
+                rates[name].append(len(frames) / time_call(call))
+    medians = {name: median(found) for name, found in rates.items()}
+    print(f"{path.name}, {width}x{height}, {len(frames)} frames, {checkpoint}, {stylizer}")
     for name, found in rates.items():
-        print(f"{name:16}{middle[name]:8.1f} frames/s   ({', '.join(f'{rate:.1f}' for rate in found)})")
-    slower = min(middle["network alone"], middle["encoder alone"])
-    print(f"end to end is {middle['end to end'] / slower:.2f} of the slower")
+        each = ", ".join(f"{rate:.1f}" for rate in found)
+        print(f"{name:16}{medians[name]:8.1f} frames/s   ({each})")
+    slower = min(medians["network alone"], medians["encoder alone"])
+    print(f"end to end is {medians['end to end'] / slower:.2f} of the slower of the two")
 
 
-def made_up(path: Path, seconds: int) -> None:
-    """Write a clip of coloured waves with a tone."""
+def make_video(path: Path, seconds: int) -> None:
+    """Write a video of coloured waves with a tone."""
     import av
 
     width, height = SIZE
@@ -108,34 +93,32 @@ def made_up(path: Path, seconds: int) -> None:
         container.mux([*video.encode(), *sound.encode()])
 
 
-def memory(checkpoint: str) -> None:
+def measure_memory(checkpoint: str) -> None:
+    """Print infer.py's peak memory for synthetic videos of several lengths."""
     with tempfile.TemporaryDirectory() as folder:
         for seconds in SECONDS:
             path = Path(folder) / f"{seconds}.mp4"
-            made_up(path, seconds)
-            words = [sys.executable, "infer.py", path, "--checkpoint", checkpoint, "-o", f"{path}.out.mp4"]
-            process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-            _, status, used = os.wait4(process.pid, 0)
-            if status:
-                sys.exit(f"infer.py failed on a clip of {seconds} seconds")
-            print(f"{seconds:4} seconds: {used.ru_maxrss / 1024:.0f} MiB at most", flush=True)
+            make_video(path, seconds)
+            command = infer_command(path, "--checkpoint", checkpoint, "-o", f"{path}.out.mp4")
+            finished = run_measured(command)
+            if finished.status:
+                sys.exit(f"{finished.printed}\nerror: infer.py failed on a video of {seconds} seconds")
+            print(f"{seconds:4} seconds: peak {finished.peak_memory / 2**20:.0f} MiB", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("clips", type=Path, nargs="*")
-    parser.add_argument("--checkpoint", default="starry_night")
-    parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--max-size", type=int)
-    parser.add_argument("--memory", action="store_true")
-    arguments = parser.parse_args()
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("clips", type=Path, nargs="*", help="video files")
+    parser.add_argument("--checkpoint", default="starry_night", help="model")
+    parser.add_argument("--frames", type=int, default=100, help="number of frames of each video")
+    parser.add_argument("--max-size", type=int, help="shrink videos to this longer side in pixels")
+    parser.add_argument("--memory", action="store_true", help="measure the memory for two video lengths")
+    options = parser.parse_args(argv)
     keep_freed_memory()
-    for clip in arguments.clips:
-        speed(clip, arguments.checkpoint, arguments.frames, arguments.max_size)
-    if arguments.memory:
-        memory(arguments.checkpoint)
+    for path in options.clips:
+        measure_speed(path, options.checkpoint, options.frames, options.max_size)
+    if options.memory:
+        measure_memory(options.checkpoint)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Seconds from giving the web page a photo, or choosing a style, to the result on the screen.
+"""Measure the seconds from giving the web page a photo, or choosing a style, to the result on the screen.
 
 python -m benchmarks.web_page photo.jpg
 
-In headless Chromium, at the page's default preview of 1,024 pixels.
+The page runs in headless Chromium, with its default preview of 1,024 pixels.
 """
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -14,34 +13,33 @@ from statistics import median
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.common import make_parser, print_head, print_row
 from faststyle.web import styles
 from tests.support.web_server import serving
 
-TIMES = 7
+ROUNDS = 7
 
 
-# Looked at with every frame: Playwright's own expect looks ever more seldom.
+# Checked in every frame: Playwright's own expect waits longer and longer between checks.
 READY = """
 (title) => {
   const line = [...document.querySelectorAll(".prose.news")].find((one) => one.innerText.startsWith(title));
-  const picture = document.querySelector("#result img.after");
-  return line && line.innerText.includes(" s at ") && picture && picture.complete;
+  const image = document.querySelector("#result img.after");
+  return line && line.innerText.includes(" s at ") && image && image.complete;
 }
 """
 
 
 def wait_for(page: Page, title: str, started: float) -> float:
-    """Seconds until the line of this style's result stands there, with its picture."""
+    """Wait for the image and the line of a style's result, and return the seconds since ``started``."""
     page.wait_for_function(READY, arg=title, polling="raf")
     return time.perf_counter() - started
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument("photo", type=Path)
-    photo = parser.parse_args().photo
+    photo = parser.parse_args(argv).photo
     titles = [style.title for style in styles.ready_styles().values()]
     uploads, choices = [], []
     with (
@@ -50,7 +48,7 @@ def main() -> None:
         sync_playwright() as play,
     ):
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for _ in range(TIMES):
+        for _ in range(ROUNDS):
             page = browser.new_page()
             page.goto(address)
             page.get_by_role("tab", name="Stylize").wait_for()
@@ -66,9 +64,9 @@ def main() -> None:
                     choices.append(wait_for(page, title, started))
             page.close()
         browser.close()
-    print("| from | median | min | max |\n| --- | --- | --- | --- |")
+    print_head("from", "median", "min", "max")
     for name, seconds in (("a photo given", uploads), ("a style chosen", choices)):
-        print(f"| {name} | {median(seconds):.2f} | {min(seconds):.2f} | {max(seconds):.2f} |")
+        print_row(name, *(f"{value:.2f}" for value in (median(seconds), min(seconds), max(seconds))))
 
 
 if __name__ == "__main__":

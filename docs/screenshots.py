@@ -1,7 +1,9 @@
-"""Photograph the web page, on a desk and on a phone: ``python docs/screenshots.py`` (extra ``test``).
+"""Take screenshots of the web page on a desktop and on a phone.
 
-Writes docs/pictures/web.webp and docs/pictures/web_phone.webp. It needs Chromium, as the page's
-tests do.
+    python docs/screenshots.py
+
+The images are docs/pictures/web.webp and docs/pictures/web_phone.webp. The script needs the extra ``test``
+and Chromium, as the page's tests do.
 """
 
 import io
@@ -19,9 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support.web_server import serving  # noqa: E402
 
-PICTURES = ROOT / "docs" / "pictures"
-# Photos of the examples' buttons, and what the window is.
-SHOTS = {
+IMAGES = ROOT / "docs" / "pictures"
+# An example's button, and the options of the browser window, by file name.
+SCREENSHOTS = {
     "web": ("Astronaut", {"viewport": {"width": 1280, "height": 960}}),
     "web_phone": (
         "Coffee",
@@ -35,7 +37,8 @@ SHOTS = {
 }
 
 
-def photograph(page: Page, address: str, photo: str, path: Path) -> None:
+def take_screenshot(page: Page, address: str, photo: str, path: Path) -> None:
+    """Stylize an example photo on the page, and save a screenshot of the page."""
     page.goto(address)
     page.get_by_role("button", name=photo).click()
     expect(page.locator(".tabitem:visible .prose.news")).to_have_text(re.compile(" s at "), timeout=60_000)
@@ -53,9 +56,9 @@ def main() -> None:
         sync_playwright() as play,
     ):
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, (photo, options) in SHOTS.items():
+        for name, (photo, options) in SCREENSHOTS.items():
             context = browser.new_context(**options)
-            photograph(context.new_page(), address, photo, PICTURES / f"{name}.webp")
+            take_screenshot(context.new_page(), address, photo, IMAGES / f"{name}.webp")
             context.close()
         browser.close()
 

@@ -18,7 +18,7 @@ from faststyle.cli.main import infer as main
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside
 from faststyle.image.files import open_image, save_image
-from faststyle.image.validation import check_pixel_count
+from faststyle.image.validation import check_pixel_count, silence_decoders
 from faststyle.image.vips import count_pixels
 from faststyle.models.card import ModelCard, StyleImage
 from faststyle.models.checkpoint import save_model
@@ -114,6 +114,7 @@ def test_training_takes_the_good_among_a_thousand_hostile_files(corpus, train, c
 @pytest.mark.slow
 def test_each_hostile_file_is_read_for_training_or_refused_in_a_line(corpus, little_memory, capfd):
     folder, paths = corpus
+    silence_decoders()
     read = 0
     for path in [*paths, *folder.glob("good *")]:
         begun = time.monotonic()
@@ -148,7 +149,7 @@ def test_the_benchmark_tells_pictures_lines_and_what_is_wrong_apart(tmp_path, mo
     pytest.importorskip("resource")  # it looks into /proc
     first, second = hostile.good(tmp_path / "photos")[:2]
     second.write_bytes(b"no picture")
-    results = benchmark.each_alone([first, second], model, tmp_path / "alone", 1)
+    results = benchmark.read_each([first, second], model, tmp_path / "alone", 1)
     assert [result.verdict for result in results] == ["picture", "picture", "line", "line"]
     assert not any(map(benchmark.Result.is_wrong, results))
     assert all(1 << 28 < result.memory < 2 << 30 and result.seconds < 10 for result in results)
