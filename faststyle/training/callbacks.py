@@ -23,8 +23,8 @@ class Previews(pl.Callback):
     """A grid of held-out photos over what the network makes of them, as PNG and in TensorBoard.
 
     Args:
-        every_n_steps: how often.
-        photos: how many photos, side by side.
+        every_n_steps: Number of steps between two previews.
+        photos: Number of photos, side by side.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def name_run(style: Sequence[str], name: str | None, output: str | None) -> tupl
 
 
 def can_start_in(folder: Path) -> bool:
-    """Whether there is nothing in a folder, or only what is left of a start that saved no state yet."""
+    """Return True for a folder that is empty, or holds only what a start leaves that saved no state."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir() if not is_temporary_file(path) and path.name != LOCK}
@@ -67,10 +67,10 @@ def check_folder(folder: Path, resumes: bool) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder for this process alone; the system lets go of it when the process ends, however it ends.
+    """Lock a folder for this process; the system releases the lock when the process ends, however it ends.
 
     Raises:
-        InputError: another process trains in it.
+        InputError: Another process trains in it.
     """
     path = folder / LOCK
     with path.open("ab") as file:

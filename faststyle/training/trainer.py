@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 
 from faststyle.device import has_fast_bfloat16
+from faststyle.errors import InputError
 from faststyle.training.checkpointing import AtomicCheckpointIO
 
 
@@ -49,7 +50,12 @@ def trainer_arguments(options: Any, folder: Path, callbacks: list[pl.Callback]) 
         options: Trainer's options, as attributes.
         folder: Folder of the run.
         callbacks: Callbacks of the run; those of the options come before them.
+
+    Raises:
+        InputError: A list of GPUs, but the accelerator cpu.
     """
+    if options.accelerator == "cpu" and isinstance(options.devices, list):
+        raise InputError(f"`devices` {options.devices} are GPUs, but `accelerator` is cpu: give a number")
     bar = [ProgressBar()] if options.enable_progress_bar is not False else []
     arguments: dict[str, Any] = {
         "default_root_dir": str(folder),

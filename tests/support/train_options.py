@@ -28,14 +28,14 @@ def train_parser() -> jsonargparse.ArgumentParser:
 
 
 def keys(parser) -> list[str]:
-    """Every option that takes a value, but those that print, and files of options."""
+    """Return the keys of all options but those that print something or take a file of options."""
     found = [action.dest for action in parser._actions if action.option_strings]
     others = {"help", "config", "print_config", "trainer", "model", "data", "previews", *LINKED}
     return [key for key in found if key not in others and not key.endswith(".help")]
 
 
 def said(parser, *argv: str) -> str:
-    """The line on these options; empty where they are taken."""
+    """Return the error line for these options; empty if they are valid."""
     try:
         check(parser.parse_args([*argv]))
     except InputError as error:
