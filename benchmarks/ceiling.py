@@ -65,9 +65,8 @@ def count_per_pixel(network: TransformerNetwork) -> float:
     def taps(module: nn.Module) -> int:
         return sum(one.weight.numel() for one in module.modules() if isinstance(one, nn.Conv2d))
 
-    steps = [
-        network.first_stride * 2**level for level in range(len(network.down))
-    ]  # pixels from value to value
+    # Pixels of the image from one value of a level's features to the next.
+    steps = [network.first_stride * 2**level for level in range(len(network.down))]
     parts = network.down, [*network.shallow, network.residual], network.noise or []
     layers = [pair for part in parts for pair in zip(steps, part, strict=False)]
     layers += zip(reversed(steps[:-1]), network.up, strict=True)

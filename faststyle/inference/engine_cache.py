@@ -11,7 +11,7 @@ import torch
 
 from faststyle.files import atomic_write
 from faststyle.inference.temporal_norm import SteadyNetwork
-from faststyle.models import network
+from faststyle.models import layers, network
 from faststyle.models.network import Inference
 
 CACHED = 40  # files kept, the newest
@@ -33,8 +33,9 @@ def cached(
         load: raises what it likes where the bytes are damaged.
     """
     facts = kind, torch.backends.cpu.get_cpu_capability(), module.margin, module, module.network.config
-    key = hashlib.sha256(f"{facts}".encode() + Path(network.__file__).read_bytes())
-    key.update(Path(inspect.getfile(type(module))).read_bytes())
+    key = hashlib.sha256(f"{facts}".encode())
+    for source in (network.__file__, layers.__file__, inspect.getfile(type(module))):
+        key.update(Path(source).read_bytes())
     for weight in module.state_dict().values():
         key.update(weight.detach().cpu().numpy().tobytes())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "faststyle"  # noqa: PTH111

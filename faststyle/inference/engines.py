@@ -10,7 +10,8 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,16 +113,23 @@ class Graphs:
         return graph, given, result
 
 
-def import_openvino() -> Any:
-    """OpenVINO without its telemetry, which would tell its makers of every import."""
-    telemetry = "openvino_telemetry"
-    if telemetry in sys.modules:  # somebody else's import: too late
-        return importlib.import_module("openvino")
-    sys.modules[telemetry] = None  # type: ignore[assignment]  # as where it is not installed
+@contextmanager
+def hidden_module(name: str) -> Iterator[None]:
+    """Make imports of a module fail in the block, as if it were not installed; no effect if it is loaded."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
     try:
-        return importlib.import_module("openvino")
+        yield
     finally:
-        del sys.modules[telemetry]
+        del sys.modules[name]
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would report each import to Intel."""
+    with hidden_module("openvino_telemetry"):
+        return importlib.import_module("openvino")
 
 
 def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
@@ -137,7 +145,7 @@ def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run
     }
 
     def convert() -> bytes:
-        inputs, sizes = zip(*module.example(), strict=True)
+        inputs, sizes = zip(*module.example_inputs(), strict=True)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the sizes that tracing fixes: run() knows them
             traced = torch.jit.trace(module, inputs, check_trace=False)
@@ -156,7 +164,7 @@ def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run
     model = cached(f"openvino {openvino.__version__} {options}", module, convert, load)
 
     def run(*inputs: Tensor) -> Any:
-        if not module.traces(*inputs):
+        if not module.can_use_trace(*inputs):
             return module(*inputs)
         # A request of its own: it costs nothing, and serves one thread.
         found = model.create_infer_request().infer([one.numpy() for one in inputs], share_inputs=True)
@@ -180,7 +188,7 @@ def on_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
             return path.read_bytes()
 
     run = cached(f"onnx {torch.__version__} {OPSET}", module, convert, run_onnx)
-    return lambda images: run(images) if module.traces(images) else module(images)
+    return lambda images: run(images) if module.can_use_trace(images) else module(images)
 
 
 def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dtype], str | None]:

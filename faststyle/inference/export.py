@@ -14,7 +14,8 @@ from faststyle.files import atomic_write, check_writable
 from faststyle.inference.onnx_model import PACKAGES, PHOTO, PICTURE, run_onnx
 from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.find import find_model
-from faststyle.models.network import MIN_SIDE, Inference
+from faststyle.models.layers import MIN_SIDE
+from faststyle.models.network import Inference
 
 OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
 LARGEST = 32768  # pixels of a side

@@ -14,7 +14,7 @@ from faststyle.device import memory_errors
 from faststyle.errors import InputError, OutOfMemoryError, first_line
 from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.checkpoint import check_config
-from faststyle.models.network import MIN_SIDE
+from faststyle.models.layers import MIN_SIDE
 
 PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
 PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its output

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faststyle.models.network import MIN_SIDE, TransformerNetwork
+from faststyle.models.layers import MIN_SIDE
+from faststyle.models.network import TransformerNetwork
 
 
 def running_norm(norm: nn.InstanceNorm2d, x: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,14 +66,14 @@ class SteadyNetwork(nn.Module):
         """What is remembered before the first frame: (1,S)."""
         return torch.zeros(1, sum(self.widths))
 
-    def example(self) -> list[tuple[Tensor, list[int]]]:
+    def example_inputs(self) -> list[tuple[Tensor, list[int]]]:
         """Inputs to trace it with, and the sizes that they may have: -1 is any."""
         frames = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
         memory = self.blank()
         # One frame: of several OpenVINO would compute a part in float32.
         return [(frames, [1, -1, -1, 3]), (memory, [*memory.shape]), (mixing([0.0]), [1, 2])]
 
-    def traces(self, frames: Tensor, *_: Tensor) -> bool:
+    def can_use_trace(self, frames: Tensor, *_: Tensor) -> bool:
         """Whether what was traced does for these too: smaller ones are filled up."""
         return min(frames.shape[1:3]) >= MIN_SIDE
 

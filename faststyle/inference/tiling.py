@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from faststyle.device import free_memory
 from faststyle.image.convert import to_floats
 from faststyle.image.vips import MAX_UNTILED_PIXELS
-from faststyle.models.network import ConvNorm, Inference, TransformerNetwork, mirror
+from faststyle.models.layers import ConvNorm, mirror_pad
+from faststyle.models.network import Inference, TransformerNetwork
 
 
 def bytes_per_pixel(network: TransformerNetwork) -> int:
@@ -21,7 +22,7 @@ def bytes_per_pixel(network: TransformerNetwork) -> int:
     Measured on the CPU at 1 to 12 megapixels. Most of it is the first and the last layers', so it
     grows with the channels there.
     """
-    channels = network.last.in_channels / network.scale**2
+    channels = network.last.in_channels / network.first_stride**2
     return round(36 + 24 * channels)
 
 
@@ -40,7 +41,7 @@ def reach(network: TransformerNetwork) -> int:
 
     In pixels, rounded up to a multiple of the network's stride: what tiles must overlap by.
     """
-    step = network.scale  # pixels from one value to the next, after the first layer
+    step = network.first_stride  # pixels from one value to the next, after the first layer
     radius = 4
     for level, blocks in enumerate([*network.shallow, network.residual]):
         if level:
@@ -116,9 +117,9 @@ class Tile(Inference):
     def __init__(self, network: TransformerNetwork):
         super().__init__(network, margin=0)
 
-    def example(self) -> list[tuple[Tensor, list[int]]]:
+    def example_inputs(self) -> list[tuple[Tensor, list[int]]]:
         """Return inputs to trace it with, and the sizes that they may have: -1 is any."""
-        return [*super().example(), (torch.zeros(2, dtype=torch.int64), [2])]
+        return [*super().example_inputs(), (torch.zeros(2, dtype=torch.int64), [2])]
 
 
 class Span(NamedTuple):
@@ -182,7 +183,7 @@ def stylize_tiled(
     tile = max(stride, tile // stride * stride)
     height, width = photo.shape[-2:]
     # For each pixel of the framed picture, that of the picture which it mirrors.
-    rows, columns = (mirror(torch.arange(side), 0, margin, stride) for side in (height, width))
+    rows, columns = (mirror_pad(torch.arange(side), 0, margin, stride) for side in (height, width))
     for down in spans(height, len(rows), tile, overlap, margin, stride):
         for across in spans(width, len(columns), tile, overlap, margin, stride):
             window = cut(photo, rows[down.start : down.stop], columns[across.start : across.stop])

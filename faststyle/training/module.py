@@ -22,7 +22,8 @@ from faststyle.losses.settings import PoolingName, VGGName, Weight
 from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, parse_fields
 from faststyle.models.find import find_model, label
-from faststyle.models.network import DEFAULT_SIZE, NOISE_PERIOD, TransformerNetwork
+from faststyle.models.layers import NOISE_PERIOD
+from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
 from faststyle.options import whole
 from faststyle.training.light import light_lost
 from faststyle.training.muon import Muon
@@ -78,34 +79,35 @@ def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
 
 
 class StyleTransfer(pl.LightningModule):
-    """Trains a network that gives photos the style of a painting.
+    """Training of a network that gives photos the style of a painting.
 
     Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
 
     Args:
-        style: the style picture's file, or several; mosaic is one that the package draws.
-        style_size: longer side of the style picture in pixels: larger gives larger strokes, which
-            come out as large in pictures of any size.
-        style_blend: a weight for each of several style pictures; equal shares without it.
-        size: network size: deep; half or full, Johnson's with half and all of the channels; or fast. Without
-            it the size of the model to start from, or deep.
-        blocks: number of residual blocks; the size's own without it.
-        init: a trained model to start from, by its file or name: a new style needs fewer steps so.
-        temporal_weight: of what changes when a photo is moved a little and noise is added, for steady
-            video: 0 is without, and takes less time.
-        light_weight: of the photo's light and dark, which a young network swaps, and a strong style loses.
-        vgg: network that judges: vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
-        pooling: max, or avg for smoother gradients.
-        learning_rate: Muon's, at its highest. It is never changed for the batch: for k times as many photos a
-            step, of several devices or accumulated, take the square root of k times as much (Malladi et
-            al. 2022, https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to be as large).
-        warmup: steps in which the learning rate rises; then it falls to 0 along a cosine.
-        compile: torch.compile the network and VGG: worth its wait on a GPU.
-        style_weight: weight of the style's distance: more gives more painting, less photo; without a value 2
-            with the preset relative, and else the preset's own.
-        tv_weight: weight of the total variation; without a value 0 with the preset relative, since networks
-            leave flat holes by it, and else the preset's own.
-        **objective: what Objective takes.
+        style: Style images; several are blended. mosaic is one that the package draws.
+        style_size: Longer side of the style image in pixels. Larger gives larger strokes, whatever the size
+            of the image that is stylized.
+        style_blend: Weight of each of several style images; by default equal.
+        size: Size of the network; half and full are Johnson's with half and all of the channels. By default
+            that of ``init``, or deep.
+        blocks: Number of residual blocks; by default the size's own.
+        init: Trained model to start from: a new style then needs fewer steps.
+        temporal_weight: Weight of temporal consistency, for video: the difference between a photo's image and
+            that of the photo moved, with noise added. 0 leaves the term out, which takes less time.
+        light_weight: Weight of keeping the photo's light and dark, which a young network swaps and a strong
+            style loses.
+        vgg: Network that judges. vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
+        pooling: Pooling in VGG; avg gives smoother gradients.
+        learning_rate: Highest learning rate of Muon. It does not follow the batch: for k times as many photos
+            a step, from several devices or accumulated, set sqrt(k) times as much (Malladi et al. 2022,
+            https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to be as large).
+        warmup: Number of steps in which the learning rate rises; then it falls to 0 along a cosine.
+        compile: Run torch.compile on the network and VGG, which is worth the wait on a GPU.
+        style_weight: Weight of the style distance: more gives more painting, less photo. By default 2 with
+            the preset relative, else the preset's own.
+        tv_weight: Weight of the total variation. By default 0 with the preset relative, because networks
+            leave flat holes with it, else the preset's own.
+        **objective: Arguments of ``Objective``.
     """
 
     def __init__(
@@ -132,9 +134,8 @@ class StyleTransfer(pl.LightningModule):
         self.save_hyperparameters(ignore="init")
         self.start: Ancestor | None = None  # the model that it started from
         start, card = find_model(init) if init is not None else (None, ModelCard())
-        size = size or (str(start.config["size"]) if start else DEFAULT_SIZE)
-        self.network = TransformerNetwork(size, blocks)
-        self.hparams["size"] = size
+        self.hparams["size"] = size or (start.config["size"] if start else DEFAULT_SIZE)
+        self.network = TransformerNetwork(self.hparams["size"], blocks)
         self.objective = Objective(style_weight=style_weight, tv_weight=tv_weight, **objective)
         if self.objective.preset is PRESETS["relative"]:
             self.objective.style_weight = STYLE_WEIGHT if style_weight is None else style_weight

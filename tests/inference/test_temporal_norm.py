@@ -7,7 +7,8 @@ import torch
 from faststyle.image.convert import to_tensor
 from faststyle.inference.temporal_norm import SteadyNetwork, mixed, mixing
 from faststyle.inference.video import MEMORY, Shots
-from faststyle.models.network import ConvNorm, Inference, TransformerNetwork
+from faststyle.models.layers import ConvNorm
+from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.images import draw_picture
 
 torch.manual_seed(0)

@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from faststyle.errors import InputError
-from faststyle.models.network import NOISE_PERIOD, SIZES, Noise, TransformerNetwork
+from faststyle.models.layers import NOISE_PERIOD, Noise
+from faststyle.models.network import SIZES, TransformerNetwork
 
 SIDES = [1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100]
 
@@ -66,7 +67,7 @@ def test_noise_is_the_same_in_every_network_and_repeats_itself():
 
 def test_networks_without_noise_do_not_depend_on_the_place(network):
     images = torch.rand(1, 3, 32, 32)
-    assert torch.equal(network(images), network(images, place=torch.tensor([16, 32])))
+    assert torch.equal(network(images), network(images, position=torch.tensor([16, 32])))
 
 
 @pytest.mark.parametrize("size", SIZES)
