@@ -18,10 +18,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
     parent = os.getppid()
     from faststyle.cli.stylize_batch import stylize_collection
+    from faststyle.image.validation import silence_decoders
     from faststyle.inference.batch.shards import end_with
 
     options = pickle.load(sys.stdin.buffer)
     end_with(parent, end_self)
+    silence_decoders()
     try:
         failures = stylize_collection(options)
     except KeyboardInterrupt:

@@ -91,6 +91,9 @@ def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> N
         return import_module(module).main(argv)
     options = parser_of(command, prog).read(argv)
     with one_line_errors():
+        from faststyle.image.validation import silence_decoders  # imports Pillow
+
+        silence_decoders()
         failures = import_module(f"faststyle.cli.{command}").run(options)
     if failures:
         sys.exit(2)

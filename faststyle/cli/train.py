@@ -18,6 +18,7 @@ from faststyle.console import one_line_errors
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError
 from faststyle.image.files import save_image
+from faststyle.image.validation import silence_decoders
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.checkpoint import load_model
 from faststyle.models.hub import check_push
@@ -68,8 +69,7 @@ class TrainCLI(LightningCLI):
         guard = NotANumberGuard()
         model = InferenceFile(self.folder / f"{self.name}.safetensors", self.command)
         self.checkpoints = Checkpoints(self.folder / LAST, model, guard, CHECKPOINT_STEPS)
-        callbacks = [guard, model, self.checkpoints]
-        arguments = trainer_arguments(self.config_init.trainer, self.folder, callbacks)
+        arguments = trainer_arguments(self.config_init.trainer, self.folder, [guard, model, self.checkpoints])
         return super().instantiate_trainer(**arguments, **kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -97,9 +97,9 @@ class TrainCLI(LightningCLI):
 
 
 def without_folder(word: str) -> str:
-    """A word of the command line for a model's card, which shall have no paths of this machine."""
-    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return flag + equals + (Path(value).name if Path(value).is_absolute() else value)
+    """Return a word of the command line for a model's card, which has no paths of this machine."""
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return name + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def keep_network(last: Path, config: Any) -> None:
@@ -208,6 +208,7 @@ def parse(argv: list[str]) -> TrainCLI:
 
 def main(argv: list[str] | None = None) -> None:
     quiet_lightning()
+    silence_decoders()
     keep_freed_memory()
     with one_line_errors(option):
         cli = parse(sys.argv[1:] if argv is None else argv)

@@ -18,13 +18,6 @@ from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.image.exif import has_plausible_tags, read_avif_exif, read_jpeg_tags
 
-# Suppress the warnings and log messages of Pillow and libtiff: exceptions report whatever matters. The error
-# handler of libtiff can be removed only where libtiff is a shared library.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-with suppress(AttributeError, OSError):
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
-
 # Formats of Pillow that are read, whatever the suffix of the file. HEIF needs a plugin. EPS and others are
 # left out because Pillow would start Ghostscript for them.
 READABLE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000", "HEIF")
@@ -35,6 +28,17 @@ MAX_PILLOW_PIXELS = 179_000_000  # Pillow raises DecompressionBombError above it
 FREE_PIXELS, MAX_PIXELS_PER_BYTE = 16_000_000, 200
 JPEG_MAGIC = b"\xff\xd8\xff"
 AVIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")  # as in Pillow's plugin
+
+
+def silence_decoders() -> None:
+    """Suppress the warnings and log messages of Pillow and libtiff in this process.
+
+    For the processes of a command, because exceptions report whatever matters.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(AttributeError, OSError):  # where libtiff is no shared library, it cannot be silenced
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 def open_header(source: str | Path | IO[bytes], name: str | None = None) -> Image.Image:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from faststyle.errors import InputError, one_line
+from faststyle.image.validation import silence_decoders
 from faststyle.models.card import TrainingData
 from faststyle.training.options import BatchSize, Content, CropSize, Seed, Share, Workers
 from faststyle.training.photo_sources import load_content
@@ -44,11 +45,13 @@ def collate(samples: list[Sample]) -> Batch | InputError:
     return Batch(torch.stack([photo for photo, _ in items]), [name for _, names in items for name in names])
 
 
-def ignore_interrupts(worker: int) -> None:
-    """What a terminal or SLURM sends to all processes; a worker's photos are wanted until the step has ended.
+def start_worker(worker: int) -> None:
+    """Prepare a process that decodes: no warnings of decoders, and no end by signals to the whole group.
 
-    Not SIGTERM, by which multiprocessing ends them.
+    A terminal or SLURM sends these signals to all processes, but the photos of this one are needed until the
+    step has ended. SIGTERM is not ignored, because multiprocessing ends workers with it.
     """
+    silence_decoders()
     for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -58,15 +61,15 @@ class ContentPhotos(pl.LightningDataModule):
     """Random crops of content photos for training, and held-out photos for validation.
 
     Args:
-        content: samples (photos that come with scikit-image), a folder of pictures, parquet files,
-            or a data set's name on the Hugging Face Hub (owner/name).
-        size: width and height in pixels of the last crops; they grow from a quarter of it.
-        least_crop: the smallest crop, as a share of its photo's shorter side.
-        batch_size: crops in a batch.
-        workers: processes that decode photos beside the training; one per core but one, and at
-            most eight, without it.
-        streaming: read a hub or parquet set as it is needed, without downloading it first.
-        seed: of the order, the crops and the flips.
+        content: Photos: a folder, parquet files, a data set on the Hugging Face Hub, or samples, which come
+            with scikit-image.
+        size: Width and height in pixels of the last crops; they grow from a quarter of it.
+        least_crop: Smallest crop, as a share of its photo's shorter side.
+        batch_size: Number of crops in a batch.
+        workers: Number of processes that decode photos beside the training; by default one for each core but
+            one, at most eight.
+        streaming: Read a Hub or parquet set as it is needed, without downloading it first.
+        seed: Seed of the order, the crops and the flips.
     """
 
     def __init__(
@@ -123,7 +126,7 @@ class ContentPhotos(pl.LightningDataModule):
             "batch_size": self.batch_size,
             "num_workers": workers,
             "collate_fn": collate,
-            "worker_init_fn": ignore_interrupts,
+            "worker_init_fn": start_worker,
             "pin_memory": trainer.strategy.root_device.type == "cuda",
             "drop_last": True,
         }

@@ -69,8 +69,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory(prefix="faststyle_", ignore_cleanup_errors=True) as folder:
             os.environ["GRADIO_TEMP_DIR"] = folder  # every upload and result, read when Gradio is imported
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            from faststyle.image.validation import silence_decoders
             from faststyle.web.app import serve
 
+            silence_decoders()
             serve(options.host, number)
     except KeyboardInterrupt:
         print("stopped", flush=True)

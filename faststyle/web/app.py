@@ -10,6 +10,7 @@ import skimage
 from faststyle.console import fail
 from faststyle.device import share_freed_memory
 from faststyle.web import compare_tab, styles, stylize, stylize_tab, training, training_tab, video, video_tab
+from faststyle.web.components import use_upload_paths
 from faststyle.web.theme import CSS, HEAD, theme
 from faststyle.web.uploads import MAX_UPLOAD, open_upload
 
@@ -21,6 +22,7 @@ EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelse
 
 
 def build() -> gr.Blocks:
+    use_upload_paths()
     with gr.Blocks(
         title="faststyle: photos in the style of paintings",
         analytics_enabled=False,

@@ -39,10 +39,15 @@ def upload_path(_: gr.Component, payload: Any) -> str | None:
     return str(path) if path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) else None
 
 
-# Gradio's own opens the picture, and answers "Error" to what is none; we say what is wrong.
-# Of the class, not of the field: Gradio makes the field anew whenever an answer may change it.
-gr.Image.preprocess = upload_path  # type: ignore[method-assign, assignment]
-gr.File.preprocess = upload_path  # type: ignore[method-assign, assignment]
+def use_upload_paths() -> None:
+    """Let the image and file fields of this process give the path of an upload, unopened.
+
+    Gradio's own code opens an image and answers "Error" if there is none; the page says what is wrong. The
+    method of the class is replaced, because Gradio makes a field anew from its class when an answer changes
+    it. A subclass is no way, because Gradio writes a .pyi file beside the source of each.
+    """
+    gr.Image.preprocess = upload_path  # type: ignore[method-assign, assignment]
+    gr.File.preprocess = upload_path  # type: ignore[method-assign, assignment]
 
 
 def news() -> gr.HTML:

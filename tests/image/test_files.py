@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -341,3 +343,17 @@ def test_find_images_below_a_hidden_folder(tmp_path):
     folder.mkdir(parents=True)
     (folder / "a.jpg").write_bytes(b"")
     assert find_images(folder) == [folder / "a.jpg"]
+
+
+def test_only_commands_silence_pillow():
+    code = """
+import logging, warnings
+before = list(warnings.filters)
+from faststyle.image import validation
+assert warnings.filters == before and not logging.getLogger("PIL").handlers
+validation.silence_decoders()
+warnings.warn_explicit("a warning of Pillow", UserWarning, "TiffImagePlugin.py", 1, "PIL.TiffImagePlugin")
+logging.getLogger("PIL.TiffImagePlugin").warning("a message of Pillow")
+"""
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert shown.stderr == ""

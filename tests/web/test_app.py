@@ -20,6 +20,7 @@ from tests.support.web_server import serving
 
 pytest.importorskip("gradio")
 
+import gradio as gr
 from gradio_client import Client, handle_file
 
 from faststyle.errors import InputError, OutOfMemoryError
@@ -81,6 +82,9 @@ def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monk
     inside.touch()
     (temporary / "link.jpg").symlink_to(photo)
     monkeypatch.chdir(temporary)
+    monkeypatch.setattr(gr.Image, "preprocess", gr.Image.preprocess)  # restored after the test
+    monkeypatch.setattr(gr.File, "preprocess", gr.File.preprocess)
+    components.use_upload_paths()
     field = components.picture_field("Photo", "", 200)
     assert field.preprocess(SimpleNamespace(path=str(inside))) == str(inside.resolve())
     for path in (photo, str(temporary / ".." / "beach.jpg"), "../beach.jpg", "link.jpg", None):

@@ -31,7 +31,7 @@ from faststyle import __version__
 from faststyle.device import process_errors
 from faststyle.errors import InputError, RankLostError, WorkerDiedError, first_line
 from faststyle.inference.batch import manifest
-from faststyle.inference.batch.shards import Item, Pictures, Read, Share, end_loader_with, explain, rank_of
+from faststyle.inference.batch.shards import Item, Pictures, Read, Share, explain, rank_of, start_loader
 from faststyle.inference.onnx_model import Exported
 from faststyle.inference.stylizer import Stylizer
 
@@ -101,7 +101,7 @@ class Collection(pl.LightningModule):
             batch_size=None,
             sampler=share,
             num_workers=self.helpers,
-            worker_init_fn=partial(end_loader_with, os.getpid()),
+            worker_init_fn=partial(start_loader, os.getpid()),
         )
 
     def predict_step(self, read: Read, *_: Any) -> Read:

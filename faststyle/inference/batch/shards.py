@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Sampler
 from faststyle.console import error_line
 from faststyle.errors import InputError
 from faststyle.files import check_inside
+from faststyle.image.validation import silence_decoders
 from faststyle.image.vips import MIN_VIPS_PIXELS, check_decodable, count_pixels
 from faststyle.video.opening import is_clip
 
@@ -118,6 +119,10 @@ def end_with(parent: int, end: Callable[[], object]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def end_loader_with(parent: int, worker: int) -> None:
-    """End this loader's process with its parent: it would wait for ever for who takes pictures."""
+def start_loader(parent: int, worker: int) -> None:
+    """Prepare a process that decodes: no warnings of decoders, and an end with its parent.
+
+    Otherwise it would block forever on the output queue when the parent has died.
+    """
+    silence_decoders()
     end_with(parent, partial(os._exit, 1))
