@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, NamedTuple
+from typing import IO
 
 from PIL import AvifImagePlugin
 from PIL.JpegImagePlugin import MARKER
@@ -30,28 +30,13 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
 
 
-class Tag(NamedTuple):
-    """An entry of a TIFF directory.
-
-    Attributes:
-        number: Number of the tag, such as ``ORIENTATION_TAG``.
-        type: Key of ``TYPE_BYTES``.
-        value_count: Number of values.
-        value: The values if they fit into these 4 or 8 bytes, else their offset in the file.
-    """
-
-    number: int
-    type: int
-    value_count: int
-    value: bytes
-
-
-def read_tags(file: IO[bytes]) -> tuple[str, list[Tag]]:
+def read_tags(file: IO[bytes]) -> tuple[str, list[tuple[int, int, int, bytes]]]:
     """Read the first directory of a TIFF or of EXIF.
 
     Returns:
-        The byte order as a character of ``struct``, and the tags. There are none in a damaged file: Pillow
-        reports what is wrong with it.
+        The byte order as a character of ``struct``, and the tags: number, type (a key of ``TYPE_BYTES``), count
+        of values, and the values. These are replaced by an offset if they take more than 4 or 8 bytes. A
+        damaged file has no tags, because Pillow reports what is wrong with it.
     """
     head = file.read(16)
     order, big = ("<" if head[:2] == b"II" else ">"), head[2:3] == b"+"
@@ -63,7 +48,7 @@ def read_tags(file: IO[bytes]) -> tuple[str, list[Tag]]:
     entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
     entries = file.read(min(count, MAX_TAGS + 1) * entry.size)
     whole = entries[: len(entries) // entry.size * entry.size]
-    return order, [Tag(*fields) for fields in entry.iter_unpack(whole)]
+    return order, list(entry.iter_unpack(whole))
 
 
 def has_plausible_tags(file: IO[bytes], size: int) -> bool:
@@ -77,8 +62,8 @@ def has_plausible_tags(file: IO[bytes], size: int) -> bool:
         size: Length of ``file`` in bytes.
     """
     tags = read_tags(file)[1]
-    held = sum(min(size, TYPE_BYTES.get(tag.type, 0) * tag.value_count) for tag in tags)
-    strips = sum(tag.value_count for tag in tags if tag.number in STRIP_TAGS)
+    held = sum(min(size, TYPE_BYTES.get(kind, 0) * count) for _, kind, count, _ in tags)
+    strips = sum(count for number, _, count, _ in tags if number in STRIP_TAGS)
     return (
         len(tags) <= MAX_TAGS and held <= min(size, MAX_TAG_BYTES) + MAX_STRAY_BYTES and strips <= MAX_STRIPS
     )
@@ -90,8 +75,10 @@ def read_orientation(exif: bytes) -> int:
     Other tags may be damaged, because they are not read.
     """
     order, tags = read_tags(io.BytesIO(exif))
-    values = [struct.unpack_from(order + "H", tag.value)[0] for tag in tags if tag.number == ORIENTATION_TAG]
-    return values[0] if values else 1
+    for number, _, _, value in tags:
+        if number == ORIENTATION_TAG:
+            return struct.unpack_from(order + "H", value)[0]
+    return 1
 
 
 def read_avif_exif(data: bytes) -> bytes:
