@@ -34,9 +34,9 @@ def read_tags(file: IO[bytes]) -> tuple[str, list[tuple[int, int, int, bytes]]]:
     """Read the first directory of a TIFF or of EXIF.
 
     Returns:
-        The byte order as a character of ``struct``, and the tags: number, type (a key of ``TYPE_BYTES``), count
-        of values, and the values. These are replaced by an offset if they take more than 4 or 8 bytes. A
-        damaged file has no tags, because Pillow reports what is wrong with it.
+        The byte order as a character of ``struct``, and the tags: number, type (a key of ``TYPE_BYTES``),
+        count of values, and the values, or their offset if they take more than the 4 or 8 bytes of this field.
+        A damaged file has no tags, because Pillow reports what is wrong with it.
     """
     head = file.read(16)
     order, big = ("<" if head[:2] == b"II" else ">"), head[2:3] == b"+"
