@@ -1,1 +1,1 @@
-"""Compare fast with slow: measurements and the report."""
+"""Measurements of images and of trained models, and a report that compares a model with the baseline."""

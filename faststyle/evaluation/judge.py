@@ -1,4 +1,4 @@
-"""What a picture is judged by: a model's own training objective, and layers that it does not use."""
+"""A model's own training objective, and distances that the objective does not use."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -28,13 +28,22 @@ class Judge:
     """The objective that a model was trained with, made from its card, and layers it does not use.
 
     Args:
-        card: the model's; without its training, Objective's defaults judge.
-        style: the painting's file, or mosaic.
-        device: where to compute.
-        precision: in which VGG computes.
+        card: Card of the model. Without training settings in it, the default objective judges.
+        style: File of the painting, or mosaic.
+        device: Device to compute on.
+        precision: Precision of VGG.
+
+    Attributes:
+        objective: The objective, with its style set.
+        style_layers, content_layers: VGG layers that the objective does not use.
+        painting: The painting, a PIL image in RGB at its full size.
+        style: The painting at the size at which the model was trained on it.
+        vgg_options: Parameters of ``refine`` that choose the VGG of the objective.
+        notes: What a reader of the report must know about how the model was trained, as sentences.
+        description: The objective in one line.
 
     Raises:
-        InputError: no such picture, or a card that names what is not known here.
+        InputError: The painting cannot be read, or the card has a name that is unknown here.
     """
 
     def __init__(self, card: ModelCard, style: str, device: torch.device, precision: torch.dtype):
@@ -49,8 +58,8 @@ class Judge:
         self.vgg = VGG(name, pooling, [*used, *self.layers], precision).to(device)
         self.style_size = training.style_size
 
-        exact = "bf16" if precision == torch.bfloat16 else "fp32"
-        self.vgg_options = {"vgg": name, "pooling": pooling, "precision": exact}  # of ``refine``
+        precision_name = "bf16" if precision == torch.bfloat16 else "fp32"
+        self.vgg_options = {"vgg": name, "pooling": pooling, "precision": precision_name}
         self.painting = open_style(style).convert("RGB")
         self.style = scale_to(self.painting, self.style_size)
         painting = to_tensor(self.style)[None].to(device)
@@ -58,75 +67,88 @@ class Judge:
         features = self.features(painting, {*existing, *self.layers})
         self.objective.set_style([features])
         self.grams = {layer: gram(features[layer]) for layer in self.style_layers}
-        self.notes = read_card(card, style)
+        self.notes = list_training_notes(card, style)
         names = f"preset {training.objective.preset}, statistic {training.objective.statistic}"
-        self.description = describe(self.objective, f"{names}, {name}, {pooling} pooling")
+        self.description = describe_objective(self.objective, f"{names}, {name}, {pooling} pooling")
 
     @cached_property
     def measure(self) -> Measure:
-        """The measure of images, which takes a VGG of its own."""
+        """The measure of images, with a VGG in float32 of its own."""
         return Measure(self.painting, VGG(self.vgg_options["vgg"], self.vgg_options["pooling"], LAYERS))
 
     def features(self, images: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """(B,3,H,W) in [0,1] to (B,C,h,w) by layer, without gradients."""
+        """Return VGG's features of (B,3,H,W) in [0,1], (B,C,h,w) by layer, without gradients."""
         with torch.no_grad():
             return self.vgg(images, layers)
 
     def descend(self, start: Tensor, photo: Tensor, steps: int) -> Iterator[Step]:
-        """The baseline's evaluations; (1,3,H,W) in [0,1] both."""
-        return descend(start, photo, self.vgg, self.objective, steps)
-
-    def distances(self, pictures: dict[str, Tensor], photo: Tensor) -> dict[str, dict[str, float]]:
-        """Measure on layers that the objective does not use, coarsely and in places, and by SSIM.
+        """Run the per-image baseline from a start, and yield its evaluations.
 
         Args:
-            pictures: (1,3,H,W) in [0,1] by name.
-            photo: Likewise.
+            start: (1,3,H,W) in [0,1].
+            photo: (1,3,H,W) in [0,1].
+            steps: Number of updates.
+        """
+        return descend(start, photo, self.vgg, self.objective, steps)
+
+    def measure_distances(self, images: dict[str, Tensor], photo: Tensor) -> dict[str, dict[str, float]]:
+        """Measure images by what the objective does not use.
+
+        Args:
+            images: (1,3,H,W) in [0,1] by name.
+            photo: (1,3,H,W) in [0,1].
+
+        Returns:
+            For each image, the distances at the unused layers, the style distances half, quarter and tiles
+            of ``Measure``, and ssim, the structural similarity to the photo.
         """
         target = self.features(photo, self.content_layers)
-        grey = luminance(photo)[0, 0].cpu().numpy()  # (H,W)
-        given = to_image(photo[0])
-        found = {}
-        for name, picture in pictures.items():
-            features = self.features(picture, self.layers)
+        photo_luminance = luminance(photo)[0, 0].cpu().numpy()  # (H,W)
+        photo_image = to_image(photo[0])
+        distances = {}
+        for name, image in images.items():
+            features = self.features(image, self.layers)
             row = {
                 layer: relative(gram(features[layer]), self.grams[layer]).item()
                 for layer in self.style_layers
             }
             for layer in self.content_layers:
                 row[layer] = relative(features[layer], target[layer]).item()
-            mine = luminance(picture)[0, 0].cpu().numpy()
-            measures = self.measure(to_image(picture[0]), given)
+            measures = self.measure(to_image(image[0]), photo_image)
             row |= {"half": measures.half, "quarter": measures.quarter, "tiles": measures.tiles}
-            found[name] = row | {"ssim": float(structural_similarity(mine, grey, data_range=1))}
-        return found
+            image_luminance = luminance(image)[0, 0].cpu().numpy()
+            ssim = structural_similarity(image_luminance, photo_luminance, data_range=1)
+            distances[name] = row | {"ssim": float(ssim)}
+        return distances
 
 
-def read_card(card: ModelCard, style: str) -> list[str]:
-    """What a reader of the report must know of how the model was trained."""
+def list_training_notes(card: ModelCard, style: str) -> list[str]:
+    """Return what a reader of the report must know about how the model was trained, as sentences."""
     notes = []
     if card.training is None:
         notes.append(
-            "The model's file does not say how it was trained: it is judged by the default objective, "
-            "with the style at 512 pixels, which may not be what it was trained for."
+            "The model's file does not say how it was trained. It is judged by the default objective, with "
+            "the style at 512 pixels, and may have been trained for another one."
         )
     digest = None if style == MOSAIC else hashlib.sha256(Path(style).read_bytes()).hexdigest()
-    if card.style and digest not in [one.sha256 for one in card.style]:
-        names = ", ".join(one.name for one in card.style)
-        notes.append(f"The style picture is not the file that the model was trained on ({names}).")
+    if card.style and digest not in [image.sha256 for image in card.style]:
+        names = ", ".join(image.name for image in card.style)
+        notes.append(f"The style image is not the file that the model was trained on ({names}).")
     if len(card.style) > 1:
-        notes.append(f"The model was trained on a blend of {len(card.style)} styles, and is judged by one.")
+        notes.append(
+            f"The model was trained on a blend of {len(card.style)} styles, and is judged by one of them."
+        )
     return notes
 
 
-def describe(objective: Objective, names: str) -> str:
-    """The objective in a line."""
+def describe_objective(objective: Objective, names: str) -> str:
+    """Return the objective in one line; ``names`` are those of its preset, statistic and VGG."""
 
-    def layers(weights: dict[str, float]) -> str:
+    def join_layers(weights: dict[str, float]) -> str:
         return ", ".join(f"{layer} {weight:g}" for layer, weight in weights.items()) or "no layer"
 
     return (
-        f"The objective: {objective.content_weight:g} × content ({layers(objective.content_layers)}) + "
-        f"{objective.style_weight:g} × style ({layers(objective.style_layers)}) + "
+        f"The objective: {objective.content_weight:g} × content ({join_layers(objective.content_layers)}) + "
+        f"{objective.style_weight:g} × style ({join_layers(objective.style_layers)}) + "
         f"{objective.tv_weight:g} × total variation ({names})."
     )

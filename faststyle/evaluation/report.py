@@ -1,6 +1,7 @@
-"""What a comparison found: the records, what they add up to, and their rows for CSV files."""
+"""Records of a comparison, their summary, and their rows for CSV files."""
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -10,31 +11,33 @@ TERMS = ("total", "content", "style", "variation")
 STARTS = {"noise": "white noise", "photo": "the photo"}
 
 
-def equals(totals: Sequence[float], fast: float) -> int | None:
-    """After how many evaluations the curve's running minimum is no higher than ``fast``; None if never."""
-    return next((count for count, total in enumerate(totals, start=1) if total <= fast), None)
+def evaluations_to_reach(totals: Sequence[float], target: float) -> int | None:
+    """Return the number of evaluations until a total is at most ``target``; None if no total is."""
+    return next((count for count, total in enumerate(totals, start=1) if total <= target), None)
 
 
-def number(value: float) -> str:
-    """Three digits, for people."""
+def format_number(value: float) -> str:
+    """Format a number with three significant digits."""
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:#.3g}"
 
 
 @dataclass
 class Comparison:
-    """One photo at one size.
+    """The fast model and the baseline on one photo at one size.
+
+    An image is named photo, style, fast, refined or, for the baseline from noise after 50 updates,
+    ``noise_50``.
 
     Attributes:
-        photo: its name.
-        size: its longer side in pixels; width and height are the picture's.
-        fast: the objective's terms of the fast model's picture, before their weights, and total.
-        curves: by what the baseline started from, the terms at each of its evaluations.
-        distances: by picture, to the layers' distances and ``ssim``.
-        pictures: by picture, the data URI of a WebP.
-        plot: of the curves, an SVG element.
-
-    A picture is photo, style, fast, refined, or ``noise_50``: the baseline from noise after 50 updates.
+        photo: Name of the photo.
+        size: Longer side in pixels.
+        width, height: Sides of the images in pixels.
+        fast: The objective's terms of the fast model's image, before their weights, and total.
+        curves: Terms of each evaluation of the baseline, by its start.
+        distances: Distances by image, then by layer; and ``ssim``.
+        images: Data URI of a WebP by image.
+        plot: The curves as an SVG element.
     """
 
     photo: str
@@ -44,20 +47,28 @@ class Comparison:
     fast: dict[str, float]
     curves: dict[str, list[dict[str, float]]]
     distances: dict[str, dict[str, float]]
-    pictures: dict[str, str]
+    images: dict[str, str]
     plot: str
 
     def totals(self, start: str) -> list[float]:
+        """Return the objective at each evaluation of the baseline from a start."""
         return [terms["total"] for terms in self.curves[start]]
 
-    def equals(self, start: str) -> int | None:
-        """How many of the baseline's evaluations the fast model equals; None is more than were made."""
-        return equals(self.totals(start), self.fast["total"])
+    def evaluations_equalled(self, start: str) -> int | None:
+        """Return how many evaluations of the baseline one pass equals; None if more than were made."""
+        return evaluations_to_reach(self.totals(start), self.fast["total"])
 
 
 @dataclass
 class Timing:
-    """Seconds of one pass of the fast model, and of one evaluation and update of the baseline."""
+    """The time of the fast model and of the baseline at one size.
+
+    Attributes:
+        size: Longer side in pixels.
+        width, height: Sides of the image in pixels.
+        fast: Seconds of one pass of the fast model.
+        slow: Seconds of one evaluation and update of the baseline.
+    """
 
     size: int
     width: int
@@ -66,22 +77,23 @@ class Timing:
     slow: float
 
     def speed_up(self, steps: int) -> float:
+        """Return the time of so many steps of the baseline, divided by that of one pass."""
         return steps * self.slow / self.fast
 
 
 @dataclass
 class Report:
-    """What was compared and how, and what was found so far.
+    """What was compared, how, and the measurements so far.
 
     Attributes:
-        model, style: their names.
-        settings: how it was measured, each as a line.
-        steps: updates of the baseline, which makes one evaluation more.
-        planned: how many photos times sizes were asked for.
-        notes: what a reader must know before believing the figures.
-        comparisons: those that were made.
-        timings: of the first photo.
-        skipped: the photos, or sizes of them, that could not be measured, and why; a line each.
+        model, style: Names of the model and of the style.
+        settings: How the measurements are made, as lines.
+        steps: Number of updates of the baseline, which makes one evaluation more.
+        planned: Number of photos times number of sizes.
+        notes: What a reader must know before using the figures, as sentences.
+        comparisons: Comparisons so far.
+        timings: Times of the first photo.
+        skipped: A line for each photo, or size of a photo, that could not be measured, with the reason.
     """
 
     model: str
@@ -94,29 +106,32 @@ class Report:
     timings: list[Timing] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
-    def at(self, size: int) -> list[Comparison]:
-        return [one for one in self.comparisons if one.size == size]
+    def comparisons_at(self, size: int) -> list[Comparison]:
+        """Return the comparisons at one size."""
+        return [comparison for comparison in self.comparisons if comparison.size == size]
 
     @property
     def sizes(self) -> list[int]:
-        return list(dict.fromkeys(one.size for one in self.comparisons))
+        """Sizes of the comparisons, in their order."""
+        return list(dict.fromkeys(comparison.size for comparison in self.comparisons))
 
-    def count(self, evaluations: float | None) -> str:
-        """A number of evaluations for people; None and infinity are more than were made."""
-        if evaluations is None or evaluations == float("inf"):
+    def format_count(self, evaluations: float | None) -> str:
+        """Format a number of evaluations; None and infinity are more than were made."""
+        if evaluations is None or math.isinf(evaluations):
             return f"more than {self.steps + 1:,}"
         return f"{evaluations:,.0f}" if evaluations == int(evaluations) else f"{evaluations:,.1f}"
 
-    def median_equals(self, size: int, start: str) -> str:
-        found = [one.equals(start) for one in self.at(size)]
-        return self.count(median(float("inf") if count is None else count for count in found))
+    def median_evaluations(self, size: int, start: str) -> str:
+        """Return the median over the photos of how many evaluations one pass equals, as text."""
+        counts = [comparison.evaluations_equalled(start) for comparison in self.comparisons_at(size)]
+        return self.format_count(median(math.inf if count is None else count for count in counts))
 
     def summary(self) -> list[str]:
-        """A sentence for each size."""
+        """Return a sentence for each size."""
         lines = []
         for size in self.sizes:
-            photos = len(self.at(size))
-            noise, start = (self.median_equals(size, start) for start in STARTS)
+            photos = len(self.comparisons_at(size))
+            noise, start = (self.median_evaluations(size, start) for start in STARTS)
             line = (
                 f"On {photos} photo{'s' * (photos > 1)} at {size} pixels the fast model equals "
                 f"{'a median of ' * (photos > 1)}{noise} evaluations of L-BFGS from white noise and "
@@ -124,20 +139,21 @@ class Report:
             )
             for timing in self.timings:
                 if timing.size == size:
-                    line += f", and 100 steps would take {number(timing.speed_up(100))} times as long"
+                    line += f", and 100 steps would take {format_number(timing.speed_up(100))} times as long"
             lines.append(line + ".")
         return lines
 
     def mean_distances(self, size: int) -> dict[str, dict[str, float]]:
-        """Means over the photos: by picture, then by layer."""
-        found = [one.distances for one in self.at(size)]
+        """Return the distances at one size, averaged over the photos: by image, then by layer."""
+        rows = [comparison.distances for comparison in self.comparisons_at(size)]
         return {
-            picture: {key: sum(one[picture][key] for one in found) / len(found) for key in row}
-            for picture, row in found[0].items()
+            image: {key: sum(row[image][key] for row in rows) / len(rows) for key in distances}
+            for image, distances in rows[0].items()
         }
 
 
 def write_rows(file: TextIO, rows: Iterator[dict[str, object]]) -> None:
+    """Write rows as CSV; the keys of the first row are the header."""
     first = next(rows)
     writer = csv.DictWriter(file, list(first))
     writer.writeheader()
@@ -146,32 +162,42 @@ def write_rows(file: TextIO, rows: Iterator[dict[str, object]]) -> None:
 
 
 def figure_rows(report: Report) -> Iterator[dict[str, object]]:
-    """A row for each photo and size; an empty ``equals`` is more than steps + 1 evaluations.
+    """Yield a row for each photo and size.
 
-    Seconds are of the first photo at that size: a pass of the fast model, a step of the baseline.
+    An empty ``equals`` is more than ``steps`` + 1 evaluations. Seconds are of the first photo at that
+    size: one pass of the fast model, and one step of the baseline.
     """
     timings = {timing.size: timing for timing in report.timings}
-    for one in report.comparisons:
-        timing = timings.get(one.size)
+    for comparison in report.comparisons:
+        timing = timings.get(comparison.size)
         yield {
-            "photo": one.photo,
-            "size": one.size,
-            "width": one.width,
-            "height": one.height,
+            "photo": comparison.photo,
+            "size": comparison.size,
+            "width": comparison.width,
+            "height": comparison.height,
             "steps": report.steps,
-            **{f"fast_{term}": one.fast[term] for term in TERMS},
-            **{f"equals_{start}": one.equals(start) for start in STARTS},
+            **{f"fast_{term}": comparison.fast[term] for term in TERMS},
+            **{f"equals_{start}": comparison.evaluations_equalled(start) for start in STARTS},
             "fast_seconds": timing and timing.fast,
             "slow_step_seconds": timing and timing.slow,
-            **{f"lowest_{start}": min(one.totals(start)) for start in STARTS},
-            **{f"{name}_{key}": value for name, row in one.distances.items() for key, value in row.items()},
+            **{f"lowest_{start}": min(comparison.totals(start)) for start in STARTS},
+            **{
+                f"{image}_{key}": value
+                for image, distances in comparison.distances.items()
+                for key, value in distances.items()
+            },
         }
 
 
 def curve_rows(report: Report) -> Iterator[dict[str, object]]:
-    """A row for each evaluation of the baseline."""
-    for one in report.comparisons:
-        for start, curve in one.curves.items():
+    """Yield a row for each evaluation of the baseline."""
+    for comparison in report.comparisons:
+        for start, curve in comparison.curves.items():
             for count, terms in enumerate(curve, start=1):
-                row = {"photo": one.photo, "size": one.size, "start": start, "evaluation": count}
+                row = {
+                    "photo": comparison.photo,
+                    "size": comparison.size,
+                    "start": start,
+                    "evaluation": count,
+                }
                 yield row | {term: terms[term] for term in TERMS}

@@ -1,4 +1,4 @@
-"""The page that a comparison is read on: one HTML file that needs no other."""
+"""The report of a comparison as one HTML file, with its images and plots inside."""
 
 import base64
 import io
@@ -11,40 +11,36 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
-from faststyle.evaluation.report import STARTS, Report, equals, number
+from faststyle.evaluation.report import STARTS, Report, evaluations_to_reach, format_number
 
-COLORS = {"noise": "#d9822b", "photo": "#2f8fd0", "fast": "#c2487f"}  # on white and on black alike
-INK = "#010203"  # stands for the page's own colour of text
+COLORS = {"noise": "#d9822b", "photo": "#2f8fd0", "fast": "#c2487f"}  # readable on white and on black
+INK = "#010203"  # replaced by currentColor, the page's own colour of text
 
 
 def data_uri(image: Image.Image) -> str:
-    """A picture as a WebP inside a page."""
+    """Encode an image as a WebP in a data URI."""
     stream = io.BytesIO()
     image.save(stream, "WEBP", quality=88)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def plot(curves: dict[str, list[float]], fast: float) -> str:
-    """Both curves over the evaluations, and where they meet the fast model (Johnson et al. 2016, figure 5).
+def plot_curves(curves: dict[str, list[float]], fast: float) -> str:
+    """Plot the objective over the evaluations, from both starts (Johnson et al. 2016, figure 5).
 
     Args:
-        curves: by start, the objective at each evaluation.
-        fast: the objective of the fast model's picture.
+        curves: The objective at each evaluation, by start.
+        fast: The objective of the fast model's image.
 
     Returns:
-        An SVG element to stand in HTML; it has no text of any file.
+        An SVG element for an HTML page.
     """
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for start, label in STARTS.items():
-        totals = curves[start]
-        axes.plot(
-            range(1, len(totals) + 1), totals, color=COLORS[start], lw=1.8, label=f"L-BFGS from {label}"
-        )
-        if count := equals(totals, fast):
-            axes.plot(
-                count, fast, "o", color=COLORS[start], ms=8, mec=INK, mew=1.2, zorder=3, gid=f"meets-{start}"
-            )
+        totals, color = curves[start], COLORS[start]
+        axes.plot(range(1, len(totals) + 1), totals, color=color, lw=1.8, label=f"L-BFGS from {label}")
+        if count := evaluations_to_reach(totals, fast):
+            axes.plot(count, fast, "o", color=color, ms=8, mec=INK, mew=1.2, zorder=3, gid=f"meets-{start}")
             axes.annotate(
                 f"{count}", (count, fast), (5, 7), textcoords="offset points", color=INK, fontsize=10
             )
@@ -60,41 +56,49 @@ def plot(curves: dict[str, list[float]], fast: float) -> str:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=INK, alpha=0.15, lw=0.6)
     axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    return to_svg_element(figure)
+
+
+def to_svg_element(figure: Figure) -> str:
+    """Convert a figure to an SVG element that can share a page with others."""
     stream = io.StringIO()
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace(INK, "currentColor")
-    svg = svg.replace("<svg", '<svg role="img" aria-label="Plot; its caption tells where the curves meet"', 1)
-    # Several of them share a page, so each needs names of its own.
+    svg = svg.replace(
+        "<svg", '<svg role="img" aria-label="Plot; its caption says where the curves meet the fast model"', 1
+    )
+    # The prefix keeps the ids of several plots on one page apart.
     prefix = f"p{zlib.crc32(svg.encode()):x}-"
     return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", svg)
 
 
-def seconds(value: float) -> str:
-    return f"{number(1000 * value)} ms" if value < 1 else f"{number(value)} s"
+def format_seconds(value: float) -> str:
+    """Format seconds, as milliseconds below one second."""
+    return f"{format_number(1000 * value)} ms" if value < 1 else f"{format_number(value)} s"
 
 
 TITLES = {"photo": "Photo", "style": "Style", "fast": "Fast model", "refined": "Fast model, refined"}
-KEYS = {"ssim": "SSIM", "half": "style at ½", "quarter": "style at ¼", "tiles": "worst tiles"}
+DISTANCE_TITLES = {"ssim": "SSIM", "half": "style at ½", "quarter": "style at ¼", "tiles": "worst tiles"}
 
 
-def title(picture: str) -> str:
-    """What people call a picture."""
-    start, _, steps = picture.partition("_")
+def format_title(image: str) -> str:
+    """Return the title of an image that ``Comparison`` names."""
+    start, _, steps = image.partition("_")
     if not steps:
-        return TITLES[picture]
+        return TITLES[image]
     return f"L-BFGS from {STARTS[start]}, {steps} steps"
 
 
-def render(report: Report) -> str:
-    """The whole page."""
+def render_page(report: Report) -> str:
+    """Render a report as an HTML page."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "seconds": seconds, "title": title}
-    return environment.from_string(PAGE).render(report=report, starts=list(STARTS), keys=KEYS)
+    environment.filters |= {"number": format_number, "seconds": format_seconds, "title": format_title}
+    return environment.from_string(PAGE).render(report=report, starts=list(STARTS), titles=DISTANCE_TITLES)
 
 
 PAGE = """\
@@ -116,11 +120,11 @@ h1, h2 { overflow-wrap: anywhere }
 caption, figcaption { text-align: left; font-size: .875rem; opacity: .8 } caption { padding: .4rem 0 }
 th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line) }
 th { font-weight: 600; vertical-align: bottom } th:first-child, td:first-child { text-align: left }
-.pictures { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }
-figure { margin: 0 } .pictures img { width: 100%; height: auto; display: block; border-radius: 3px }
+.images { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }
+figure { margin: 0 } .images img { width: 100%; height: auto; display: block; border-radius: 3px }
 .plot { max-width: 40rem; margin: 1rem 0 } .plot svg { width: 100%; height: auto }
 .plot svg text { font-family: inherit !important }
-@media (max-width: 30rem) { .pictures { grid-template-columns: 1fr 1fr }
+@media (max-width: 30rem) { .images { grid-template-columns: 1fr 1fr }
   .plot svg text { font-size: 12px !important } }
 </style>
 </head>
@@ -145,25 +149,26 @@ figure { margin: 0 } .pictures img { width: 100%; height: auto; display: block; 
 
 <h2>The objective</h2>
 <div class="wide"><table>
-<caption>The training objective of each picture; lower is better. An evaluation computes it and its gradient
-once, and each but the last is followed by an update.</caption>
+<caption>The training objective of each image; lower is better. An evaluation computes the objective and its
+gradient once. An update follows each evaluation but the last.</caption>
 <tr><th>Photo</th><th>Pixels</th><th>Objective of the fast model</th>
-<th>Evaluations that it equals, from white noise</th><th>from the photo</th>
+<th>Evaluations that one pass equals, from white noise</th><th>from the photo</th>
 <th>L-BFGS' lowest objective, from white noise</th><th>from the photo</th></tr>
-{% for one in report.comparisons %}
-<tr><td>{{ one.photo }}</td><td>{{ one.width }}×{{ one.height }}</td><td>{{ one.fast.total|number }}</td>
+{% for comparison in report.comparisons %}
+<tr><td>{{ comparison.photo }}</td><td>{{ comparison.width }}×{{ comparison.height }}</td>
+<td>{{ comparison.fast.total|number }}</td>
 {% for start in starts %}
-<td>{{ report.count(one.equals(start)) }}</td>
+<td>{{ report.format_count(comparison.evaluations_equalled(start)) }}</td>
 {% endfor %}
 {% for start in starts %}
-<td>{{ one.totals(start)|min|number }}</td>
+<td>{{ comparison.totals(start)|min|number }}</td>
 {% endfor %}
 </tr>
 {% endfor %}
 {% for size in report.sizes %}
 <tr><th>Median</th><th>{{ size }}</th><th></th>
 {% for start in starts %}
-<th>{{ report.median_equals(size, start) }}</th>
+<th>{{ report.median_evaluations(size, start) }}</th>
 {% endfor %}
 <th></th><th></th></tr>
 {% endfor %}
@@ -171,14 +176,15 @@ once, and each but the last is followed by an update.</caption>
 
 <h2>The time</h2>
 <div class="wide"><table>
-<caption>Of the first photo, brought to each size. One step of L-BFGS is an evaluation and an update; the
-times of 100 and of 500 steps are products of it, not measured.</caption>
+<caption>The first photo at each size. One step of L-BFGS is an evaluation and an update. The times of 100 and
+of 500 steps are multiples of the time of one step, and not measured.</caption>
 <tr><th>Pixels</th><th>Fast model</th><th>L-BFGS, one step</th><th>100 steps</th><th>500 steps</th>
 <th>Speed-up over 100</th><th>over 500</th></tr>
-{% for one in report.timings %}
-<tr><td>{{ one.width }}×{{ one.height }}</td><td>{{ one.fast|seconds }}</td><td>{{ one.slow|seconds }}</td>
-<td>{{ (100 * one.slow)|seconds }}</td><td>{{ (500 * one.slow)|seconds }}</td>
-<td>{{ one.speed_up(100)|number }}×</td><td>{{ one.speed_up(500)|number }}×</td></tr>
+{% for timing in report.timings %}
+<tr><td>{{ timing.width }}×{{ timing.height }}</td>
+<td>{{ timing.fast|seconds }}</td><td>{{ timing.slow|seconds }}</td>
+<td>{{ (100 * timing.slow)|seconds }}</td><td>{{ (500 * timing.slow)|seconds }}</td>
+<td>{{ timing.speed_up(100)|number }}×</td><td>{{ timing.speed_up(500)|number }}×</td></tr>
 {% endfor %}
 </table></div>
 
@@ -190,13 +196,13 @@ times of 100 and of 500 steps are products of it, not measured.</caption>
 </ul>
 
 {% macro distances(rows) %}
-<tr><th>Picture</th>
+<tr><th>Image</th>
 {% for key in rows.fast %}
-<th>{{ keys.get(key, key) }}</th>
+<th>{{ titles.get(key, key) }}</th>
 {% endfor %}
 </tr>
-{% for picture, row in rows.items() %}
-<tr><td>{{ picture|title }}</td>
+{% for image, row in rows.items() %}
+<tr><td>{{ image|title }}</td>
 {% for value in row.values() %}
 <td>{{ value|number }}</td>
 {% endfor %}
@@ -204,33 +210,34 @@ times of 100 and of 500 steps are products of it, not measured.</caption>
 {% endfor %}
 {% endmacro %}
 <h2>Other distances</h2>
-<p>Relative distances in VGG, 0 is equal, lower is nearer: at relu4_2 of the features from the photo's, at the
-other layers of the Gram matrix from the style's. Style at ½ and ¼ are means over five layers of image and
-painting averaged down, worst tiles the 90th percentile over windows of 128 pixels. SSIM is the structural
-similarity of the luminance to the photo's; 1 is equal.</p>
-{% for size in report.sizes if report.at(size)|length > 1 %}
+<p>Relative distances in VGG: 0 is equal, lower is nearer. At relu4_2 the features are compared with the
+photo's, at the other layers the Gram matrices with the style's. Style at ½ and ¼ are means over five layers
+of image and painting averaged down. Worst tiles is the 90th percentile over windows of 128 pixels. SSIM is
+the structural similarity of the luminance to the photo's; 1 is equal.</p>
+{% for size in report.sizes if report.comparisons_at(size)|length > 1 %}
 <div class="wide"><table>
-<caption>Means over {{ report.at(size)|length }} photos at {{ size }} pixels.</caption>
+<caption>Means over {{ report.comparisons_at(size)|length }} photos at {{ size }} pixels.</caption>
 {{ distances(report.mean_distances(size)) }}
 </table></div>
 {% endfor %}
 
-{% for one in report.comparisons %}
-<h2>{{ one.photo }}, {{ one.width }}×{{ one.height }}</h2>
-<figure class="plot">{{ one.plot|safe }}
-<figcaption>The objective over L-BFGS' evaluations, both axes logarithmic. The dashed line is the fast model;
-a ring marks where a curve first meets it: from white noise after {{ report.count(one.equals("noise")) }}
-evaluations, from the photo after {{ report.count(one.equals("photo")) }}.</figcaption></figure>
-<div class="pictures">
-{% for picture, uri in one.pictures.items() %}
-{% set of = "" if picture == "style" else ", " + one.photo %}
-<figure><img src="{{ uri }}" alt="{{ picture|title }}{{ of }}" loading="lazy">
-<figcaption>{{ picture|title }}</figcaption></figure>
+{% for comparison in report.comparisons %}
+<h2>{{ comparison.photo }}, {{ comparison.width }}×{{ comparison.height }}</h2>
+<figure class="plot">{{ comparison.plot|safe }}
+<figcaption>The objective over the evaluations of L-BFGS, on logarithmic axes. The dashed line is the fast
+model. A ring marks where a curve first meets the line: from white noise after
+{{ report.format_count(comparison.evaluations_equalled("noise")) }} evaluations, from the photo after
+{{ report.format_count(comparison.evaluations_equalled("photo")) }}.</figcaption></figure>
+<div class="images">
+{% for image, uri in comparison.images.items() %}
+{% set photo = "" if image == "style" else ", " + comparison.photo %}
+<figure><img src="{{ uri }}" alt="{{ image|title }}{{ photo }}" loading="lazy">
+<figcaption>{{ image|title }}</figcaption></figure>
 {% endfor %}
 </div>
 <div class="wide"><table>
-<caption>{{ one.photo }} at {{ one.size }} pixels.</caption>
-{{ distances(one.distances) }}
+<caption>{{ comparison.photo }} at {{ comparison.size }} pixels.</caption>
+{{ distances(comparison.distances) }}
 </table></div>
 {% endfor %}
 </body>

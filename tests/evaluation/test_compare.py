@@ -1,3 +1,5 @@
+"""Comparisons of a model with the per-image baseline."""
+
 import csv
 import hashlib
 import re
@@ -37,8 +39,8 @@ def trained(tmp_path, network, random_vgg, painting):
 
 @pytest.fixture
 def run(trained, painting, photos, tmp_path, monkeypatch):
-    """Compare at the smallest cost; what is given overrides."""
-    monkeypatch.setattr(module, "TIMED", (32,))
+    """Return a function that compares at the smallest cost; its arguments override the defaults."""
+    monkeypatch.setattr(module, "TIMED_SIZES", (32,))
 
     def run(**more):
         settings = {
@@ -62,7 +64,7 @@ def rows(path):
 
 
 @pytest.mark.slow
-def test_report_and_both_tables_are_written_for_each_photo_and_size(run, photos, tmp_path):
+def test_report_and_tables_have_each_photo_and_size(run, photos, tmp_path):
     report = run(photos=[photos / "beach.jpg", photos / "cat.png"], sizes=(48, 64))
     assert report.skipped == [] and report.notes == []
     figures, curves = rows(tmp_path / "out" / "figures.csv"), rows(tmp_path / "out" / "curves.csv")
@@ -92,7 +94,7 @@ def test_report_and_both_tables_are_written_for_each_photo_and_size(run, photos,
     ]
 
 
-def test_fast_figure_is_the_models_own_objective_measured_directly(run, trained, painting, photos):
+def test_fast_model_is_measured_by_its_own_objective(run, trained, painting, photos):
     report = run()
     photo = to_tensor(scale_to(open_image(photos / "beach.jpg"), 48))[None]
     style = to_tensor(scale_to(open_image(painting), 56))[None]
@@ -109,7 +111,7 @@ def test_fast_figure_is_the_models_own_objective_measured_directly(run, trained,
     assert found.curves["photo"][0]["content"] == 0
 
 
-def test_baseline_starts_from_the_same_noise_each_time_and_goes_down(run):
+def test_baseline_is_reproducible_and_lowers_the_objective(run):
     first, second = run().comparisons[0], run().comparisons[0]
     for start in ("noise", "photo"):
         totals = first.totals(start)
@@ -117,7 +119,7 @@ def test_baseline_starts_from_the_same_noise_each_time_and_goes_down(run):
         assert len(totals) == 4 and min(totals) < totals[0]
 
 
-def test_layers_that_the_objective_uses_are_left_out(run):
+def test_distances_leave_out_layers_of_the_objective(run):
     distances = run().comparisons[0].distances
     layers = [
         "relu1_1",
@@ -135,30 +137,30 @@ def test_layers_that_the_objective_uses_are_left_out(run):
     assert distances["fast"]["ssim"] < 1 and distances["fast"]["relu4_2"] > 0
 
 
-def test_pictures_are_kept_after_the_steps_asked_for_and_after_the_last(run, monkeypatch):
-    monkeypatch.setattr(module, "KEPT", (2, 50))
+def test_images_are_shown_after_some_steps_and_after_the_last(run, monkeypatch):
+    monkeypatch.setattr(module, "SHOWN_STEPS", (2, 50))
     found = run().comparisons[0]
     slow = ["noise_2", "noise_3", "photo_2", "photo_3"]
-    assert list(found.pictures) == ["photo", "style", "fast", "refined", *slow]
+    assert list(found.images) == ["photo", "style", "fast", "refined", *slow]
     assert list(found.distances) == ["photo", "fast", "refined", *slow]
 
 
 def test_times_are_of_the_first_photo_at_every_size(run, photos, monkeypatch):
-    monkeypatch.setattr(module, "TIMED", (64, 32))
+    monkeypatch.setattr(module, "TIMED_SIZES", (64, 32))
     report = run(photos=[photos / "cat.png", photos / "beach.jpg"])
     assert [(one.size, one.width) for one in report.timings] == [(32, 20), (48, 31), (64, 41)]
     assert all(one.fast > 0 and one.slow > 0 for one in report.timings)
 
 
-def test_report_tells_the_sizes_and_the_styles_scale(run, tmp_path):
+def test_report_states_the_sizes_and_the_objective(run, tmp_path):
     run(sizes=(48, 64))
     text = re.sub(r"\s+", " ", (tmp_path / "out" / "report.html").read_text())
     assert "the photo's longer side brought to 48 and 64 pixels" in text.replace("&#39;", "'")
     assert "its longer side at 56 pixels" in text
-    assert "random, avg pooling" in text and "3 × style (relu1_2 0.5, relu3_1 0.5)" in text
+    assert "vgg19, avg pooling" in text and "3 × style (relu1_2 0.5, relu3_1 0.5)" in text
 
 
-def test_model_without_a_card_is_judged_by_the_defaults(run, model, random_vgg, monkeypatch):
+def test_model_without_a_card_is_judged_by_the_default_objective(run, model, random_vgg, monkeypatch):
     monkeypatch.setitem(vgg.NETWORKS, "vgg19-caffe", vgg.NETWORKS[random_vgg])
     report = run(checkpoint=model)
     assert "does not say how it was trained" in report.notes[0]
@@ -166,15 +168,15 @@ def test_model_without_a_card_is_judged_by_the_defaults(run, model, random_vgg, 
     assert "512 pixels" in report.settings[1]
 
 
-def test_other_style_than_the_models_is_told(run, tmp_path):
+def test_other_style_than_the_models_is_noted(run, tmp_path):
     other = tmp_path / "other.png"
     draw_picture(60, 60, seed=5).save(other)
     report = run(style=other)
-    assert report.notes == ["The style picture is not the file that the model was trained on (painting)."]
+    assert report.notes == ["The style image is not the file that the model was trained on (painting)."]
     assert report.notes[0] in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_style_that_the_package_draws_has_no_file(run, trained, network, monkeypatch):
+def test_mosaic_is_known_by_its_name(run, trained, network, monkeypatch):
     monkeypatch.setattr(mosaic, "draw_mosaic", lambda: draw_picture(60, 60))
     assert len(run(style="mosaic").notes) == 1  # not what it was trained on
     card = replace(Stylizer.load(trained, "cpu").card, style=(StyleImage("mosaic"),))
@@ -184,11 +186,11 @@ def test_style_that_the_package_draws_has_no_file(run, trained, network, monkeyp
 
 def test_bad_photo_among_good_ones_is_skipped(run, photos, tmp_path, capsys):
     bad = photos / "bad.jpg"
-    bad.write_text("no picture")
+    bad.write_text("no image")
     report = run(photos=[bad, photos / "beach.jpg", photos / "missing.jpg"])
     assert [one.photo for one in report.comparisons] == ["beach.jpg"]
     assert len(report.skipped) == 2 and report.timings
-    # Wherever in its line: the bar beside it may have moved the cursor.
+    # The progress bar may stand before an error on its line.
     errors = re.findall("error: .*", capsys.readouterr().err)
     assert len(errors) == 2 and "bad.jpg" in errors[0] and "missing.jpg" in errors[1]
     text = (tmp_path / "out" / "report.html").read_text()
@@ -208,7 +210,7 @@ def test_nothing_measured_writes_nothing(run, photos, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_photos_of_one_name_are_told_apart(run, photos, tmp_path):
+def test_photos_with_the_same_name_are_named_by_their_path(run, photos, tmp_path):
     other = tmp_path / "elsewhere" / "beach.jpg"
     other.parent.mkdir()
     draw_picture(50, 60).save(other)
@@ -216,15 +218,15 @@ def test_photos_of_one_name_are_told_apart(run, photos, tmp_path):
     assert [one.photo for one in report.comparisons] == [str(photos / "beach.jpg"), str(other)]
 
 
-def test_interruption_leaves_what_was_measured(run, photos, tmp_path, monkeypatch):
-    measure = module.measure
+def test_interrupted_run_keeps_its_measurements(run, photos, tmp_path, monkeypatch):
+    measure = module.Comparer.measure
 
-    def interrupted(photo, name, *rest):
+    def interrupted(self, photo, name, size):
         if name == "cat.png":
             raise KeyboardInterrupt
-        return measure(photo, name, *rest)
+        return measure(self, photo, name, size)
 
-    monkeypatch.setattr(module, "measure", interrupted)
+    monkeypatch.setattr(module.Comparer, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(photos=[photos / "beach.jpg", photos / "cat.png"])
     folder = tmp_path / "out"
@@ -246,7 +248,7 @@ def test_interruption_leaves_what_was_measured(run, photos, tmp_path, monkeypatc
         ({"checkpoint": "nowhere.safetensors"}, "nowhere"),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_anything_is_written(run, tmp_path, given, message):
+def test_unusable_arguments_are_refused_before_anything_is_written(run, tmp_path, given, message):
     with pytest.raises(InputError, match=message):
         run(**given)
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The measure of images."""
+"""The measure of images by a painting and a photo."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def vgg(random_vgg) -> VGG:
     return VGG(random_vgg, layers=LAYERS)
 
 
-def test_the_painting_itself_is_at_no_distance(vgg):
+def test_painting_itself_has_no_distance(vgg):
     painting = draw_picture(384, 256, seed=9)
     enlarged = painting.resize((512, 341))
     found = Measure(painting, vgg)(enlarged, enlarged)
@@ -25,7 +25,7 @@ def test_the_painting_itself_is_at_no_distance(vgg):
         assert getattr(found, name) < 0.2 * getattr(other, name)
 
 
-def test_an_image_painted_on_one_side_only_is_seen_by_its_tiles(vgg):
+def test_image_painted_on_one_side_only_has_a_high_tiles_distance(vgg):
     painting = draw_picture(384, 384, seed=9)
     whole = np.asarray(painting.resize((512, 512)))
     half = whole.copy()
@@ -36,13 +36,13 @@ def test_an_image_painted_on_one_side_only_is_seen_by_its_tiles(vgg):
     assert bare.fine > painted.fine and bare.tiles > 0.9
 
 
-def test_inverted_light_is_negative(vgg):
+def test_inverted_image_has_negative_light(vgg):
     photo = draw_picture(512, 384, seed=1)
     inverted = Image.fromarray(255 - np.asarray(photo))
     assert Measure(draw_picture(96, 96, seed=9), vgg)(inverted, photo).light == pytest.approx(-1, abs=0.02)
 
 
-def test_strip_narrower_than_a_window_is_measured(vgg):
+def test_image_narrower_than_a_window_is_measured(vgg):
     found = Measure(draw_picture(96, 96, seed=9), vgg)(
         draw_picture(512, 96, seed=2), draw_picture(512, 96, seed=1)
     )
