@@ -1,1 +1,1 @@
-"""The network, what a saved model holds, and where models come from."""
+"""The network, model files, and loading of models by name."""
