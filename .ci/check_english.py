@@ -34,7 +34,7 @@ WORDS = {
 }
 VOCABULARY = re.compile(rf"\b({'|'.join(f'(?:{word})' for word in WORDS)})\b", re.IGNORECASE)
 NAMES = re.compile(r"\b(MOST|LEAST|LARGEST|SMALLEST)(_\w+)?\b")
-CODE = re.compile(r"``.*?``|`.*?`|\S*[_/.=<>(){}\[\]]\S+|--?[a-z]\S*|[A-Za-z]+\w*[A-Z]\w*")
+CODE = re.compile(r"(?m)^ *[\w, ]+:|``.*?``|`.*?`|\S*[_/.=<>(){}\[\]]\S+|--?[a-z]\S*|[A-Za-z]+\w*[A-Z]\w*")
 SENTENCE = re.compile(r"\w+ \w+ \w+")
 
 

@@ -15,7 +15,7 @@ from faststyle.errors import InputError, one_line
 from faststyle.files import check_writable, resolve_links
 from faststyle.inference.stylizer import Stylizer
 from faststyle.video.clips import Clip
-from faststyle.video.live import Newest, Window, shown
+from faststyle.video.live import Newest, Window, show_frames
 from faststyle.video.opening import open_camera
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder, check_recording
@@ -63,7 +63,7 @@ def run_live(
     video = model.video(feed, **options.video.for_frames, live=True)
     with ExitStack() as threads:
         if window is not None:
-            frames = shown(threads.enter_context(Newest(video)), window)
+            frames = show_frames(threads.enter_context(Newest(video)), window)
         else:
             frames = threads.enter_context(closing(ahead(video, 1)))
         # Left before those: the threads behind it then end without a frame from the camera.

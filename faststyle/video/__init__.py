@@ -1,1 +1,1 @@
-"""Video files, animated pictures, folders of frames and cameras ⇄ streams of frames."""
+"""Streams of frames from and to video files, animated images, folders of frames and cameras."""

@@ -1,4 +1,4 @@
-"""Pictures in a row to a GIF or an MP4."""
+"""Save images as an animated GIF or an MP4."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -17,10 +17,10 @@ RATE = 10  # frames a second
 
 
 def check_animation(path: Path) -> None:
-    """Refuse what ``save_animation`` could not write, before the work.
+    """Check before the work that ``save_animation`` can write a file.
 
     Raises:
-        InputError: another suffix, or PyAV is missing for MP4.
+        InputError: Another suffix, or PyAV is missing for MP4.
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"cannot write {path}: an animation's name must end in .gif or .mp4")
@@ -29,11 +29,11 @@ def check_animation(path: Path) -> None:
 
 
 def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
-    """Write pictures of one size as an animation, whose last frame stays for a second.
+    """Write images of one size as an animation, whose last frame stays for a second.
 
     Args:
-        frames: RGB.
-        path: .gif, which repeats without end, or .mp4 (H.264), whose odd sides are padded.
+        frames: RGB images.
+        path: .gif, which repeats endlessly, or .mp4 (H.264), whose odd sides are padded.
     """
     frames = [*frames, *[frames[-1]] * RATE]
     if path.suffix.lower() == ".mp4":

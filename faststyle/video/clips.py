@@ -1,4 +1,4 @@
-"""What a clip is, whatever it comes from: frames with times, one after another."""
+"""Base class of all sources of video: frames with times, one after another."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,15 +10,15 @@ import numpy as np
 
 from faststyle.errors import InputError
 
-RATE = 25  # frames a second, of frames in a folder
+RATE = 25  # frames per second of a folder of frames
 
 
 class Frame(NamedTuple):
-    """One picture of a clip.
+    """One frame of a video.
 
     Attributes:
         pixels: (H,W,3) uint8 RGB, upright.
-        pts: presentation time in the clip's time_base.
+        pts: Presentation time in units of the video's time_base.
         duration: How long the frame is shown, in units of time_base; None where unknown.
     """
 
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
 
 
 class Colors(NamedTuple):
-    """Colour tags as in ITU-T H.273, of what a recorder should write; those of BT.709 without any."""
+    """Colour tags of ITU-T H.273 that a recorder should write. The default is BT.709."""
 
     matrix: int = 1
     primaries: int = 1
@@ -36,27 +36,27 @@ class Colors(NamedTuple):
 
 
 class Clip:
-    """A context manager, and an iterator of ``Frame`` in constant memory, which is passed over once.
+    """An iterator of ``Frame`` in constant memory, which can be read once, and a context manager.
 
     Attributes:
-        name: for messages.
-        width, height: pixels, upright.
-        time_base: seconds of one unit of ``Frame.pts``.
-        rate: mean frames per second, None if unknown.
-        count: estimated number of frames that will come, None if unknown.
-        damage: None, or after the last frame one line that says what broke and where.
-        path: file whose sound and subtitles may be copied; None where there is none.
-        start, end: seconds of the source that are wanted.
-        origin: seconds of the source's own clock at which ``pts`` is 0.
-        until: seconds after ``origin`` at which what is wanted ends.
-        aspect: width over height of a pixel.
-        colors: tags for what is written.
-        numbers: those of the files of frames, in order; None where frames have none.
+        name: Name in error messages.
+        width, height: Size in pixels, upright.
+        time_base: Seconds of one unit of ``Frame.pts``.
+        rate: Mean frames per second; None if unknown.
+        count: Estimated number of frames to come; None if unknown.
+        damage: None, or after the last frame one line that says what is damaged and where.
+        path: File whose sound and subtitles can be copied; None if there is none.
+        start, end: Seconds of the source to read.
+        origin: Seconds of the source's own clock at which ``pts`` is 0.
+        until: Seconds after ``origin`` at which reading ends.
+        aspect: Width over height of a pixel.
+        colors: Tags for a recording.
+        numbers: Numbers of the frames' files, in order; None if frames have none.
     """
 
     def __init__(self, name: str, width: int, height: int, time_base: Fraction, max_size: int | None = None):
         self.name, self.time_base = name, time_base
-        self.width, self.height = shrunk(width, height, max_size)
+        self.width, self.height = shrunk_size(width, height, max_size)
         self.rate: Fraction | None = None
         self.count: int | None = None
         self.damage: str | None = None
@@ -68,11 +68,11 @@ class Clip:
         self._iterator: Iterator[Frame] | None = None
 
     def frames(self) -> Iterator[Frame]:
-        """Read the source."""
+        """Yield the frames of the source."""
         raise NotImplementedError
 
     def resample(self, rate: Fraction) -> None:
-        """Give frames at a constant rate: some are left out, or given twice."""
+        """Yield frames at a constant rate from now on: some are dropped, or repeated."""
         read, base = self.frames(), self.time_base
         if self.count is not None and self.rate:
             self.count = max(1, round(self.count * rate / self.rate))
@@ -102,7 +102,7 @@ class Clip:
         return next(self._iterator)
 
     def close(self) -> None:
-        """Close the source; no more frames come."""
+        """Close the source and end the iteration."""
         self._iterator = iter(())
 
     def __enter__(self) -> "Clip":
@@ -112,8 +112,8 @@ class Clip:
         self.close()
 
 
-def shrunk(width: int, height: int, max_size: int | None) -> tuple[int, int]:
-    """The size of a picture with a longer side of ``max_size`` pixels at most, even where it shrinks."""
+def shrunk_size(width: int, height: int, max_size: int | None) -> tuple[int, int]:
+    """Return width and height with at most ``max_size`` pixels on the longer side; even where it shrinks."""
     if max_size is None or max(width, height) <= max_size:
         return width, height
     share = max_size // 2 * 2 / max(width, height)
@@ -121,19 +121,28 @@ def shrunk(width: int, height: int, max_size: int | None) -> tuple[int, int]:
 
 
 def check_start(name: str, start: float, length: Fraction | float) -> None:
+    """Check that a start time lies within a video's length in seconds.
+
+    Raises:
+        InputError: It does not.
+    """
     if start >= length:
         raise InputError(
             f"{name} is {float(length):.2f} s long: give a `start` before that, not {start:g} s", file=name
         )
 
 
-def exact(seconds: float) -> Fraction:
-    """Seconds as they were typed: 0.2 is 1/5."""
+def exact_seconds(seconds: float) -> Fraction:
+    """Return seconds as the user typed them: 0.2 is 1/5."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def exact_rate(fps: float) -> Fraction:
-    """Frames per second as a fraction; 29.97 and its like are multiples of 1000/1001."""
+    """Return frames per second as a fraction; 29.97 and the like are multiples of 1000/1001.
+
+    Raises:
+        InputError: The rate is out of range.
+    """
     if not 0.1 <= fps <= 1000:
         raise InputError(f"`fps` must be a number from 0.1 to 1000, not {fps:g}")
     whole = round(fps * 1.001)

@@ -1,4 +1,4 @@
-"""Video files and cameras decoded by FFmpeg: upright RGB frames, with their exact times."""
+"""Decode video files and cameras with FFmpeg to upright RGB frames with exact times."""
 
 import time
 from collections.abc import Iterator
@@ -10,24 +10,29 @@ from typing import Any
 import numpy as np
 
 from faststyle.errors import InputError, first_line
-from faststyle.video.clips import Clip, Frame, check_start, exact, shrunk
+from faststyle.video.clips import Clip, Frame, check_start, exact_seconds, shrunk_size
 from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
 from faststyle.video.hdr import HLG, PQ, tone_map
 from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
-# FFmpeg's readers of files. Others stay out: a play list would have it open other files, and the network.
+# FFmpeg's demuxers for files. Playlists are left out: they make FFmpeg open other files.
 FILES = {
     "format_whitelist": "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,ivf,nut,"
     "h264,hevc,m4v,obu",
     "protocol_whitelist": "file",
 }
-MOST_PIXELS = 1 << 26  # of a frame: 8192x8192
-FASTEST = 10_000  # frames a second; damaged files claim more
-ANY_START = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: clocks of such formats start anywhere
+MAX_FRAME_PIXELS = 1 << 26  # 8192x8192
+MAX_RATE = 10_000  # frames per second; damaged files claim more
+AVFMT_TS_DISCONT = 0x0200  # the clocks of such formats start anywhere
 
 
 def import_av() -> Any:
+    """Import PyAV.
+
+    Raises:
+        InputError: It is not installed.
+    """
     try:
         import av
     except ImportError:
@@ -35,13 +40,13 @@ def import_av() -> Any:
     return av
 
 
-def reason(error: BaseException) -> str:
-    """What FFmpeg says of an error, without number and file."""
+def ffmpeg_message(error: BaseException) -> str:
+    """Return FFmpeg's message of an error, without number and file."""
     return getattr(error, "strerror", None) or first_line(error)
 
 
 class VideoClip(Clip):
-    """What FFmpeg decodes: a file, a camera, or a stream from the network."""
+    """A file, a camera or a network stream that FFmpeg decodes."""
 
     def __init__(
         self,
@@ -53,9 +58,9 @@ class VideoClip(Clip):
         options: dict[str, str] | None = None,
         camera: bool = False,
     ):
-        super().__init__(name, 0, 0, Fraction(1))  # size and time base are known when it is open
+        super().__init__(name, 0, 0, Fraction(1))  # size and time base follow when it is open
         self.av, self.camera, self.start, self.end = import_av(), camera, start, end
-        # A relative name with a colon would be an address to FFmpeg.
+        # FFmpeg would take a relative name with a colon for an address.
         self.opening: dict[str, Any] = {
             "file": name if camera else str(Path(name).absolute()),
             "format": form,
@@ -63,7 +68,7 @@ class VideoClip(Clip):
         }
         self.live = form is not None or name.startswith(LIVE)
         if self.live:
-            self.opening["timeout"] = (10, 10)  # seconds; Ctrl-C waits for them too
+            self.opening["timeout"] = (10, 10)  # seconds, which Ctrl-C waits for too
         self.open()
         self.begin = Fraction(self.container.start_time or 0, 1_000_000)
         try:
@@ -74,20 +79,20 @@ class VideoClip(Clip):
         self.first, self.turn = first, upright(first)
         turned = self.turn[0]
         width, height = (first.height, first.width) if turned else (first.width, first.height)
-        self.width, self.height = shrunk(width, height, max_size)
+        self.width, self.height = shrunk_size(width, height, max_size)
         self.size = (self.height, self.width) if turned else (self.width, self.height)
         self.time_base = Fraction(1, 1_000_000) if self.live else self.stream.time_base
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
         self.aspect = 1 / aspect if turned else aspect
         self.path = None if camera else Path(name)
         rate = self.stream.average_rate or self.stream.guessed_rate
-        self.rate = rate = rate if rate and rate <= FASTEST else None
+        self.rate = rate = rate if rate and rate <= MAX_RATE else None
         if start:
             self.origin = self.clock(first)
-        elif self.container.format.flags & ANY_START:
+        elif self.container.format.flags & AVFMT_TS_DISCONT:
             self.origin = self.begin
         if end != inf:
-            self.until = self.begin + exact(end) - self.origin
+            self.until = self.begin + exact_seconds(end) - self.origin
         self.hdr = first.color_trc if first.color_trc in (PQ, HLG) else None
         self.matrix, self.range, self.colors = colors(first, self.hdr is not None)
         self.reformatter = self.av.video.reformatter.VideoReformatter()
@@ -96,36 +101,36 @@ class VideoClip(Clip):
             self.count = estimated_count(length, rate, self.stream.frames, start, end)
 
     def open(self) -> None:
-        """Open the source, and choose the stream; frames begin anew."""
+        """Open the source and choose the video stream; frames start from the beginning."""
         av = self.av
         try:
             self.container = av.open(mode="r", **self.opening)
         except (av.FFmpegError, OSError, ValueError) as error:
             if self.camera:
                 raise InputError(
-                    f"there is no camera {self.name} ({reason(error)})", file=self.name
+                    f"there is no camera {self.name} ({ffmpeg_message(error)})", file=self.name
                 ) from None
             raise InputError(
-                f"{self.name} is not a video that can be read ({reason(error)})", file=self.name
+                f"{self.name} is not a video that can be read ({ffmpeg_message(error)})", file=self.name
             ) from None
-        picture = av.stream.Disposition.attached_pic  # a cover
-        videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & picture]
+        cover = av.stream.Disposition.attached_pic
+        videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & cover]
         if not videos:
             self.container.close()
             raise InputError(f"{self.name} has no video in it", file=self.name)
         best = self.container.streams.best("video")
         self.stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
         self.stream.thread_type = "AUTO"
-        self.stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        # AVI holds no times but the order of its packets, which B-frames are not shown in.
+        self.stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+        # AVI has no times but the order of packets, which differs from the order of display for B-frames.
         self.unordered = self.container.format.name == "avi"
         for other in self.container.streams:
             if other.index != self.stream.index:
                 other.discard = av.stream.Discard.all
-        self.damage, self.decoded = None, self.timed(self.decode())
+        self.damage, self.decoded = None, self.with_times(self.decode())
 
-    def timed(self, frames: Iterator[Any]) -> Iterator[Any]:
-        """Give each frame a pts after the last one's, whatever the file says, so that none is lost."""
+    def with_times(self, frames: Iterator[Any]) -> Iterator[Any]:
+        """Yield frames with growing pts, whatever the file says, so that none is lost."""
         base, rate = self.stream.time_base, self.stream.average_rate or self.stream.guessed_rate
         step = max(1, round(1 / (rate * base))) if rate else 1
         last: int | None = None
@@ -135,7 +140,7 @@ class VideoClip(Clip):
                 pts = dts
             if last is None:
                 pts = round(self.begin / base) if pts is None else pts
-            elif pts is None or pts <= last - step:  # none, or the clock was set back
+            elif pts is None or pts <= last - step:  # missing, or the clock was set back
                 pts = last + step
             elif pts <= last:
                 pts = last + 1
@@ -145,7 +150,7 @@ class VideoClip(Clip):
             yield frame
 
     def decode(self) -> Iterator[Any]:
-        """Frames as they come; at the first that cannot be decoded they end."""
+        """Yield decoded frames; end at the first that cannot be decoded."""
         av, last = self.av, None
         try:
             for packet in self.container.demux(self.stream):
@@ -154,7 +159,7 @@ class VideoClip(Clip):
                 except av.FFmpegError:
                     if last is not None:
                         raise
-                    continue  # what was cut out of a broadcast begins between two key frames
+                    continue  # excerpts of broadcasts start between two keyframes
                 for frame in frames:
                     last = frame
                     yield frame
@@ -162,45 +167,51 @@ class VideoClip(Clip):
             for frame in self.remaining():
                 last = frame
                 yield frame
-            self.broken(last, reason(error))
+            self.note_damage(last, ffmpeg_message(error))
             return
         if last is not None and not self.live:
             self.check_whole(last)
 
     def remaining(self) -> Iterator[Any]:
-        """Frames that the decoder still held when a later one broke."""
+        """Yield the frames that the decoder still held when a later one failed."""
         try:
             yield from [f for f in self.stream.codec_context.decode(None) if not f.is_corrupt]
         except (self.av.FFmpegError, OSError):
             return
 
-    def broken(self, last: Any, why: str) -> None:
+    def note_damage(self, last: Any, why: str) -> None:
+        """Set ``damage`` to what is wrong after the last frame."""
         at = 0 if last is None else self.clock(last) - self.begin
         self.damage = f"{self.name} is damaged after {float(at):.1f} s: {why}"
 
     def check_whole(self, last: Any) -> None:
-        """Some demuxers end a file that was cut off without a word."""
+        """Note damage where a file is cut off; some demuxers end it without an error."""
         length, lasts = self.length(), (last.duration or 0) * self.stream.time_base
         if length is not None and breaks_off(length, self.clock(last) + lasts - self.begin, lasts):
-            self.broken(last, f"it ends there, though it should last {float(length):.1f} s")
+            self.note_damage(last, f"it ends there, though it should last {float(length):.1f} s")
 
     def length(self) -> Fraction | None:
+        """Return the seconds that the video should last; None if the file does not say."""
         return video_length(self.container, self.stream, self.begin)
 
     def find_first(self, start: float) -> Any:
-        """The first frame at a time or after it."""
+        """Decode the first frame at a time in seconds or after it.
+
+        Raises:
+            InputError: There is none.
+        """
         frame, length = None, self.length()
         if start:
             if length is not None:
                 check_start(self.name, start, length)
-            at = self.begin + exact(start)
+            at = self.begin + exact_seconds(start)
             try:
                 self.container.seek(int(at / self.stream.time_base), stream=self.stream)
                 frame = next(self.decoded, None)
             except (self.av.FFmpegError, OSError):
                 frame = None
             if frame is None or self.clock(frame) > at:
-                self.container.close()  # a seek that went too far: read from the beginning
+                self.container.close()  # the seek went too far: read from the beginning
                 self.open()
                 frame = next(self.decoded, None)
             while frame is not None and self.clock(frame) < at:
@@ -213,12 +224,13 @@ class VideoClip(Clip):
             )
         if frame is None:
             raise InputError(
-                f"no frame of {self.name} can be decoded: it is damaged, or of an unknown kind",
+                f"no frame of {self.name} can be decoded: it is damaged, or in an unknown format",
                 file=self.name,
             )
         return frame
 
     def clock(self, frame: Any) -> Fraction:
+        """Return a frame's time in seconds of the source's clock."""
         return frame.pts * self.stream.time_base
 
     def frames(self) -> Iterator[Frame]:
@@ -229,7 +241,7 @@ class VideoClip(Clip):
         offset = round(self.origin / base)
         frame, self.first = self.first, None
         while frame is not None:
-            # The next one tells how long this is shown: what files say of it is often wrong.
+            # The next frame ends this one, because durations in files are often wrong.
             following = next(self.decoded, None)
             pts = frame.pts - offset
             if pts * base >= self.until:
@@ -239,7 +251,7 @@ class VideoClip(Clip):
             frame = following
 
     def last_end(self, frame: Any) -> int:
-        """When the last frame ends, in the clip's units."""
+        """Return the end of the last frame, in units of time_base."""
         base = self.stream.time_base
         lasts = frame.duration * base if frame.duration else 1 / self.rate if self.rate else base
         length = None if self.damage else self.length()
@@ -247,7 +259,7 @@ class VideoClip(Clip):
         return round((end + self.begin - self.origin) / base)
 
     def arriving(self) -> Iterator[Frame]:
-        """A camera's frames, by the clock: the next one is not waited for."""
+        """Yield a camera's frames with the time of their arrival, without waiting for the next."""
         started, last = None, -1
         frame, self.first = self.first, None
         while frame is not None:
@@ -258,7 +270,7 @@ class VideoClip(Clip):
             frame = next(self.decoded, None)
 
     def pixels(self, frame: Any) -> np.ndarray:
-        """(H,W,3) uint8 RGB, upright, of the clip's size."""
+        """Convert a frame to (H,W,3) uint8 RGB, upright, of the video's size."""
         alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
         rgb = self.reformatter.reformat(
             frame,

@@ -4,11 +4,11 @@ from fractions import Fraction
 from math import inf
 from typing import Any
 
-from faststyle.video.clips import exact
+from faststyle.video.clips import exact_seconds
 
 
 def whole_length(container: Any) -> Fraction | None:
-    """Seconds of the longest track, None if the file does not say."""
+    """Return the seconds of the longest track; None if the file does not say."""
     if not container.duration:
         return None
     whole = Fraction(container.duration, 1_000_000)
@@ -18,12 +18,12 @@ def whole_length(container: Any) -> Fraction | None:
 
 
 def from_zero(end: Fraction, begin: Fraction) -> Fraction:
-    """A length of Matroska's, which counts from 0 wherever the file begins."""
+    """Convert a duration of Matroska, which counts from 0, to one that counts from the file's beginning."""
     return end - begin if end > begin else end
 
 
 def video_length(container: Any, stream: Any, begin: Fraction) -> Fraction | None:
-    """Seconds that the video lasts after ``begin``, None if the file does not say."""
+    """Return the seconds that the video lasts after ``begin``; None if the file does not say."""
     whole = whole_length(container)
     if stream.duration:
         own = (stream.duration + (stream.start_time or 0)) * stream.time_base - begin
@@ -32,7 +32,7 @@ def video_length(container: Any, stream: Any, begin: Fraction) -> Fraction | Non
     try:
         hours, minutes, seconds = map(Fraction, tag.split(":"))
         return from_zero(hours * 3600 + minutes * 60 + seconds, begin)
-    except (ValueError, ZeroDivisionError):  # there is none, or it is damaged
+    except (ValueError, ZeroDivisionError):  # missing or damaged
         pass
     return whole if len(container.streams) == 1 else None
 
@@ -40,28 +40,41 @@ def video_length(container: Any, stream: Any, begin: Fraction) -> Fraction | Non
 def estimated_count(
     length: Fraction | None, rate: Fraction | None, frames: int, start: float, end: float
 ) -> int | None:
-    """How many frames there are between two times; ``frames`` is what the file says of all, 0 if nothing."""
+    """Estimate the number of frames between two times.
+
+    Args:
+        length: Seconds of the video; None if unknown.
+        rate: Frames per second; None if unknown.
+        frames: Number of all frames by the file; 0 if it does not say.
+        start, end: Seconds to read.
+    """
     if not start and end == inf and frames:
         return frames
     if length is None or not rate:
         return None
-    until = length if end == inf else min(length, exact(end))
-    return max(1, round((until - exact(start)) * rate))
+    until = length if end == inf else min(length, exact_seconds(end))
+    return max(1, round((until - exact_seconds(start)) * rate))
 
 
 def breaks_off(length: Fraction | None, ended: Fraction, lasts: Fraction) -> bool:
-    """Whether a video ended before its length; ``lasts`` is what its last frame is shown for."""
+    """Return True where a video ended before its length.
+
+    Args:
+        length: Seconds by the file; None if unknown.
+        ended: Seconds at which the last frame ended.
+        lasts: Seconds that the last frame is shown.
+    """
     return length is not None and length - ended > max(Fraction(1, 4), length / 100, 3 * lasts)
 
 
 def end_of_last(at: Fraction, lasts: Fraction, length: Fraction | None, whole: Fraction | None) -> Fraction:
-    """When the last frame ends, in seconds; where the lengths are not after it, by its own.
+    """Return the end of the last frame in seconds, by the first duration that lies after its beginning.
 
     Args:
-        at: when it begins.
-        lasts: what it says of itself.
-        length: of the video.
-        whole: of the file.
+        at: Beginning of the frame.
+        lasts: Duration of the frame by its own tag.
+        length: Duration of the video; None if unknown.
+        whole: Duration of the file; None if unknown.
     """
     if length is not None and length > at:
         return length

@@ -1,4 +1,4 @@
-"""Which encoder writes which container, and how each is set."""
+"""Video encoders, their settings, and the containers that they write."""
 
 import io
 import os
@@ -13,13 +13,13 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.registry import choose
 from faststyle.video.clips import RATE, Clip, Colors
-from faststyle.video.decoding import import_av, reason
+from faststyle.video.decoding import ffmpeg_message, import_av
 from faststyle.video.tags import BT470BG, EXACT, FULL, LIMITED, SWSCALE
 
-# The network wants the same processor: of x264's work two fifths are left so, beside its preset veryfast, and
-# files are larger by a tenth.
+# x264 competes with the network for CPU time. These settings take about 40 % of the time of preset veryfast
+# and produce files about 10 % larger.
 X264 = {"preset": "superfast", "x264-params": "cabac=0:weightp=0:weightb=0:b-adapt=0"}
-# What a person may ask for, to FFmpeg's encoders.
+# FFmpeg's encoder for each codec that the user can name.
 CODECS = {
     "h264": "libx264",
     "hevc": "libx265",
@@ -28,7 +28,7 @@ CODECS = {
     "prores": "prores_ks",
     "ffv1": "ffv1",
 }
-USUAL = {"webm": "libvpx-vp9", "gif": "gif"}  # by container; libx264 elsewhere
+DEFAULT_ENCODERS = {"webm": "libvpx-vp9", "gif": "gif"}  # by container; libx264 elsewhere
 VP9 = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"}
 OPTIONS = {
     "libx264": X264,
@@ -40,27 +40,23 @@ OPTIONS = {
     "mjpeg": {"qmin": "2", "qmax": "3"},
 }
 CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 24}
-CRF_MOST = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx-vp9": 63}
-QUALITY = {"_nvenc": "cq", "_qsv": "global_quality"}  # hardware's own option instead of crf
-QUALITY_ELSEWHERE = 20
-ANY_SIZE = {"libvpx", "libvpx-vp9", "ffv1", "gif"}  # encoders that take odd sides
-SHAPELESS = {
-    "libvpx",
-    "libvpx-vp9",
-    "libsvtav1",
-    "ffv1",
-}  # whose streams do not tell the pixels' aspect themselves
+MAX_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx-vp9": 63}
+QUALITY_OPTIONS = {"_nvenc": "cq", "_qsv": "global_quality"}  # options of hardware encoders in place of crf
+DEFAULT_QUALITY = 20
+ODD_SIZES = {"libvpx", "libvpx-vp9", "ffv1", "gif"}  # encoders that take odd sides
+# Encoders whose streams do not store the pixel aspect themselves.
+NO_PIXEL_ASPECT = {"libvpx", "libvpx-vp9", "libsvtav1", "ffv1"}
 PIXELS = ("pal8", "yuv420p", "nv12", "yuv422p10le", "yuv422p", "yuv444p", "bgr0", "rgb24", "yuvj420p")
-# A file that is cut off stays playable, and becomes an ordinary one when it is finished.
+# A file that is cut off stays playable; a finished one is an ordinary MP4.
 MOVIE = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov", "use_editlist": "1"}
 MUXING = {"mp4": MOVIE, "mov": MOVIE, "matroska": {"avoid_negative_ts": "disabled"}}
 MUXING["webm"] = MUXING["matroska"]
-TRIAL = Clip("a trial", 256, 256, Fraction(1, RATE))
+TRIAL = Clip("a test video", 256, 256, Fraction(1, RATE))
 
 
 @contextmanager
-def usual_priority() -> Iterator[None]:
-    """Take back what SVT-AV1, opened by root, gives its thread, and so its children: real-time priority."""
+def restored_priority() -> Iterator[None]:
+    """Restore this thread's priority: SVT-AV1, opened by root, sets real-time priority."""
     if not hasattr(os, "sched_getscheduler"):
         yield
         return
@@ -73,46 +69,54 @@ def usual_priority() -> Iterator[None]:
 
 
 class Encoder(NamedTuple):
-    """An encoder as it is set for a container."""
+    """An encoder and its settings for a container.
+
+    Attributes:
+        name: FFmpeg's name of the encoder.
+        form: FFmpeg's name of the container.
+        pixels: Pixel format of the frames.
+    """
 
     name: str
-    form: str  # FFmpeg's name of the container
-    pixels: str  # of the frames that it takes
+    form: str
+    pixels: str
 
     @property
     def title(self) -> str:
+        """The codec's name for messages."""
         return {"libx264": "H.264", "libx265": "HEVC", "libsvtav1": "AV1"}.get(self.name, self.name)
 
     @property
     def even(self) -> bool:
-        return self.name not in ANY_SIZE and self.pixels.startswith(("yuv42", "nv12", "yuvj42"))
+        """True if sides must be even."""
+        return self.name not in ODD_SIZES and self.pixels.startswith(("yuv42", "nv12", "yuvj42"))
 
     @property
     def square(self) -> bool:
-        """Whether pixels must be square, for want of a place that says otherwise."""
-        return self.name == "gif" or (self.name in SHAPELESS and self.form in ("matroska", "webm"))
+        """True if pixels must be square, because neither stream nor container stores their aspect."""
+        return self.name == "gif" or (self.name in NO_PIXEL_ASPECT and self.form in ("matroska", "webm"))
 
     @property
     def muxing(self) -> dict[str, str]:
         return MUXING.get(self.form, {})
 
     def time_base(self, clip: Clip) -> Fraction:
-        """AVI has frames at a constant rate, GIF hundredths of a second."""
+        """Return the unit of times in seconds: AVI has a constant rate, GIF hundredths of a second."""
         if self.form == "gif":
             return Fraction(1, 100)
         return 1 / (clip.rate or Fraction(RATE)) if self.form == "avi" else clip.time_base
 
     def add_to(self, container: Any, clip: Clip, width: int, height: int, base: Fraction, crf: float | None):
-        """Add the video's stream."""
+        """Add the video stream to a container, and return it."""
         av = import_av()
         rate = (clip.rate or Fraction(RATE)).limit_denominator(100_000)
-        os.environ.setdefault("SVT_LOG", "1")  # or else it tells of itself in forty lines
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 would print forty lines
         options = dict(OPTIONS.get(self.name, {})) | self.quality(crf)
         stream = container.add_stream(self.name, rate=rate, options=options, time_base=base)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pixels
         context.sample_aspect_ratio = Fraction(1) if self.square else clip.aspect
-        context.gop_size = max(1, round(2 * rate))  # two seconds: what a seek, or a power cut, costs at most
+        context.gop_size = max(1, round(2 * rate))  # a seek or a power cut costs two seconds at most
         if self.form == "avi":
             context.max_b_frames = 0
         if self.name == "libx265" and self.form in ("mp4", "mov"):
@@ -124,27 +128,32 @@ class Encoder(NamedTuple):
         return stream
 
     def matrix(self, colors: Colors) -> int:
-        """The clip's own; JPEG knows but one."""
+        """Return the colour matrix: the source's own, but JPEG has only one."""
         return BT470BG if self.name == "mjpeg" else colors.matrix
 
     @property
     def range(self) -> int:
+        """The range of the pixel values."""
         return FULL if self.pixels.startswith("yuvj") else LIMITED
 
     def quality(self, crf: float | None) -> dict[str, str]:
-        """The encoder's own option for quality."""
-        other = next((option for end, option in QUALITY.items() if self.name.endswith(end)), None)
+        """Return the encoder's own option for quality.
+
+        Raises:
+            InputError: The encoder has no crf, or not in this range.
+        """
+        other = next((option for end, option in QUALITY_OPTIONS.items() if self.name.endswith(end)), None)
         if self.name not in CRF and other is None:
             if crf is not None:
                 raise InputError(f"{self.name} has no `crf`: leave it out, or take one of {', '.join(CRF)}")
             return {}
-        most = CRF_MOST.get(self.name)
-        if crf is not None and most is not None and not 0 <= crf <= most:
-            raise InputError(f"{self.name} has no `crf` {crf:g}: give a number from 0 to {most}")
-        return {other or "crf": f"{CRF.get(self.name, QUALITY_ELSEWHERE) if crf is None else crf:g}"}
+        maximum = MAX_CRF.get(self.name)
+        if crf is not None and maximum is not None and not 0 <= crf <= maximum:
+            raise InputError(f"{self.name} has no `crf` {crf:g}: give a number from 0 to {maximum}")
+        return {other or "crf": f"{CRF.get(self.name, DEFAULT_QUALITY) if crf is None else crf:g}"}
 
     def convert(self, rgb: Any, reformatter: Any, colors: Colors) -> Any:
-        """RGB to what the encoder takes, in the clip's matrix."""
+        """Convert an RGB frame to the encoder's pixel format, in the source's colour matrix."""
         if self.pixels == "pal8":
             return with_palette(rgb.to_ndarray())
         yuv = reformatter.reformat(
@@ -161,24 +170,26 @@ class Encoder(NamedTuple):
 
 
 def with_palette(pixels: np.ndarray) -> Any:
-    """(H,W,3) uint8 in 256 colours of its own, dithered."""
-    picture = Image.fromarray(pixels).quantize(256)
+    """Convert (H,W,3) uint8 to a frame with a palette of 256 colours, dithered."""
+    image = Image.fromarray(pixels).quantize(256)
     palette = np.zeros((256, 4), np.uint8)
     palette[:, 0] = 255  # opaque
-    colors = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
+    colors = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
     palette[: len(colors), 1:] = colors
-    return import_av().VideoFrame.from_ndarray((np.array(picture), palette), "pal8")
+    return import_av().VideoFrame.from_ndarray((np.array(image), palette), "pal8")
 
 
 def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = None) -> Encoder:
-    """An encoder by its name, or the usual one of a container.
+    """Return an encoder by its name, or the default one of a container.
 
     Raises:
-        InputError: no such encoder, or it does not work here, or not at this quality, or does not go into
-            this container.
+        InputError: There is no such encoder; or it does not work here, at this quality or with this
+            container.
     """
     av = import_av()
-    name = USUAL.get(form, "libx264") if codec is None or form == "gif" else CODECS.get(codec, codec)
+    name = (
+        DEFAULT_ENCODERS.get(form, "libx264") if codec is None or form == "gif" else CODECS.get(codec, codec)
+    )
     if form == "gif" and codec not in (None, "gif"):
         raise InputError(f"{codec} does not go into .gif: leave out `codec`, or take .mp4")
     if name not in av.codecs_available or not is_encoder(name):
@@ -196,11 +207,11 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
     except ValueError:
         raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another `codec`") from None
     try:
-        with usual_priority():
+        with restored_priority():
             trial.streams.video[0].codec_context.open()
     except av.FFmpegError as error:
         what = f"{codec or name}{'' if crf is None else f' with crf {crf:g}'}"
-        raise InputError(f"{what} does not work on this machine ({reason(error)})") from None
+        raise InputError(f"{what} does not work on this machine ({ffmpeg_message(error)})") from None
     try:
         trial.start_encoding()
     except (av.FFmpegError, OSError):
@@ -209,6 +220,7 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
 
 
 def is_encoder(name: str) -> bool:
+    """Return True for the name of a video encoder of this PyAV."""
     av = import_av()
     try:
         return av.codec.Codec(name, "w").type == "video"

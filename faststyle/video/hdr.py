@@ -1,4 +1,4 @@
-"""High dynamic range brought to the range of an ordinary screen: PQ and HLG in, sRGB out."""
+"""Tone mapping of high dynamic range (PQ and HLG) to sRGB."""
 
 from functools import lru_cache
 
@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 PQ, HLG = 16, 18  # transfer characteristics in ITU-T H.273
-PEAK, WHITE = 1000.0, 203.0  # nits: of the brightest that keeps any detail, and of a sheet of paper (BT.2408)
-STEPS = 65  # a side of the table: the most that Pillow takes
+PEAK, WHITE = 1000.0, 203.0  # nits: the brightest level that keeps detail, and white paper (BT.2408)
+TABLE_SIZE = 65  # steps of each side of the lookup table, Pillow's maximum
 
 # BT.2020's primaries to BT.709's, of linear light (BT.2087).
 TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
@@ -25,7 +25,7 @@ def nits_to_pq(nits: np.ndarray | float) -> np.ndarray:
 
 
 def hlg_to_nits(code: np.ndarray) -> np.ndarray:
-    """(...,3) of BT.2100's HLG, as a screen of 1000 nits shows it."""
+    """Convert (...,3) of BT.2100's HLG to the light of a screen of 1000 nits."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
     luminance = scene @ np.array([0.2627, 0.6780, 0.0593])
@@ -43,16 +43,16 @@ def compress(nits: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def table(transfer: int) -> ImageFilter.Color3DLUT:
-    codes = np.linspace(0, 1, STEPS)
+def lookup_table(transfer: int) -> ImageFilter.Color3DLUT:
+    codes = np.linspace(0, 1, TABLE_SIZE)
     blue, green, red = np.meshgrid(codes, codes, codes, indexing="ij")  # red varies fastest
     rgb = np.stack([red, green, blue], -1)  # (65,65,65,3)
     nits = pq_to_nits(rgb) if transfer == PQ else hlg_to_nits(rgb)
     linear = np.clip(compress(nits) / WHITE @ TO_709.T, 0, 1)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return ImageFilter.Color3DLUT(STEPS, srgb.reshape(-1).tolist())
+    return ImageFilter.Color3DLUT(TABLE_SIZE, srgb.reshape(-1).tolist())
 
 
 def tone_map(pixels: np.ndarray, transfer: int) -> np.ndarray:
-    """(H,W,3) uint8 of BT.2020 in PQ or HLG to sRGB, (H,W,3) uint8."""
-    return np.array(Image.fromarray(pixels).filter(table(transfer)))
+    """Convert (H,W,3) uint8 of BT.2020 in PQ or HLG to sRGB, (H,W,3) uint8."""
+    return np.array(Image.fromarray(pixels).filter(lookup_table(transfer)))

@@ -1,4 +1,4 @@
-"""A camera's newest frame, whatever is slow, and a window that shows it."""
+"""The newest frame of a camera, however slow the consumer, and a window that shows it."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -11,17 +11,17 @@ from faststyle.errors import InputError
 
 T = TypeVar("T")
 
-PATIENCE = 3  # seconds that a thread has to end: a camera may have stopped without a word
-INSTEAD = "record to a file instead (`output`)"
+JOIN_TIMEOUT = 3  # seconds for a thread to end; the read from a silent camera blocks
+ALTERNATIVE = "record to a file instead (`output`)"
 
 
 class Newest(Generic[T]):
-    """Iterates a source in a thread; who takes an item gets the newest, and those before it are dropped.
+    """Iterates over a source in a thread and yields only the newest item; older ones are dropped.
 
-    A context manager: left, it stops the thread, which closes the source.
+    Leaving its context stops the thread, which closes the source.
 
     Attributes:
-        rate, time_base: the source's, None if it has none.
+        rate, time_base: Those of the source; None if it has none.
     """
 
     def __init__(self, source: Iterable[T]):
@@ -34,7 +34,7 @@ class Newest(Generic[T]):
         self.thread.start()
 
     def work(self, source: Iterable[T]) -> None:
-        iterator: Any = source  # which is closed even where it cannot be iterated
+        iterator: Any = source  # closed even if it cannot be iterated
         error: BaseException | None = None
         try:
             iterator = iter(source)
@@ -56,10 +56,13 @@ class Newest(Generic[T]):
             self.change.notify()
 
     def take(self, seconds: float | None = None) -> T | None:
-        """The newest item that was not taken yet, waited for so long; None without one, and at the end.
+        """Return the newest item that was not taken yet; None at a timeout and at the end.
+
+        Args:
+            seconds: Timeout. By default none.
 
         Raises:
-            Exception: what the source raised, after its last item.
+            Exception: The source's exception, after its last item.
         """
         with self.change:
             if not self.over:
@@ -71,7 +74,7 @@ class Newest(Generic[T]):
 
     @property
     def over(self) -> bool:
-        """Whether nothing is to be waited for: there is an item, or there will be none."""
+        """True if an item is there, or none will come."""
         return self.item is not None or self.ended or self.stopped
 
     def __iter__(self) -> Iterator[T]:
@@ -83,7 +86,7 @@ class Newest(Generic[T]):
                 return
 
     def stop(self) -> None:
-        """End the iteration, from any thread; waits for nothing."""
+        """End the iteration, from any thread, without waiting."""
         with self.change:
             self.stopped, self.item = True, None
             self.change.notify()
@@ -93,14 +96,14 @@ class Newest(Generic[T]):
 
     def __exit__(self, *_) -> None:
         self.stop()
-        self.thread.join(PATIENCE)
+        self.thread.join(JOIN_TIMEOUT)
 
 
 class Window:
-    """A window that shows pictures until it is closed: by q, Escape, or its button.
+    """A window that shows images until the user closes it by q, Escape or its button.
 
     Raises:
-        InputError: no tkinter, or no display.
+        InputError: There is no tkinter, or no display.
     """
 
     def __init__(self, title: str):
@@ -110,18 +113,18 @@ class Window:
             from PIL import ImageTk
         except ImportError:
             raise InputError(
-                f"the window needs tkinter: apt install python3-tk, or as your Python has it; or {INSTEAD}"
+                f"the window needs tkinter: install it, such as by apt install python3-tk, or {ALTERNATIVE}"
             ) from None
         try:
             self.root = tkinter.Tk()
         except tkinter.TclError:
-            raise InputError(f"there is no display to show a window on: {INSTEAD}") from None
+            raise InputError(f"there is no display to show a window on: {ALTERNATIVE}") from None
         self.to_tk = ImageTk.PhotoImage
         self.root.title(title)
         self.root.configure(background="black")
         self.label = tkinter.Label(self.root, borderwidth=0, background="black")
         self.label.pack(expand=True)
-        self.picture: Any = None
+        self.image: Any = None
         self.closed = False
         for key in ("q", "Q", "<Escape>"):
             self.root.bind(key, lambda _: self.close())
@@ -129,18 +132,19 @@ class Window:
         self.root.update()
 
     def show(self, pixels: np.ndarray) -> None:
-        """Show a picture, (H,W,3) uint8 RGB."""
+        """Show an image, (H,W,3) uint8 RGB."""
         if not self.closed:
-            self.picture = self.to_tk(Image.fromarray(pixels), master=self.root)  # Tk itself holds none
-            self.label.configure(image=self.picture)
+            self.image = self.to_tk(Image.fromarray(pixels), master=self.root)  # Tk keeps no reference
+            self.label.configure(image=self.image)
 
     def update(self) -> None:
-        """Let the window answer to what a person does."""
+        """Process the user's input to the window."""
         if not self.closed:
             self.root.update()
 
     def close(self) -> None:
-        self.closed = True  # it goes when it is left: Tk may be at work for it now
+        """Mark the window as closed. Leaving its context destroys it: Tk may be running a callback."""
+        self.closed = True
 
     def __enter__(self) -> "Window":
         return self
@@ -149,10 +153,10 @@ class Window:
         self.root.destroy()
 
 
-def shown(frames: Newest[Any], window: Any) -> Iterator[Any]:
-    """The newest of the frames, each shown in the window, until one of both ends.
+def show_frames(frames: Newest[Any], window: Any) -> Iterator[Any]:
+    """Show the newest frames in a window and yield them, until the frames or the window end.
 
-    The window answers even where no frame comes.
+    The window stays responsive while no frame comes.
     """
     while not window.closed:
         frame = frames.take(0.01)

@@ -1,4 +1,4 @@
-"""What can be opened as a clip: video files, animated pictures, numbered pictures, cameras."""
+"""Open video files, animated images, numbered images and cameras."""
 
 import sys
 from fractions import Fraction
@@ -15,33 +15,34 @@ from faststyle.video.stills import NUMBER, Animation, Numbered, numbered_files
 
 VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"
 SUFFIXES = {f".{name}" for name in VIDEOS.split()}
-ANIMATED = (".gif", ".webp", ".png", ".apng")  # which may hold one picture or several
+ANIMATED = (".gif", ".webp", ".png", ".apng")  # can hold one image or several
 
 
 def is_animated(path: Path) -> bool:
+    """Return True for an image file of several frames, and for a GIF that is missing."""
     if path.suffix.lower() not in ANIMATED or not path.is_file():
         return path.suffix.lower() == ".gif"
     try:
         with open_header(path) as image:
-            # By what it is, not by its name: a TIFF's second page is not looked at before it is read.
+            # The format, not the suffix, decides: Pillow would read the second page of a TIFF to count pages.
             return image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
-    # Damaged, or no picture: who reads it says so.
+    # A damaged file is reported when it is read.
     except Exception:
         return False
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether this stands for numbered pictures, as ``frames/%04d.png`` does; a file that exists is none."""
+    """Return True for a pattern such as ``frames/%04d.png``, unless a file has this name."""
     return bool(NUMBER.search(path.name)) and path.suffix.lower() in READABLE_SUFFIXES and not path.exists()
 
 
 def numbered(pattern: Path, number: int) -> Path:
-    """The file of the frame of this number."""
+    """Return the file of the frame with a number."""
     return pattern.with_name(NUMBER.sub(lambda field: field.group() % number, pattern.name))
 
 
 def is_clip(path: Path) -> bool:
-    """Whether this is a clip rather than a picture, by its suffix; of GIF, WebP and PNG, by their frames."""
+    """Return True for a video: by the suffix, or for GIF, WebP and PNG by the number of frames."""
     return path.suffix.lower() in SUFFIXES or is_pattern(path) or is_animated(path)
 
 
@@ -52,18 +53,18 @@ def open_clip(
     max_size: int | None = None,
     fps: float | None = None,
 ) -> Clip:
-    """Open a clip.
+    """Open a video.
 
     Args:
-        source: a video file, an animated GIF, WebP or PNG, a folder of numbered frames, or a pattern of
+        source: A video file, an animated GIF, WebP or PNG, a folder of numbered frames, or a pattern of
             their names, such as ``frames/%04d.png``.
-        start: seconds that are left out before.
-        end: seconds at which it ends; its own end without.
-        max_size: shrink frames, so that no side has more pixels; never enlarge.
-        fps: constant frames per second; the clip's own times without, and for frames in a folder 25.
+        start: Seconds to skip.
+        end: Seconds at which to end. By default the video's own end.
+        max_size: Shrink frames whose longer side has more pixels.
+        fps: Constant frames per second. By default the video's own times, and 25 for frames in a folder.
 
     Raises:
-        InputError: no such file, no video in it, damaged from its beginning, or start after its end.
+        InputError: No such file, no video in it, damaged from its beginning, or a start after its end.
     """
     path, end = Path(source), inf if end is None else end
     if start < 0 or end <= start:
@@ -75,7 +76,7 @@ def open_clip(
         raise InputError(f"there is no file {path}", file=path)
     check_not_special(path, str(path))
     if path.suffix.lower() in ANIMATED:
-        open_header(path).close()  # which says what is wrong with it
+        open_header(path).close()  # reports what is wrong with the file
     clip: Clip
     if is_animated(path):
         clip = Animation(path, start, end, max_size)
@@ -90,21 +91,21 @@ def open_camera(source: str, max_size: int | None = None) -> Clip:
     """Open a camera.
 
     Args:
-        source: "0" is the first one; or an address, device or file that FFmpeg opens.
-        max_size: as in ``open_clip``.
+        source: "0" for the first camera; or an address, device or file that FFmpeg opens.
+        max_size: As in ``open_clip``.
 
     Raises:
-        InputError: there is no such camera.
+        InputError: There is no such camera.
     """
-    name, form, options = camera(source)
+    name, form, options = camera_input(source)
     return VideoClip(name, 0, inf, max_size, form=form, options=options, camera=True)
 
 
 DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
-def camera(source: str) -> tuple[str, str | None, dict[str, str]]:
-    """What FFmpeg opens for a camera: a name, a format, and options."""
+def camera_input(source: str) -> tuple[str, str | None, dict[str, str]]:
+    """Return name, format and options of a camera for FFmpeg."""
     av = import_av()
     form = DEVICES.get(sys.platform, "v4l2")
     if source.startswith("/dev/"):

@@ -1,4 +1,4 @@
-"""Stages that run at the same time: each in a thread, with a bounded queue to the next."""
+"""Pipeline stages that run in threads, with a bounded queue to the next stage."""
 
 import queue
 import threading
@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 4  # items that wait between two stages
+DEPTH = 4  # items in the queue between two stages
 
 
 def ahead(source: Iterable[T], depth: int = DEPTH) -> Generator[T]:
-    """Iterate in a thread of its own, so many items ahead of who takes them.
+    """Iterate over a source in a thread, some items ahead of the consumer.
 
-    What the source raises is raised here, after the items before it. Who stops taking (close(), or an
-    exception) stops the thread, and with it the source, at its next item.
+    An exception of the source is raised here, after the items before it. Closing this generator stops the
+    thread and the source at the next item.
 
     Args:
-        source: iterated, and closed, in the thread.
-        depth: most items that wait.
+        source: Iterated and closed in the thread.
+        depth: Maximum number of items in the queue.
     """
     waiting: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()

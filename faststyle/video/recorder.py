@@ -1,4 +1,4 @@
-"""Frames out, to a video file, an animated GIF or numbered pictures; times, sound and colours kept."""
+"""Write frames to a video file, an animated GIF or numbered images, with times, sound and colours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +12,16 @@ from PIL import Image
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import shorten_name
-from faststyle.image.files import FORMATS as PICTURES
+from faststyle.image.files import FORMATS as IMAGE_FORMATS
 from faststyle.image.files import save_image
 from faststyle.video.clips import Clip, Frame
-from faststyle.video.decoding import import_av, reason
-from faststyle.video.encoders import Encoder, find_encoder, usual_priority
+from faststyle.video.decoding import ffmpeg_message, import_av
+from faststyle.video.encoders import Encoder, find_encoder, restored_priority
 from faststyle.video.opening import is_pattern, numbered
 from faststyle.video.tags import SCALED
 from faststyle.video.tracks import Tracks
 
-# FFmpeg's name of what a suffix stands for.
+# FFmpeg's format for each suffix.
 FORMATS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
@@ -34,60 +34,66 @@ FORMATS = {
 
 
 def check_recording(path: Path, codec: str | None = None, crf: float | None = None) -> None:
-    """Refuse before the work what could not be written; codec and crf are as for ``Recorder``.
+    """Check before the work that a video can be written; codec and crf are as for ``Recorder``.
 
     Raises:
-        InputError: no format has this suffix, or there is no such encoder for it, or no PyAV.
+        InputError: The suffix is unknown, there is no such encoder for it, or PyAV is missing.
     """
     encoder_for(path, codec, crf)
 
 
 def encoder_for(path: Path, codec: str | None, crf: float | None) -> Encoder | None:
-    """The encoder that writes a file; None for numbered pictures."""
+    """Return the encoder for a file; None for numbered images.
+
+    Raises:
+        InputError: As for ``check_recording``.
+    """
     suffix = path.suffix.lower()
     if suffix not in FORMATS and is_pattern(path):
-        if suffix not in PICTURES:
-            raise InputError(f"cannot write {path}: frames' names must end in one of {', '.join(PICTURES)}")
+        if suffix not in IMAGE_FORMATS:
+            raise InputError(
+                f"cannot write {path}: frames' names must end in one of {', '.join(IMAGE_FORMATS)}"
+            )
         if codec is not None or crf is not None:
             given = "`codec`" if codec is not None else "`crf`"
-            raise InputError(f"{path} are pictures, which have no codec: leave out {given}")
+            raise InputError(f"{path} are images, which have no codec: leave out {given}")
         return None
     if suffix not in FORMATS:
         raise InputError(
-            f"cannot write {path}: a clip's name must end in one of {', '.join(FORMATS)}, or be a pattern of "
-            "pictures such as out/%05d.png"
+            f"cannot write {path}: a video's name must end in one of {', '.join(FORMATS)}, or be a pattern "
+            "of images such as out/%05d.png"
         )
     return find_encoder(FORMATS[suffix], suffix, codec, crf)
 
 
 def part_of(path: Path) -> Path:
-    """The name that a file has while it is written."""
+    """Return the name of a file while it is being written."""
     return path.with_name(f"{shorten_name(path.stem)}.part{path.suffix}")
 
 
 class Recorder:
-    """A context manager that writes frames, and copies what else the clip's file has.
+    """A context manager that writes frames, and copies sound, subtitles and chapters of the source.
 
-    Left without an exception, the file is finished and renamed to ``path``. Left with one, what was written
-    is finished as well as it can be, and stays as ``partial``.
+    When its context ends, the file is finished and renamed to ``path``. After an exception the frames so far
+    are finished as well as possible, and stay as ``partial``.
 
     Attributes:
-        partial: where it is written meanwhile, such as ``out.part.mp4``.
-        notes: lines for a person: what was padded, or left out.
-        count: frames that were written.
+        partial: The file while it is written, such as ``out.part.mp4``.
+        notes: Lines for the user on what was padded or left out.
+        count: Number of frames written.
     """
 
     def __init__(self, path: Path, clip: Clip, codec: str | None = None, crf: float | None = None):
         """
         Args:
-            path: a video file, a GIF, or a pattern of pictures, such as ``out/%05d.png``.
-            clip: where the frames come from: of its time_base, rate, colours and sound.
-            codec: one of ``CODECS``, or an encoder of FFmpeg's; by the suffix without it.
-            crf: quality as the encoder counts it, less is better; one suited to the encoder without it.
+            path: A video file, a GIF, or a pattern of images such as ``out/%05d.png``.
+            clip: Source of the frames, with their time_base, rate, colours and sound.
+            codec: A key of ``CODECS``, or an encoder of FFmpeg. By default chosen by the suffix.
+            crf: Quality as the encoder counts it, lower is better. By default one that suits the encoder.
 
         Raises:
-            InputError: as of ``check_recording``.
-            OSError: the file cannot be written.
+            InputError: As for ``check_recording``.
+            OSError: The file cannot be written.
         """
         self.encoder, self.path = encoder_for(path, codec, crf), path
         self.notes: list[str] = []
@@ -98,36 +104,36 @@ class Recorder:
         self.video: Video | None = None
 
     def write(self, frame: Frame) -> None:
-        """Write a frame; ``pts`` grow from one to the next.
+        """Write a frame; ``pts`` must grow from frame to frame.
 
         Raises:
-            OSError: the disk is full, or the file cannot be written.
-            InputError: the encoder or the format refuses it.
+            OSError: The disk is full, or the file cannot be written.
+            InputError: The encoder or the format refuses the frame.
         """
         if self.encoder is None:
             numbers = self.clip.numbers
             number = numbers[frame.pts] if numbers is not None else self.count + 1
             save_image(Image.fromarray(frame.pixels), numbered(self.path, number))
         else:
-            with self.told():
+            with self.ffmpeg_errors():
                 if self.video is None:
-                    self.partial.unlink(missing_ok=True)  # a link would lead elsewhere
+                    self.partial.unlink(missing_ok=True)  # a symlink would lead elsewhere
                     self.video = Video(self.partial, self.encoder, self.clip, frame, self.crf, self.notes)
                 if not self.video.write(frame):
                     return
         self.count += 1
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """FFmpeg's errors that are none of the system's, in a line."""
+    def ffmpeg_errors(self) -> Iterator[None]:
+        """Raise FFmpeg's errors as InputError, except those of the operating system."""
         av = import_av()
         try:
             yield
         except av.FFmpegError as error:
             if self.encoder is None or isinstance(error, OSError):
                 raise
-            what = f"{self.encoder.name} cannot write {self.path.suffix.lower()} of this clip"
-            raise InputError(f"{what} ({reason(error)}): take another `codec`") from error
+            what = f"{self.encoder.name} cannot write {self.path.suffix.lower()} of this video"
+            raise InputError(f"{what} ({ffmpeg_message(error)}): take another `codec`") from error
 
     def __enter__(self) -> "Recorder":
         return self
@@ -138,11 +144,11 @@ class Recorder:
         if self.video is None:
             return
         if kind is None:
-            with self.told():
+            with self.ffmpeg_errors():
                 self.video.finish()
             self.partial.replace(self.path)
             return
-        second: Exception | None = None  # the first error is the one to tell of
+        second: Exception | None = None  # the first error is the one to report
         try:
             self.video.finish(whole=False)
         except Exception as other:
@@ -154,7 +160,7 @@ class Recorder:
 
 
 class Video:
-    """One file that is written: an encoder, a muxer, and the other tracks in step."""
+    """A video file that is being written: encoder, muxer, and the other tracks in step."""
 
     def __init__(
         self, path: Path, encoder: Encoder, clip: Clip, first: Frame, crf: float | None, notes: list[str]
@@ -171,7 +177,7 @@ class Video:
         if self.scaled:
             what = f"{encoder.title} in {path.suffix.lower()}"
             notes.append(
-                f"pixels are not square, which {what} cannot tell: scaled to {self.width}x{self.height}"
+                f"pixels are not square, which {what} cannot store: scaled to {self.width}x{self.height}"
             )
         elif (self.width, self.height) != (width, height):
             what = f"{width}x{height} is odd, and {encoder.title} wants even sides"
@@ -181,14 +187,14 @@ class Video:
         self.stream = encoder.add_to(self.container, clip, self.width, self.height, self.base, crf)
         self.tracks = Tracks(clip, self.container, encoder.form, path.suffix.lower(), notes)
         self.reformatter, self.scaler = (av.video.reformatter.VideoReformatter() for _ in range(2))
-        self.durations: dict[int, int] = {}  # of frames that the encoder still holds
-        self.held: tuple[Any, int] | None = None  # a frame, until the next one tells how long it is shown
-        self.usual = round(1 / (clip.rate * self.base)) if clip.rate else 1
-        self.last_duration = first.duration  # in the clip's units, of the newest frame, even a dropped one
+        self.durations: dict[int, int] = {}  # of frames still in the encoder
+        self.held: tuple[Any, int] | None = None  # the last frame, until the next one ends it
+        self.default_duration = round(1 / (clip.rate * self.base)) if clip.rate else 1
+        self.last_duration = first.duration  # of the newest frame, even a dropped one, in units of the source
         self.dropped, self.suffix = 0, path.suffix.lower()
 
     def write(self, frame: Frame) -> bool:
-        """Write a frame; False where a format of coarse times has no room for it."""
+        """Write a frame; return False where a format with coarse times has no time for it."""
         self.last_duration = frame.duration
         pts = round(frame.pts * self.clip.time_base / self.base)
         if self.held is not None:
@@ -196,10 +202,11 @@ class Video:
                 self.dropped += 1
                 return False
             self.encode(pts - self.held[1])
-        self.held = self.converted(frame.pixels), pts
+        self.held = self.convert(frame.pixels), pts
         return True
 
-    def converted(self, pixels: np.ndarray) -> Any:
+    def convert(self, pixels: np.ndarray) -> Any:
+        """Pad or scale (H,W,3) uint8, and convert it to the encoder's pixel format."""
         height, width = pixels.shape[:2]
         if not self.scaled and (width, height) != (self.width, self.height):
             pixels = np.pad(pixels, ((0, self.height - height), (0, self.width - width), (0, 0)), "edge")
@@ -209,30 +216,32 @@ class Video:
         return self.encoder.convert(rgb, self.reformatter, self.clip.colors)
 
     def encode(self, lasts: int) -> None:
+        """Encode the frame that is held, with its duration."""
         if self.held is None:
             return
         frame, pts = self.held
         frame.pts, frame.time_base = pts, self.base
         self.durations[pts], self.held = lasts, None
-        with usual_priority():  # the first frame opens the encoder
+        with restored_priority():  # the first frame opens the encoder
             packets = self.stream.encode(frame)
         self.mux(packets)
 
     def mux(self, packets: list[Any]) -> None:
+        """Write packets, and the other tracks up to their time."""
         for packet in packets:
-            packet.duration = self.durations.pop(packet.pts, self.usual)
+            packet.duration = self.durations.pop(packet.pts, self.default_duration)
             time = packet.dts * packet.time_base
             self.container.mux(packet)
             self.tracks.copy_until(time)
 
     def finish(self, whole: bool = True) -> None:
-        """Write what is held; the other tracks to their end, or no further than a film that breaks off."""
+        """Write what is held, and the other tracks; those of an incomplete video up to its last frame."""
         if self.dropped:
             frames = "1 frame" if self.dropped == 1 else f"{self.dropped} frames"
             self.notes.append(f"{frames} had no time of their own in {self.suffix}: left out")
         try:
             duration, end = self.last_duration, Fraction(0)
-            lasts = round(duration * self.clip.time_base / self.base) if duration else self.usual
+            lasts = round(duration * self.clip.time_base / self.base) if duration else self.default_duration
             if self.held is not None:
                 end = (self.held[1] + max(1, lasts)) * self.base
             self.encode(max(1, lasts))

@@ -1,4 +1,4 @@
-"""What a frame says of itself: its colours, and which way is up."""
+"""Colour tags and orientation of frames."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from faststyle.video.clips import Colors
 
 # Matrices as in ITU-T H.273.
 BT709, UNKNOWN, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020C = 1, 2, 4, 5, 6, 7, 9, 10
-# Swscale's numbers of them.
+# Their numbers in swscale.
 SWSCALE = {BT709: 1, FCC: 4, BT470BG: 5, SMPTE170M: 5, SMPTE240M: 7, BT2020: 9, BT2020C: 9}
 LIMITED, FULL = 1, 2
-# Swscale's full chroma and accurate rounding, without which colours lose two levels each way; bilinear, for
-# colours of half the size, and bicubic, in twice the time, where all is scaled.
+# Swscale's full chroma and accurate rounding; without these, colours are off by two levels. Bilinear serves
+# half-size chroma; bicubic takes twice the time, and serves where the image is scaled.
 EXACT = 0x2 | 0x2000 | 0x40000
 SCALED = 0x4 | 0x2000 | 0x40000
 
 
 def upright(frame: Any) -> tuple[bool, bool, bool]:
-    """How a frame is turned upright: axes swapped, then mirrored in x, and in y."""
+    """Return how to turn a frame upright: swap the axes, then mirror x, then mirror y."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
@@ -29,11 +29,11 @@ def upright(frame: Any) -> tuple[bool, bool, bool]:
 
 
 def colors(frame: Any, hdr: bool) -> tuple[int, int, Colors]:
-    """Swscale's number of the matrix, the range, and the tags that suit what is written."""
+    """Return swscale's number of the colour matrix, the range, and the tags for a recording."""
     name, given, rgb = frame.format.name, frame.colorspace, frame.format.is_rgb
     full = frame.color_range == FULL or name.startswith("yuvj") or rgb
     full = full or (name.startswith("gray") and frame.color_range != LIMITED)
-    if given not in SWSCALE:  # as players guess
+    if given not in SWSCALE:  # guess as players do
         high = frame.width >= 1280 or frame.height > 576
         given = BT709 if high or rgb else BT470BG if frame.height == 576 else SMPTE170M
     coding = SWSCALE[given], FULL if full else LIMITED

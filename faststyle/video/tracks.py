@@ -1,4 +1,4 @@
-"""Sound, subtitles, chapters and names copied from one video file to another, packet by packet."""
+"""Copy sound, subtitles, chapters and metadata from one video file to another, packet by packet."""
 
 import io
 from fractions import Fraction
@@ -9,32 +9,35 @@ from faststyle.errors import first_line
 from faststyle.video.clips import Clip
 from faststyle.video.decoding import FILES, import_av
 
-# Names that a container gives itself, or that say what the video no longer is.
-OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}
-KINDS = {"audio": "sound", "subtitle": "subtitles"}
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # usual ones, by the number of channels
+# Metadata that a container writes itself, or that is no longer true of the video.
+DROPPED_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}
+COPIED_TYPES = {"audio": "sound", "subtitle": "subtitles"}
+DEFAULT_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # by number of channels
 
 
-def kept(metadata: dict[str, str]) -> dict[str, str]:
+def copied_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Return the metadata that stay true in a copy."""
     return {
-        k: v for k, v in metadata.items() if k.lower() not in OWN and not k.startswith(("_STATISTICS", "BPS"))
+        k: v
+        for k, v in metadata.items()
+        if k.lower() not in DROPPED_KEYS and not k.startswith(("_STATISTICS", "BPS"))
     }
 
 
 class Tracks:
-    """A second reader of the clip's file, whose packets are muxed in step with the video."""
+    """A second reader of the source file, whose packets are muxed in step with the video."""
 
     def __init__(self, clip: Clip, target: Any, form: str, suffix: str, notes: list[str]):
         self.clip, self.target, self.form, self.suffix, self.notes = clip, target, form, suffix, notes
         self.source: Any = None
         self.pending: Any = None
-        self.copies: dict[int, Any] = {}  # the target's streams, by the source's number of theirs
+        self.copies: dict[int, Any] = {}  # streams of the target, by index in the source
         self.filters: dict[int, Any] = {}
         if clip.path is None or form == "gif":
             return
         self.av = import_av()
         self.source = self.av.open(str(clip.path.absolute()), options=FILES)
-        target.metadata.update(kept(self.source.metadata))
+        target.metadata.update(copied_metadata(self.source.metadata))
         chosen = [stream for stream in self.source.streams if self.add(stream)]
         self.add_chapters()
         if clip.start:
@@ -43,28 +46,30 @@ class Tracks:
         self.pending = self.next_packet()
 
     def add(self, stream: Any) -> bool:
-        """Make room for a stream in the target; False where it is not copied."""
-        if stream.type in KINDS:
-            problem = self.refused(stream)
+        """Add a stream to the target; return False where it is not copied."""
+        if stream.type in COPIED_TYPES:
+            problem = self.unsupported_codec(stream)
             if problem is None:
                 copy = add_copy(self.target, stream)
-                copy.metadata.update(kept(stream.metadata))
+                copy.metadata.update(copied_metadata(stream.metadata))
                 copy.disposition = stream.disposition
                 self.copies[stream.index] = copy
-                # From broadcasts AAC comes with headers of its own, which these muxers do not take away.
+                # AAC from broadcasts has ADTS headers, which these muxers do not remove.
                 aac = stream.codec_context.name == "aac" and not stream.codec_context.extradata
                 if aac and self.form in ("mp4", "mov"):
                     filter = self.av.bitstream.BitStreamFilterContext("aac_adtstoasc", stream)
                     self.filters[stream.index] = filter
                 return True
-            self.notes.append(f"{KINDS[stream.type]} of kind {problem} cannot be in {self.suffix}: left out")
+            self.notes.append(
+                f"{COPIED_TYPES[stream.type]} in {problem} cannot be stored in {self.suffix}: left out"
+            )
         elif stream.type == "attachment" and self.form == "matroska":
             self.target.add_stream_from_template(stream)
         stream.discard = self.av.stream.Discard.all
         return False
 
-    def refused(self, stream: Any) -> str | None:
-        """What the kind of a stream is called that the target cannot hold, None if it can."""
+    def unsupported_codec(self, stream: Any) -> str | None:
+        """Return the name of a stream's codec that the target cannot hold; None if it can."""
         if stream.codec_context is None:
             return "unknown"
         try:
@@ -88,7 +93,7 @@ class Tracks:
             self.target.set_chapters(chapters)
 
     def next_packet(self) -> Any:
-        """The next packet that is wanted, with the target's times; None after the last."""
+        """Return the next packet to copy, with the target's times; None after the last."""
         until = self.clip.until
         try:
             for packet in self.packets:
@@ -110,7 +115,7 @@ class Tracks:
         return None
 
     def copy_until(self, time: Fraction | None) -> None:
-        """Mux what comes up to a time in seconds, or all."""
+        """Mux packets up to a time in seconds, or all."""
         while self.pending is not None:
             packet = self.pending
             if time is not None and packet.dts * packet.time_base > time:
@@ -128,9 +133,12 @@ class Tracks:
 
 
 def add_copy(target: Any, stream: Any) -> Any:
+    """Add a stream like the given one to a container."""
     copy = target.add_stream_from_template(stream)
     if stream.type == "audio" and stream.codec_context.layout.name.endswith("channels"):
-        usual = LAYOUTS.get(stream.codec_context.channels)  # some files give no more than their number
+        usual = DEFAULT_LAYOUTS.get(
+            stream.codec_context.channels
+        )  # some files store only the number of channels
         if usual is not None:
             copy.codec_context.layout = usual
     return copy

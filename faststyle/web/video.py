@@ -18,7 +18,7 @@ from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.image.convert import limit_size
 from faststyle.models import pretrained
 from faststyle.video.clips import Clip
-from faststyle.video.decoding import reason
+from faststyle.video.decoding import ffmpeg_message
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.web.styles import Style, open_model, ready_styles
@@ -130,7 +130,7 @@ def page_error(error: InputError, path: str) -> InputError:
             "Frames of this size do not fit into this computer's memory: choose a smaller one."
         )
     if "codec" in error.parameters and error.__cause__ is not None:  # which the page does not let choose
-        return InputError(f"The clip could not be written ({reason(error.__cause__)}).")
+        return InputError(f"The clip could not be written ({ffmpeg_message(error.__cause__)}).")
     return InputError(without_folder(str(error), path))
 
 

@@ -307,7 +307,7 @@ def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
         ("a.mp4 --codec hevc --crf 60", "libx265 has no --crf 60: give a number from 0 to 51"),
         ("nowhere.mp4", "there is no file or folder nowhere.mp4"),
         ("nowhere.gif", "there is no file or folder nowhere.gif"),
-        ("nowhere/%04d.png", "there are no numbered pictures named nowhere/%04d.png"),
+        ("nowhere/%04d.png", "there are no numbered images named nowhere/%04d.png"),
         ("b.png -o out.mp4", ".jpg"),
         ("empty -o out.mp4", "empty"),
         ("empty", "images or videos"),

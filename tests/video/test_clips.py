@@ -75,7 +75,7 @@ def test_times_always_grow(tmp_path, given, expected):
     with open_clip(make_clip(tmp_path / "a.mkv", 2, base=Fraction(1, 1000), step=40)) as clip:
         both = [one if isinstance(one, tuple) else (one, None) for one in given]
         frames = [SimpleNamespace(pts=pts, dts=dts) for pts, dts in both]
-        assert [frame.pts for frame in clip.timed(frames)] == expected
+        assert [frame.pts for frame in clip.with_times(frames)] == expected
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
@@ -277,7 +277,7 @@ def test_numbered_frames_come_in_the_order_of_their_numbers(tmp_path):
     frames, clip = read(tmp_path / "f%d.png", fps=12, start=0.1, max_size=32)
     assert clip.numbers == [9, 10] and clip.time_base == Fraction(1, 12)
     assert frames[0].pixels.shape == (24, 32, 3)
-    with pytest.raises(InputError, match="there are no numbered pictures"):
+    with pytest.raises(InputError, match="there are no numbered images"):
         open_clip(tmp_path / "g%04d.png")
     Image.fromarray(moving(3, 32, 32)).save(tmp_path / "f11.png")
     with pytest.raises(InputError, match=r"f11\.png has 32x32"):

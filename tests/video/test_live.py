@@ -19,7 +19,7 @@ from faststyle.errors import InputError
 from faststyle.inference.video import VideoStylizer
 from faststyle.video import live
 from faststyle.video.clips import Clip, Frame
-from faststyle.video.live import Newest, Window, shown
+from faststyle.video.live import Newest, Window, show_frames
 from tests.support.commands import refused
 from tests.support.videos import SIZE, look, make_clip, moving
 
@@ -180,7 +180,7 @@ def test_stopping_closes_the_source_and_wakes_who_waits():
 
 
 def test_silent_source_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(live, "PATIENCE", 0.1)
+    monkeypatch.setattr(live, "JOIN_TIMEOUT", 0.1)
     camera = Camera(1, silent=True)
     begun = time.monotonic()
     with Newest(camera) as newest:
@@ -197,7 +197,7 @@ def test_window_answers_where_no_frame_comes():
     camera, window = Camera(1, silent=True), StandIn()
     with Newest(camera) as newest:
         threading.Timer(0.2, newest.stop).start()
-        assert len(list(shown(newest, window))) == 1
+        assert len(list(show_frames(newest, window))) == 1
         camera.awake.set()
     assert window.updates > 5
 
@@ -210,7 +210,7 @@ def test_without_a_display_or_tkinter_a_line_says_what_to_do(monkeypatch):
         with pytest.raises(InputError, match=r"no display.*-o out\.mp4"):
             Window("title")
     monkeypatch.setitem(sys.modules, "tkinter", None)
-    with pytest.raises(InputError, match=r"needs tkinter.*-o out\.mp4"):
+    with pytest.raises(InputError, match=r"needs tkinter.*`output`"):
         Window("title")
 
 
@@ -252,7 +252,7 @@ def test_window_is_closed_by_a_key_or_its_button(monkeypatch, key):
     monkeypatch.setitem(sys.modules, "tkinter", Tkinter)
     monkeypatch.setattr(imagetk, "PhotoImage", lambda image, master: image)
     with Window("title") as window, Newest(Camera()) as newest:
-        for number, frame in enumerate(shown(newest, window)):
+        for number, frame in enumerate(show_frames(newest, window)):
             assert np.array_equal(np.asarray(window.label.image), frame.pixels)
             if number == 2:
                 Tkinter.root.keys[key](None)
@@ -317,7 +317,7 @@ def test_frames_that_come_too_fast_are_dropped_and_times_are_those_of_arrival(in
 
 
 def test_silent_camera_does_not_keep_ctrl_c_waiting(infer, camera, monkeypatch):
-    monkeypatch.setattr(live, "PATIENCE", 0.1)
+    monkeypatch.setattr(live, "JOIN_TIMEOUT", 0.1)
     camera.most, camera.silent = 3, True
     interrupt(camera)
     infer("-o", "out.mp4")

@@ -67,7 +67,7 @@ def test_matroska_to_matroska_and_webm(tmp_path):
     before, after = look(source), look(tmp_path / "b.mkv")
     assert (after.times, after.packets, after.languages) == (before.times, before.packets, before.languages)
     notes = record(source, tmp_path / "b.webm")
-    assert notes == ["subtitles of kind subrip cannot be in .webm: left out"]
+    assert notes == ["subtitles in subrip cannot be stored in .webm: left out"]
     after = look(tmp_path / "b.webm")
     assert after.times == before.times and after.packets["audio"] == before.packets["audio"]
 
@@ -203,7 +203,7 @@ def test_frames_that_coarse_times_have_no_room_for_are_told_of(tmp_path, suffix,
 def test_what_an_encoder_refuses_is_one_line(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 3, base=Fraction(1, 90000), step=3600)
     with (
-        pytest.raises(InputError, match=r"^mpeg4 cannot write \.mp4 of this clip \(Invalid argument\)"),
+        pytest.raises(InputError, match=r"^mpeg4 cannot write \.mp4 of this video \(Invalid argument\)"),
         open_clip(source) as clip,
         Recorder(tmp_path / "b.mp4", clip, "mpeg4") as recorder,
     ):
@@ -220,15 +220,15 @@ def record_pictures(source: Path, pattern: Path) -> None:
 
 def test_what_cannot_be_written_is_refused_before():
     for path, codec, message in (
-        ("a.xyz", None, "a clip's name must end in one of .mp4"),
-        ("a", None, "a clip's name must end in"),
+        ("a.xyz", None, "a video's name must end in one of .mp4"),
+        ("a", None, "a video's name must end in"),
         ("a.mp4", "h265x", "no codec is named 'h265x': choose from h264, hevc"),
         ("a.mp4", "aac", "no codec is named 'aac'"),
         ("a.webm", "h264", "h264 does not go into .webm"),
         ("a.mov", "vp9", "vp9 does not go into .mov"),
         ("a.mp4", "prores", "prores does not go into .mp4"),
         ("a.gif", "h264", "h264 does not go into .gif"),
-        ("%05d.png", "h264", "are pictures, which have no codec"),
+        ("%05d.png", "h264", "are images, which have no codec"),
         ("%05d.bmp", None, "frames' names must end in one of"),
     ):
         with pytest.raises(InputError, match=message):
