@@ -162,6 +162,6 @@ def test_other_error_in_process_errors_is_unchanged(error):
     ],
 )
 def test_training_prints_the_options_of_its_groups(parameter, option):
-    from faststyle.cli.train_messages import option_of
+    from faststyle.cli import train_options
 
-    assert error_line(InputError(f"lower `{parameter}`"), option=option_of) == f"lower {option}"
+    assert error_line(InputError(f"lower `{parameter}`"), option=train_options.option) == f"lower {option}"
