@@ -20,7 +20,7 @@ from faststyle.files import atomic_write, check_writable, is_temporary_file
 from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
-from faststyle.training.ranks import end_others, hear_of_deaths, say_batch
+from faststyle.training.ranks import end_others, report_lost_ranks, say_batch
 from faststyle.training.run_folder import LAST, claimed
 
 
@@ -80,6 +80,7 @@ def prepare_folder(run: Run) -> None:
 
 def go(run: Run) -> None:
     """Train in the run's folder, by this process and those that it starts."""
+    report_lost_ranks(run.trainer, lambda: lost(run))
     try:
         if not run.trainer.is_global_zero:
             train(run)
@@ -97,7 +98,6 @@ def go(run: Run) -> None:
 def train(run: Run) -> None:
     """Train to the end; whatever stops it, a line says how to go on."""
     last = run.last if run.resumes else None
-    hear_of_deaths(lambda: lost(run))
     try:
         with ended_by_signals(), quiet_threads(), process_errors():
             run.trainer.fit(run.model, run.datamodule, ckpt_path=last, weights_only=True)

@@ -105,10 +105,15 @@ def test_process_that_died_is_told_and_the_others_are_killed_whatever_the_state_
     def unreadable():
         raise OSError("last.ckpt")
 
+    died, killed = subprocess.Popen(["false"]), []
+    died.wait()
     monkeypatch.setattr(ranks, "GRACE", 0)
-    ranks.LastWord(unreadable).emit(None)
-    ranks.LastWord(lambda: "gone").emit(None)
-    assert capfd.readouterr().err == "\nerror: gone\n"
+    monkeypatch.setattr(ranks._ChildProcessObserver, "_terminate_all", lambda self: killed.append(self))
+    for message in (unreadable, lambda: "gone"):
+        observer = ranks.RankObserver([died], message)
+        observer._sleep_period = 0
+        observer.run()
+    assert capfd.readouterr().err == "\nerror: gone\n" and len(killed) == 2
 
 
 def test_processes_that_hear_nothing_are_ended(monkeypatch):

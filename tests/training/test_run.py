@@ -1,13 +1,11 @@
 """How a training run ends when a process of it dies."""
 
-import logging
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from faststyle.errors import InputError, RankLostError, WorkerDiedError
-from faststyle.training.ranks import OBSERVER
 from faststyle.training.run import train
 
 
@@ -27,8 +25,7 @@ def fitted(tmp_path):
         )
         train(run)
 
-    yield fit
-    logging.getLogger(OBSERVER).handlers = []
+    return fit
 
 
 def test_worker_that_died_is_named_with_what_to_do(fitted):
