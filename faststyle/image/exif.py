@@ -35,7 +35,7 @@ def read_tags(file: IO[bytes]) -> tuple[str, list[tuple[int, int, int, bytes]]]:
 
     Returns:
         The byte order as a character of ``struct``, and the tags: number, type (a key of ``TYPE_BYTES``),
-        count of values, and the values, or their offset if they take more than the 4 or 8 bytes of this field.
+        count of values, and the values, or their offset if they take more than its 4 or 8 bytes.
         A damaged file has no tags, because Pillow reports what is wrong with it.
     """
     head = file.read(16)
