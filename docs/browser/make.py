@@ -1,8 +1,10 @@
-"""Put models beside the page (extra ``onnx``): ``python docs/browser/make.py starry_night``.
+"""Export models for the page in this folder (extra ``onnx``).
 
-Each is exported, checked, and written to models/NAME.js, as base64 of gzip: a page that was opened as
-a file may load scripts, but fetch no models. models/list.js names them in the order given, and models
-that are not given are removed.
+    python docs/browser/make.py starry_night
+
+Each model is exported, checked, compressed and written to models/NAME.js in base64, because a page that is
+opened as a file may load scripts, but fetch no models. models/list.js lists the models in the order of the
+command line. Other models are removed from the folder.
 """
 
 import base64
@@ -23,14 +25,15 @@ MODELS = Path(__file__).resolve().parent / "models"
 
 
 def pack(checkpoint: str, folder: Path) -> dict[str, str]:
-    """Write a model's NAME.js, and return its entry in the list."""
+    """Write a model's NAME.js, and return its entry for list.js."""
     name = label(checkpoint)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / f"{name}.onnx"
         print(export(checkpoint, path))
         content = path.read_bytes()
-        cards = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
-    painting = ModelCard.from_metadata(json.loads(cards[METADATA_KEY]), path).painting
+        properties = onnx.load(path, load_external_data=False).metadata_props
+    metadata = {one.key: one.value for one in properties}
+    painting = ModelCard.from_metadata(json.loads(metadata[METADATA_KEY]), path).painting
     title = painting.title if painting else name
     packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
     (folder / f"{name}.js").write_text(f"window.MODELS[{json.dumps(name)}] = {json.dumps(packed)};\n")
@@ -38,6 +41,7 @@ def pack(checkpoint: str, folder: Path) -> dict[str, str]:
 
 
 def main(checkpoints: list[str], folder: Path = MODELS) -> None:
+    """Write the models and their list, and remove other models."""
     folder.mkdir(exist_ok=True)
     with one_line_errors():
         entries = [pack(checkpoint, folder) for checkpoint in checkpoints]

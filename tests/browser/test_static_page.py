@@ -27,12 +27,12 @@ playwright = pytest.importorskip("playwright.sync_api")
 chromium, npm = shutil.which("chromium"), shutil.which("npm")
 
 FOLDER = ROOT / "docs" / "browser"
-SLOWEST = 120_000  # ms that anything may take on a busy machine
+TIMEOUT = 120_000  # ms, because the machine may be busy
 STARRY = "The Starry Night"
 
 
 def install(folder: Path) -> str:
-    """The page in a folder, with the npm package's files; npm's last words where it cannot have them."""
+    """Copy the page into a folder, install the npm package there, and return npm's error messages."""
     for path in (*FOLDER.glob("*.*"), *FOLDER.glob("models/*.js")):
         if path.name != "runtime.js":
             target = folder / path.relative_to(FOLDER)
@@ -47,41 +47,44 @@ def install(folder: Path) -> str:
 def folder(tmp_path_factory) -> Path:
     if chromium is None or npm is None:
         pytest.skip("needs chromium and npm")
-    folder = tmp_path_factory.mktemp("browser page")  # a space, as people's folders have
+    folder = tmp_path_factory.mktemp("browser page")  # with a space, as users' folders may have
     if failed := install(folder):
         if not re.search("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH", failed):
             pytest.fail(failed)
-        pytest.skip("npm reaches no registry")
+        pytest.skip("npm cannot reach a registry")
     return folder
 
 
 @pytest.fixture
 def page(folder, browser):
-    """The page, opened as a file: it may ask nobody."""
+    """The page, opened as a file; it must request nothing from other places and log no errors."""
     context = browser.new_context(accept_downloads=True, viewport={"width": 1100, "height": 850})
-    context.set_default_timeout(SLOWEST)
+    context.set_default_timeout(TIMEOUT)
     page = context.new_page()
-    asked, wrong = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    requested, errors = [], []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((folder / "index.html").as_uri())
     yield page
-    outside = [url for url in asked if not url.startswith((folder.as_uri(), "data:", "blob:"))]
+    outside = [url for url in requested if not url.startswith((folder.as_uri(), "data:", "blob:"))]
     context.close()
-    assert not outside and not wrong
+    assert not outside and not errors
 
 
 def choose(page, path):
+    """Choose a file as the photo."""
     page.get_by_label("Choose a photo").set_input_files(path)
 
 
-def news(page, pattern) -> str:
-    playwright.expect(page.get_by_role("status")).to_have_text(re.compile(pattern), timeout=SLOWEST)
+def wait_for_status(page, pattern) -> str:
+    """Wait until the status line matches, and return it."""
+    playwright.expect(page.get_by_role("status")).to_have_text(re.compile(pattern), timeout=TIMEOUT)
     return page.get_by_role("status").inner_text()
 
 
-def saved(page, kind, folder) -> Path:
+def save(page, kind, folder) -> Path:
+    """Download the result into a folder, and return the file."""
     with page.expect_download() as download:
         page.get_by_role("button", name=f"Save as {kind}").click()
     path = folder / download.value.suggested_filename
@@ -90,7 +93,7 @@ def saved(page, kind, folder) -> Path:
 
 
 @pytest.mark.slow
-def test_runtime_is_the_npm_packages_own_files(folder):
+def test_runtime_holds_the_files_of_the_npm_package(folder):
     text = (folder / "runtime.js").read_text()
     stored = dict(re.findall(r'"(\w+)":"([^"]+)"', text))
     package = folder / "node_modules" / "onnxruntime-web" / "dist"
@@ -98,49 +101,48 @@ def test_runtime_is_the_npm_packages_own_files(folder):
         assert gzip.decompress(base64.b64decode(stored[key])) == (package / name).read_bytes()
 
 
-def test_photo_picked_is_stylized_in_the_page_as_by_torch(page, tmp_path):
+def test_chosen_photo_is_stylized_as_by_torch(page, tmp_path):
     photo = sample("coffee", 211)  # 211x141, neither a multiple of four
     photo.save(tmp_path / "cup.png")
     choose(page, tmp_path / "cup.png")
-    assert re.match(rf"{STARRY}: [\d.]+ s at 211 × 141 pixels", news(page, " s at "))
-    path = saved(page, "PNG", tmp_path)
+    assert re.match(rf"{STARRY}: [\d.]+ s at 211 × 141 pixels", wait_for_status(page, " s at "))
+    path = save(page, "PNG", tmp_path)
     assert path.name == "cup_starry_night.png"
-    painted = np.asarray(Image.open(path).convert("RGB"), int)
+    stylized = np.asarray(Image.open(path).convert("RGB"), int)
     expected = np.asarray(Stylizer.load("starry_night", "cpu", "fp32", engine="torch")(photo), int)
-    assert painted.shape == expected.shape
-    assert np.abs(painted - expected).max() <= 2
-    assert np.abs(painted - np.asarray(photo, int)).mean() > 10
-    # The photo stands beside it, and a JPEG may be had as well.
+    assert stylized.shape == expected.shape
+    assert np.abs(stylized - expected).max() <= 2
+    assert np.abs(stylized - np.asarray(photo, int)).mean() > 10
     playwright.expect(page.get_by_role("img", name="Your photo", exact=True)).to_be_visible()
-    playwright.expect(page.get_by_role("img", name=f"Your photo, painted as {STARRY}")).to_be_visible()
-    path = saved(page, "JPEG", tmp_path)
-    with Image.open(path) as picture:
-        assert path.name == "cup_starry_night.jpg" and picture.format == "JPEG"
+    playwright.expect(page.get_by_role("img", name=f"Your photo, stylized as {STARRY}")).to_be_visible()
+    path = save(page, "JPEG", tmp_path)
+    with Image.open(path) as image:
+        assert path.name == "cup_starry_night.jpg" and image.format == "JPEG"
 
 
-def test_size_is_chosen_and_the_photo_is_stylized_anew(page, tmp_path):
+def test_new_size_stylizes_the_photo_again(page, tmp_path):
     draw_picture(640, 1100).save(tmp_path / "tall.jpg")
     page.get_by_label("Longer side, at most").select_option("768")
     choose(page, tmp_path / "tall.jpg")
-    news(page, "Painting 447 × 768")
-    page.get_by_label("Longer side, at most").select_option("512")  # while it is at work
-    news(page, " s at 298 × 512")
+    wait_for_status(page, "Stylizing 447 × 768")
+    page.get_by_label("Longer side, at most").select_option("512")  # during the stylization
+    wait_for_status(page, " s at 298 × 512")
     assert page.locator("#after").evaluate("e => [e.width, e.height]") == [298, 512]
 
 
-def test_file_that_is_no_picture_gets_a_line_and_the_next_photo_works(page, tmp_path):
+def test_file_that_is_no_image_gives_an_error_and_the_next_photo_works(page, tmp_path):
     (tmp_path / "letter.jpg").write_text("Dear Theo")
     choose(page, tmp_path / "letter.jpg")
     alert = page.get_by_role("alert")
-    playwright.expect(alert).to_have_text("letter.jpg is not a picture that this browser can read.")
+    playwright.expect(alert).to_have_text("This browser cannot read letter.jpg as an image.")
     assert page.get_by_role("button", name="Save as PNG").is_disabled()
-    draw_picture(33, 3).save(tmp_path / "strip.png")  # lower than what the model takes
-    choose(page, tmp_path / "strip.png")
-    news(page, " s at 33 × 16")
-    playwright.expect(page.locator("#wrong")).to_be_empty()
+    draw_picture(33, 3).save(tmp_path / "flat.png")  # lower than the model's minimum
+    choose(page, tmp_path / "flat.png")
+    wait_for_status(page, " s at 33 × 16")
+    playwright.expect(page.locator("#error")).to_be_empty()
 
 
-def test_photo_is_dropped_anywhere(page, tmp_path):
+def test_photo_can_be_dropped_anywhere(page, tmp_path):
     draw_picture(40, 30).save(tmp_path / "a.png")
     data = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
     page.evaluate(
@@ -153,13 +155,13 @@ def test_photo_is_dropped_anywhere(page, tmp_path):
         }""",
         data,
     )
-    news(page, " s at 40 × 30")
+    wait_for_status(page, " s at 40 × 30")
 
 
-def test_keyboard_reaches_everything_and_everything_has_a_name(page, tmp_path):
+def test_keyboard_reaches_every_control_and_every_control_has_a_name(page, tmp_path):
     draw_picture(40, 30).save(tmp_path / "a.png")
     choose(page, tmp_path / "a.png")
-    news(page, " s at ")
+    wait_for_status(page, " s at ")
     reached = []
     for _ in range(5):
         page.keyboard.press("Tab")
@@ -172,7 +174,7 @@ def test_keyboard_reaches_everything_and_everything_has_a_name(page, tmp_path):
     assert page.locator("html").get_attribute("lang") == "en"
 
 
-def test_make_puts_other_models_beside_the_page(folder, model, browser, tmp_path, monkeypatch):
+def test_make_exports_other_models_for_the_page(folder, model, browser, tmp_path, monkeypatch):
     pytest.importorskip("onnx")
     copy = tmp_path / "page"
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("node_modules"))
@@ -182,17 +184,17 @@ def test_make_puts_other_models_beside_the_page(folder, model, browser, tmp_path
     runpy.run_path(str(copy / "make.py"))["main"]([str(model), str(again)])
     assert {path.name for path in (copy / "models").iterdir()} == {"list.js", "small.js", "another.js"}
     page = browser.new_page()
-    page.set_default_timeout(SLOWEST)
+    page.set_default_timeout(TIMEOUT)
     page.goto((copy / "index.html").as_uri())
     draw_picture(40, 30).save(tmp_path / "a.png")
     choose(page, tmp_path / "a.png")
-    news(page, "^small: .* s at 40 × 30")
+    wait_for_status(page, "^small: .* s at 40 × 30")
     page.get_by_label("Style").select_option("another")
-    news(page, "^another: .* s at 40 × 30")
+    wait_for_status(page, "^another: .* s at 40 × 30")
     page.close()
 
 
-def test_snippet_of_the_docs_runs_where_a_page_may_fetch(folder, model, network, browser, monkeypatch):
+def test_snippet_of_the_docs_runs_on_a_served_page(folder, model, network, browser, monkeypatch):
     pytest.importorskip("onnx")
     monkeypatch.setattr("faststyle.inference.export.SIZES", ((1, 32, 40),))
     export(model, folder / "model.onnx")
@@ -207,7 +209,7 @@ def test_snippet_of_the_docs_runs_where_a_page_may_fetch(folder, model, network,
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/snippet.html")
-        page.wait_for_function("window.found", timeout=SLOWEST)
+        page.wait_for_function("window.found", timeout=TIMEOUT)
         *shape, first = page.evaluate("window.found")
         page.close()
         server.shutdown()
@@ -216,7 +218,7 @@ def test_snippet_of_the_docs_runs_where_a_page_may_fetch(folder, model, network,
     assert first == pytest.approx(float(expected[0, 0, 0, 0]), abs=1e-3)
 
 
-def test_page_without_the_packages_files_says_what_to_do(browser):
+def test_page_without_the_runtime_names_the_remedy(browser):
     page = browser.new_page()
     page.route("**/runtime.js", lambda route: route.abort())
     page.goto((FOLDER / "index.html").as_uri())
