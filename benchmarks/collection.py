@@ -78,7 +78,7 @@ def listed(out: Path) -> list[str]:
     """Return the names that the manifest and its parts list as done."""
     paths = [*out.glob(manifest.NAME), *out.glob(manifest.PARTS)]
     return [
-        entry["name"] for path in paths for _, entry in manifest.entries(path) if entry["status"] == "done"
+        entry["name"] for path in paths for _, entry in manifest.read_entries(path) if entry["status"] == "done"
     ]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.common import find_photos, make_parser, open_rgb, print_head, print_row
 from faststyle.device import pick_device, pick_precision
 from faststyle.image.convert import limit_size
-from faststyle.inference.engines import available
+from faststyle.inference.engines import available_engines
 from faststyle.inference.stylizer import Stylizer
 
 NEAR = 2  # grey levels
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         exact = Stylizer.load(model, device=str(device), precision="fp32", engine="torch")
         stylizers = {}
         for precision in options.precision:
-            for engine in options.engines or available(device, pick_precision(precision, device)):
+            for engine in options.engines or available_engines(device, pick_precision(precision, device)):
                 stylize = Stylizer.load(model, device=str(device), precision=precision, engine=engine)
                 stylizers[str(stylize.dtype).removeprefix("torch."), engine] = stylize
         counts = {name: np.zeros(256, dtype=np.int64) for name in stylizers}

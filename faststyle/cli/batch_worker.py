@@ -19,10 +19,10 @@ def main() -> None:
     parent = os.getppid()
     from faststyle.cli.stylize_batch import stylize_collection
     from faststyle.image.validation import silence_decoders
-    from faststyle.inference.batch.shards import end_with
+    from faststyle.inference.batch.shards import call_when_orphaned
 
     options = pickle.load(sys.stdin.buffer)
-    end_with(parent, end_self)
+    call_when_orphaned(parent, end_self)
     silence_decoders()
     try:
         failures = stylize_collection(options)

@@ -123,9 +123,11 @@ def infer(argv: Sequence[str] | None = None) -> None:
 def find_command(words: list[str]) -> tuple[str, list[str], str]:
     """Return the subcommand that infer.py's options stand for, its own words, and what the user typed."""
     typed = [word.partition("=")[0] for word in words]
-    for name, mode in MODES.items():
-        if name in typed:
-            return mode.command, translated(words, name, mode), f"{INFER} {name}"
+    modes = [name for name in MODES if name in typed]
+    if len(modes) > 1:
+        fail(f"{modes[1]} cannot be used with {modes[0]}")
+    for name in modes:
+        return MODES[name].command, translated(words, name, MODES[name]), f"{INFER} {name}"
     slow = "--style" in typed and not {"--checkpoint", "--refine"} & {*typed}
     return ("optimize", words, f"{INFER} --style") if slow else ("stylize", words, INFER)
 

@@ -99,7 +99,7 @@ def stylize_collection(options: "Options") -> int:
     """Stylize a collection by ranks, or as one of them; return the number of images that failed."""
     devices, nodes = options.ranks.devices, options.ranks.num_nodes
     assert devices is not None and options.output is not None
-    if not launcher.are_started():
+    if not launcher.is_rank():
         try:
             return launcher.run(pickle.dumps(options), devices, nodes)
         except KeyboardInterrupt:
@@ -115,14 +115,14 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
     from faststyle.files import check_writable
     from faststyle.image.files import save_image
     from faststyle.inference.batch.manifest import NAME
-    from faststyle.inference.batch.predict import Collection, Way, stylize_share
+    from faststyle.inference.batch.predict import Collection, Steps, predict_shard
     from faststyle.inference.stylizer import Stylizer
 
     keep_freed_memory()
     check(options.inputs, out)
     check_writable(out / NAME)
     settings, quality = options.image, options.quality
-    way = Way(
+    steps = Steps(
         read=partial(read_photo, max_size=settings.max_size),
         stylize=partial(stylize_photo, settings=settings),
         save=partial(save_image, quality=quality),
@@ -133,15 +133,15 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
         assert options.checkpoint is not None
         return Stylizer.load(options.checkpoint, **vars(replace(options.machine, device=device)))
 
-    flags = {**vars(settings), **vars(options.machine), "quality": quality}
-    del flags["device"]  # which results do not depend on
-    collection = Collection(partial(find, options.inputs, out), out, load_on, way, flags)
-    totals = stylize_share(collection, options.machine.device, devices, nodes)
+    manifest_options = {**vars(settings), **vars(options.machine), "quality": quality}
+    del manifest_options["device"]  # results do not depend on it
+    collection = Collection(partial(find, options.inputs, out), out, load_on, steps, manifest_options)
+    totals = predict_shard(collection, options.machine.device, devices, nodes)
     if collection.global_rank > 0:
         return 0
     print(f"engine: {collection.stylizer}", file=sys.stderr)
-    if totals.clips:
-        print(f"--devices takes images: animations are left out ({totals.clips})", file=sys.stderr)
+    if totals.videos:
+        print(f"--devices takes images: animations are left out ({totals.videos})", file=sys.stderr)
     made = totals.done + totals.kept
     before = f" ({totals.kept:,} of them before)" if totals.kept else ""
     print(f"{made:,} of {made + totals.failed:,} images stylized{before}: {one_line(out)}")

@@ -12,13 +12,13 @@ from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import built_in_styles
 
-CELL = BEST_SIZE  # pixels of a picture's longer side
+CELL_SIZE = BEST_SIZE  # pixels of an image's longer side
 GAP = 12
 BACKGROUND, INK = "white", "#333333"
 
 
 def caption(name: str, card: ModelCard) -> str:
-    """The painting and its painter, or the model's name."""
+    """Return the painting and its painter, or the model's name."""
     return f"{card.painting.title}, {card.painting.artist}" if card.painting else name
 
 
@@ -74,7 +74,7 @@ class AllStyles:
             settings: As of ``Stylizer``, but ``max_size`` is the longer side of each image, 640 by default.
             refine: Called with each image at full strength, the photo and the style's name.
         """
-        photo = limit_size(to_rgb(photo), settings.max_size or CELL)
+        photo = limit_size(to_rgb(photo), settings.max_size or CELL_SIZE)
         look, scale = (settings.strength, settings.preserve_color), settings.stroke_scale
         images = {}
         for text, (name, model) in self.models.items():

@@ -1,4 +1,4 @@
-"""What takes seconds to make of a network's weights, kept in the user's cache folder for the next start."""
+"""Disk cache for compiled engine models, in the user's cache folder."""
 
 import hashlib
 import inspect
@@ -10,27 +10,27 @@ from typing import Any
 import torch
 
 from faststyle.files import atomic_write
-from faststyle.inference.temporal_norm import SteadyNetwork
+from faststyle.inference.temporal_norm import VideoNetwork
 from faststyle.models import layers, network
 from faststyle.models.network import Inference
 
-CACHED = 40  # files kept, the newest
-DIGEST = hashlib.sha256().digest_size  # bytes at the start of each
+MAX_FILES = 40  # the newest are kept
+DIGEST_SIZE = hashlib.sha256().digest_size  # bytes at the start of each file
 
 
 def cached(
     kind: str,
-    module: Inference | SteadyNetwork,
+    module: Inference | VideoNetwork,
     make: Callable[[], bytes],
     load: Callable[[bytes], Any],
 ) -> Any:
-    """Load what ``make`` makes of the module's weights, and keep it on the disk for the next start.
+    """Load a compiled model from the cache, or compile it and keep it there.
 
     Args:
-        kind: what else it depends on: the runtime's version and options.
-        module: whose weights, layers and code it depends on.
-        make: takes seconds.
-        load: raises what it likes where the bytes are damaged.
+        kind: Version and options of the runtime, as a part of the key.
+        module: The module, whose weights, layers and code are a part of the key.
+        make: Compiles the module to bytes.
+        load: Loads these bytes; can raise any exception for damaged ones.
     """
     facts = kind, torch.backends.cpu.get_cpu_capability(), module.margin, module, module.network.config
     key = hashlib.sha256(f"{facts}".encode())
@@ -42,28 +42,28 @@ def cached(
     path = folder / key.hexdigest()[:32]
     try:
         stored = path.read_bytes()
-        # Runtimes trust what they are given: a changed byte may end the process.
-        if not private(folder) or hashlib.sha256(stored[DIGEST:]).digest() != stored[:DIGEST]:
+        # Runtimes trust their input: a changed byte can crash the process.
+        if not is_private(folder) or hashlib.sha256(stored[DIGEST_SIZE:]).digest() != stored[:DIGEST_SIZE]:
             raise ValueError(path)
-        loaded = load(stored[DIGEST:])
-        path.touch()  # the oldest are deleted
+        loaded = load(stored[DIGEST_SIZE:])
+        path.touch()  # the least recently used are deleted
         return loaded
-    except Exception:  # it is not there, or damaged, or anybody may have put it there
+    except Exception:  # missing, damaged, or in a folder that others can write to
         made = make()
     if not any(isinstance(layer, torch.nn.InstanceNorm2d) for layer in module.modules()):
-        return load(made)  # frozen for one picture: it would not be asked for again
+        return load(made)  # tiles of one image: not needed again
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             temporary.write_bytes(hashlib.sha256(made).digest() + made)
-        for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-CACHED]:
+        for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-MAX_FILES]:
             old.unlink()
-    except OSError:  # a home that cannot be written to, or another process that cleans up as well
+    except OSError:  # a read-only home, or another process that cleans up
         pass
     return load(made)
 
 
-def private(folder: Path) -> bool:
-    """Whether the folder is this user's, and not everybody may write into it."""
+def is_private(folder: Path) -> bool:
+    """Return True for a folder of this user that not everybody can write to."""
     found = folder.stat()
     return not found.st_mode & 0o002 and (os.name == "nt" or found.st_uid == os.getuid())

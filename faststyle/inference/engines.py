@@ -1,4 +1,4 @@
-"""The same network run by whatever is fastest here: torch, its compiler, OpenVINO or ONNX Runtime."""
+"""Inference backends: PyTorch, torch.compile, OpenVINO and ONNX Runtime."""
 
 import importlib
 import importlib.util
@@ -23,28 +23,35 @@ from faststyle.device import autocast
 from faststyle.errors import InputError
 from faststyle.inference.engine_cache import cached
 from faststyle.inference.onnx_model import PACKAGES, Exported, run_onnx
-from faststyle.inference.temporal_norm import SteadyNetwork
+from faststyle.inference.temporal_norm import VideoNetwork
 from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference
 from faststyle.registry import choose
 
-Module = Inference | SteadyNetwork  # of images, or of a clip's frames
-Run = Callable[..., Any]  # what the module's forward does, for any H and W; on the engine's device
+Module = Inference | VideoNetwork
+Run = Callable[..., Any]  # a module's forward on the engine's device, for any height and width
 
-GRAPHS = 8  # CUDA graphs kept, one a size: each holds its own memory
-LARGEST_GRAPH = 3 * 2**23  # values of a picture: beyond eight megapixels kernels start while others run
+MAX_GRAPHS = 8  # one for each size; each CUDA graph holds its own memory
+MAX_GRAPH_VALUES = 3 * 2**23  # for images beyond eight megapixels, launching kernels costs nothing
 
 
 class Engine(NamedTuple):
+    """A backend.
+
+    Attributes:
+        build: Prepares a module for a device and a precision.
+        missing: Returns why the engine cannot run on a device in a precision; None if it can.
+    """
+
     build: Callable[[Module, torch.device, torch.dtype], Run]
-    missing: Callable[[torch.device, torch.dtype], str | None]  # why it cannot run here, or None
+    missing: Callable[[torch.device, torch.dtype], str | None]
 
 
 def pick_engine(name: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The engine named, or for auto the one that is fastest here from the first picture on.
+    """Return the engine with this name; for auto the one that is fastest from the first image on.
 
     Raises:
-        InputError: no such engine, or it cannot run here.
+        InputError: There is no such engine, or it cannot run on this machine.
     """
     if name == "auto":
         return "torch" if ENGINES["openvino"].missing(device, dtype) else "openvino"
@@ -54,12 +61,14 @@ def pick_engine(name: str, device: torch.device, dtype: torch.dtype) -> str:
     return name
 
 
-def available(device: torch.device, dtype: torch.dtype = torch.float32) -> list[str]:
-    """The engines that can run here."""
+def available_engines(device: torch.device, dtype: torch.dtype = torch.float32) -> list[str]:
+    """Return the engines that can run on this machine."""
     return [name for name, engine in ENGINES.items() if not engine.missing(device, dtype)]
 
 
-def on_torch(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+def build_torch(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+    """Run a module by PyTorch, in autocast."""
+
     def run(*inputs: Tensor) -> Any:
         with torch.no_grad(), autocast(device, dtype):
             return module(*inputs)
@@ -67,30 +76,31 @@ def on_torch(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
     return run
 
 
-def compiled(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
-    """torch.compile: the first size gets a kernel of its own, the second one for all sizes."""
-    run = on_torch(torch.compile(module), device, dtype)  # type: ignore[arg-type]
+def build_compiled(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+    """Run a module by torch.compile: kernels for the first size, then kernels for all sizes."""
+    run = build_torch(torch.compile(module), device, dtype)  # type: ignore[arg-type]
     return Graphs(run) if device.type == "cuda" else run
 
 
 class Graphs:
-    """Records a CUDA graph for each size, and plays it: a small network's kernels start faster so."""
+    """Records and replays a CUDA graph for each size, because a small network's kernels launch slowly."""
 
     def __init__(self, run: Run):
         self.run, self.lock = run, threading.Lock()
         self.recorded: OrderedDict[Any, tuple[torch.cuda.CUDAGraph, Any, Any]] = OrderedDict()
 
     def __call__(self, *inputs: Tensor) -> Any:
-        if inputs[0].numel() > LARGEST_GRAPH:
+        if inputs[0].numel() > MAX_GRAPH_VALUES:
             return self.run(*inputs)
         with self.lock, torch.cuda.device(inputs[0].device):
             return self.play(inputs)
 
     def play(self, inputs: tuple[Tensor, ...]) -> Any:
+        """Replay the graph of this size, recorded at first use."""
         shapes = tuple(one.shape for one in inputs)
         if shapes not in self.recorded:
             self.recorded[shapes] = self.record(inputs)
-            if len(self.recorded) > GRAPHS:
+            if len(self.recorded) > MAX_GRAPHS:
                 self.recorded.popitem(last=False)
         self.recorded.move_to_end(shapes)
         graph, given, result = self.recorded[shapes]
@@ -100,11 +110,12 @@ class Graphs:
         return tree_map(torch.clone, result)
 
     def record(self, inputs: tuple[Tensor, ...]) -> tuple[torch.cuda.CUDAGraph, Any, Any]:
+        """Record a graph, and return it with its input and output tensors."""
         given = tree_map(torch.clone, inputs)
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
-            for _ in range(3):  # compiles, and chooses algorithms, which cannot be recorded
+            for _ in range(3):  # compilation and the choice of algorithms cannot be recorded
                 self.run(*given)
         torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
@@ -132,7 +143,8 @@ def import_openvino() -> Any:
         return importlib.import_module("openvino")
 
 
-def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+def build_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+    """Run a module by OpenVINO, compiled once and cached."""
     openvino = import_openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -147,9 +159,9 @@ def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run
     def convert() -> bytes:
         inputs, sizes = zip(*module.example_inputs(), strict=True)
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the sizes that tracing fixes: run() knows them
+            warnings.simplefilter("ignore")  # about sizes that tracing fixes, which run() checks
             traced = torch.jit.trace(module, inputs, check_trace=False)
-            # As openvino.convert_model does, but without its telemetry, and in a fifth of its time.
+            # The same as openvino.convert_model, without its telemetry and in a fifth of the time.
             decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
             frontend = FrontEndManager().load_by_framework("pytorch")
             model = frontend.convert(frontend.load(decoder))
@@ -166,7 +178,7 @@ def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run
     def run(*inputs: Tensor) -> Any:
         if not module.can_use_trace(*inputs):
             return module(*inputs)
-        # A request of its own: it costs nothing, and serves one thread.
+        # A new request for each call costs nothing, and serves one thread.
         found = model.create_infer_request().infer([one.numpy() for one in inputs], share_inputs=True)
         results = tuple(torch.from_numpy(found[number]) for number in range(len(found)))
         return results if len(results) > 1 else results[0]
@@ -174,8 +186,9 @@ def on_openvino(module: Module, device: torch.device, dtype: torch.dtype) -> Run
     return run
 
 
-def on_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
-    assert isinstance(module, Inference)  # clips go through it frame by frame
+def build_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
+    """Run a module by ONNX Runtime, exported once and cached."""
+    assert isinstance(module, Inference)  # videos are stylized frame by frame
     if isinstance(module.network, Exported):
         return module
 
@@ -192,6 +205,8 @@ def on_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
 
 
 def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dtype], str | None]:
+    """Return the ``Engine.missing`` of an engine for the CPU that needs packages."""
+
     def missing(device: torch.device, dtype: torch.dtype) -> str | None:
         if any(importlib.util.find_spec(name) is None for name in names):
             return f"install it with pip install -e '.[{extra}]'"
@@ -205,14 +220,15 @@ def module_missing(*names: str, extra: str) -> Callable[[torch.device, torch.dty
 
 
 def compiler_missing(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Return what torch.compile lacks on this machine; None if nothing."""
     if device.type == "cuda" or shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
         return None
     return "torch.compile needs a C++ compiler on the CPU: install g++"
 
 
 ENGINES = {
-    "torch": Engine(on_torch, lambda device, dtype: None),
-    "compile": Engine(compiled, compiler_missing),
-    "openvino": Engine(on_openvino, module_missing("openvino", extra="cpu")),
-    "onnx": Engine(on_onnx, module_missing(*PACKAGES, extra="onnx")),
+    "torch": Engine(build_torch, lambda device, dtype: None),
+    "compile": Engine(build_compiled, compiler_missing),
+    "openvino": Engine(build_openvino, module_missing("openvino", extra="cpu")),
+    "onnx": Engine(build_onnx, module_missing(*PACKAGES, extra="onnx")),
 }

@@ -1,4 +1,4 @@
-"""A model as a file for other runtimes: ONNX, or torch.export's archive, checked before it has its name."""
+"""Export models as ONNX or as torch.export's archive, checked against torch before the file is in place."""
 
 import json
 from collections.abc import Callable
@@ -17,38 +17,38 @@ from faststyle.models.find import find_model
 from faststyle.models.layers import MIN_SIDE
 from faststyle.models.network import Inference
 
-OPSET = 18  # of ONNX: of 2022, so that most runtimes read it
-LARGEST = 32768  # pixels of a side
-CARD_FILE = f"{METADATA_KEY}.json"  # the card's place in torch.export's archive
+OPSET = 18  # of 2022, so that most ONNX runtimes read it
+MAX_SIDE = 32768  # pixels
+CARD_FILE = f"{METADATA_KEY}.json"  # file in torch.export's archive
 
-# (B,H,W) that each file is tried at: whole multiples, odd ones, and several photos at once.
+# (B,H,W) at which a file is checked: multiples of the stride, odd sizes, and a batch.
 SIZES = ((1, 256, 256), (1, 257, 333), (2, 480, 640))
-ALLOWED = 1 / 255  # how far apart a grey level may be: one of 8 bits
+MAX_DIFFERENCE = 1 / 255  # from torch's values in [0,1]
 
 Run = Callable[[Tensor], Tensor]
 
 
-def inference(checkpoint: str | Path) -> tuple[Inference, ModelCard]:
-    """The module that is exported, in float32 on the CPU, and the model's card.
+def load_inference(checkpoint: str | Path) -> tuple[Inference, ModelCard]:
+    """Return the module to export, in float32 on the CPU, and the model's metadata.
 
     Raises:
-        InputError: no such model, or not a model.
+        InputError: There is no such model, or the file is no model.
     """
     network, card = find_model(checkpoint)
     return Inference(network, card.margin).eval(), card
 
 
 def trace(module: Inference) -> ExportedProgram:
-    """The module as one graph, its sizes left open: (B,3,H,W) RGB in [0,1], sides from ``MIN_SIDE`` up."""
-    sides = {dim: Dim(name, min=MIN_SIDE, max=LARGEST) for dim, name in ((2, "height"), (3, "width"))}
+    """Return the module as one graph with open sizes: (B,3,H,W) RGB in [0,1], sides from ``MIN_SIDE`` up."""
+    sides = {dim: Dim(name, min=MIN_SIDE, max=MAX_SIDE) for dim, name in ((2, "height"), (3, "width"))}
     program = torch.export.export(
         module,
         (torch.rand(2, 3, 66, 83),),
         dynamic_shapes=({0: Dim("batch", min=1), **sides},),
         prefer_deferred_runtime_asserts_over_guards=True,
     )
-    # Those left hold the example's memory layout to be everyone's (is a cut contiguous?), and stop sizes
-    # whose layout differs, where the graph would compute the same.
+    # The remaining assertions demand the memory layout of the example, such as contiguous slices. They stop
+    # sizes with another layout, although the graph computes the same.
     for node in list(program.graph.nodes):
         if node.target is torch.ops.aten._assert_scalar.default:
             program.graph.erase_node(node)
@@ -58,20 +58,20 @@ def trace(module: Inference) -> ExportedProgram:
 
 
 def export(checkpoint: str | Path, path: str | Path) -> str:
-    """Write a model for other runtimes, and check that they give torch's picture.
+    """Write a model for other runtimes, and check that its images equal torch's.
 
-    The file takes float32 RGB in [0,1], (B,3,H,W) of any batch and of sides from 32 up, and gives the same.
+    The file maps float32 RGB in [0,1], (B,3,H,W) of any batch and sides from 32 up, to the same shape.
 
     Args:
-        checkpoint: what ``find_model`` takes.
-        path: ends in .onnx, or in .pt2 for torch.export's archive.
+        checkpoint: Name or file of the model, as for ``find_model``.
+        path: File that ends in .onnx, or in .pt2 for torch.export's archive.
 
     Returns:
-        A line that says what was written, and how far from torch its pictures are.
+        A line that says what was written, and how far its images are from torch's.
 
     Raises:
-        InputError: another suffix, a place that cannot be written, no such model, packages missing.
-        RuntimeError: the file gives other pictures than torch; nothing is written then.
+        InputError: Another suffix, a place that cannot be written, no such model, or missing packages.
+        RuntimeError: The file's images differ from torch's; nothing is written.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -79,31 +79,35 @@ def export(checkpoint: str | Path, path: str | Path) -> str:
         raise InputError(f"cannot export to {path}: its name must end in one of {', '.join(WRITERS)}")
     if kind == ".onnx":
         check_packages()
-    module, card = inference(checkpoint)
+    module, card = load_inference(checkpoint)
     check_writable(path)
     with atomic_write(path) as temporary, torch.no_grad():
         WRITERS[kind](trace(module), card, temporary)
-        apart = distance(module, READERS[kind](temporary))
-        if not apart <= ALLOWED:  # so that nan is refused too
-            raise RuntimeError(f"{path} was not written: it would be {apart:.5f} from torch's picture")
+        apart = max_difference(module, READERS[kind](temporary))
+        if not apart <= MAX_DIFFERENCE:  # also refuses nan
+            raise RuntimeError(f"{path} was not written: its images differ by {apart:.5f} from torch's")
     opset = f"opset {OPSET}, " if kind == ".onnx" else ""
     sizes = ", ".join(f"{f'{b}x' if b > 1 else ''}{height}x{width}" for b, height, width in SIZES)
     return f"{path}: {opset}batch, height and width open; within {apart:.5f} of torch at {sizes}"
 
 
 def check_packages() -> None:
-    """Raises: InputError: a package that writes or reads ONNX is missing."""
+    """Check that the packages that write and read ONNX are there.
+
+    Raises:
+        InputError: One is missing.
+    """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install -e '.[onnx]'")
 
 
 def write_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
-    """One file, weights and card in it."""
+    """Write a graph with its weights and metadata to one ONNX file."""
     from onnxscript import opset18
 
     def remainder(x, divisor):
-        # onnxscript's own takes no divisor that hangs on the photo's size (0.7).
+        # onnxscript 0.7 takes no divisor that depends on the image's size.
         return opset18.Mod(x, opset18.CastLike(divisor, x))
 
     onnx = torch.onnx.export(
@@ -119,21 +123,22 @@ def write_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
     assert onnx is not None
     model = onnx.model
     for node in model.graph:
-        node.metadata_props.clear()  # lines of our source, and the folder that it lies in
+        node.metadata_props.clear()  # source lines and paths of this machine
     model.graph.metadata_props.clear()
     model.metadata_props[METADATA_KEY] = json.dumps(card.to_metadata())
     onnx.save(path, external_data=False)
 
 
 def write_archive(program: ExportedProgram, card: ModelCard, path: Path) -> None:
-    """torch.export's archive, with the card beside the graph."""
+    """Write a graph as torch.export's archive, with the metadata as a file in it."""
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # lines of our source, and the folder that it lies in
-    with path.open("wb") as file:  # since torch would have the name end in .pt2
+        node.meta.pop("stack_trace", None)  # source lines and paths of this machine
+    with path.open("wb") as file:  # torch demands a name in .pt2, which the temporary file lacks
         torch.export.save(program, file, extra_files={CARD_FILE: json.dumps(card.to_metadata())})
 
 
 def open_archive(path: Path) -> Run:
+    """Load torch.export's archive."""
     with path.open("rb") as file:
         return torch.export.load(file).module()
 
@@ -145,8 +150,8 @@ READERS: dict[str, Callable[[Path], Run]] = {
 }
 
 
-def distance(module: Inference, run: Run) -> float:
-    """The largest difference between what ``run`` and torch make of the same photos, over ``SIZES``."""
+def max_difference(module: Inference, run: Run) -> float:
+    """Return the largest difference between a file's images and torch's, over ``SIZES``."""
     generator = torch.Generator().manual_seed(0)
     photos = [torch.rand(b, 3, height, width, generator=generator) for b, height, width in SIZES]
     apart = [(run(photo) - module(photo)).abs().max() for photo in photos]

@@ -1,4 +1,4 @@
-"""Models that were exported to ONNX, run by ONNX Runtime; alone knows how to start it."""
+"""Models exported to ONNX, run by ONNX Runtime."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ from faststyle.models.checkpoint import check_config
 from faststyle.models.layers import MIN_SIDE
 
 PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
-PHOTO, PICTURE = "photo", "picture"  # what a file calls its input and its output
+PHOTO, PICTURE = "photo", "picture"  # names of a file's input and output
 
 
 class Exported(nn.Module):
     """A model exported to ONNX, in place of a network.
 
-    It stylizes pictures whole: (B,3,H,W) RGB in [0,1] to the same, with a margin of its own.
+    It stylizes whole images, (B,3,H,W) RGB in [0,1], with a margin of its own.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        InputError: no such file, not a model of ours, or ONNX Runtime is missing.
+        InputError: There is no such file, it is no model of faststyle, or ONNX Runtime is missing.
     """
 
     def __init__(self, path: Path):
@@ -39,18 +39,18 @@ class Exported(nn.Module):
         try:
             model = path.read_bytes()
             self.digest = hashlib.sha256(model).hexdigest()
-            session = start(model)
+            session = start_session(model)
             metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         except ImportError:
             raise InputError(f"{path} needs ONNX Runtime: pip install -e '.[onnx]'") from None
-        except Exception as error:  # onnxruntime's have no ancestor of their own
+        except Exception as error:  # onnxruntime's exceptions have no base class of their own
             raise InputError(
                 f"{path} is no model that faststyle exported, or it is damaged: export it again "
                 f"({first_line(error)})"
             ) from None
         self.card = ModelCard.from_metadata(metadata, path)
         check_config(path, self.card.network)
-        self.path, self.run = path, runner(session)
+        self.path, self.run = path, session_runner(session)
 
     def forward(self, images: Tensor, margin: int, place: Tensor | None = None) -> Tensor:
         height, width = images.shape[-2:]
@@ -58,23 +58,24 @@ class Exported(nn.Module):
             raise InputError(f"an exported model takes images of {MIN_SIDE} pixels a side and more")
         try:
             with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
-                pictures = self.run(images)
-            if pictures.shape != images.shape:
-                raise ValueError(f"gives {tuple(pictures.shape)} for {tuple(images.shape)}")
+                result = self.run(images)
+            if result.shape != images.shape:
+                raise ValueError(f"returns {tuple(result.shape)} for {tuple(images.shape)}")
         except OutOfMemoryError:
             raise
-        except Exception as error:  # onnxruntime's have no ancestor of their own
+        except Exception as error:  # onnxruntime's exceptions have no base class of their own
             raise InputError(f"{self.path} is damaged, export it again ({first_line(error)})") from None
-        return pictures
+        return result
 
 
 def run_onnx(model: bytes) -> Callable[[Tensor], Tensor]:
-    """What runs the bytes of an ONNX file: (B,3,H,W) to the same."""
-    return runner(start(model))
+    """Return a function that runs the bytes of an ONNX file: (B,3,H,W) to the same."""
+    return session_runner(start_session(model))
 
 
-def start(model: bytes) -> Any:
-    # It would store what this machine is, and send it; once imported it is too late to say no.
+def start_session(model: bytes) -> Any:
+    """Start ONNX Runtime on the CPU with the bytes of a file."""
+    # ONNX Runtime would collect facts about this machine and send them.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
@@ -83,5 +84,6 @@ def start(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def runner(session: Any) -> Callable[[Tensor], Tensor]:
+def session_runner(session: Any) -> Callable[[Tensor], Tensor]:
+    """Return a function that runs a session: (B,3,H,W) to the same."""
     return lambda images: torch.from_numpy(session.run([PICTURE], {PHOTO: images.numpy()})[0])

@@ -1,4 +1,4 @@
-"""Motion between two frames: OpenCV's DIS optical flow, and where it can be trusted. Alone knows OpenCV.
+"""Optical flow between two frames, by OpenCV's DIS, and blending along it.
 
 Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016, https://arxiv.org/abs/1603.03590.
 """
@@ -12,11 +12,11 @@ from torch import Tensor
 from faststyle.errors import InputError
 from faststyle.image.warp import in_bounds_mask, warp
 
-AGREEMENT = 12.0  # grey levels: frames that differ by more after the motion show different things
+AGREEMENT = 12.0  # grey levels; frames that differ by more after the motion show different things
 
 
 class Motion:
-    """The flow from a frame to the one before, for frames of one size.
+    """Estimates the flow from a frame to the one before, for frames of one size.
 
     Raises:
         InputError: OpenCV is not installed.
@@ -31,14 +31,14 @@ class Motion:
         self.search = self.cv2.DISOpticalFlow_create(self.cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def between(self, frame: np.ndarray, before: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Where each pixel of a frame was in the frame before, and whether that is sure.
+        """Return where each pixel of a frame was in the frame before, and where that is reliable.
 
         Args:
             frame, before: (H,W,3) bytes, RGB.
 
         Returns:
-            Flow (1,2,H,W) in pixels, and (1,1,H,W), 1 where it is sure: the way there and back ends
-            where it began (Sundaram et al. 2010), within the picture.
+            Flow (1,2,H,W) in pixels, and (1,1,H,W), 1 where forward and backward flow agree
+            (Sundaram et al. 2010) within the image.
         """
         grey, grey_before = (self.cv2.cvtColor(one, self.cv2.COLOR_RGB2GRAY) for one in (frame, before))
         back = to_tensor(self.search.calc(grey, grey_before, None))
@@ -49,7 +49,7 @@ class Motion:
 
 
 def to_tensor(flow: np.ndarray) -> Tensor:
-    """(H,W,2) to (1,2,H,W)."""
+    """Convert (H,W,2) to (1,2,H,W)."""
     return torch.from_numpy(flow).permute(2, 0, 1)[None]
 
 
@@ -57,35 +57,33 @@ class Blend:
     """Mixes each stylized frame with the one before it, moved along the motion, where the two agree.
 
     Args:
-        share: of the frame before, from 0 to below 1.
+        share: Weight of the frame before, from 0 to below 1.
     """
 
     def __init__(self, share: float):
         self.share, self.motion = share, Motion()
-        self.before: tuple[np.ndarray, np.ndarray] | None = None  # the frame, and what became of it
+        self.before: tuple[np.ndarray, np.ndarray] | None = None  # the frame and its result
 
-    def __call__(self, picture: np.ndarray, frame: np.ndarray, cut: bool) -> np.ndarray:
-        """Blend.
+    def __call__(self, image: np.ndarray, frame: np.ndarray, cut: bool) -> np.ndarray:
+        """Blend a stylized frame with the last result.
 
         Args:
-            picture: the stylized frame, (H,W,3) bytes.
-            frame: as it was, likewise.
-            cut: a new shot begins with it.
+            image: The stylized frame, (H,W,3) bytes.
+            frame: The original frame, likewise.
+            cut: A new shot begins with this frame.
         """
         if self.before is not None and not cut and self.before[0].shape == frame.shape:
-            frame_before, picture_before = self.before
+            frame_before, image_before = self.before
             flow, sure = self.motion.between(frame, frame_before)
-            moved_frame, moved_picture = (
-                warp(to_floats(one), flow) for one in (frame_before, picture_before)
-            )
+            moved_frame, moved_image = (warp(to_floats(one), flow) for one in (frame_before, image_before))
             difference = (to_floats(frame) - moved_frame).square().mean(1, keepdim=True)
             weight = self.share * sure * torch.exp(-difference / AGREEMENT**2)
-            mixed = torch.lerp(to_floats(picture), moved_picture, weight)
-            picture = mixed[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
-        self.before = frame, picture
-        return picture
+            mixed = torch.lerp(to_floats(image), moved_image, weight)
+            image = mixed[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+        self.before = frame, image
+        return image
 
 
 def to_floats(frame: np.ndarray) -> Tensor:
-    """(H,W,3) bytes to (1,3,H,W) in 0…255."""
+    """Convert (H,W,3) bytes to (1,3,H,W) in 0…255."""
     return torch.from_numpy(frame.astype(np.float32)).permute(2, 0, 1)[None]

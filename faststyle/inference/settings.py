@@ -59,7 +59,7 @@ class VideoSettings(LookSettings):
 
     motion_blend: float = option(
         0.0,
-        "share of each frame taken from the one before, along the motion: steadier; needs OpenCV",
+        "share of each frame taken from the one before, along the motion: less flicker; needs OpenCV",
         number(0, 1, below=True),
         "0…0.99",
     )

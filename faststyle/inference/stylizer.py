@@ -1,4 +1,4 @@
-"""Load a model and stylize pictures with it."""
+"""The public class to stylize images and videos with a model."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -20,15 +20,15 @@ from faststyle.inference.engines import ENGINES, Run, pick_engine
 from faststyle.inference.onnx_model import Exported
 from faststyle.inference.settings import StrokeScale, StylizeSettings, VideoSettings
 from faststyle.inference.stroke_scale import auto_scale, enlarge, shrink
-from faststyle.inference.temporal_norm import SteadyNetwork
+from faststyle.inference.temporal_norm import VideoNetwork
 from faststyle.inference.tiling import (
-    LEAST_TILE,
-    TILE,
+    MAX_TILE,
+    MIN_TILE,
     Tile,
     freeze,
-    most_pixels,
+    max_whole_pixels,
     pick_tile,
-    reach,
+    receptive_radius,
     stylize_tiled,
     thumbnail,
 )
@@ -43,17 +43,17 @@ Images = TypeVar("Images", Image.Image, Tensor, list[Image.Image])
 
 
 class Stylizer:
-    """Stylizes pictures with one trained network.
+    """Stylizes images and videos with one trained network.
 
     Args:
-        network: the trained network, or what was exported of one.
-        card: what it was trained with.
+        network: The trained network, or an exported one.
+        card: Metadata of the model.
         device: auto, cpu, cuda, cuda:1, mps, …
         precision: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
         engine: auto (OpenVINO on a CPU where it is installed, else torch), or a key of ``ENGINES``.
 
     Raises:
-        InputError: no such device, precision or engine here.
+        InputError: There is no such device, precision or engine on this machine.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Stylizer:
         engine: str = "auto",
     ):
         self.card = card
-        self.source: str | Path | None = None  # what it was loaded from
+        self.source: str | Path | None = None  # name or file of the model
         if isinstance(network, Exported):
             if engine not in ("auto", "onnx"):
                 raise InputError(f"an exported model runs in onnx, not in {engine}: leave out `engine`")
@@ -85,11 +85,12 @@ class Stylizer:
     def load(
         cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto", engine: str = "auto"
     ) -> "Stylizer":
-        """Load a ready style, a model file, ``hf://user/repo``, a blend such as ``"a:0.6,b:0.4"``, or an
+        """Load a built-in style, a model file, ``hf://user/repo``, a blend such as ``"a:0.6,b:0.4"``, or an
         exported model.
 
         Raises:
-            InputError: no such model, not a model, or no such device, precision or engine here.
+            InputError: There is no such model, the file is no model, or there is no such device, precision
+                or engine on this machine.
         """
         if Path(checkpoint).suffix == ".onnx":
             exported = Exported(Path(checkpoint))
@@ -99,7 +100,7 @@ class Stylizer:
         return stylizer
 
     def grams(self) -> dict[str, Tensor]:
-        """Read the painting's Gram matrices from the model's file; nothing where it has none."""
+        """Return the painting's Gram matrices by layer; none where the model's file has none."""
         try:
             return find_grams(self.source) if self.source is not None else {}
         except InputError:
@@ -113,11 +114,11 @@ class Stylizer:
         """Publish the model in ``user/repo`` on the Hugging Face Hub, and return its page's address.
 
         Args:
-            repo: user/repo; made if there is none.
-            sample: the file of a picture to show on the page.
+            repo: user/repo; created if there is none.
+            sample: Image file to show on the page.
 
         Raises:
-            InputError: no login, no right to write there, or no network.
+            InputError: There is no login, no permission to write, or no network.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
@@ -217,17 +218,17 @@ class Stylizer:
 
     @cached_property
     def _video_network(self) -> tuple[Run, Tensor]:
-        """The network for video frames, and the statistics of its norms before the first frame."""
-        network = SteadyNetwork(self._weights(), self.margin).to(self.device).eval()
+        """The network for video frames, and its memory before the first frame."""
+        network = VideoNetwork(self._weights(), self.margin).to(self.device).eval()
         run = ENGINES[self.engine].build(network, self.device, self.dtype)
         return run, network.blank().to(self.device)
 
     def tile_for(self, width: int, height: int) -> int | None:
-        """The tile by which a picture of this size is stylized here now; None where it is whole."""
-        if isinstance(self.network, Exported) or max(width, height) <= LEAST_TILE:
+        """Return the tile for an image of this size and the free memory; None if it is stylized whole."""
+        if isinstance(self.network, Exported) or max(width, height) <= MIN_TILE:
             return None
-        most = most_pixels(self.network, self.device)
-        return pick_tile(most, self.network) if width * height > most else None
+        limit = max_whole_pixels(self.network, self.device)
+        return pick_tile(limit, self.network) if width * height > limit else None
 
     def scale_for(self, width: int, height: int, stroke_scale: StrokeScale = "auto") -> float:
         """Return by how much smaller an image of this size is stylized."""
@@ -236,7 +237,7 @@ class Stylizer:
     def _weights(self) -> TransformerNetwork:
         if isinstance(self.network, Exported):
             raise InputError(
-                "an exported model only stylizes pictures whole: take the model it was exported from"
+                "an exported model only stylizes whole images: take the model that it was exported from"
             )
         return self.network
 
@@ -259,7 +260,7 @@ class Stylizer:
         if scale > 1:
             self._scaled(pixels, result, settings, scale)
         else:
-            self._tiled(pixels, result, settings, settings.tile or self.tile_for(width, height) or TILE)
+            self._tiled(pixels, result, settings, settings.tile or self.tile_for(width, height) or MAX_TILE)
 
     def _scaled(self, photo: Tensor, out: Tensor, settings: StylizeSettings, scale: float) -> None:
         """Stylize (3,H,W) bytes or floats at a smaller size, and enlarge the result into ``out``."""
@@ -281,12 +282,12 @@ class Stylizer:
             x, place = x.to(self.device), place.to(self.device)
             return blend_with_photo(engine(x, place), x, settings.strength, settings.preserve_color)
 
-        with memory_errors(f"tiles of {tile} pixels", f"lower `tile`, such as to {LEAST_TILE}"):
+        with memory_errors(f"tiles of {tile} pixels", f"lower `tile`, such as to {MIN_TILE}"):
             frozen = freeze(self._weights(), thumbnail(photo).to(self.device), self.margin)
             # The others would compile for this image alone, or take half a minute to.
             name = "openvino" if self.engine == "openvino" else "torch"
             engine = ENGINES[name].build(Tile(frozen), self.device, self.dtype)
-            stylize_tiled(run, photo, out, tile, reach(frozen), self.margin, frozen.stride)
+            stylize_tiled(run, photo, out, tile, receptive_radius(frozen), self.margin, frozen.stride)
 
     @torch.no_grad()
     def _stylize_tensor(self, photos: Tensor, settings: StylizeSettings) -> Tensor:

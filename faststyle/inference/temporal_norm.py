@@ -15,7 +15,7 @@ from faststyle.models.network import TransformerNetwork
 
 
 def running_norm(norm: nn.InstanceNorm2d, x: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
-    """Instance norm with running statistics.
+    """Apply instance norm with running statistics.
 
     Args:
         norm: The layer, for its weight, bias and eps.
@@ -29,18 +29,17 @@ def running_norm(norm: nn.InstanceNorm2d, x: Tensor, memory: Tensor, mix: Tensor
     exact = x.float()
     mean = exact.mean((2, 3))  # (B,C)
     variance = (exact * exact).mean((2, 3)) - mean * mean
-    own = alike(torch.cat([mean, variance], 1)).flatten(1)
-    mean, variance = mixed(mix, memory, own).chunk(2, 1)
+    own = expand_to_nchw(torch.cat([mean, variance], 1)).flatten(1)
+    mean, variance = mix_statistics(mix, memory, own).chunk(2, 1)
     scale = norm.weight * (variance.clamp(min=0) + norm.eps).rsqrt()
-    return x * alike(scale).to(x.dtype) + alike(norm.bias - mean * scale).to(x.dtype), own
+    return x * expand_to_nchw(scale).to(x.dtype) + expand_to_nchw(norm.bias - mean * scale).to(x.dtype), own
 
 
-def alike(values: Tensor) -> Tensor:
-    """(B,N) to (B,N,1,1), by a convolution that changes nothing.
+def expand_to_nchw(values: Tensor) -> Tensor:
+    """Reshape (B,N) to (B,N,1,1), in a trace through an identity convolution.
 
-    For OpenVINO, which is given a trace: it keeps what leads to a result in float32, but for what goes
-    through a convolution, and the layout of what is multiplied with the result of one. Without, a frame
-    takes 1.6 times as long.
+    OpenVINO keeps every tensor that feeds an output in float32 unless it passes through a convolution;
+    without this a frame takes 1.6 times as long.
     """
     values = values[..., None, None]
     if not torch.jit.is_tracing():
@@ -48,8 +47,8 @@ def alike(values: Tensor) -> Tensor:
     return F.conv2d(values, torch.eye(values.shape[1])[..., None, None])
 
 
-class SteadyNetwork(nn.Module):
-    """Frames (B,H,W,3) uint8 RGB to the same, normalized with running statistics.
+class VideoNetwork(nn.Module):
+    """The network for video frames, (B,H,W,3) uint8 RGB to the same, normalized with running statistics.
 
     Args:
         network: The trained network.
@@ -63,18 +62,18 @@ class SteadyNetwork(nn.Module):
         self.widths = [2 * norm.num_features for norm in self.norms]
 
     def blank(self) -> Tensor:
-        """What is remembered before the first frame: (1,S)."""
+        """Return the memory before the first frame: (1,S)."""
         return torch.zeros(1, sum(self.widths))
 
     def example_inputs(self) -> list[tuple[Tensor, list[int]]]:
-        """Inputs to trace it with, and the sizes that they may have: -1 is any."""
+        """Return inputs for tracing, and the sizes that they can have; -1 is any."""
         frames = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
         memory = self.blank()
-        # One frame: of several OpenVINO would compute a part in float32.
-        return [(frames, [1, -1, -1, 3]), (memory, [*memory.shape]), (mixing([0.0]), [1, 2])]
+        # One frame: OpenVINO would compute a part of several in float32.
+        return [(frames, [1, -1, -1, 3]), (memory, [*memory.shape]), (mixing_weights([0.0]), [1, 2])]
 
     def can_use_trace(self, frames: Tensor, *_: Tensor) -> bool:
-        """Whether what was traced does for these too: smaller ones are filled up."""
+        """Return True where the trace serves these frames too; smaller ones are padded."""
         return min(frames.shape[1:3]) >= MIN_SIDE
 
     def forward(self, frames: Tensor, memory: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,12 +81,12 @@ class SteadyNetwork(nn.Module):
 
         Args:
             frames: (B,H,W,3) uint8.
-            memory: (1,S), the statistics of what was before.
-            mix: (B,1+B), see ``mixing``.
+            memory: (1,S), the running statistics before these frames.
+            mix: (B,1+B), see ``mixing_weights``.
 
         Returns:
-            The frames, and the statistics of each, (B,S). What is then remembered is
-            ``mixed(mix, memory, statistics)[-1:]``, in float32, whatever the network computes in.
+            The frames, and the statistics of each, (B,S). The next memory is
+            ``mix_statistics(mix, memory, statistics)[-1:]``, in float32 whatever the network computes in.
         """
         before = dict(zip(self.norms, memory.split(self.widths, 1), strict=True))
         own: dict[nn.InstanceNorm2d, Tensor] = {}
@@ -103,17 +102,17 @@ class SteadyNetwork(nn.Module):
         return pixels, torch.cat([own[norm] for norm in self.norms], 1)
 
 
-def mixed(mix: Tensor, memory: Tensor, own: Tensor) -> Tensor:
-    """What each frame is normalized with: (B,1+B), (1,S) and (B,S) to (B,S)."""
-    # Not a matrix product: in bfloat16 its result would be rounded.
+def mix_statistics(mix: Tensor, memory: Tensor, own: Tensor) -> Tensor:
+    """Return the statistics that normalize each frame: (B,1+B), (1,S) and (B,S) to (B,S)."""
+    # Not a matrix product, whose result would be rounded in bfloat16.
     return (mix[..., None] * torch.cat([memory, own])).sum(1)
 
 
-def mixing(shares: Sequence[float]) -> Tensor:
-    """How the statistics of frames in a row are mixed: (B,1+B), each row's sum is 1.
+def mixing_weights(shares: Sequence[float]) -> Tensor:
+    """Return the weights of memory and frames in the statistics of each frame: (B,1+B), rows sum to 1.
 
     Args:
-        shares: for each frame, the share that it leaves to what was remembered before it.
+        shares: For each frame, the share of the memory before it.
     """
     rows = []
     before = F.one_hot(torch.tensor(0), 1 + len(shares)).float()

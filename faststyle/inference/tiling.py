@@ -17,31 +17,31 @@ from faststyle.models.network import Inference, TransformerNetwork
 
 
 def bytes_per_pixel(network: TransformerNetwork) -> int:
-    """What a picture takes at the network's widest, in float32: 420 for half, 132 for fast, 804 for full.
+    """Return the bytes a pixel that an image takes in float32: 420 for half, 132 for fast, 804 for full.
 
-    Measured on the CPU at 1 to 12 megapixels. Most of it is the first and the last layers', so it
-    grows with the channels there.
+    Measured on the CPU at 1 to 12 megapixels. Most of it is in the first and last layers, so that it
+    grows with their channels.
     """
     channels = network.last.in_channels / network.first_stride**2
     return round(36 + 24 * channels)
 
 
-def most_pixels(network: TransformerNetwork, device: torch.device) -> int:
-    """Pixels of the largest picture to stylize whole: it takes half of the memory that there is now."""
+def max_whole_pixels(network: TransformerNetwork, device: torch.device) -> int:
+    """Return the pixels of the largest image to stylize whole, which takes half of the free memory."""
     return min(MAX_UNTILED_PIXELS, free_memory(device) // 2 // bytes_per_pixel(network))
 
 
-TILE = 1024  # new pixels to a side: with what overlaps 1.25 times the work, in half a gigabyte
-LEAST_TILE = 256  # below it most of the work would be for what overlaps
-THUMBNAIL = 2048  # pixels of the longer side of the picture that the statistics are taken from
+MAX_TILE = 1024  # new pixels of a side: with overlap 1.25 times the work, in half a gigabyte
+MIN_TILE = 256  # with smaller tiles most of the work would be overlap
+THUMBNAIL_SIZE = 2048  # pixels of the longer side of the image that the statistics are taken from
 
 
-def reach(network: TransformerNetwork) -> int:
-    """How far from a pixel the input lies that it depends on, once the statistics are fixed.
+def receptive_radius(network: TransformerNetwork) -> int:
+    """Return how far a pixel depends on its surroundings once the statistics are fixed: the overlap of tiles.
 
-    In pixels, rounded up to a multiple of the network's stride: what tiles must overlap by.
+    The radius is in pixels, rounded up to a multiple of the network's stride.
     """
-    step = network.first_stride  # pixels from one value to the next, after the first layer
+    step = network.first_stride  # pixels between two values after the first layer
     radius = 4
     for level, blocks in enumerate([*network.shallow, network.residual]):
         if level:
@@ -50,23 +50,23 @@ def reach(network: TransformerNetwork) -> int:
         radius += 2 * len(blocks) * step
     for _ in network.up:
         step //= 2
-        radius += 2 * step  # one for the kernel, and one for the nearest neighbour above it
+        radius += 2 * step  # one for the kernel, one for nearest-neighbour upsampling
     radius += 4 + (step - 1)
     return math.ceil(radius / network.stride) * network.stride
 
 
-def pick_tile(most_pixels: int, network: TransformerNetwork) -> int:
-    """Choose the tile where no more pixels than these may be computed at once; ``TILE`` at most."""
-    side = int(most_pixels**0.5) - 2 * reach(network)
-    return max(LEAST_TILE, min(TILE, side // network.stride * network.stride))
+def pick_tile(max_pixels: int, network: TransformerNetwork) -> int:
+    """Return the largest tile with its overlap in ``max_pixels``, between ``MIN_TILE`` and ``MAX_TILE``."""
+    side = int(max_pixels**0.5) - 2 * receptive_radius(network)
+    return max(MIN_TILE, min(MAX_TILE, side // network.stride * network.stride))
 
 
-def thumbnail(photo: Tensor, longer: int = THUMBNAIL) -> Tensor:
-    """Shrink a picture, so that its longer side has at most ``longer`` pixels.
+def thumbnail(photo: Tensor, longer: int = THUMBNAIL_SIZE) -> Tensor:
+    """Shrink an image to at most ``longer`` pixels of the longer side.
 
     Args:
         photo: (3,H,W), bytes or floats in [0,1].
-        longer: in pixels.
+        longer: Pixels of the longer side.
 
     Returns:
         (1,3,h,w), floats in [0,1].
@@ -81,15 +81,15 @@ def thumbnail(photo: Tensor, longer: int = THUMBNAIL) -> Tensor:
 
 @torch.no_grad()
 def freeze(network: TransformerNetwork, photo: Tensor, margin: int = 0) -> TransformerNetwork:
-    """A copy of the network that normalizes every picture with the statistics of this one.
+    """Return a copy of the network that normalizes every image with the statistics of this one.
 
-    Mean and variance then being constants, they are folded into the convolutions: no norms are
-    left, and what a pixel becomes depends on its surroundings alone, as far as ``reach``.
+    Mean and variance are then constants, and are folded into the convolutions. The copy has no norms, and a
+    pixel depends only on its surroundings within ``receptive_radius``.
 
     Args:
-        network: the trained network.
-        photo: (1,3,h,w) RGB in [0,1]; the whole picture, or its thumbnail.
-        margin: pixels of the mirrored frame.
+        network: The trained network.
+        photo: (1,3,h,w) RGB in [0,1]; the whole image, or its thumbnail.
+        margin: Pixels of the mirrored border.
     """
     frozen = copy.deepcopy(network).float().eval().requires_grad_(False)
     layers = [layer for layer in frozen.modules() if isinstance(layer, ConvNorm)]
@@ -118,37 +118,43 @@ class Tile(Inference):
         super().__init__(network, margin=0)
 
     def example_inputs(self) -> list[tuple[Tensor, list[int]]]:
-        """Return inputs to trace it with, and the sizes that they may have: -1 is any."""
+        """Return inputs for tracing, and the sizes that they can have; -1 is any."""
         return [*super().example_inputs(), (torch.zeros(2, dtype=torch.int64), [2])]
 
 
 class Span(NamedTuple):
-    """A stretch along one side of the picture."""
+    """A tile along one side of the image.
 
-    start: int  # of what is computed, in the picture with its frame
+    Attributes:
+        start, stop: Pixels to compute, in the image with its border.
+        keep: Part of these that is correct and new.
+        place: Where this part belongs in the image.
+    """
+
+    start: int
     stop: int
-    keep: slice  # what of that is right and new
-    place: slice  # where in the picture it belongs
+    keep: slice
+    place: slice
 
 
 def spans(size: int, framed: int, tile: int, overlap: int, margin: int, stride: int) -> Iterator[Span]:
-    """Divide one side of a picture into equally long stretches that overlap.
+    """Divide one side of an image into equally long spans that overlap.
 
-    Each begins at a multiple of ``stride``, so that strided convolutions see the same pixels as in
-    the whole picture; none leaves the frame, whose rim is the network's to mirror.
+    Each begins at a multiple of ``stride``, so that strided convolutions see the same pixels as in the
+    whole image. None leaves the border.
 
     Args:
-        size: of the picture, in pixels.
-        framed: its size with the mirrored frame, a multiple of ``stride``.
-        tile: how many new pixels each brings, at most.
-        overlap: pixels on either side that are computed and thrown away.
-        margin: pixels of the frame before the picture.
-        stride: the network's.
+        size: Pixels of the side.
+        framed: Pixels of the side with the mirrored border, a multiple of ``stride``.
+        tile: Maximum number of new pixels of a span.
+        overlap: Pixels on either side that are computed and dropped.
+        margin: Pixels of the border before the image.
+        stride: Stride of the network.
     """
     count = max(1, math.ceil((framed - 2 * overlap) / tile))
     new = math.ceil((framed - 2 * overlap) / count / stride) * stride
     length = framed if count == 1 else new + 2 * overlap
-    done = 0  # pixels of the picture
+    done = 0  # pixels of the image
     for i in range(count):
         start = min(i * new, framed - length)
         stop = start + length
@@ -167,26 +173,27 @@ def stylize_tiled(
     margin: int,
     stride: int,
 ) -> None:
-    """Stylize a picture tile by tile; beside the picture no more is in memory than one tile needs.
+    """Stylize an image tile by tile, in the memory of one tile.
+
+    The result is that of the whole image where no pixel depends on one further than ``overlap`` away.
 
     Args:
-        run: stylizes (1,3,h,w), floats in [0,1], whose first pixel is at a row and a column, (2,); every
-            call has the same size. Where a pixel depends on none that is further than ``overlap`` away, the
-            result is that of the whole.
-        photo: (3,H,W), bytes or floats in [0,1]; it may be a view of a file mapped into memory.
-        out: (3,H,W), likewise: where the result goes.
-        tile: new pixels to a side of a tile, at most; rounded down to a multiple of ``stride``.
-        overlap: pixels around it, a multiple of ``stride``: ``reach(network)``.
-        margin: pixels of a mirrored frame around the picture.
-        stride: the network's.
+        run: Stylizes (1,3,h,w), floats in [0,1], given the row and column of its first pixel, (2,). Every
+            call has the same size.
+        photo: (3,H,W), bytes or floats in [0,1]; it can be a view of a file mapped into memory.
+        out: (3,H,W), likewise, for the result.
+        tile: Maximum number of new pixels of a tile's side; rounded down to a multiple of ``stride``.
+        overlap: Pixels around a tile, a multiple of ``stride``: ``receptive_radius(network)``.
+        margin: Pixels of the mirrored border around the image.
+        stride: Stride of the network.
     """
     tile = max(stride, tile // stride * stride)
     height, width = photo.shape[-2:]
-    # For each pixel of the framed picture, that of the picture which it mirrors.
+    # For each pixel of the image with its border, the pixel of the image that it mirrors.
     rows, columns = (mirror_pad(torch.arange(side), 0, margin, stride) for side in (height, width))
     for down in spans(height, len(rows), tile, overlap, margin, stride):
         for across in spans(width, len(columns), tile, overlap, margin, stride):
-            window = cut(photo, rows[down.start : down.stop], columns[across.start : across.stop])
+            window = crop(photo, rows[down.start : down.stop], columns[across.start : across.stop])
             place = torch.tensor([down.start, across.start])
             y = run(to_floats(window[None]), place)[0, :, down.keep, across.keep]
             if not out.is_floating_point():
@@ -194,8 +201,8 @@ def stylize_tiled(
             out[:, down.place, across.place] = y.to(out.dtype)
 
 
-def cut(photo: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """These rows and columns of (3,H,W), (3,h,w); nothing far from them is touched."""
+def crop(photo: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return some rows and columns of (3,H,W): (3,h,w). Only memory near them is read."""
     top, left = int(rows.min()), int(columns.min())
     near = photo[:, top : int(rows.max()) + 1, left : int(columns.max()) + 1]
     rows, columns = (rows - top).to(photo.device), (columns - left).to(photo.device)

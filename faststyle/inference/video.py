@@ -18,15 +18,15 @@ from faststyle.image.convert import to_rgb
 from faststyle.inference.engines import Run
 from faststyle.inference.optical_flow import Blend
 from faststyle.inference.settings import VideoSettings
-from faststyle.inference.temporal_norm import mixed, mixing
+from faststyle.inference.temporal_norm import mix_statistics, mixing_weights
 from faststyle.video.clips import RATE, Clip, Frame
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 
-BATCH = 4  # frames that a GPU stylizes at once: smaller films leave a large one idle otherwise
+BATCH = 4  # frames that a GPU stylizes at once, because one small frame leaves it idle
 MEMORY = 0.1  # seconds after which a frame counts for a third in the norms' statistics
 CUT = 0.12  # mean difference of two small frames in [0,1] from which there may be a cut, if
-JUMP = 2.5  # it is also so many times the one before: fast pans differ as much, but every time
+JUMP = 2.5  # it is also so many times the last one: in a fast pan, every frame differs as much
 
 
 Item = TypeVar("Item", Frame, Image.Image, np.ndarray)  # a frame as the caller gives it, and gets it back
@@ -82,7 +82,7 @@ class VideoStylizer:
 
     def frames(self, source: Iterable[Item], live: bool) -> Iterator[Item]:
         """Yield the stylized frames."""
-        self.time_base = getattr(source, "time_base", None)  # of a Clip, or of Newest around one
+        self.time_base = getattr(source, "time_base", None)  # of a video, or of Newest around one
         batch_size = BATCH if self.device.type == "cuda" and not live else 1
         for items in batches(ahead(source) if isinstance(source, Clip) and not live else source, batch_size):
             yield from self(items)
@@ -121,23 +121,24 @@ class VideoStylizer:
     def paint_together(
         self, run: Run, blank: Tensor, frames: list[np.ndarray], shares: list[float]
     ) -> list[np.ndarray]:
+        """Stylize frames (H,W,3) in one batch, with running statistics."""
         device = self.device
         # Copies between pinned memory and a GPU are twice as fast.
         batch = torch.empty(
             (len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda"
         )
         np.stack(frames, out=batch.numpy())
-        given, mix = batch.to(device, non_blocking=True), mixing(shares).to(device)
+        given, mix = batch.to(device, non_blocking=True), mixing_weights(shares).to(device)
         memory = blank if self.memory is None else self.memory
         result, own = run(given, memory, mix)
-        self.memory = mixed(mix, memory, own)[-1:]
+        self.memory = mix_statistics(mix, memory, own)[-1:]
         if self.settings.preserve_color or self.settings.strength < 1:
             x, y = given.permute(0, 3, 1, 2) / 255, result.permute(0, 3, 1, 2) / 255
             y = blend_with_photo(y, x, self.settings.strength, self.settings.preserve_color)
             result = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         if device.type == "cuda":
-            result = batch.copy_(result)  # what was given is no longer needed
-        # Not by torch on a CPU: its threads would go on spinning, in the way of an engine's.
+            result = batch.copy_(result)  # the batch's memory is free again
+        # Not by torch on a CPU: its threads would keep spinning and slow the engine down.
         return list(result.cpu().numpy())
 
 
@@ -187,14 +188,19 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 class Shots:
-    """Tells for each frame how much of those before it is to be remembered: nothing after a cut."""
+    """Detects cuts, and decides how much the frames before count in the statistics of each frame."""
 
     def __init__(self) -> None:
         self.before: np.ndarray | None = None
         self.difference = 0.0
 
     def share(self, frame: np.ndarray, seconds: float) -> float:
-        """The share of what was before this frame, (H,W,3) bytes, so many seconds after the last one."""
+        """Return the share of earlier frames in a frame's statistics: 0 after a cut.
+
+        Args:
+            frame: (H,W,3) bytes.
+            seconds: Seconds since the frame before.
+        """
         rows, columns = (np.linspace(0, side - 1, 32).astype(int) for side in frame.shape[:2])
         small = frame[rows[:, None], columns].astype(np.float32) / 255  # (32,32,3)
         difference = 1.0 if self.before is None else float(np.abs(small - self.before).mean())

@@ -4,7 +4,7 @@ import pytest
 import pytorch_lightning as pl
 
 from faststyle.errors import InputError, RankLostError, WorkerDiedError
-from faststyle.inference.batch.predict import stylize_share
+from faststyle.inference.batch.predict import predict_shard
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ def test_process_that_died_ends_the_run(monkeypatch, error, kind):
 
     monkeypatch.setattr(pl.Trainer, "predict", predict)
     with pytest.raises(kind, match="the same command goes on"):
-        stylize_share(None, "cpu", 1, 1)
+        predict_shard(None, "cpu", 1, 1)
 
 
 def test_unknown_device_is_named():
     with pytest.raises(InputError) as caught:
-        stylize_share(None, "abacus", 2, 1)
+        predict_shard(None, "abacus", 2, 1)
     assert caught.value.parameters == ["device", "devices"]

@@ -10,10 +10,10 @@ import torch
 from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference import engine_cache, engines
 from faststyle.inference.engine_cache import cached
-from faststyle.inference.engines import ENGINES, Graphs, available, pick_engine
+from faststyle.inference.engines import ENGINES, Graphs, available_engines, pick_engine
 from faststyle.inference.export import export
 from faststyle.inference.stylizer import Stylizer
-from faststyle.inference.temporal_norm import SteadyNetwork, mixed, mixing
+from faststyle.inference.temporal_norm import VideoNetwork, mix_statistics, mixing_weights
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import Inference, TransformerNetwork
@@ -64,7 +64,7 @@ def test_what_is_given_stays_as_it_is(runs, name):
     assert torch.equal(images, kept)
 
 
-@pytest.mark.skipif("compile" not in available(CPU), reason="no C++ compiler")
+@pytest.mark.skipif("compile" not in available_engines(CPU), reason="no C++ compiler")
 def test_compiled_network_gives_the_picture_of_torch(module):
     run = ENGINES["compile"].build(module, CPU, torch.float32)
     for shape in ((32, 32), (36, 48), (33, 47)):  # the second is compiled for all that follow
@@ -267,25 +267,25 @@ def test_engines_on_a_gpu_agree_with_the_cpu(module, name):
 @gpu
 def test_graphs_are_kept_for_few_sizes_only():
     graphs = Graphs(lambda images: images * 2)
-    for size in range(engines.GRAPHS + 3):
+    for size in range(engines.MAX_GRAPHS + 3):
         images = torch.rand(1, 3, 8, 8 + size, device="cuda")
         assert torch.equal(graphs(images), images * 2)
         assert torch.equal(graphs(images + 1), images * 2 + 2)
-    assert len(graphs.recorded) == engines.GRAPHS
+    assert len(graphs.recorded) == engines.MAX_GRAPHS
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
 def test_clips_are_the_same_in_every_engine(module, name):
-    steady = SteadyNetwork(module.network, 8)
+    steady = VideoNetwork(module.network, 8)
     run, memory = ENGINES[name].build(steady, CPU, torch.float32), steady.blank()
     for number, (height, width) in enumerate([(40, 48), (40, 48), (33, 21), (8, 12)]):
         frame = torch.from_numpy(np.array(draw_picture(width, height, number)))[None]
-        mix = mixing([0.5 if number else 0.0])
+        mix = mixing_weights([0.5 if number else 0.0])
         expected, own = steady(frame, memory, mix)
         result, same = run(frame, memory, mix)
         assert (result.int() - expected.int()).abs().max() <= 1
         assert torch.allclose(same, own, rtol=1e-2, atol=1e-3)
-        memory = mixed(mix, memory, own)
+        memory = mix_statistics(mix, memory, own)
 
 
 def test_openvino_tells_nobody_that_it_is_imported():

@@ -13,7 +13,7 @@ from PIL import Image
 from faststyle.cli.main import infer as main
 from faststyle.cli.main import run_command
 from faststyle.inference import export
-from faststyle.inference.export import inference
+from faststyle.inference.export import load_inference
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 def furthest(run, checkpoint) -> float:
     """How far from torch ``run`` is, at most, over other sizes."""
-    module, _ = inference(checkpoint)
+    module, _ = load_inference(checkpoint)
     generator = torch.Generator().manual_seed(1)
     photos = [torch.rand(b, 3, height, width, generator=generator) for b, height, width in OTHERS]
     return max(float((run(photo) - module(photo)).abs().max()) for photo in photos)
@@ -143,10 +143,10 @@ def test_file_that_differs_from_torch_is_not_left(folder, small_sizes, model, mo
 
 def test_distance_is_the_largest_and_nan_where_one_is(small_sizes, network):
     module = torch.nn.Identity()
-    assert export.distance(module, lambda photos: photos) == 0
-    off = export.distance(module, lambda photos: photos + 0.5 * (photos.shape[0] == 2))
+    assert export.max_difference(module, lambda photos: photos) == 0
+    off = export.max_difference(module, lambda photos: photos + 0.5 * (photos.shape[0] == 2))
     assert off == pytest.approx(0.5)
-    broken = export.distance(module, lambda photos: photos / (photos.shape[0] - 2))
+    broken = export.max_difference(module, lambda photos: photos / (photos.shape[0] - 2))
     assert not broken <= 1
 
 
@@ -157,11 +157,11 @@ def test_distance_is_the_largest_and_nan_where_one_is(small_sizes, network):
         (["--export", "model"], "its name must end in one of"),
         (["--export", "taken.onnx"], "is a folder"),
         (["--export", "file/model.onnx"], "file"),
-        (["--export", "model.onnx", "photo.jpg"], "takes no pictures"),
-        (["--export", "model.onnx", "-o", "out.jpg"], "--output does not go with --export"),
-        (["--export", "model.onnx", "--style", "painting.jpg"], "--checkpoint stylizes with a model"),
-        (["--export", "model.onnx", "--strength", "0.5"], "--strength does not go with --export"),
-        (["--export", "model.onnx", "--push-to-hub", "me/it"], "--export does not go with --push-to-hub"),
+        (["--export", "model.onnx", "photo.jpg"], "belongs to no option"),
+        (["--export", "model.onnx", "-o", "out.jpg"], "--output cannot be used with --export"),
+        (["--export", "model.onnx", "--style", "painting.jpg"], "--style cannot be used here"),
+        (["--export", "model.onnx", "--strength", "0.5"], "--strength cannot be used here"),
+        (["--export", "model.onnx", "--push-to-hub", "me/it"], "--export cannot be used with --push-to-hub"),
         (["--export", "model.onnx", "--checkpoint", "damaged.safetensors"], "damaged.safetensors is damaged"),
         (["--export", "model.onnx", "--checkpoint", "stary_night"], "did you mean 'starry_night'"),
         (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style or file is named 'all'"),

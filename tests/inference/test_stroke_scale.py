@@ -109,7 +109,7 @@ def test_strips_make_the_image_that_the_whole_makes(size, monkeypatch):
     large = torch.rand(1, 3, *size)
     stylized = torch.rand_like(shrink(large, 3))
     whole = enlarge(stylized, large)
-    monkeypatch.setattr(stroke_scale, "STRIP", 7 * size[1])
+    monkeypatch.setattr(stroke_scale, "BAND_PIXELS", 7 * size[1])
     assert torch.allclose(enlarge(stylized, large), whole, atol=1e-5)
     # And so do bytes, within half a level of each.
     out = torch.zeros(3, *size, dtype=torch.uint8)

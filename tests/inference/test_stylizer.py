@@ -285,7 +285,7 @@ def test_batch_that_does_not_fit_is_stylized_one_by_one(stylize, monkeypatch):
     batch = torch.rand(3, 3, 280, 300)
     expected = stylize(batch)
     monkeypatch.setattr(
-        "faststyle.inference.stylizer.most_pixels", lambda network, device: 100_000
+        "faststyle.inference.stylizer.max_whole_pixels", lambda network, device: 100_000
     )  # one of them fits
     monkeypatch.setattr(stylize, "_tiled", None)
     assert torch.allclose(stylize(batch), expected, atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from faststyle.image.convert import to_tensor
-from faststyle.inference.temporal_norm import SteadyNetwork, mixed, mixing
+from faststyle.inference.temporal_norm import VideoNetwork, mix_statistics, mixing_weights
 from faststyle.inference.video import MEMORY, Shots
 from faststyle.models.layers import ConvNorm
 from faststyle.models.network import Inference, TransformerNetwork
@@ -34,30 +34,30 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_the_first_frame_is_that_of_the_network():
-    steady = SteadyNetwork(NETWORK, 8)
-    result, _ = steady(frames(1), steady.blank(), mixing([0.0]))
+    steady = VideoNetwork(NETWORK, 8)
+    result, _ = steady(frames(1), steady.blank(), mixing_weights([0.0]))
     assert result.dtype == torch.uint8 and result.shape == (1, 40, 48, 3)
     assert difference(result[0], alone(frames(1)[0])) <= 1
 
 
 def test_frames_that_are_alike_stay_so():
-    steady = SteadyNetwork(NETWORK, 8)
+    steady = VideoNetwork(NETWORK, 8)
     memory = steady.blank()
     for share in (0.0, 0.9, 0.9):
-        result, own = steady(frames(1), memory, mixing([share]))
-        memory = mixed(mixing([share]), memory, own)
+        result, own = steady(frames(1), memory, mixing_weights([share]))
+        memory = mix_statistics(mixing_weights([share]), memory, own)
         assert difference(result[0], alone(frames(1)[0])) <= 1
 
 
 def test_a_batch_gives_what_its_frames_give_one_after_another():
-    steady, shares = SteadyNetwork(NETWORK, 8), [0.0, 0.8, 0.0, 0.5]
+    steady, shares = VideoNetwork(NETWORK, 8), [0.0, 0.8, 0.0, 0.5]
     batch = frames(1, 2, 3, 4)
     memory = steady.blank()
-    together, own = steady(batch, memory, mixing(shares))
-    after = mixed(mixing(shares), memory, own)[-1:]
+    together, own = steady(batch, memory, mixing_weights(shares))
+    after = mix_statistics(mixing_weights(shares), memory, own)[-1:]
     for number, share in enumerate(shares):
-        result, own = steady(batch[number : number + 1], memory, mixing([share]))
-        memory = mixed(mixing([share]), memory, own)
+        result, own = steady(batch[number : number + 1], memory, mixing_weights([share]))
+        memory = mix_statistics(mixing_weights([share]), memory, own)
         assert difference(result[0], together[number]) <= 1
     assert torch.allclose(memory, after, atol=1e-3)
 
@@ -67,9 +67,9 @@ def test_what_was_before_softens_a_jump():
     before = frames(1, size=(96, 80))
     after = before.clone()
     after[:, :, 64:] = 255
-    steady = SteadyNetwork(NETWORK, 8)
-    first, memory = steady(before, steady.blank(), mixing([0.0]))
-    second, _ = steady(after, memory, mixing([0.95]))
+    steady = VideoNetwork(NETWORK, 8)
+    first, memory = steady(before, steady.blank(), mixing_weights([0.0]))
+    second, _ = steady(after, memory, mixing_weights([0.95]))
     untouched = slice(None), slice(0, 16)  # columns that lie further away than the network sees
     softened = (second[0][untouched].float() - first[0][untouched].float()).abs().mean()
     jump = (alone(after[0])[untouched] - alone(before[0])[untouched]).abs().mean()
@@ -78,10 +78,10 @@ def test_what_was_before_softens_a_jump():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_statistics_stay_exact_in_half_precision(dtype):
-    steady = SteadyNetwork(NETWORK, 8)
+    steady = VideoNetwork(NETWORK, 8)
     with torch.autocast("cpu", dtype):
-        result, own = steady(frames(1), steady.blank(), mixing([0.0]))
-    expected, exact = steady(frames(1), steady.blank(), mixing([0.0]))
+        result, own = steady(frames(1), steady.blank(), mixing_weights([0.0]))
+    expected, exact = steady(frames(1), steady.blank(), mixing_weights([0.0]))
     assert own.dtype == torch.float32
     assert (result.float() - expected.float()).abs().mean() < 2
     # Half precision would have rounded them to 11 bits or 8.
@@ -92,15 +92,15 @@ def test_statistics_stay_exact_in_half_precision(dtype):
 def test_the_network_that_is_given_stays_as_it_is():
     photo = to_tensor(draw_picture(32, 32))[None]
     before = NETWORK(photo)
-    SteadyNetwork(NETWORK, 8)
+    VideoNetwork(NETWORK, 8)
     assert torch.equal(NETWORK(photo), before)
 
 
 def test_shares_are_mixed_by_running_means():
-    assert torch.allclose(mixing([0.0]), torch.tensor([[0.0, 1.0]]))
+    assert torch.allclose(mixing_weights([0.0]), torch.tensor([[0.0, 1.0]]))
     expected = torch.tensor([[0.5, 0.5, 0, 0], [0.4, 0.4, 0.2, 0], [0, 0, 0, 1.0]])
-    assert torch.allclose(mixing([0.5, 0.8, 0.0]), expected)
-    assert torch.allclose(mixing([0.3] * 7).sum(1), torch.ones(7))
+    assert torch.allclose(mixing_weights([0.5, 0.8, 0.0]), expected)
+    assert torch.allclose(mixing_weights([0.3] * 7).sum(1), torch.ones(7))
 
 
 def test_shots_begin_at_cuts_and_nowhere_else():

@@ -12,13 +12,13 @@ from faststyle.image.files import open_image
 from faststyle.inference import tiling
 from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.tiling import (
-    LEAST_TILE,
     MAX_UNTILED_PIXELS,
+    MIN_TILE,
     Tile,
     bytes_per_pixel,
     freeze,
-    most_pixels,
-    reach,
+    max_whole_pixels,
+    receptive_radius,
     spans,
     stylize_tiled,
     thumbnail,
@@ -53,7 +53,7 @@ def to_bytes(photo: torch.Tensor) -> torch.Tensor:
 
 def tiled(network, photo, tile, margin=0):
     out = torch.full_like(photo, 7)
-    stylize_tiled(Tile(network), photo, out, tile, reach(network), margin, network.stride)
+    stylize_tiled(Tile(network), photo, out, tile, receptive_radius(network), margin, network.stride)
     return out
 
 
@@ -63,7 +63,7 @@ def tiled(network, photo, tile, margin=0):
 )
 def test_no_pixel_depends_on_one_beyond_reach(size, blocks):
     network = make_network(size, blocks)
-    radius = reach(network)
+    radius = receptive_radius(network)
     side = 2 * radius + 4 * network.stride
     frozen = freeze(network, photo_of(64, 48)[None]).double()
     seen = torch.zeros(side, side, dtype=torch.bool)
@@ -119,7 +119,7 @@ def test_no_seam_where_tiles_meet():
     frozen = freeze(network, thumbnail(photo, 128))
     result = tiled(frozen, photo, 64)
     steps = (result[:, :, 1:] - result[:, :, :-1]).abs().mean((0, 1))
-    borders = [span.place.start - 1 for span in spans(300, 300, 64, reach(network), 0, 4)][1:]
+    borders = [span.place.start - 1 for span in spans(300, 300, 64, receptive_radius(network), 0, 4)][1:]
     assert len(borders) >= 3
     others = np.setdiff1d(np.arange(299), borders)
     assert steps[borders].max() <= steps[others].max()
@@ -156,7 +156,7 @@ def test_a_file_mapped_into_memory_serves_as_picture_and_as_result(tmp_path):
     files[0][:] = photo.permute(1, 2, 0).numpy()
     views = [torch.from_numpy(file).permute(2, 0, 1) for file in files]
     frozen = freeze(make_network("fast"), thumbnail(views[0], 64), 8)
-    stylize_tiled(Tile(frozen), *views, 48, reach(frozen), 8, frozen.stride)
+    stylize_tiled(Tile(frozen), *views, 48, receptive_radius(frozen), 8, frozen.stride)
     assert torch.equal(torch.from_numpy(files[1]).permute(2, 0, 1), tiled(frozen, photo, 48, 8))
 
 
@@ -200,16 +200,16 @@ def test_what_is_too_large_for_the_memory_is_stylized_by_tiles(stylize, monkeypa
     picture, tiles = draw_picture(300, 200), []
     whole = stylize(picture)
     assert stylize.tile_for(300, 200) is None
-    monkeypatch.setattr("faststyle.inference.stylizer.most_pixels", lambda *_: 50_000)
+    monkeypatch.setattr("faststyle.inference.stylizer.max_whole_pixels", lambda *_: 50_000)
     monkeypatch.setattr(stylize, "run", None)  # no picture is whole
-    assert stylize.tile_for(300, 200) == LEAST_TILE and stylize.tile_for(250, 200) is None
-    monkeypatch.setattr(tiling, "LEAST_TILE", 64)
+    assert stylize.tile_for(300, 200) == MIN_TILE and stylize.tile_for(250, 200) is None
+    monkeypatch.setattr(tiling, "MIN_TILE", 64)
     monkeypatch.setattr(
         "faststyle.inference.stylizer.stylize_tiled",
         lambda *given: tiles.append(given[3]) or stylize_tiled(*given),
     )
     assert levels(stylize(picture), whole) <= 1
-    assert tiles == [int(50_000**0.5) - 2 * reach(stylize.network) & -4]
+    assert tiles == [int(50_000**0.5) - 2 * receptive_radius(stylize.network) & -4]
 
 
 def test_wrong_tile_is_refused(stylize):
@@ -224,8 +224,8 @@ def test_bytes_that_a_picture_takes_grow_with_the_channels():
     assert 1 << 20 < free_memory(cpu) < 1 << 50
     assert (
         0
-        < most_pixels(make_network("full"), cpu)
-        <= most_pixels(make_network("fast"), cpu)
+        < max_whole_pixels(make_network("full"), cpu)
+        <= max_whole_pixels(make_network("fast"), cpu)
         <= MAX_UNTILED_PIXELS
     )
 
@@ -254,13 +254,13 @@ def test_infer_stylizes_by_tiles(tmp_path, model, capsys, monkeypatch):
     infer([str(photo), *flags, str(tmp_path / "whole.png")])
     infer([str(photo), *flags, str(tmp_path / "tiled.png"), "--tile", "256"])
     assert "tiles" not in capsys.readouterr().err
-    monkeypatch.setattr("faststyle.inference.stylizer.most_pixels", lambda *_: 50_000)
+    monkeypatch.setattr("faststyle.inference.stylizer.max_whole_pixels", lambda *_: 50_000)
     infer([str(photo), *flags, str(tmp_path / "own.png")])
     assert [line for line in capsys.readouterr().err.splitlines() if "300x200" in line and "256" in line]
     whole = open_image(tmp_path / "whole.png")
     for name in ("tiled.png", "own.png"):
         assert levels(open_image(tmp_path / name), whole) <= 1
-    for wrong in ("255", "big"):
+    for wrong in ("15", "big"):
         assert wrong in refused(capsys, infer, [str(photo), *flags, "out.png", "--tile", wrong])
     wrong = [str(photo), "--checkpoint", "all", "--tile", "256"]
     assert "--tile" in refused(capsys, infer, wrong)

@@ -20,7 +20,7 @@ from faststyle.errors import InputError
 from faststyle.files import atomic_write
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.batch import launcher, manifest
-from faststyle.inference.batch.shards import Item, Pictures, end_with, explain, is_whole, rank_of
+from faststyle.inference.batch.shards import Images, Item, call_when_orphaned, explain, is_whole, rank_of
 from tests.support.commands import refused
 from tests.support.images import draw_picture
 
@@ -110,7 +110,7 @@ def test_process_ends_with_its_parent():
     parent = os.fork()
     if parent == 0:
         if os.fork() == 0:
-            end_with(os.getppid(), lambda: os._exit(1))
+            call_when_orphaned(os.getppid(), lambda: os._exit(1))
             os.write(write, b"started")
         time.sleep(60)
         os._exit(0)
@@ -269,9 +269,9 @@ def test_whole_results_are_kept(photos, tmp_path):
     for name in ("beach.jpg", "cat.png"):
         save_image(open_image(photos / name), out / name)
         assert is_whole(photos / name, out / name)
-    read = Pictures(out, open_image)
+    read = Images(out, open_image)
     assert read[Item(str(photos / "cat.png"), "cat.png", made=True)].kept
-    assert read[Item(str(photos / "cat.png"), "cat.png", made=False)].picture is not None
+    assert read[Item(str(photos / "cat.png"), "cat.png", made=False)].image is not None
 
 
 @pytest.mark.parametrize("name", ["beach.jpg", "cat.png"])
@@ -292,12 +292,12 @@ def test_result_through_a_link_out_of_the_folder_fails(photos, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
-    read = Pictures(tmp_path / "out", open_image)[Item(str(photos / "cat.png"), "sub/cat.png")]
-    assert read.picture is None and "link" in read.error
+    read = Images(tmp_path / "out", open_image)[Item(str(photos / "cat.png"), "sub/cat.png")]
+    assert read.image is None and "link" in read.error
 
 
 def test_picture_that_vanished_is_a_failure(photos, tmp_path):
-    read = Pictures(tmp_path, open_image)[Item(str(photos / "gone.png"), "gone.png")]
+    read = Images(tmp_path, open_image)[Item(str(photos / "gone.png"), "gone.png")]
     assert "there is no file" in read.error
 
 
@@ -337,12 +337,12 @@ def test_parts_are_joined_and_the_last_word_counts(tmp_path):
     with (tmp_path / ".manifest.1.jsonl").open("ab") as part:
         part.write(b'{"name": "torn", "stat')
     manifest.begin(tmp_path, HEAD)
-    assert manifest.made(tmp_path, lambda name: True) == {"a", "b", ODD, os.fsdecode(b"\xff")}
+    assert manifest.done_names(tmp_path, lambda name: True) == {"a", "b", ODD, os.fsdecode(b"\xff")}
     part = manifest.Part(tmp_path, 5)
     part.add("b", "no picture")
     part.close()
     manifest.join(tmp_path)
-    assert manifest.made(tmp_path, lambda name: name != "a") == {ODD, os.fsdecode(b"\xff")}
+    assert manifest.done_names(tmp_path, lambda name: name != "a") == {ODD, os.fsdecode(b"\xff")}
     head, *entries = lines_of(tmp_path / manifest.NAME)
     assert head == HEAD and len(entries) == 4
     assert entries[-1] == {"name": "b", "status": "failed", "error": "no picture"}
@@ -364,7 +364,7 @@ def test_lines_that_are_none_of_ours_are_passed_over(tmp_path, line):
         with path.open("a") as file:
             file.write(f'{line}\n{{"name": "b", "status": "done"}}\n')
     manifest.begin(tmp_path, HEAD)
-    assert manifest.made(tmp_path, lambda name: True) == {"b"}
+    assert manifest.done_names(tmp_path, lambda name: True) == {"b"}
     assert len(listed(tmp_path)) == 1
 
 

@@ -1,6 +1,6 @@
-"""The processes (ranks) of ``python infer.py --devices N`` on one machine: started, watched, and ended.
+"""Start, watch and end the ranks of ``faststyle stylize --devices N`` on one machine.
 
-Lightning starts processes too, but when one dies it kills itself with the others, and nothing is said.
+Lightning can start ranks too, but when one dies it kills itself and the others without a message.
 """
 
 import os
@@ -14,18 +14,18 @@ from pathlib import Path
 
 from faststyle.errors import InputError
 
-GRACE = 15.0  # seconds to write what was stylized; who takes longer is killed
-# Statuses of a rank: another one ended; all is done but what could not be read; it was asked to end.
+GRACE = 15.0  # seconds for a rank to write stylized images before it is killed
+# Exit statuses of a rank: another rank ended; some images failed; it was asked to end.
 LOST, INCOMPLETE, STOPPED = 3, 4, 130
-PAUSE = 0.1
-MOST = 2  # ranks for each processor: each takes much memory
-# A rank as -m would start it, but that does not look for this package, or torch, where it is started.
+POLL_SECONDS = 0.1
+MAX_RANKS_PER_CPU = 2  # each takes much memory
+# Like -m, but without imports from the current folder.
 RANK = "import sys; sys.path = [path for path in sys.path if path]; "
 RANK += "from faststyle.cli.batch_worker import main; main()"
 
 
-def are_started() -> bool:
-    """Whether this process is a rank: of ours, of torchrun's or of SLURM's."""
+def is_rank() -> bool:
+    """Return True where this process is a rank, started by us, by torchrun or by SLURM."""
     if "LOCAL_RANK" in os.environ:
         return True
     if not any(name.startswith("SLURM_") for name in os.environ):
@@ -35,11 +35,11 @@ def are_started() -> bool:
     return SLURMEnvironment.detect()
 
 
-def environment(devices: int, nodes: int) -> dict[str, str]:
-    """What Lightning's ranks find each other by.
+def rank_environment(devices: int, nodes: int) -> dict[str, str]:
+    """Return the environment variables by which Lightning's ranks find each other.
 
     Raises:
-        InputError: there are several machines, and it is not said which of them this is.
+        InputError: There are several machines, and variables for this one are missing.
     """
     names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
     missing = [name for name in names if name not in os.environ]
@@ -57,7 +57,7 @@ def environment(devices: int, nodes: int) -> dict[str, str]:
 
 
 def run(options: bytes, devices: int, nodes: int) -> int:
-    """Run the command's ranks of this machine to their end, and print what they found.
+    """Run this machine's ranks to their end, and print their report.
 
     Args:
         options: The command's options, pickled, which each rank reads from its standard input.
@@ -65,19 +65,19 @@ def run(options: bytes, devices: int, nodes: int) -> int:
         nodes: Number of machines.
 
     Returns:
-        The exit status: 0, or 2 where pictures could not be read.
+        The exit status: 0, or 2 where images failed.
 
     Raises:
-        InputError: these are too many ranks; or one was killed, or says what a person can mend: the others
-            were ended then.
-        KeyboardInterrupt: the command was asked to end; its ranks have written what was stylized.
+        InputError: The ranks are too many; or one was killed or reported an error, and the others were ended.
+        KeyboardInterrupt: The command was asked to end; its ranks have written the stylized images.
     """
-    most = MOST * (os.cpu_count() or 1)
-    if devices > most:
+    max_ranks = MAX_RANKS_PER_CPU * (os.cpu_count() or 1)
+    if devices > max_ranks:
         raise InputError(
-            f"`devices` {devices} is too many for this machine: give at most {most}, {MOST} a processor"
+            f"`devices` {devices} is too many for this machine: give at most {max_ranks}, "
+            f"{MAX_RANKS_PER_CPU} a processor"
         )
-    variables = environment(devices, nodes)
+    variables = rank_environment(devices, nodes)
     command = [sys.executable, "-c", RANK]
     ranks: list[subprocess.Popen[bytes]] = []
     statuses: list[int | None] = [None]
@@ -87,17 +87,17 @@ def run(options: bytes, devices: int, nodes: int) -> int:
             own = {**variables, "LOCAL_RANK": str(number)}
             pipe = subprocess.PIPE
             ranks.append(subprocess.Popen(command, env=own, stdin=pipe, stdout=pipe))
-            give(ranks[-1], options)
-        # Until all have ended, or one has before its time.
+            send_options(ranks[-1], options)
+        # Wait until all ranks have ended, or one has failed.
         while None in statuses and {*statuses} <= {None, 0, INCOMPLETE}:
-            time.sleep(PAUSE)
+            time.sleep(POLL_SECONDS)
             statuses = [rank.poll() for rank in ranks]
     finally:
-        end(ranks)
+        end_ranks(ranks)
     for number, status in enumerate(statuses):
         if status is not None and status < 0:
             if number == 0:
-                print(file=sys.stderr)  # past the bar that it left
+                print(file=sys.stderr)  # below the progress bar of rank 0
             raise InputError(
                 f"process {number + 1} of {devices} was killed ({signal.Signals(-status).name}): "
                 "the same command goes on with what is left"
@@ -105,29 +105,30 @@ def run(options: bytes, devices: int, nodes: int) -> int:
     if STOPPED in statuses:
         raise KeyboardInterrupt
     for status in (2, 1, LOST):
-        if status in statuses:  # the first of them speaks for all; 1 has left a traceback
-            if words := printed(ranks[statuses.index(status)]):
-                raise InputError(words)
+        if status in statuses:  # the first of them reports for all; 1 has left a traceback
+            if message := output_of(ranks[statuses.index(status)]):
+                raise InputError(message)
             return status
-    if words := printed(ranks[0]):  # not on the machines that have not the first of all ranks
-        print(words)
+    if message := output_of(ranks[0]):  # only rank 0 of all machines reports
+        print(message)
     return 2 if INCOMPLETE in statuses else 0
 
 
-def give(rank: "subprocess.Popen[bytes]", options: bytes) -> None:
-    """Write the options to a rank's standard input; one that has died is found dead later."""
+def send_options(rank: "subprocess.Popen[bytes]", options: bytes) -> None:
+    """Write the options to a rank's standard input; a dead rank is noticed later."""
     assert rank.stdin is not None
     with suppress(BrokenPipeError), rank.stdin as pipe:
         pipe.write(options)
 
 
-def printed(rank: "subprocess.Popen[bytes]") -> str:
+def output_of(rank: "subprocess.Popen[bytes]") -> str:
+    """Return the text that a rank printed."""
     assert rank.stdout is not None
     return rank.stdout.read().decode(errors="replace").strip()
 
 
-def end(ranks: list["subprocess.Popen[bytes]"]) -> None:
-    """Ask the ranks to end, and kill those that do not."""
+def end_ranks(ranks: list["subprocess.Popen[bytes]"]) -> None:
+    """Send SIGTERM to the ranks, and kill those that do not end."""
     before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
     deadline = time.monotonic() + GRACE
     for rank in ranks:
@@ -143,7 +144,7 @@ def end(ranks: list["subprocess.Popen[bytes]"]) -> None:
 
 
 def end_self() -> None:
-    """Ask this process to end, and end it where it takes too long."""
+    """Send SIGTERM to this process, and exit where it takes too long."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os._exit(1)

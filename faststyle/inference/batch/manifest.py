@@ -1,8 +1,8 @@
-"""What was made of a collection of pictures: out/manifest.jsonl, one JSON object a line.
+"""The manifest of a collection: out/manifest.jsonl, with one JSON object a line.
 
-The first line is the head: the model, the flags and the version. Each other line is a picture: its name
-below the folder, and "done", or "failed" and why. While a run is under way each of its processes adds
-lines to a part of its own; the parts are joined to the manifest at the end, or by the next run.
+The first line is the head: the model, the options and the version. Each other line is an image: its name
+below the folder, and "done", or "failed" and the error. During a run each rank appends to a part of its own.
+The parts are joined to the manifest at the end, or by the next run.
 """
 
 import json
@@ -29,13 +29,14 @@ Head = dict[str, Any]
 
 
 class Part:
-    """The lines of one process, each given to the system before the next; safe for threads."""
+    """The lines of one rank, each written before the next; safe for threads."""
 
     def __init__(self, out: Path, rank: int):
         self.file = (out / PARTS.replace("*", str(rank))).open("ab", buffering=0)
         self.lock = threading.Lock()
 
     def add(self, name: str, error: str | None = None) -> None:
+        """Append the line of an image, with its error if it failed."""
         entry = {"name": name, "status": "failed" if error else "done"}
         line = json.dumps(entry | ({"error": error} if error else {}))
         with self.lock:
@@ -45,10 +46,10 @@ class Part:
         self.file.close()
 
 
-def lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Each whole line, as bytes and as what it says; one that a killed process tore is passed over.
+def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield each complete line as bytes and as JSON.
 
-    And so is one that is none of ours, such as a name that is no text.
+    Lines that a killed rank left incomplete are skipped, and lines of other programs.
     """
     with path.open("rb") as file:
         for line in file:
@@ -62,21 +63,21 @@ def lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
                 yield line, entry
 
 
-def entries(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The lines of pictures."""
-    return ((line, entry) for line, entry in lines(path) if "name" in entry)
+def read_entries(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield the lines of images."""
+    return ((line, entry) for line, entry in read_lines(path) if "name" in entry)
 
 
 def lock(out: Path) -> None:
-    """Keep other runs out of a folder until this process ends.
+    """Lock a folder until this process ends.
 
     Raises:
-        InputError: another run is at work there.
+        InputError: Another run is writing to it.
     """
     out.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
         return
-    place = os.open(out, os.O_RDONLY)  # the folder itself: a file would be left behind
+    place = os.open(out, os.O_RDONLY)  # the folder itself, because a lock file would stay
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,24 +90,24 @@ def lock(out: Path) -> None:
 
 
 def begin(out: Path, head: Head) -> None:
-    """Make the manifest, or go on with the one that is there, and clear up what a killed run left.
+    """Create the manifest or continue the one that is there, and remove temporary files of a killed run.
 
     Raises:
-        InputError: the folder's pictures are another model's, or were made with other flags.
+        InputError: The folder's images were made by another model or with other options.
     """
     manifest = out / NAME
     if manifest.exists():
-        there = next((entry for _, entry in lines(manifest)), {})
+        there = next((entry for _, entry in read_lines(manifest)), {})
         for key in ("model", "flags"):
             if there.get(key) != head[key]:
                 raise InputError(
-                    f"{manifest} is of another run ({key}: {json.dumps(there.get(key))}, and now "
+                    f"{manifest} belongs to another run ({key}: {json.dumps(there.get(key))}, and now "
                     f"{json.dumps(head[key])}): give another `output`, or delete it to make its images anew"
                 )
     else:
         with atomic_write(manifest) as temporary:
             temporary.write_bytes(json.dumps(head).encode() + b"\n")
-    if any(out.glob(PARTS)):  # else the last run came to its end, and left nothing
+    if any(out.glob(PARTS)):  # a run that ended well leaves none
         for path in out.rglob(".*"):
             if is_temporary_file(path):
                 path.unlink(missing_ok=True)
@@ -116,22 +117,22 @@ def begin(out: Path, head: Head) -> None:
 
 
 def join(out: Path) -> None:
-    """Move the lines of all parts into the manifest, in place of older ones of the same pictures."""
+    """Move the lines of all parts into the manifest, in place of older ones of the same images."""
     manifest, parts = out / NAME, sorted(out.glob(PARTS))
     if not parts:
         return
     newer: set[str] = set()
-    if next(entries(manifest), None):  # the first run's need no names in memory
-        newer = {entry["name"] for part in parts for _, entry in entries(part)}
+    if next(read_entries(manifest), None):  # the first run needs no names in memory
+        newer = {entry["name"] for part in parts for _, entry in read_entries(part)}
     with atomic_write(manifest) as temporary, temporary.open("wb") as file:
-        file.writelines(line for line, entry in lines(manifest) if entry.get("name") not in newer)
+        file.writelines(line for line, entry in read_lines(manifest) if entry.get("name") not in newer)
         for part in parts:
-            file.writelines(line for line, _ in entries(part))
+            file.writelines(line for line, _ in read_entries(part))
     for part in parts:
         part.unlink()
 
 
-def made(out: Path, mine: Callable[[str], bool]) -> set[str]:
-    """The names of those pictures that are done, by the manifest."""
-    found = (entry for _, entry in entries(out / NAME))
+def done_names(out: Path, mine: Callable[[str], bool]) -> set[str]:
+    """Return the names of the images that are done, limited to those that ``mine`` accepts."""
+    found = (entry for _, entry in read_entries(out / NAME))
     return {entry["name"] for entry in found if entry["status"] == "done" and mine(entry["name"])}

@@ -1,7 +1,7 @@
-"""Collections of pictures on several devices, by Lightning's ``Trainer.predict``.
+"""Stylize collections of images on several devices by Lightning's ``Trainer.predict``.
 
-Each process (rank) has a device, and stylizes its share of the pictures. They are decoded by a loader's
-processes, and encoded by threads, while the device stylizes others.
+Each rank has a device, and stylizes its shard of the images. DataLoader workers decode images and threads
+encode them, while the device stylizes others.
 """
 
 import hashlib
@@ -31,42 +31,64 @@ from faststyle import __version__
 from faststyle.device import process_errors
 from faststyle.errors import InputError, RankLostError, WorkerDiedError, first_line
 from faststyle.inference.batch import manifest
-from faststyle.inference.batch.shards import Item, Pictures, Read, Share, explain, rank_of, start_loader
+from faststyle.inference.batch.shards import (
+    Images,
+    Item,
+    Read,
+    ShardSampler,
+    explain,
+    rank_of,
+    start_loader_worker,
+)
 from faststyle.inference.onnx_model import Exported
 from faststyle.inference.stylizer import Stylizer
 
-WAITING = 2  # pictures that wait for each thread that encodes
-PATIENCE = timedelta(days=30)  # of a process that is ready, with those that have more to do
+MAX_WAITING = 2  # images that wait for each thread that encodes
+TIMEOUT = timedelta(days=30)  # of a rank that is done and waits for the others
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 
 
-class Way(NamedTuple):
-    """How a picture is read, stylized and written; or all at once, from file to file."""
+class Steps(NamedTuple):
+    """The functions that process one image.
 
-    read: Callable[[Path], Image.Image | None]  # None for one that goes from file to file
+    Attributes:
+        read: Opens an image; returns None for one that is to go from file to file.
+        stylize: Stylizes an image.
+        save: Writes an image.
+        convert: Reads, stylizes and writes a large image, from file to file.
+    """
+
+    read: Callable[[Path], Image.Image | None]
     stylize: Callable[[Stylizer, Image.Image], Image.Image]
     save: Callable[[Image.Image, Path], None]
     convert: Callable[[Stylizer, Path, Path], None]
 
 
 class Totals(NamedTuple):
-    """Pictures of all processes; ``kept`` are those that were there before."""
+    """Numbers of images over all ranks.
+
+    Attributes:
+        done: Stylized now.
+        kept: Stylized by an earlier run.
+        failed: Not readable or not writable.
+        videos: Animations, which are left out.
+    """
 
     done: int
     kept: int
     failed: int
-    clips: int  # left out
+    videos: int
 
 
 class Collection(pl.LightningModule):
-    """One process's part of a collection.
+    """One rank's shard of a collection.
 
     Args:
-        find: given this process's number and how many there are, its pictures.
-        out: the folder of the results.
-        load: given a device's name, the model.
-        way: how a picture is read, stylized and written.
-        flags: what the results depend on beside the model, for the manifest.
+        find: Returns the images of a rank, given its number and the number of ranks.
+        out: Folder of the results.
+        load: Returns the model on a device, given the device's name.
+        steps: The functions that process one image.
+        options: Options that the results depend on, for the manifest.
     """
 
     def __init__(
@@ -74,51 +96,53 @@ class Collection(pl.LightningModule):
         find: Callable[[int, int], list[Item]],
         out: Path,
         load: Callable[[str], Stylizer],
-        way: Way,
-        flags: dict[str, Any],
+        steps: Steps,
+        options: dict[str, Any],
     ):
         super().__init__()
-        self.find, self.out, self.load, self.way, self.flags = find, out, load, way, flags
+        self.find, self.out, self.load, self.steps, self.options = find, out, load, steps, options
 
     def setup(self, stage: str) -> None:
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         self.stylizer = self.load(str(self.trainer.strategy.root_device))
         if rank == 0:
             manifest.lock(self.out)
-            head = {"version": __version__, "model": digest(self.stylizer), "flags": self.flags}
+            head = {"version": __version__, "model": digest(self.stylizer), "flags": self.options}
             manifest.begin(self.out, head)
         self.trainer.strategy.barrier()
         self.items = self.find(rank, ranks)
-        # Half of its processors decode, the others encode.
+        # Half of the rank's processors decode, the others encode.
         self.helpers = min(8, max(1, torch.get_num_threads() // 2))
 
     def predict_dataloader(self) -> DataLoader:
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        share = Share(self.items, manifest.made(self.out, lambda name: rank_of(name, ranks) == rank))
-        pictures = Pictures(self.out, self.way.read)
+        sampler = ShardSampler(
+            self.items, manifest.done_names(self.out, lambda name: rank_of(name, ranks) == rank)
+        )
+        images = Images(self.out, self.steps.read)
         return DataLoader(
-            pictures,
+            images,
             batch_size=None,
-            sampler=share,
+            sampler=sampler,
             num_workers=self.helpers,
-            worker_init_fn=partial(start_loader, os.getpid()),
+            worker_init_fn=partial(start_loader_worker, os.getpid()),
         )
 
     def predict_step(self, read: Read, *_: Any) -> Read:
-        """Stylize what was read, but for pictures that go from file to file: these are written too."""
-        if read.kept or read.clip or read.error:
+        """Stylize an image that was read; one that goes from file to file is written too."""
+        if read.kept or read.is_video or read.error:
             return read
         try:
-            if read.picture is not None:
-                return read._replace(picture=self.way.stylize(self.stylizer, read.picture))
-            self.way.convert(self.stylizer, Path(read.item.source), self.out / read.item.name)
+            if read.image is not None:
+                return read._replace(image=self.steps.stylize(self.stylizer, read.image))
+            self.steps.convert(self.stylizer, Path(read.item.source), self.out / read.item.name)
             return read
         except (InputError, OSError) as error:
             return read._replace(error=explain(error))
 
 
 class Writer(BasePredictionWriter):
-    """Encodes and writes what was stylized, in a few threads, and keeps the manifest and the counts."""
+    """Encodes and writes stylized images in threads, and keeps the manifest and the counts."""
 
     def __init__(self) -> None:
         super().__init__("batch")
@@ -127,49 +151,50 @@ class Writer(BasePredictionWriter):
         self.pool: ThreadPoolExecutor | None = None
 
     def on_predict_start(self, trainer: pl.Trainer, module: Any) -> None:
-        # In place of Lightning's, which notes a request to end, and goes on.
+        # Replaces Lightning's handler, which only notes SIGTERM and goes on.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        self.out, self.save = module.out, module.way.save
+        self.out, self.save = module.out, module.steps.save
         self.part = manifest.Part(self.out, trainer.global_rank)
-        self.most = WAITING * module.helpers
+        self.max_pending = MAX_WAITING * module.helpers
         self.pool = ThreadPoolExecutor(module.helpers)
         ranks = trainer.world_size
         self.bar = tqdm(
             total=len(module.items),
-            unit="picture",
+            unit="image",
             desc=f"process 1 of {ranks}" if ranks > 1 else None,
             disable=trainer.global_rank > 0,
         )
 
     def write_on_batch_end(self, trainer: Any, module: Any, prediction: Read, *_: Any) -> None:
-        if len(self.pending) == self.most:
+        if len(self.pending) == self.max_pending:
             self.count(self.pending.popleft().result())
-        if prediction.clip or prediction.kept:
-            done, kept, failed, clips = self.totals
-            self.totals = Totals(done, kept + prediction.kept, failed, clips + prediction.clip)
-            self.bar.total -= 1  # so that its speed is that of the others
+        if prediction.is_video or prediction.kept:
+            done, kept, failed, videos = self.totals
+            self.totals = Totals(done, kept + prediction.kept, failed, videos + prediction.is_video)
+            self.bar.total -= 1  # so that the bar shows the speed of stylizing
         else:
             assert self.pool is not None
             self.pending.append(self.pool.submit(self.write, prediction))
             self.bar.update()
 
     def write(self, result: Read) -> str | None:
-        """Write a picture, and then its line; why it failed, or None."""
+        """Write an image, then its line in the manifest; return why it failed, or None."""
         error = result.error
-        if result.picture is not None and not error:
+        if result.image is not None and not error:
             try:
-                self.save(result.picture, self.out / result.item.name)
+                self.save(result.image, self.out / result.item.name)
             except (InputError, OSError) as failure:
                 error = explain(failure)
         self.part.add(result.item.name, error)
         return error
 
     def count(self, error: str | None) -> None:
+        """Count an image as done or failed, and print the error."""
         if error:
-            start = "\n" if self.bar.disable else ""  # past the bar of another process
+            start = "\n" if self.bar.disable else ""  # below the bar of another rank
             self.bar.write(f"{start}error: {error}", file=sys.stderr)
-        done, kept, failed, clips = self.totals
-        self.totals = Totals(done + (not error), kept, failed + bool(error), clips)
+        done, kept, failed, videos = self.totals
+        self.totals = Totals(done + (not error), kept, failed + bool(error), videos)
 
     def on_predict_end(self, trainer: pl.Trainer, module: Any) -> None:
         while self.pending:
@@ -177,7 +202,7 @@ class Writer(BasePredictionWriter):
         self.close()
         found = torch.tensor(self.totals, device=trainer.strategy.root_device)
         self.totals = Totals(*trainer.strategy.reduce(found, reduce_op="sum").tolist())
-        if trainer.is_global_zero:  # all parts are closed: each process gave its sums after that
+        if trainer.is_global_zero:  # each rank closes its part before it gives its sums
             manifest.join(self.out)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
@@ -186,14 +211,15 @@ class Writer(BasePredictionWriter):
             self.close()
 
     def close(self) -> None:
+        """Wait until all stylized images are written."""
         assert self.pool is not None
-        self.pool.shutdown()  # what is stylized is written
+        self.pool.shutdown()
         self.part.close()
         self.bar.close()
 
 
 def digest(stylizer: Stylizer) -> str:
-    """SHA-256 of a model's weights."""
+    """Return the SHA-256 of a model's weights."""
     network = stylizer.network
     if isinstance(network, Exported):
         return network.digest
@@ -203,33 +229,33 @@ def digest(stylizer: Stylizer) -> str:
     return sums.hexdigest()
 
 
-def quiet() -> None:
-    """Leave out Lightning's talk: of what it says nothing is for the person who stylizes."""
+def silence_lightning() -> None:
+    """Silence Lightning: none of its messages concern batch inference."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=name)
 
 
-def stylize_share(collection: Collection, device: str, devices: int, nodes: int) -> Totals:
-    """Stylize this process's pictures of a collection, beside the other processes.
+def predict_shard(collection: Collection, device: str, devices: int, nodes: int) -> Totals:
+    """Stylize this rank's shard of a collection.
 
     Args:
-        collection: what is to be done.
-        device: one of ``ACCELERATORS``.
-        devices: how many processes there are on each machine.
-        nodes: how many machines.
+        collection: The shard.
+        device: One of ``ACCELERATORS``.
+        devices: Number of ranks on each machine.
+        nodes: Number of machines.
 
     Returns:
-        The counts over all processes.
+        The counts over all ranks.
 
     Raises:
-        InputError: no such devices here, or out holds pictures of another model or of other flags.
-        RankLostError: Another process of the run ended.
+        InputError: There are no such devices, or out holds images of another model or of other options.
+        RankLostError: Another rank of the run ended.
         WorkerDiedError: A process that reads images died.
-        OSError: the disk is full or read-only.
-        KeyboardInterrupt: the process was asked to end; what was stylized is written.
+        OSError: The disk is full or read-only.
+        KeyboardInterrupt: The rank was asked to end; stylized images are written.
     """
-    quiet()
+    silence_lightning()
     if device not in ACCELERATORS:
         raise InputError(f"`device` {device} with `devices`: give one of {', '.join(ACCELERATORS)}")
     writer = Writer()
@@ -238,7 +264,7 @@ def stylize_share(collection: Collection, device: str, devices: int, nodes: int)
             accelerator=device,
             devices=devices,
             num_nodes=nodes,
-            strategy=DDPStrategy(timeout=PATIENCE) if devices * nodes > 1 else "auto",
+            strategy=DDPStrategy(timeout=TIMEOUT) if devices * nodes > 1 else "auto",
             callbacks=[writer],
             use_distributed_sampler=False,
             inference_mode=False,  # as elsewhere: the engines switch gradients off

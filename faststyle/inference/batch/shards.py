@@ -1,7 +1,7 @@
-"""Which pictures of a collection are one process's, and how they are read.
+"""Shards of a collection of images, one for each rank, and the reading of images.
 
-A picture is the process's whose number the checksum of its name gives: so each is one process's,
-whatever the others see of the folder, and whenever they look.
+The checksum of an image's name gives its rank, so that each image has one rank, even where ranks see the
+folder at different times.
 """
 
 import errno
@@ -24,30 +24,44 @@ from faststyle.image.validation import silence_decoders
 from faststyle.image.vips import MIN_VIPS_PIXELS, check_decodable, count_pixels
 from faststyle.video.opening import is_clip
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what would befall each picture that follows
-PAUSE = 0.5  # seconds between two looks at whether a parent lives
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # they would affect all following images
+POLL_SECONDS = 0.5  # between two checks whether the parent process is alive
 
 
 class Item(NamedTuple):
-    """A picture of the collection."""
+    """An image of the collection.
 
-    source: str  # its path
-    name: str  # its place below the output folder
-    made: bool = False  # the manifest says that it is there
+    Attributes:
+        source: Path of the image.
+        name: Path of the result below the output folder.
+        made: The manifest lists the result.
+    """
+
+    source: str
+    name: str
+    made: bool = False
 
 
 class Read(NamedTuple):
-    """What a loader's process found."""
+    """The result of reading an image.
+
+    Attributes:
+        item: The image's entry.
+        kept: The result of an earlier run is there, and complete.
+        is_video: The file is an animation, which is left out.
+        image: The image; None for one that goes from file to file.
+        error: Why reading failed; None if it did not.
+    """
 
     item: Item
-    kept: bool = False  # the result is there, and whole
-    clip: bool = False  # an animation, which is left out
-    picture: Image.Image | None = None  # None for one that goes from file to file
+    kept: bool = False
+    is_video: bool = False
+    image: Image.Image | None = None
     error: str | None = None
 
 
 def rank_of(name: str, ranks: int) -> int:
-    """Which process stylizes the picture of this name: the same on every machine, at any time."""
+    """Return the rank that stylizes the image of this name, the same on every machine at any time."""
     return zlib.crc32(os.fsencode(name)) % ranks
 
 
@@ -55,15 +69,15 @@ def explain(error: InputError | OSError) -> str:
     """Return why an image failed, as a command prints it.
 
     Raises:
-        OSError: the disk is full or read-only, which is no matter of one picture.
+        OSError: The disk is full or read-only, which concerns all images.
     """
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         raise error
     return error_line(error)
 
 
 def is_whole(source: Path, target: Path) -> bool:
-    """Whether a result is there, not older than its source, and can be decoded to its end."""
+    """Return True for a result that is not older than its source, and can be decoded to its end."""
     try:
         if target.stat().st_mtime_ns < source.stat().st_mtime_ns:
             return False
@@ -71,15 +85,18 @@ def is_whole(source: Path, target: Path) -> bool:
             check_decodable(target)
             return True
         with Image.open(target) as image:
-            image.draft("RGB", (1, 1))  # an eighth of a JPEG's size: all of its bytes in little time
+            image.draft("RGB", (1, 1))  # at an eighth of the size a JPEG's bytes are all read in little time
             image.load()
-    except Exception:  # whatever a decoder stumbles over: it is stylized again
+    except Exception:  # a result that a decoder cannot read is made again
         return False
     return True
 
 
-class Share(Sampler[Item]):
-    """One process's pictures; without a length, since Lightning would pass over an empty one's hooks."""
+class ShardSampler(Sampler[Item]):
+    """Sampler over this rank's images.
+
+    Has no ``__len__``: Lightning skips the predict hooks of a loader of length 0.
+    """
 
     def __init__(self, items: list[Item], made: set[str]):
         self.items, self.made = items, made
@@ -89,8 +106,8 @@ class Share(Sampler[Item]):
             yield item._replace(made=item.name in self.made)
 
 
-class Pictures(Dataset[Read]):
-    """Reads a picture that an ``Item`` names, where that is still to be done."""
+class Images(Dataset[Read]):
+    """Reads the image of an ``Item``, unless its result is there."""
 
     def __init__(self, out: Path, read: Callable[[Path], Image.Image | None]):
         self.out, self.read = out, read
@@ -102,27 +119,27 @@ class Pictures(Dataset[Read]):
                 return Read(item, kept=True)
             check_inside(self.out / item.name, self.out)
             if is_clip(source):
-                return Read(item, clip=True)
-            return Read(item, picture=self.read(source))
+                return Read(item, is_video=True)
+            return Read(item, image=self.read(source))
         except (InputError, OSError) as error:
             return Read(item, error=explain(error))
 
 
-def end_with(parent: int, end: Callable[[], object]) -> None:
-    """Call ``end``, in a thread, when the process that started this one has ended, however that was."""
+def call_when_orphaned(parent: int, end: Callable[[], object]) -> None:
+    """Call ``end`` in a thread when the parent process has ended."""
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(PAUSE)
+            time.sleep(POLL_SECONDS)
         end()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def start_loader(parent: int, worker: int) -> None:
-    """Prepare a process that decodes: no warnings of decoders, and an end with its parent.
+def start_loader_worker(parent: int, worker: int) -> None:
+    """Silence the decoders of this DataLoader worker, and exit it when its parent exits.
 
-    Otherwise it would block forever on the output queue when the parent has died.
+    Otherwise it blocks forever on the output queue.
     """
     silence_decoders()
-    end_with(parent, partial(os._exit, 1))
+    call_when_orphaned(parent, partial(os._exit, 1))
