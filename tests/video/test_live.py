@@ -207,10 +207,10 @@ def test_without_a_display_or_tkinter_a_line_says_what_to_do(monkeypatch):
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     if sys.platform == "linux":
         pytest.importorskip("tkinter")
-        with pytest.raises(InputError, match="no display.*`output`"):
+        with pytest.raises(InputError, match=r"no display.*`output`"):
             Window("title")
     monkeypatch.setitem(sys.modules, "tkinter", None)
-    with pytest.raises(InputError, match="needs tkinter.*`output`"):
+    with pytest.raises(InputError, match=r"needs tkinter.*`output`"):
         Window("title")
 
 
