@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("photo", type=Path)
     photo = parser.parse_args(argv).photo
-    titles = [style.title for style in styles.ready_styles().values()]
+    titles = [style.title for style in styles.list_built_in_styles().values()]
     uploads, choices = [], []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             page.goto(address)
             page.get_by_role("tab", name="Stylize").wait_for()
             field = page.locator(".tabitem:visible input[type=file]")
-            chosen = styles.ready_styles()[styles.FAVOURITE].title
+            chosen = styles.list_built_in_styles()[styles.DEFAULT_STYLE].title
             started = time.perf_counter()
             field.set_input_files(photo)
             uploads.append(wait_for(page, chosen, started))

@@ -1,4 +1,4 @@
-"""``python -m faststyle.web``: serve the page until Ctrl-C."""
+"""The command ``python -m faststyle.web``."""
 
 import errno
 import os
@@ -13,8 +13,8 @@ from faststyle.console import fail
 from faststyle.options import Settings, option, text, whole
 from faststyle.parser import Parser
 
-PORTS = 20  # to look through for a free one, where none was asked for
 FIRST_PORT = 7860
+MAX_PORTS_TRIED = 20
 
 
 @dataclass(frozen=True)
@@ -33,28 +33,31 @@ class Options(Settings):
     )
 
 
-def can_listen(host: str, number: int) -> bool:
-    """Whether the port is free there; what else stands against listening ends with a line."""
+def can_listen(host: str, port: int) -> bool:
+    """Return True if the port of this address is free.
+
+    Any other reason that prevents listening ends the command with an error line.
+    """
     try:
-        (family, *_, address), *_ = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
+        (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         with socket.socket(family) as listener:
-            if os.name == "posix":  # as the server will; Windows would let two listen
+            if os.name == "posix":  # as the server does; on Windows it would let two servers share a port
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return False
-        fail(f"cannot listen on {host}, port {number} ({error.strerror}): give another --host or --port")
+        fail(f"cannot listen on {host}, port {port} ({error.strerror}): give another --host or --port")
     return True
 
 
-def choose_port(host: str, wanted: int | None) -> int:
-    """The port asked for, or the first free one; where there is none, end with a line."""
-    ports = range(FIRST_PORT, FIRST_PORT + PORTS) if wanted is None else [wanted]
-    for number in ports:
-        if can_listen(host, number) and can_listen("127.0.0.1", number):  # Gradio asks for both
-            return number
-    taken = f"port {wanted} is taken" if wanted else f"ports {ports[0]} to {ports[-1]} are taken"
+def choose_port(host: str, requested: int | None) -> int:
+    """Return the requested port, or the first free one; end with an error line if there is none."""
+    ports = range(FIRST_PORT, FIRST_PORT + MAX_PORTS_TRIED) if requested is None else [requested]
+    for port in ports:
+        if can_listen(host, port) and can_listen("127.0.0.1", port):  # Gradio needs both
+            return port
+    taken = f"port {requested} is taken" if requested else f"ports {ports[0]} to {ports[-1]} are taken"
     fail(f"{taken}: give another --port")
 
 
@@ -62,21 +65,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = Parser(Options, "python -m faststyle.web").read(argv)
     if find_spec("gradio") is None:
         fail("the web page needs Gradio: pip install -e '.[web]'")
-    number = choose_port(options.host, options.port)
-    # As Ctrl-C, so that the folder below is cleared when a service manager ends us, too.
+    port = choose_port(options.host, options.port)
+    # Handle SIGTERM like Ctrl-C, so that a service manager's stop also deletes the folder below.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="faststyle_", ignore_cleanup_errors=True) as folder:
-            os.environ["GRADIO_TEMP_DIR"] = folder  # every upload and result, read when Gradio is imported
+            # Gradio reads both variables when it is imported. The folder holds all uploads and results.
+            os.environ["GRADIO_TEMP_DIR"] = folder
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             from faststyle.image.validation import silence_decoders
             from faststyle.web.app import serve
 
             silence_decoders()
-            serve(options.host, number)
+            serve(options.host, port)
     except KeyboardInterrupt:
         print("stopped", flush=True)
-    os._exit(0)  # a picture that is still being computed holds nobody up
+    os._exit(0)  # do not wait for an image that is still being stylized
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page: its four tabs put together, and served."""
+"""The web page: its four tabs, and its server."""
 
 import threading
 import time
@@ -11,13 +11,13 @@ from faststyle.console import fail
 from faststyle.device import share_freed_memory
 from faststyle.web import compare_tab, styles, stylize, stylize_tab, training, training_tab, video, video_tab
 from faststyle.web.components import use_upload_paths
-from faststyle.web.theme import CSS, HEAD, theme
-from faststyle.web.uploads import MAX_UPLOAD, open_upload
+from faststyle.web.theme import CSS, HEAD, create_theme
+from faststyle.web.uploads import MAX_UPLOAD_SIZE, open_upload
 
-WAITING = 60  # requests that may queue; more are told to come again
-THREADS = 8  # each that has run a network keeps some memory
-OLD = 3600  # seconds after which uploads and results are deleted
-PHOTOS = Path(skimage.__file__).parent / "data"
+MAX_QUEUED_REQUESTS = 60  # Gradio rejects further requests
+MAX_THREADS = 8  # each thread that has run a network keeps some memory
+MAX_FILE_AGE_SECONDS = 3600  # older uploads and results are deleted
+PHOTO_FOLDER = Path(skimage.__file__).parent / "data"
 EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelsea.png"}
 
 
@@ -26,13 +26,17 @@ def build() -> gr.Blocks:
     with gr.Blocks(
         title="faststyle: photos in the style of paintings",
         analytics_enabled=False,
-        delete_cache=(60, OLD),
+        delete_cache=(60, MAX_FILE_AGE_SECONDS),
     ) as page:
-        gr.HTML("<h1>faststyle</h1><p>Your photo, as a painter might have seen it.</p>", elem_id="top")
-        own = gr.State({}, delete_callback=styles.forget)  # the styles that this person trained, by name
+        gr.HTML("<h1>faststyle</h1><p>Photos and videos in the style of paintings.</p>", elem_id="top")
+        own = gr.State(
+            {}, delete_callback=styles.delete_styles
+        )  # the styles trained in this session, by name
         with gr.Tabs():
             with gr.Tab("Stylize", id="stylize"):
-                chooser = stylize_tab.build(own, {name: PHOTOS / file for name, file in EXAMPLES.items()})
+                chooser = stylize_tab.build(
+                    own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()}
+                )
             with gr.Tab("Video", id="video"):
                 video_tab.build(own)
             with gr.Tab("Train a style", id="train"):
@@ -40,7 +44,7 @@ def build() -> gr.Blocks:
             with gr.Tab("Fast and slow", id="compare"):
                 compare_tab.build(own)
         page.unload(leave)
-    return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    return page.queue(max_size=MAX_QUEUED_REQUESTS, default_concurrency_limit=1, api_open=False)
 
 
 def leave(request: gr.Request) -> None:
@@ -51,39 +55,43 @@ def leave(request: gr.Request) -> None:
 
 
 def warm_up() -> None:
-    """The first pass of a process takes longest, and OpenVINO's conversion seconds: let nobody wait."""
-    photo = open_upload(str(PHOTOS / EXAMPLES["Coffee"]), "photo", 1024)
-    ready = styles.ready_styles()
-    stylize.paint(photo, styles.load(ready[styles.FAVOURITE].model), 1.0, False)
-    for style in ready.values():
-        styles.load(style.model)
+    """Load every built-in style and stylize one photo, so that the first request is fast.
+
+    The first forward pass of a process is the slowest, and converting a model to OpenVINO takes seconds.
+    """
+    photo = open_upload(str(PHOTO_FOLDER / EXAMPLES["Coffee"]), "photo", 1024)
+    built_in = styles.list_built_in_styles()
+    default = styles.load_shared_stylizer(built_in[styles.DEFAULT_STYLE].model)
+    stylize.stylize_image(photo, default, 1.0, False)
+    for style in built_in.values():
+        styles.load_shared_stylizer(style.model)
 
 
 def serve(host: str, port: int) -> None:
-    """Serve the page, until KeyboardInterrupt."""
+    """Serve the page until KeyboardInterrupt."""
     share_freed_memory()
     page = build()
     try:
         page.launch(
             server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
-            theme=theme(),
+            theme=create_theme(),
             css_paths=CSS,
             head=HEAD,
-            max_file_size=MAX_UPLOAD,
-            allowed_paths=[str(PHOTOS)],
+            max_file_size=MAX_UPLOAD_SIZE,
+            allowed_paths=[str(PHOTO_FOLDER)],
             footer_links=[],
             run_history=False,
             share=False,
             ssr_mode=False,
             pwa=False,
-            max_threads=THREADS,
+            max_threads=MAX_THREADS,
             quiet=True,
             prevent_thread_lock=True,
         )
         threading.Thread(target=warm_up, daemon=True).start()
         print(f"faststyle: {page.local_url} (Ctrl-C ends it)", flush=True)
-        while True:  # Windows does not interrupt a wait without an end
+        while True:  # on Windows, Ctrl-C cannot interrupt a wait without a timeout
             time.sleep(3600)
     except OSError:
         fail(f"cannot listen on {host}, port {port}: give another --host or --port")

@@ -1,4 +1,4 @@
-"""The fourth tab: the fast way's picture, and beside it the slow one's as it grows."""
+"""The fourth tab: a network's result beside the intermediate results of the per-image optimization."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,96 +7,109 @@ import gradio as gr
 
 from faststyle.errors import InputError
 from faststyle.web import compare, styles, uploads
-from faststyle.web.components import news, picture_field, said, wrong
+from faststyle.web.components import (
+    create_image_field,
+    create_status_line,
+    render_error,
+    render_message,
+)
 
-FAST = '<div class="empty"><p>Fast: one pass of the trained network.</p></div>'
-SLOW = '<div class="empty"><p>Slow: the picture itself, step by step.</p></div>'
+FAST_EMPTY = '<div class="empty"><p>Fast: one forward pass of a trained network.</p></div>'
+SLOW_EMPTY = '<div class="empty"><p>Slow: the image itself is optimized, step by step.</p></div>'
 
 
-def race(
-    photo: str | None, painting: str | None, name: str | None, size: int, steps: int, own: styles.Shelf
+def run(
+    photo: str | None, painting: str | None, name: str | None, size: int, steps: int, own: styles.Styles
 ) -> Iterator[tuple[Any, str, str]]:
-    """Yields both pictures with what is to be said of them, and a line of news."""
+    """Compare both methods; yield the figures of both, and the status line."""
     try:
-        style = styles.find(name, own)
-        yield FAST, SLOW, said("Reading both pictures …")
+        style = styles.find_style(name, own)
+        yield FAST_EMPTY, SLOW_EMPTY, render_message("Reading the photo and the painting …")
         caught_up = None
-        for fast, slow, notes in compare.race(photo, painting, style, size, steps):
+        for fast, slow, notes in compare.compare_methods(photo, painting, style, size, steps):
             if caught_up is None and slow.objective <= fast.objective:
                 caught_up = slow
             yield (
-                uploads.figure(fast.picture, "The fast way's picture", tell("Fast", fast)),
-                uploads.figure(slow.picture, "The slow way's picture so far", tell("Slow", slow)),
-                said(" ".join([f"Step {slow.step} of {steps}.", *notes])),
+                uploads.render_figure(fast.image, "Result of the fast method", describe_stage("Fast", fast)),
+                uploads.render_figure(
+                    slow.image, "Result of the slow method so far", describe_stage("Slow", slow)
+                ),
+                render_message(" ".join([f"Step {slow.step} of {steps}.", *notes])),
             )
     except InputError as error:
-        yield gr.skip(), gr.skip(), wrong(error)
+        yield gr.skip(), gr.skip(), render_error(error)
         return
     if caught_up:
-        times = caught_up.seconds / fast.seconds
-        line = f"The slow way drew level at step {caught_up.step}, after {times:,.0f} times as long."
+        ratio = caught_up.seconds / fast.seconds
+        line = (
+            f"The slow method reached the fast one's objective at step {caught_up.step}, and took "
+            f"{ratio:,.0f} times as long."
+        )
     else:
-        times = slow.seconds / fast.seconds
-        line = f"After {steps} steps, and {times:,.0f} times as long, the slow way is still behind."
-    yield gr.skip(), gr.skip(), said(" ".join([line, *notes]))
+        ratio = slow.seconds / fast.seconds
+        line = (
+            f"After {steps} steps, which took {ratio:,.0f} times as long, the slow method's objective is "
+            "still higher."
+        )
+    yield gr.skip(), gr.skip(), render_message(" ".join([line, *notes]))
 
 
-def tell(way: str, stage: compare.Stage) -> str:
-    step = f"step {stage.step}, " if way == "Slow" else ""
-    return f"{way}: {step}{stage.seconds:.2f} s, objective {stage.objective:.3f}"
+def describe_stage(method: str, stage: compare.Stage) -> str:
+    """Return a caption with the step of the slow method, the time and the objective."""
+    step = f"step {stage.step}, " if method == "Slow" else ""
+    return f"{method}: {step}{stage.seconds:.2f} s, objective {stage.objective:.3f}"
 
 
-def stopped() -> str:
-    return said("Stopped.")
+def report_stopped() -> str:
+    """Return the status line of a stopped comparison."""
+    return render_message("Stopped.")
 
 
 def build(own: gr.State) -> None:
-    ready = styles.ready_styles()
+    """Build the tab's controls, and connect their events."""
     gr.HTML(
-        "<p>The slow way (Gatys et al.) changes the picture itself until a large network finds the photo's "
-        "content and the painting's style in it. The fast way has learned to do so in one pass. Both are "
-        "measured by the same objective: lower is better.</p>"
+        "<p>The slow method (Gatys et al.) optimizes the image itself, until a large network finds the "
+        "photo's content and the painting's style in it. The fast method is a network that was trained to do "
+        "so in one forward pass. Both are measured by the same objective: lower is better.</p>"
     )
     with gr.Row(elem_classes="fields"):
-        photo = picture_field("Photo", "Drop a photo here, paste one, or tap to choose", height=210)
-        painting = picture_field(
+        photo = create_image_field("Photo", "Drop a photo here, paste one, or tap to choose", height=210)
+        painting = create_image_field(
             "Painting", "Drop the style's painting here, paste it, or tap to choose", height=210
         )
     with gr.Row(elem_classes="controls"):
         style = gr.Dropdown(
-            styles.choices(ready),
-            value=styles.FAVOURITE,
+            styles.list_choices(styles.list_built_in_styles()),
+            value=styles.DEFAULT_STYLE,
             label="Style",
-            info="The one that was trained on this painting",
+            info="The style that was trained on this painting",
             filterable=False,
         )
         size = gr.Radio([(f"{size} pixels", size) for size in compare.SIZES], value=256, label="Size")
-        steps = gr.Slider(10, compare.MAX_STEPS, 50, step=10, label="Steps of the slow way")
+        steps = gr.Slider(10, compare.MAX_STEPS, 50, step=10, label="Steps of the slow method")
     with gr.Row():
         start = gr.Button("Compare", variant="primary")
         end = gr.Button("Stop", variant="stop")
-    line = news()
+    status = create_status_line()
     with gr.Row(elem_classes="fields"):
-        fast = gr.HTML(FAST, elem_classes="pictures")
-        slow = gr.HTML(SLOW, elem_classes="pictures")
-    outputs = [fast, slow, line]
-    run = start.click(
-        race,
+        fast = gr.HTML(FAST_EMPTY, elem_classes="pictures")
+        slow = gr.HTML(SLOW_EMPTY, elem_classes="pictures")
+    running = start.click(
+        run,
         [photo, painting, style, size, steps, own],
-        outputs,
+        [fast, slow, status],
         api_name="compare",
-        concurrency_id="heavy",  # shared with the download
+        concurrency_id="heavy",  # one queue with the download, the refinement and the video
         show_progress="minimal",
-        show_progress_on=line,
+        show_progress_on=status,
     )
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    # After it has ended: a step that is on its way shall not come after this line.
-    end.click(None, cancels=run, **private).then(stopped, outputs=line, **private)
-    # A style trained on the third tab can be chosen here too.
+    # Report after the cancellation, because a step that is already on its way would overwrite the line.
+    end.click(None, cancels=running, **private).then(report_stopped, outputs=status, **private)
+    # Offer and select a style that was trained on the third tab.
     own.change(
-        lambda own: gr.Dropdown(styles.choices(styles.everything(own)), value=list(own)[-1]),
+        lambda own: gr.Dropdown(styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
         own,
         style,
-        show_progress="hidden",
-        api_visibility="private",
+        **private,
     )

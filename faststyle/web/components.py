@@ -1,4 +1,4 @@
-"""What the tabs share: the fields for a picture and a clip, and the line of news."""
+"""Controls and messages that the tabs share."""
 
 import os
 from collections.abc import Sequence
@@ -9,11 +9,17 @@ from typing import Any
 import gradio as gr
 
 from faststyle.errors import name_parameters
-from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD
+from faststyle.inference.settings import StylizeSettings
+from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD_SIZE
+
+# Labels of the controls whose parameters an error message can name.
+CONTROL_LABELS = {"max_size": "the preview size", "size": "the size", "strength": "the strength"}
+MAX_MEGABYTES = f"At most {MAX_UPLOAD_SIZE.removesuffix('mb')} MB"
+IMAGE_LIMITS = f"{MAX_MEGABYTES} and {MAX_PIXELS // 1_000_000} megapixels."
 
 
-def picture_field(label: str, placeholder: str, height: int) -> gr.Image:
-    """A field to drop, paste or choose a picture; gives the upload's path."""
+def create_image_field(label: str, placeholder: str, height: int) -> gr.Image:
+    """Create a field to drop, paste or choose an image. Its value is the path of the upload."""
     return gr.Image(
         label=label,
         type="filepath",
@@ -26,13 +32,21 @@ def picture_field(label: str, placeholder: str, height: int) -> gr.Image:
     )
 
 
-def file_field(label: str, kinds: Sequence[str], height: int) -> gr.File:
-    """A field to drop or choose a file of one of these suffixes; gives the upload's path."""
-    return gr.File(label=label, file_types=list(kinds), elem_classes="clip", height=height)
+def create_file_field(label: str, suffixes: Sequence[str], height: int) -> gr.File:
+    """Create a field to drop or choose a file with one of the suffixes. Its value is the upload's path."""
+    return gr.File(label=label, file_types=list(suffixes), elem_classes="clip", height=height)
 
 
-def upload_path(_: gr.Component, payload: Any) -> str | None:
-    """Where an upload lies; None for any other place, which a forged request may name."""
+def create_strength_slider() -> gr.Slider:
+    """Create the slider of the blend between the original and the stylized result."""
+    return gr.Slider(0, 1, StylizeSettings.strength, step=0.05, label="Strength")
+
+
+def get_upload_path(_: gr.Component, payload: Any) -> str | None:
+    """Return the path of an upload, or None for a path outside the upload folder.
+
+    A forged request can name any file of the server.
+    """
     if not getattr(payload, "path", None):
         return None
     path = Path(payload.path).resolve()
@@ -40,36 +54,31 @@ def upload_path(_: gr.Component, payload: Any) -> str | None:
 
 
 def use_upload_paths() -> None:
-    """Let the image and file fields of this process give the path of an upload, unopened.
+    """Let the image and file fields of this process pass on the path of an upload without opening it.
 
-    Gradio's own code opens an image and answers "Error" if there is none; the page says what is wrong. The
-    method of the class is replaced, because Gradio makes a field anew from its class when an answer changes
-    it. A subclass is no way, because Gradio writes a .pyi file beside the source of each.
+    Gradio's own preprocessing opens the image, and shows only "Error" if that fails. The page shows the
+    reason instead. This replaces a method of Gradio's classes, because Gradio creates a field anew from its
+    class when an event updates the field. A subclass is no alternative, because Gradio writes a .pyi file
+    beside the source of every subclass.
     """
-    gr.Image.preprocess = upload_path  # type: ignore[method-assign, assignment]
-    gr.File.preprocess = upload_path  # type: ignore[method-assign, assignment]
+    gr.Image.preprocess = get_upload_path  # type: ignore[method-assign, assignment]
+    gr.File.preprocess = get_upload_path  # type: ignore[method-assign, assignment]
 
 
-def news() -> gr.HTML:
-    """A line that screen readers read when it changes."""
+def create_status_line() -> gr.HTML:
+    """Create the line for messages and errors. Screen readers read it aloud when it changes."""
     return gr.HTML(
         elem_classes="news",
         js_on_load='element.setAttribute("role", "status"); element.setAttribute("aria-live", "polite");',
     )
 
 
-def said(text: str) -> str:
+def render_message(text: str) -> str:
+    """Return HTML of a message for the status line."""
     return f"<p>{escape(text)}</p>"
 
 
-# The controls of parameters that an error's message may name.
-LABELS = {"max_size": "the preview size", "size": "the size", "strength": "the strength"}
-
-
-def wrong(error: Exception) -> str:
-    """Return HTML of an error's message; parameters in it become the labels of their controls."""
-    message = name_parameters(str(error), lambda name: LABELS.get(name, name.replace("_", " ")))
+def render_error(error: Exception) -> str:
+    """Return HTML of an error's message. Parameters in it become the labels of their controls."""
+    message = name_parameters(str(error), lambda name: CONTROL_LABELS.get(name, name.replace("_", " ")))
     return f'<p class="wrong">{escape(message)}</p>'
-
-
-LIMITS = f"At most {MAX_UPLOAD.removesuffix('mb')} MB and {MAX_PIXELS // 1_000_000} megapixels."

@@ -1,16 +1,17 @@
-// What Gradio's own page lacks.
+// Additions to Gradio's page.
 
-// Gradio gives each radio button a group of its own: this brings the arrow keys back.
+// Choose among radio buttons with the arrow keys. Gradio gives each button a group of its own, so that the
+// browser does not do it.
 document.addEventListener("keydown", (event) => {
-  const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-  if (!way || !event.target.matches("fieldset input[type=radio]")) return;
+  const direction = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!direction || !event.target.matches("fieldset input[type=radio]")) return;
   const all = [...event.target.closest("fieldset").querySelectorAll("input[type=radio]")];
-  const next = all[(all.indexOf(event.target) + way + all.length) % all.length];
+  const next = all[(all.indexOf(event.target) + direction + all.length) % all.length];
   event.preventDefault();
   next.focus();
   next.click();
 });
-// And for screen readers the groups of radio buttons, and the fields for pictures, get their names.
+// Name the groups of radio buttons and the upload fields, for screen readers.
 new MutationObserver(() => {
   for (const group of document.querySelectorAll("fieldset:not([aria-label]), :is(.picture, .clip):not([aria-label])")) {
     group.setAttribute("role", group.matches("fieldset") ? "radiogroup" : "group");
@@ -19,25 +20,26 @@ new MutationObserver(() => {
   }
 }).observe(document, { childList: true, subtree: true });
 
-// A picture may be pasted, and dropped anywhere, and so may a clip: it goes to the field under the
-// pointer, or the first that is empty.
-const give = (event, files) => {
+// Upload an image or a video that is pasted, or dropped anywhere on the page. It goes to the field under the
+// pointer, or to the first empty field.
+const uploadFile = (event, files) => {
   const fields = [...document.querySelectorAll(".picture, .clip")].filter((field) => field.offsetParent);
-  const kind = fields[0]?.matches(".clip") ? /^video\/|^image\/gif$/ : /^image\//;
-  const picture = [...(files ?? [])].find((file) => kind.test(file.type));
+  const types = fields[0]?.matches(".clip") ? /^video\/|^image\/gif$/ : /^image\//;
+  const chosen = [...(files ?? [])].find((file) => types.test(file.type));
   const field = fields.find((field) => field.contains(event.target) || field.matches(":hover"))
     ?? fields.find((field) => !field.querySelector(".image-frame img")) ?? fields[0];
   const input = field?.querySelector("input[type=file]");
-  if (!picture || !input || event.defaultPrevented) return;
+  if (!chosen || !input || event.defaultPrevented) return;
   event.preventDefault();
   const transfer = new DataTransfer();
-  transfer.items.add(picture);
+  transfer.items.add(chosen);
   input.files = transfer.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 };
-document.addEventListener("paste", (event) => give(event, event.clipboardData?.files));
+document.addEventListener("paste", (event) => uploadFile(event, event.clipboardData?.files));
 document.addEventListener("drop", (event) => {
-  give(event, event.dataTransfer?.files);
-  if (event.dataTransfer?.files.length) event.preventDefault(); // else a browser leaves for the file
+  uploadFile(event, event.dataTransfer?.files);
+  // Otherwise the browser leaves the page and opens the file.
+  if (event.dataTransfer?.files.length) event.preventDefault();
 });
 document.addEventListener("dragover", (event) => event.preventDefault());

@@ -1,4 +1,4 @@
-"""The styles that a person can choose from: those that come with the package, and their own."""
+"""The styles that can be chosen on the page: built-in styles, and those trained in the session."""
 
 import shutil
 from functools import lru_cache
@@ -12,20 +12,20 @@ from faststyle.image.files import open_image
 from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
-from faststyle.web.uploads import data_uri
+from faststyle.web.uploads import encode_data_uri
 
-SAMPLE = 192  # pixels of a sample picture's longer side
-FAVOURITE = "starry_night"  # chosen at first
+MAX_SAMPLE_SIDE = 192  # pixels
+DEFAULT_STYLE = "starry_night"
 
 
 class Style(NamedTuple):
     """A trained style.
 
     Attributes:
-        title: what a person calls it: the painting and its painter.
-        model: its file.
-        sample: a picture that shows it.
-        painting: what it was trained on, where that is here.
+        title: Title and painter of the painting, as the page shows them.
+        model: Path of the model file.
+        sample: Path of an image in this style.
+        painting: Path of the painting that the style was trained on, or None if it is not available.
     """
 
     title: str
@@ -34,12 +34,12 @@ class Style(NamedTuple):
     painting: Path | None
 
 
-Shelf = dict[str, Style]
+Styles = dict[str, Style]  # by name
 
 
 @lru_cache(1)
-def ready_styles() -> Shelf:
-    """The styles of the package, by name."""
+def list_built_in_styles() -> Styles:
+    """Return the built-in styles."""
     files = pretrained.built_in_styles()
     return {
         name: Style(caption(name, card), files[name], pretrained.sample_path(name), None)
@@ -47,56 +47,58 @@ def ready_styles() -> Shelf:
     }
 
 
-def everything(own: Shelf) -> Shelf:
-    """The ready styles, and a person's own."""
-    return ready_styles() | own
+def list_styles(own: Styles) -> Styles:
+    """Return the built-in styles and the session's own styles."""
+    return list_built_in_styles() | own
 
 
-def find(name: str | None, own: Shelf) -> Style:
-    """The style of this name.
+def find_style(name: str | None, own: Styles) -> Style:
+    """Return the style of this name.
 
     Raises:
-        InputError: none is chosen, or it is gone.
+        InputError: No style is chosen, or the style no longer exists.
     """
-    style = everything(own).get(name or "")
+    style = list_styles(own).get(name or "")
     if style is None:
         raise InputError("Choose a style first.")
     return style
 
 
-def choices(shelf: Shelf) -> list[tuple[str, str]]:
-    """Title and name of each style, as Gradio wants them."""
-    return [(style.title, name) for name, style in shelf.items()]
+def list_choices(styles: Styles) -> list[tuple[str, str]]:
+    """Return the title and the name of each style, for a Gradio control."""
+    return [(style.title, name) for name, style in styles.items()]
 
 
 @lru_cache(64)
-def sample_uri(sample: Path) -> str:
-    return data_uri(limit_size(open_image(sample).convert("RGB"), SAMPLE), quality=85)
+def encode_sample(sample: Path) -> str:
+    """Return a sample image as a data URI."""
+    return encode_data_uri(limit_size(open_image(sample).convert("RGB"), MAX_SAMPLE_SIDE), quality=85)
 
 
-def sample_css(shelf: Shelf) -> str:
-    """A style element that gives each radio button of a style its sample picture."""
+def render_sample_css(styles: Styles) -> str:
+    """Return a style element that shows each style's sample image on its radio button."""
     rules = [
         f'.styles label:has(input[value="{escape(name)}"])::before '
-        f'{{ background-image: url("{sample_uri(style.sample)}") !important; }}'
-        for name, style in shelf.items()
+        f'{{ background-image: url("{encode_sample(style.sample)}") !important; }}'
+        for name, style in styles.items()
     ]
     return f"<style>{' '.join(rules)}</style>"
 
 
-def open_model(model: Path) -> Stylizer:
-    """A stylizer that nobody else uses: on OpenVINO one picture waits for the other's end.
+def load_stylizer(model: Path) -> Stylizer:
+    """Load a stylizer for one caller alone, because an OpenVINO stylizer processes one image at a time.
 
-    A person's own style runs on torch, for what OpenVINO converts would stay on the disk.
+    The session's own styles run on torch, because OpenVINO's converted models would stay on the disk.
     """
-    ours = {*pretrained.built_in_styles().values(), *pretrained.steady_styles().values()}
-    return Stylizer.load(model, engine="auto" if model in ours else "torch")
+    included = {*pretrained.built_in_styles().values(), *pretrained.steady_styles().values()}
+    return Stylizer.load(model, engine="auto" if model in included else "torch")
 
 
-load = lru_cache(32)(open_model)  # shared: on torch 1.7 MB each, on OpenVINO what its largest picture took
+# Memory of each: 1.7 MB on torch; on OpenVINO the memory that its largest image needed.
+load_shared_stylizer = lru_cache(32)(load_stylizer)
 
 
-def forget(shelf: Shelf) -> None:
-    """Delete a person's own styles, some time after they have left."""
-    for style in shelf.values():
+def delete_styles(styles: Styles) -> None:
+    """Delete the files of a session's own styles."""
+    for style in styles.values():
         shutil.rmtree(style.model.parent, ignore_errors=True)

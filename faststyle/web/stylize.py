@@ -1,4 +1,4 @@
-"""The first tab's work: a photo is stylized for the screen, and at full size in a file."""
+"""Stylization of photos for the first tab: previews, refinement and files at full size."""
 
 import re
 import tempfile
@@ -15,93 +15,112 @@ from faststyle.image.mosaic import open_style
 from faststyle.inference.stylizer import Stylizer, finished
 from faststyle.models.find import find_grams
 from faststyle.optimization.refine import refinement
-from faststyle.web.styles import Style, load, open_model
+from faststyle.web.styles import Style, load_shared_stylizer, load_stylizer
 from faststyle.web.uploads import open_upload
 
-SIZES = (640, 768, 1024, 1536, 2048)  # of a preview's longer side
-EVALUATIONS = 10  # of a refined preview
-MAX_JPEG = 65_500  # pixels of a side, as libjpeg has it
+PREVIEW_SIZES = (640, 768, 1024, 1536, 2048)  # pixels of the longer side
+REFINE_EVALUATIONS = 10
+MAX_JPEG_SIDE = 65_500  # pixels, libjpeg's limit
+MAX_NAME_BYTES = 100  # of each part; file systems allow 255 in all, and a Chinese character takes three
 
 
-def paint(picture: Image.Image, stylize: Stylizer, strength: float, keep_color: bool) -> Image.Image:
-    """Stylize a picture.
+def stylize_image(image: Image.Image, stylize: Stylizer, strength: float, keep_color: bool) -> Image.Image:
+    """Stylize an image.
 
     Raises:
-        OutOfMemoryError: It does not fit into memory.
+        OutOfMemoryError: The image does not fit into memory.
     """
     try:
-        return stylize(picture, strength, keep_color)
+        return stylize(image, strength, keep_color)
     except OutOfMemoryError:
-        # The library's message also names parameters without a control on the page.
+        # The library's message also names parameters that have no control on the page.
         raise OutOfMemoryError(
-            f"{picture.width} × {picture.height} pixels do not fit into this computer's memory: "
+            f"{image.width} × {image.height} pixels do not fit into this computer's memory: "
             "choose a smaller photo, or lower `max_size`."
         ) from None
 
 
-class Refined(NamedTuple):
-    """A preview on its way: the best image so far, and how many of its evaluations are done."""
+class RefineStep(NamedTuple):
+    """An intermediate result of a refinement.
+
+    Attributes:
+        image: The best image so far.
+        done: Number of evaluations done.
+        total: Number of evaluations in all.
+    """
 
     image: Image.Image
     done: int
     total: int
 
 
-def refined(picture: Image.Image, style: Style, strength: float, keep_color: bool) -> Iterator[Refined]:
-    """Stylize a picture, and refine that by ``EVALUATIONS`` of the per-image baseline.
+def refine_image(image: Image.Image, style: Style, strength: float, keep_color: bool) -> Iterator[RefineStep]:
+    """Stylize an image, then refine the result with ``REFINE_EVALUATIONS`` of the per-image optimization.
 
     Yields:
-        The stylization, and the best image after each evaluation.
+        The stylized image, then the best image after each evaluation.
 
     Raises:
-        InputError: The style's file has no Gram matrices of its painting, or no memory.
+        InputError: The model file has no Gram matrices of its painting.
+        OutOfMemoryError: The image does not fit into memory.
     """
     painting = open_style(style.painting) if style.painting else None
     targets = painting or find_grams(style.model)
-    run = refinement(paint(picture, load(style.model), 1.0, False), picture, targets, EVALUATIONS)
+    stylized = stylize_image(image, load_shared_stylizer(style.model), 1.0, False)
+    run = refinement(stylized, image, targets, REFINE_EVALUATIONS)
     for step in run:
-        yield Refined(finished(run.result(), picture, strength, keep_color), step.number, run.steps)
+        yield RefineStep(finished(run.result(), image, strength, keep_color), step.number, run.steps)
 
 
-def file_name(photo: str, style: str, picture: Image.Image) -> str:
-    """photo_starry_night.jpg; a picture with transparency, or too long for JPEG, becomes PNG."""
-    png = picture.mode == "RGBA" or max(picture.size) > MAX_JPEG
-    return joint_name(photo, style, "photo") + (".png" if png else ".jpg")
+def make_file_name(photo: str, style: str, image: Image.Image) -> str:
+    """Return a name such as photo_starry_night.jpg; .png for transparency or an image too large for JPEG."""
+    png = image.mode == "RGBA" or max(image.size) > MAX_JPEG_SIDE
+    return join_names(photo, style, "photo") + (".png" if png else ".jpg")
 
 
-def joint_name(upload: str, style: str, what: str) -> str:
-    """photo_starry_night; ``what`` it is where nothing of the upload's name can be kept."""
-    stem = re.sub(r"[^\w\-. ]+", "", Path(upload).stem).strip(". ") or what
-    return f"{cut(stem)}_{cut(style)}"
-
-
-def cut(name: str) -> str:
-    """At most 100 bytes of a name: file systems take 255, and a Chinese character is three."""
-    return name.encode()[:100].decode(errors="ignore")
-
-
-def full_size(
-    photo: str | None, name: str, style: Style, strength: float, keep_color: bool, folder: str
-) -> tuple[Path, str]:
-    """Stylize an uploaded photo at its own size, into a file; by tiles where it does not fit into memory.
+def join_names(upload: str, style: str, fallback: str) -> str:
+    """Return a name such as photo_starry_night.
 
     Args:
-        photo: the upload.
-        name: the style's, for the file's.
-        folder: a folder of its own is made in it.
+        upload: Path of the upload. Characters that are unsafe in file names are removed.
+        style: Name of the style.
+        fallback: Takes the place of the upload's name if no safe character is left in it.
+    """
+    stem = re.sub(r"[^\w\-. ]+", "", Path(upload).stem).strip(". ") or fallback
+    return f"{shorten_name(stem)}_{shorten_name(style)}"
+
+
+def shorten_name(name: str) -> str:
+    """Shorten a name to ``MAX_NAME_BYTES`` of UTF-8."""
+    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+
+
+def stylize_full_size(
+    photo: str | None, name: str, style: Style, strength: float, keep_color: bool, folder: str
+) -> tuple[Path, str]:
+    """Stylize an uploaded photo at its full size into a file, in tiles if it does not fit into memory.
+
+    Args:
+        photo: Path of the upload.
+        name: Name of the style, for the file name.
+        style: The style.
+        strength: Blend from 0 (the photo) to 1 (the style).
+        keep_color: Keep the photo's colours.
+        folder: Folder in which a new folder for the file is created.
 
     Returns:
-        The file, and a line about it.
+        The path of the file, and a line that describes it.
 
     Raises:
-        InputError: no photo, not one that can be read, or not even a tile fits into memory.
+        InputError: The photo is missing or cannot be read.
+        OutOfMemoryError: Not even a tile fits into memory.
     """
     started = time.perf_counter()
-    picture = open_upload(photo, "photo")
+    image = open_upload(photo, "photo")
     assert photo is not None
-    # Minutes, perhaps: previews of the same style shall not wait for it.
-    result = paint(picture, open_model(style.model), strength, keep_color)
-    path = Path(tempfile.mkdtemp(dir=folder)) / file_name(photo, name, result)
+    # Not the shared stylizer: this can take minutes, and previews of the same style would wait for it.
+    result = stylize_image(image, load_stylizer(style.model), strength, keep_color)
+    path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, result)
     save_image(result, path, quality=95)
     seconds = time.perf_counter() - started
     return path, f"{path.name}: {result.width} × {result.height} pixels, {seconds:.1f} s"

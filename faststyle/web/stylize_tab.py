@@ -1,8 +1,8 @@
-"""The first tab: a photo, a style, and the result at once."""
+"""The first tab: a photo, a style, and a preview of the result."""
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +10,19 @@ import gradio as gr
 
 from faststyle.errors import InputError
 from faststyle.web import styles, stylize, uploads
-from faststyle.web.components import LIMITS, news, picture_field, said, wrong
+from faststyle.web.components import (
+    IMAGE_LIMITS,
+    create_image_field,
+    create_status_line,
+    create_strength_slider,
+    render_error,
+    render_message,
+)
 
-EMPTY = '<div class="empty"><p>Your picture will be here.</p></div>'
+EMPTY = '<div class="empty"><p>The stylized photo will be here.</p></div>'
 
-# The place of the slider outlives a new result.
-MOVE = """
+# Move the border between the two images with the slider, and keep its position in the next result.
+MOVE_SLIDER = """
 const place = (value) => element.style.setProperty("--at", value + "%");
 element.addEventListener("input", (event) => { element.at = event.target.value; place(element.at); });
 watch("value", () => {
@@ -23,7 +30,7 @@ watch("value", () => {
   if (range && element.at !== undefined) range.value = element.at;
 });
 """
-SAVE = """
+SAVE_FILE = """
 (file) => {
   if (!file) return;
   const link = document.createElement("a");
@@ -35,137 +42,162 @@ SAVE = """
 
 
 class Chooser(NamedTuple):
-    """What another tab changes here: the radio buttons of styles, and the pictures on them."""
+    """The controls that another tab updates.
+
+    Attributes:
+        style: Radio buttons of the styles.
+        samples: CSS of the sample images on the radio buttons.
+    """
 
     style: gr.Radio
     samples: gr.HTML
 
 
-def show(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Shelf
+def show_preview(
+    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Styles
 ) -> tuple[Any, str, str]:
-    """The photo field, the result and a line of news."""
+    """Return updates of the photo field, the result and the status line."""
     if photo is None:
         return gr.skip(), EMPTY, ""
     started = time.perf_counter()
     try:
         before = uploads.open_upload(photo, "photo", size)
     except InputError as error:
-        return None, EMPTY, wrong(error)
+        return None, EMPTY, render_error(error)
     try:
-        style = styles.find(name, own)
-        after = stylize.paint(before, styles.load(style.model), strength, keep_color)
+        style = styles.find_style(name, own)
+        stylizer = styles.load_shared_stylizer(style.model)
+        after = stylize.stylize_image(before, stylizer, strength, keep_color)
     except InputError as error:
-        return gr.skip(), EMPTY, wrong(error)
+        return gr.skip(), EMPTY, render_error(error)
     seconds = time.perf_counter() - started
     line = f"{style.title}: {seconds:.1f} s at {after.width} × {after.height} pixels"
-    return gr.skip(), uploads.slider(before, after), said(line)
+    return gr.skip(), uploads.render_slider(before, after), render_message(line)
 
 
 def refine(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Shelf
+    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Styles
 ) -> Iterator[tuple[Any, str]]:
-    """Yields the result as it gets better, and a line with a bar."""
+    """Refine the preview; yield the best result so far, and the status line with a progress bar."""
     started = time.perf_counter()
     try:
         before = uploads.open_upload(photo, "photo", size)
-        style = styles.find(name, own)
-        for after, done, total in stylize.refined(before, style, strength, keep_color):
-            yield uploads.slider(before, after), bar(done, total)
+        style = styles.find_style(name, own)
+        for after, done, total in stylize.refine_image(before, style, strength, keep_color):
+            yield uploads.render_slider(before, after), render_progress(done, total)
     except InputError as error:
-        yield gr.skip(), wrong(error)
+        yield gr.skip(), render_error(error)
         return
     seconds = time.perf_counter() - started
     line = f"{style.title}, refined: {seconds:.1f} s at {after.width} × {after.height} pixels"
-    yield gr.skip(), said(line)
+    yield gr.skip(), render_message(line)
 
 
-def bar(done: int, total: int) -> str:
+def render_progress(done: int, total: int) -> str:
     """Return HTML of a progress bar with its label."""
     label = f"Refining: {done} of {total}"
     return f'<p>{label} <progress value="{done}" max="{total}" aria-label="{label}"></progress></p>'
 
 
 def download(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, own: styles.Shelf
+    photo: str | None, name: str | None, strength: float, keep_color: bool, own: styles.Styles
 ) -> tuple[str | None, str]:
-    """The file at full size, and a line of news."""
+    """Stylize the photo at full size; return the path of the file, and the status line."""
     try:
-        style = styles.find(name, own)
-        path, line = stylize.full_size(
+        style = styles.find_style(name, own)
+        path, line = stylize.stylize_full_size(
             photo, str(name), style, strength, keep_color, os.environ["GRADIO_TEMP_DIR"]
         )
     except InputError as error:
-        return None, wrong(error)
-    return str(path), said(line)
+        return None, render_error(error)
+    return str(path), render_message(line)
+
+
+def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr.Radio]:
+    """Build the photo field, a button for each example photo, and the radio buttons of the styles."""
+    photo = create_image_field("Photo", "Drop a photo here, paste one, or tap to choose", height=230)
+    with gr.Row(elem_classes="examples"):
+        gr.HTML("<span>Or try an example:</span>")
+        buttons = [gr.Button(label, size="sm") for label in examples]
+    # page.css shows these radio buttons as the sample images.
+    style = gr.Radio(
+        styles.list_choices(styles.list_built_in_styles()),
+        value=styles.DEFAULT_STYLE,
+        label="Style",
+        elem_classes="styles",
+    )
+    return photo, buttons, style
+
+
+def build_settings() -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
+    """Build the controls of the strength, of the photo's colours and of the preview's size."""
+    with gr.Row(elem_classes="controls"):
+        strength = create_strength_slider()
+        size = gr.Dropdown(
+            [(f"{size} pixels", size) for size in stylize.PREVIEW_SIZES],
+            value=1024,
+            label="Preview size",
+            info="A smaller preview has larger strokes",
+            filterable=False,
+        )
+        keep_color = gr.Checkbox(label="Keep the photo's colours")
+    return strength, keep_color, size
 
 
 def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
-    ready = styles.ready_styles()
-    samples = gr.HTML(styles.sample_css(ready), elem_classes="unseen")
+    """Build the tab's controls, and connect their events.
+
+    Args:
+        own: The session's own styles.
+        examples: Paths of the example photos, by label.
+    """
+    samples = gr.HTML(styles.render_sample_css(styles.list_built_in_styles()), elem_classes="unseen")
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
-            photo = picture_field("Photo", "Drop a photo here, paste one, or tap to choose", height=230)
-            with gr.Row(elem_classes="examples"):
-                gr.HTML("<span>No photo at hand?</span>")
-                tries = [gr.Button(label, size="sm") for label in examples]
-            # Radio buttons that page.css shows as the sample pictures.
-            style = gr.Radio(
-                styles.choices(ready), value=styles.FAVOURITE, label="Style", elem_classes="styles"
-            )
+            photo, buttons, style = build_inputs(examples)
         with gr.Column(scale=3, min_width=300):
-            result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE)
-            line = news()
-            with gr.Row(elem_classes="controls"):
-                strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
-                size = gr.Dropdown(
-                    [(f"{size} pixels", size) for size in stylize.SIZES],
-                    value=1024,
-                    label="Preview size",
-                    info="The smaller, the larger the strokes",
-                    filterable=False,
-                )
-                keep_color = gr.Checkbox(label="Keep the photo's colours")
+            result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE_SLIDER)
+            status = create_status_line()
+            strength, keep_color, size = build_settings()
             with gr.Row():
-                better = gr.Button("Refine")
-                save = gr.Button("Download at full size", variant="primary")
-            gr.HTML(f"<small>{LIMITS} Files are deleted from the server within the hour.</small>")
+                refine_button = gr.Button("Refine")
+                download_button = gr.Button("Download at full size", variant="primary")
+            gr.HTML(f"<small>{IMAGE_LIMITS} Files are deleted from the server within the hour.</small>")
             file = gr.DownloadButton(visible="hidden")
 
     inputs = [photo, style, strength, keep_color, size, own]
-    outputs = [photo, result, line]
-    shared: dict[str, Any] = {
-        "fn": show,
+    preview: dict[str, Any] = {
+        "fn": show_preview,
         "inputs": inputs,
-        "outputs": outputs,
+        "outputs": [photo, result, status],
         "concurrency_id": "preview",
         "trigger_mode": "always_last",
         "show_progress": "minimal",
         "show_progress_on": result,
     }
     changes = [photo.input, style.change, strength.change, keep_color.change, size.change]
-    gr.on(changes, api_name="stylize", **shared)
-    for button, path in zip(tries, examples.values(), strict=True):
+    gr.on(changes, api_name="stylize", **preview)
+    for button, path in zip(buttons, examples.values(), strict=True):
         button.click(
             lambda path=str(path): path, outputs=photo, show_progress="hidden", api_visibility="private"
-        ).then(api_visibility="private", **shared)
-    refining = better.click(
+        ).then(api_visibility="private", **preview)
+    refining = refine_button.click(
         refine,
         inputs,
-        [result, line],
+        [result, status],
         api_name="refine",
-        concurrency_id="heavy",  # shared with the download and the comparison
+        concurrency_id="heavy",  # one queue with the download, the comparison and the video
         show_progress="hidden",
     )
-    # A new preview ends the refinement of the last one.
+    # A new preview cancels the refinement of the last one.
     gr.on(changes, None, cancels=refining, api_visibility="private", show_progress="hidden")
-    save.click(
+    download_button.click(
         download,
         [photo, style, strength, keep_color, own],
-        [file, line],
+        [file, status],
         api_name="download",
-        concurrency_id="heavy",  # shared with the comparison
+        concurrency_id="heavy",
         show_progress="minimal",
-        show_progress_on=line,
-    ).then(None, file, js=SAVE, api_visibility="private")
+        show_progress_on=status,
+    ).then(None, file, js=SAVE_FILE, api_visibility="private")
     return Chooser(style, samples)

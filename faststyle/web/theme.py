@@ -1,4 +1,4 @@
-"""How the page looks: system fonts and one accent colour; page.css and page.js do the rest."""
+"""Gradio theme of the page: system fonts and one accent colour. page.css and page.js add to it."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ FOLDER = Path(__file__).parent
 CSS = FOLDER / "page.css"
 HEAD = f"<script>{(FOLDER / 'page.js').read_text(encoding='utf-8')}</script>"
 
-# Plain names: Gradio's own themes bring fonts.
+# Names of system fonts, because the fonts of Gradio's own themes are downloaded.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "Consolas", "monospace")
 
 
-def theme() -> gr.themes.Base:
+def create_theme() -> gr.themes.Base:
+    """Create the page's theme."""
     return gr.themes.Base(
         primary_hue="indigo", neutral_hue="stone", font=SANS, font_mono=MONO, radius_size="lg"
     ).set(

@@ -16,7 +16,7 @@ from faststyle.errors import InputError
 from faststyle.image.files import open_image
 from faststyle.web import styles as shelf
 from faststyle.web import training, uploads
-from faststyle.web.components import news, picture_field, said, wrong
+from faststyle.web.components import create_image_field, create_status_line, render_error, render_message
 from faststyle.web.stylize_tab import Chooser
 
 LENGTHS = {
@@ -30,7 +30,7 @@ EMPTY = '<div class="empty"><p>A photo will be here, painted better and better.<
 
 
 def train(
-    upload: str | None, init: str, steps: int, own: shelf.Shelf, request: gr.Request
+    upload: str | None, init: str, steps: int, own: shelf.Styles, request: gr.Request
 ) -> Iterator[tuple[Any, ...]]:
     """Yields the preview, a line of news, the model's file, the own styles, the chooser and its pictures."""
     still = (gr.skip(),) * 4
@@ -38,10 +38,10 @@ def train(
     try:
         painting = uploads.open_upload(upload, "painting", WIDEST).convert("RGB")
         name = training.slug(str(upload))
-        start = shelf.ready_styles().get(init)  # none for SCRATCH
+        start = shelf.list_built_in_styles().get(init)  # none for SCRATCH
         model = start.model if start else None
         with training.Training(painting, name, steps, model, request.session_hash or "", folder) as run:
-            yield EMPTY, said("Looking at the painting …"), *still
+            yield EMPTY, render_message("Looking at the painting …"), *still
             shown = None
             while run.running():
                 time.sleep(0.5)
@@ -49,27 +49,29 @@ def train(
                 new = progress.preview if progress.preview != shown else None
                 picture = draw(new) if new else gr.skip()
                 shown = progress.preview
-                yield picture, said("Stopping …" if run.stopped else tell(progress, steps)), *still
+                yield picture, render_message("Stopping …" if run.stopped else tell(progress, steps)), *still
             step = run.progress().step
             ended = "Stopped" if run.stopped else "Done"  # leaving the block stops, too
             model, kept = run.keep(folder)
             # Gradio deletes what it gave for download, and the style shall stay.
             copy = shutil.copy(model, tempfile.mkdtemp(dir=folder))
     except InputError as error:
-        yield gr.skip(), wrong(error), *still
+        yield gr.skip(), render_error(error), *still
         return
-    while name in shelf.everything(own):
+    while name in shelf.list_styles(own):
         name += "_2"
     title = f"{name.replace('_', ' ').capitalize()} (yours)"
     own = own | {name: shelf.Style(title, model, kept, kept)}
-    styles = shelf.everything(own)
+    styles = shelf.list_styles(own)
     yield (
         gr.skip(),
-        said(f"{ended} after {step} steps. The style is chosen on the first tab, and its model is here."),
+        render_message(
+            f"{ended} after {step} steps. The style is chosen on the first tab, and its model is here."
+        ),
         gr.DownloadButton(value=copy, interactive=True),
         own,
-        gr.Radio(shelf.choices(styles), value=name),
-        shelf.sample_css(styles),
+        gr.Radio(shelf.list_choices(styles), value=name),
+        shelf.render_sample_css(styles),
     )
 
 
@@ -81,7 +83,7 @@ def draw(preview: Path) -> str:
     for x, y in ((0, 0), (grid.width, grid.height - half)):
         wide.paste(grid.crop((0, y, grid.width, y + half)), (x, 0))
     step = int(preview.stem.removeprefix("step_"))
-    return uploads.figure(wide, f"A photo, and how it is painted at step {step}", f"Step {step}")
+    return uploads.render_figure(wide, f"A photo, and how it is painted at step {step}", f"Step {step}")
 
 
 def tell(progress: training.Progress, steps: int) -> str:
@@ -93,14 +95,14 @@ def tell(progress: training.Progress, steps: int) -> str:
 
 def stop(request: gr.Request) -> str:
     running = training.stop(request.session_hash or "")
-    return said("Stopping …" if running else "You are not training a style.")
+    return render_message("Stopping …" if running else "You are not training a style.")
 
 
 def build(own: gr.State, chooser: Chooser) -> None:
-    ready = shelf.ready_styles()
+    ready = shelf.list_built_in_styles()
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
-            painting = picture_field(
+            painting = create_image_field(
                 "Painting", "Drop a painting here, paste one, or tap to choose", height=300
             )
             length = gr.Radio(
@@ -110,8 +112,8 @@ def build(own: gr.State, chooser: Chooser) -> None:
                 elem_classes="lines",
             )
             init = gr.Dropdown(
-                [*shelf.choices(ready), ("Nothing: from scratch", SCRATCH)],
-                value=shelf.FAVOURITE,
+                [*shelf.list_choices(ready), ("Nothing: from scratch", SCRATCH)],
+                value=shelf.DEFAULT_STYLE,
                 label="Start from",
                 info="A style that paints alike needs a third of the steps",
                 filterable=False,
@@ -120,7 +122,7 @@ def build(own: gr.State, chooser: Chooser) -> None:
                 start = gr.Button("Train", variant="primary")
                 end = gr.Button("Stop", variant="stop")
         with gr.Column(scale=3, min_width=300):
-            line = news()
+            line = create_status_line()
             preview = gr.HTML(EMPTY, elem_classes="pictures")
             file = gr.DownloadButton("Download the model", interactive=False)
             gr.HTML(

@@ -1,4 +1,4 @@
-"""Pictures on their way from a browser and back."""
+"""Decoding of uploaded images, and HTML that shows images."""
 
 import base64
 import io
@@ -11,69 +11,71 @@ from faststyle.errors import InputError
 from faststyle.image.convert import limit_size
 from faststyle.image.files import open_image
 
-MAX_PIXELS = 64_000_000  # of an upload: decoded, 190 MB
-MAX_UPLOAD = "50mb"
-# Of Pillow's formats. Others stay out: for EPS it runs Ghostscript, on what a stranger wrote.
+MAX_PIXELS = 64_000_000  # of an upload: 190 MB when decoded
+MAX_UPLOAD_SIZE = "50mb"
+# The Pillow formats that are accepted. EPS is not, because Pillow would run Ghostscript on an untrusted file.
 FORMATS = {"JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "PPM"}
 
 
 def open_upload(path: str | None, what: str, size: int | None = None) -> Image.Image:
-    """Read an uploaded picture; no more of it is decoded than is needed.
+    """Read an uploaded image, after a check of its format and its size.
 
     Args:
-        path: where the upload lies; None where there is none.
-        what: what it should be, in a message: photo or painting.
-        size: bring its longer side down to so many pixels.
+        path: Path of the upload; None if nothing was uploaded.
+        what: The expected content, for error messages: photo or painting.
+        size: Maximum longer side in pixels; a larger image is reduced. By default the size is kept.
 
     Raises:
-        InputError: nothing was uploaded, or no picture, one in none of ``FORMATS``, or one of more
-            than ``MAX_PIXELS``.
+        InputError: Nothing was uploaded, or the file is no image, has a format outside ``FORMATS`` or has
+            more than ``MAX_PIXELS``.
     """
     if path is None:
         raise InputError(f"Add a {what} first.")
     name = Path(path).name
     if not Path(path).exists():
-        raise InputError(f"The {what} {name} was cleared in the meantime: add it again.")
+        raise InputError(f"The {what} {name} was deleted from the server in the meantime: add it again.")
     try:
-        with Image.open(path) as header:  # which decodes nothing yet
+        with Image.open(path) as header:  # does not decode the pixels
             kind, pixels = header.format, header.width * header.height
     except Exception:
-        kind, pixels = "JPEG", 0  # open_image says what is wrong
+        kind, pixels = "JPEG", 0  # open_image below raises an error with the reason
     if kind not in FORMATS:
-        raise InputError(f"{name} is of the kind {kind}: make it a JPEG or PNG first.")
+        raise InputError(
+            f"{name} has the format {kind}, which the page does not read: convert it to JPEG or PNG."
+        )
     if pixels > MAX_PIXELS:
         raise InputError(
-            f"{name} has {pixels / 1e6:.0f} megapixels, and {MAX_PIXELS / 1e6:.0f} are the most here: "
-            "make it smaller first."
+            f"{name} has {pixels / 1e6:.0f} megapixels, and the page accepts at most {MAX_PIXELS / 1e6:.0f}: "
+            "reduce its size first."
         )
     return limit_size(open_image(path, name, draft=size), size)
 
 
-def data_uri(picture: Image.Image, quality: int = 90) -> str:
-    """A picture as text that a page can show without asking for a file: JPEG, or WebP with alpha."""
+def encode_data_uri(image: Image.Image, quality: int = 90) -> str:
+    """Return an image as a data URI, which the browser shows without a request: JPEG, or WebP for RGBA."""
     stream = io.BytesIO()
-    kind = "WEBP" if picture.mode == "RGBA" else "JPEG"
-    picture.save(stream, kind, quality=quality)
+    kind = "WEBP" if image.mode == "RGBA" else "JPEG"
+    image.save(stream, kind, quality=quality)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def figure(picture: Image.Image, alt: str, caption: str) -> str:
-    """HTML of a picture and what is to be said about it."""
+def render_figure(image: Image.Image, alt: str, caption: str) -> str:
+    """Return HTML of an image with a caption."""
     return (
-        f'<figure><img src="{data_uri(picture)}" alt="{escape(alt)}" width="{picture.width}" '
-        f'height="{picture.height}"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure><img src="{encode_data_uri(image)}" alt="{escape(alt)}" width="{image.width}" '
+        f'height="{image.height}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 
-def slider(before: Image.Image, after: Image.Image) -> str:
-    """HTML of two pictures of one size, one over the other, and a slider between them."""
+def render_slider(before: Image.Image, after: Image.Image) -> str:
+    """Return HTML of two images of one size, one on top of the other, with a before-and-after slider."""
     shape = f'width="{before.width}" height="{before.height}"'
     return (
         f'<figure style="--ratio: {before.width / before.height:.4f}">'
-        f'<img src="{data_uri(after)}" alt="The stylized photo" {shape} class="after">'
-        f'<img src="{data_uri(before)}" alt="The photo as it was" {shape} class="before">'
+        f'<img src="{encode_data_uri(after)}" alt="The stylized photo" {shape} class="after">'
+        f'<img src="{encode_data_uri(before)}" alt="The original photo" {shape} class="before">'
         '<span class="line" aria-hidden="true"></span>'
         '<input type="range" min="0" max="100" step="1" value="50" '
-        'aria-label="Before and after: how much of the photo as it was is shown, in percent">'
+        'aria-label="Before and after: visible part of the original photo, in percent">'
         "</figure>"
     )

@@ -1,4 +1,4 @@
-"""The second tab's work: an uploaded clip is stylized into a file, in a thread that is watched."""
+"""Stylization of an uploaded video into a file, in a thread, for the second tab."""
 
 import shutil
 import tempfile
@@ -21,33 +21,38 @@ from faststyle.video.clips import Clip
 from faststyle.video.decoding import ffmpeg_message
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
-from faststyle.web.styles import Style, open_model, ready_styles
-from faststyle.web.stylize import joint_name
+from faststyle.web.styles import Style, list_built_in_styles, load_stylizer
+from faststyle.web.stylize import join_names
 
-SIZES = (480, 720, 1080)  # of the longer side
-MAX_SECONDS = 60  # of a clip; what is longer is cut off
-SLACK = 0.1  # seconds that a clip may be longer without a word, so that one of a minute's is whole
-MAX_RATE = 60  # frames a second; of a clip of more some are left out
-MAX_PIXELS = 36_000_000  # of a frame: 8K
-KINDS = (".mp4", ".mov", ".webm", ".mkv", ".gif", ".avi")
-# FFmpeg's readers of these. Others stay out: a play list of a stranger's may name files of the server.
-READERS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif", "protocol_whitelist": "file"}
-TICK = 0.3  # seconds between two looks at the work
-LONGEST_STOP = 5  # seconds to wait for a run's end
-PREVIEW = 640  # pixels of a preview's longer side
-PREVIEW_SECONDS = 1.0
-MISSING = "Clips need PyAV: pip install -e '.[video]'"
+SIZES = (480, 720, 1080)  # pixels of the longer side
+MAX_SECONDS = 60  # longer videos are cut
+LENGTH_TOLERANCE = 0.1  # seconds; a video that is longer by less is not reported as cut
+MAX_FRAME_RATE = 60  # frames per second; of faster videos some frames are skipped
+FRAME_RATE_TOLERANCE = 1.02  # because the rate of a phone's 60 frames per second is rarely exact
+MAX_FRAME_PIXELS = 36_000_000  # 8K
+SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".gif", ".avi")
+# FFmpeg's demuxers of these formats. Others are refused, because a playlist could name files of the server.
+FFMPEG_OPTIONS = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif",
+    "protocol_whitelist": "file",
+}
+POLL_SECONDS = 0.3  # between two checks of the thread's progress
+MAX_STOP_SECONDS = 5  # to wait for the end of a stopped run
+MAX_PREVIEW_SIDE = 640  # pixels
+PREVIEW_SECONDS = 1.0  # between two previews
+MISSING_PYAV = "Videos need PyAV: pip install -e '.[video]'"
 
-running: dict[str, threading.Event] = {}  # what ends each person's clip
+stop_events: dict[str, threading.Event] = {}  # by session; setting an event stops the session's run
 
 
 class Progress(NamedTuple):
-    """How far a clip is.
+    """The state of a run.
 
     Attributes:
-        done, total: frames; the total is an estimate, None where there is none.
-        rate: frames a second, 0 where it is too early to say.
-        preview: the newest frame, now and then.
+        done: Number of frames done.
+        total: Estimated number of all frames, or None if it is unknown.
+        rate: Frames per second; 0 until two frames are done.
+        preview: The newest frame, about every ``PREVIEW_SECONDS``, otherwise None.
     """
 
     done: int
@@ -57,7 +62,13 @@ class Progress(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The stylized clip's file, its first frame, and a line about it."""
+    """The stylized video.
+
+    Attributes:
+        path: Path of the file.
+        poster: The first frame.
+        line: A line that describes the video.
+    """
 
     path: Path
     poster: Image.Image
@@ -65,42 +76,51 @@ class Result(NamedTuple):
 
 
 class Stopped(Exception):
-    """Nobody waits for the clip any more."""
+    """The run was stopped."""
 
 
-def can_read_clips() -> bool:
+def has_pyav() -> bool:
+    """Return True if PyAV is installed."""
     return find_spec("av") is not None
 
 
 def stop(owner: str, wait: bool = False) -> bool:
-    """End what ``owner`` began, and perhaps wait for that; whether there was anything."""
-    stopped = running.get(owner)
+    """Stop the run of a session.
+
+    Args:
+        owner: The session.
+        wait: Wait up to ``MAX_STOP_SECONDS`` for the end of the run.
+
+    Returns:
+        False if the session has no run.
+    """
+    stopped = stop_events.get(owner)
     if stopped is None:
         return False
     stopped.set()
-    deadline = time.monotonic() + LONGEST_STOP
-    while wait and running.get(owner) is stopped and time.monotonic() < deadline:
+    deadline = time.monotonic() + MAX_STOP_SECONDS
+    while wait and stop_events.get(owner) is stopped and time.monotonic() < deadline:
         time.sleep(0.02)
     return True
 
 
 def check_upload(path: str | None) -> str:
-    """See that an upload is a clip, before anything of it is decoded.
+    """Check the type and the frame size of an uploaded video before any frame is decoded.
 
     Returns:
-        Its path.
+        The path.
 
     Raises:
-        InputError: nothing was uploaded, or no clip, one in none of ``KINDS``, or one of larger frames
-            than ``MAX_PIXELS``.
+        InputError: Nothing was uploaded, or the file is no video, has a suffix outside ``SUFFIXES`` or has
+            frames of more than ``MAX_FRAME_PIXELS``.
     """
     if path is None:
-        raise InputError("Add a clip first.")
+        raise InputError("Add a video first.")
     name = Path(path).name
     if not Path(path).exists():
-        raise InputError(f"The clip {name} was cleared in the meantime: add it again.")
-    if Path(path).suffix.lower() not in KINDS:
-        raise InputError(f"{name} is not a clip: its name must end in one of {', '.join(KINDS)}.")
+        raise InputError(f"The video {name} was deleted from the server in the meantime: add it again.")
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise InputError(f"{name} is not a video: its name must end in one of {', '.join(SUFFIXES)}.")
     if Path(path).suffix.lower() == ".gif":
         try:
             with Image.open(path, formats=["GIF"]) as image:
@@ -111,14 +131,14 @@ def check_upload(path: str | None) -> str:
         import av
 
         try:
-            with av.open(path, options=READERS) as container:
-                pixels = max((one.width * one.height for one in container.streams.video), default=0)
+            with av.open(path, options=FFMPEG_OPTIONS) as container:
+                pixels = max((video.width * video.height for video in container.streams.video), default=0)
         except (av.FFmpegError, OSError, ValueError):
             raise InputError(f"{name} is not a video that can be read.") from None
-    if pixels > MAX_PIXELS:
+    if pixels > MAX_FRAME_PIXELS:
         raise InputError(
-            f"{name} has frames of {pixels / 1e6:.0f} megapixels, and {MAX_PIXELS / 1e6:.0f} are the most "
-            "here: make it smaller first."
+            f"{name} has frames of {pixels / 1e6:.0f} megapixels, and the page accepts at most "
+            f"{MAX_FRAME_PIXELS / 1e6:.0f}: reduce its size first."
         )
     return path
 
@@ -129,43 +149,57 @@ def page_error(error: InputError, path: str) -> InputError:
         return OutOfMemoryError(
             "Frames of this size do not fit into this computer's memory: choose a smaller one."
         )
-    if "codec" in error.parameters and error.__cause__ is not None:  # which the page does not let choose
-        return InputError(f"The clip could not be written ({ffmpeg_message(error.__cause__)}).")
-    return InputError(without_folder(str(error), path))
+    # The page has no control for the codec that the library's message names.
+    if "codec" in error.parameters and error.__cause__ is not None:
+        return InputError(f"The video could not be written ({ffmpeg_message(error.__cause__)}).")
+    return InputError(remove_folder(str(error), path))
 
 
-def without_folder(line: str, path: str) -> str:
-    """Name an upload without its folder, which is the server's."""
+def remove_folder(line: str, path: str) -> str:
+    """Remove the server's folder from an upload's path in a message."""
     return line.replace(path, Path(path).name)
 
 
-def length(clip: Clip) -> float | None:
-    """Seconds of a clip that was opened whole, None where it does not tell."""
+def get_seconds(clip: Clip) -> float | None:
+    """Return the length of a video that was opened without a limit, or None if it is unknown."""
     return float(clip.count / clip.rate) if clip.count and clip.rate else None
 
 
-def first_frame(path: str | None) -> tuple[Image.Image, str]:
-    """A clip's first frame, for the screen, and a line about the clip.
+def read_first_frame(path: str | None) -> tuple[Image.Image, str]:
+    """Return the first frame of a video, reduced for the screen, and a line that describes the video.
 
     Raises:
-        InputError: as of ``check_upload``, or it cannot be decoded.
+        InputError: ``check_upload`` refuses the video, or its first frame cannot be decoded.
     """
     path = check_upload(path)
     try:
         with open_clip(path) as clip:
-            seconds = length(clip)
-            frame = limit_size(Image.fromarray(next(clip).pixels), PREVIEW)
+            seconds = get_seconds(clip)
+            frame = limit_size(Image.fromarray(next(clip).pixels), MAX_PREVIEW_SIDE)
     except InputError as error:
         raise page_error(error, path) from None
     line = f"{Path(path).name}: {clip.width} × {clip.height} pixels"
     if seconds:
         line += f", {seconds:.1f} s"
-        line += f", of which the first {MAX_SECONDS} s are taken" if seconds > MAX_SECONDS + SLACK else ""
+        if seconds > MAX_SECONDS + LENGTH_TOLERANCE:
+            line += f"; only the first {MAX_SECONDS} s are stylized"
     return frame, line
 
 
-class Work:
-    """One clip on its way: what the thread that stylizes it tells the one that watches."""
+class Job:
+    """The stylization of one video.
+
+    One thread runs the job, and another thread reads its attributes.
+
+    Args:
+        stopped: Set this event to stop the job at the next frame.
+
+    Attributes:
+        done: Number of frames done.
+        total: Estimated number of all frames, or None if it is unknown.
+        first: Pixels of the first stylized frame.
+        newest: Pixels of the newest stylized frame.
+    """
 
     def __init__(self, stopped: threading.Event):
         self.stopped = stopped
@@ -174,55 +208,61 @@ class Work:
         self.first: np.ndarray | None = None
         self.newest: np.ndarray | None = None
 
-    def rate(self) -> float:
-        """Frames a second since the first."""
+    def measure_rate(self) -> float:
+        """Return the frames per second since the first frame."""
         return (self.done - 1) / (time.perf_counter() - self.started) if self.done > 1 else 0.0
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
+        """Raise Stopped if the job is to stop."""
         if self.stopped.is_set():
             raise Stopped
 
     def run(
         self, path: str, target: Path, model: Path, strength: float, keep_color: bool, size: int | None
     ) -> str:
-        """Stylize a clip, and return a line about it."""
+        """Stylize the video, and return a line that describes the result."""
         from faststyle.video.recorder import Recorder
 
         begun = time.perf_counter()
-        stylize = open_model(model)  # previews of the same style shall not wait for it
+        stylize = load_stylizer(model)  # not the shared one, because previews of the style would wait for it
         with open_clip(path) as whole:
-            seconds, rate = length(whole), whole.rate or 0
-        fast = rate > MAX_RATE * 1.02  # than phones' own sixty, which are seldom exact
-        wanted: dict[str, Any] = {"max_size": size, "end": MAX_SECONDS, "fps": MAX_RATE if fast else None}
+            seconds, rate = get_seconds(whole), whole.rate or 0
+        fast = rate > MAX_FRAME_RATE * FRAME_RATE_TOLERANCE
+        limits: dict[str, Any] = {
+            "max_size": size,
+            "end": MAX_SECONDS,
+            "fps": MAX_FRAME_RATE if fast else None,
+        }
         with (
-            open_clip(path, **wanted) as clip,
+            open_clip(path, **limits) as clip,
             Recorder(target, clip) as recorder,
-            # Closed before the recorder is: no thread reads on while the file is finished.
+            # Closed before the recorder, so that no thread reads while the file is finished.
             closing(ahead(stylize.video(clip, strength, keep_color))) as frames,
         ):
-            self.check()
+            self.raise_if_stopped()
             self.total, end = clip.count, 0.0
             for frame in frames:
-                self.check()
+                self.raise_if_stopped()
                 recorder.write(frame)
                 if not self.done:
                     self.first, self.started = frame.pixels, time.perf_counter()
                 self.newest, end = frame.pixels, float((frame.pts + (frame.duration or 0)) * clip.time_base)
                 self.done += 1
-            self.check()
+            self.raise_if_stopped()
         took = time.perf_counter() - begun
         count = "1 frame" if self.done == 1 else f"{self.done} frames"
-        line = f"{target.name}: {count} of {clip.width} × {clip.height} pixels in {took:.1f} s."
-        longer = (seconds is None or seconds > MAX_SECONDS + SLACK) and end > MAX_SECONDS - SLACK
-        cut = [f"These are its first {MAX_SECONDS} s."] if longer else []
+        parts = [f"{target.name}: {count} of {clip.width} × {clip.height} pixels in {took:.1f} s."]
+        is_longer = seconds is None or seconds > MAX_SECONDS + LENGTH_TOLERANCE
+        if is_longer and end > MAX_SECONDS - LENGTH_TOLERANCE:
+            parts.append(f"Only the first {MAX_SECONDS} s were stylized.")
         if fast:
-            cut.append(f"Of its {float(rate):.0f} frames a second {MAX_RATE} are taken.")
-        damage = [without_folder(clip.damage, path)] if clip.damage else []
-        notes = [f"{note.rstrip('.')}." for note in [*damage, *recorder.notes]]
-        return " ".join([line, *cut, *notes])
+            parts.append(f"The frame rate was reduced from {float(rate):.0f} to {MAX_FRAME_RATE} per second.")
+        damage = [remove_folder(clip.damage, path)] if clip.damage else []
+        parts += [f"{note.rstrip('.')}." for note in [*damage, *recorder.notes]]
+        return " ".join(parts)
 
 
-def stylize_clip(
+def stylize_video(
     path: str | None,
     name: str,
     style: Style,
@@ -232,55 +272,63 @@ def stylize_clip(
     folder: str,
     stopped: threading.Event,
 ) -> Iterator[Progress | Result]:
-    """Stylize an uploaded clip into a file, with its sound.
+    """Stylize an uploaded video into a file, with its sound.
 
     Args:
-        path: the upload.
-        name: the style's, for the file's; of a ready one the steady form is taken, where there is one.
-        size: bring the longer side down to so many pixels.
-        folder: a folder of its own is made in it, which goes unless it holds the result.
-        stopped: set it, or close the iterator, and the work ends at the next frame.
+        path: Path of the upload.
+        name: Name of the style, for the file name. For a built-in style that has a temporally consistent
+            model, that model is used.
+        style: The style.
+        strength: Blend from 0 (the video) to 1 (the style).
+        keep_color: Keep the video's colours.
+        size: Maximum longer side in pixels; None keeps the video's size.
+        folder: Folder in which a new folder for the file is created. The new folder is deleted if the run
+            does not finish.
+        stopped: Set this event, or close the iterator, to stop at the next frame.
 
     Yields:
-        How far it is, some times a second, and last the result; none when it was stopped.
+        The progress, several times per second, and finally the result, unless the run was stopped.
 
     Raises:
-        InputError: no clip, not one that can be read, or no memory or disk for it.
+        InputError: The video is missing or cannot be read, or the memory or the disk is full.
     """
     path, model = check_upload(path), style.model
-    is_built_in = ready_styles().get(name) == style
+    is_built_in = list_built_in_styles().get(name) == style
     steady = pretrained.steady_styles().get(f"{name}-steady") if is_built_in else None
     place = Path(tempfile.mkdtemp(prefix="clip_", dir=folder))
-    target = place / f"{joint_name(path, name, 'clip')}.mp4"
-    work, pool = Work(stopped), ThreadPoolExecutor(1)
-    job = pool.submit(work.run, path, target, steady or model, strength, keep_color, size)
+    target = place / f"{join_names(path, name, 'clip')}.mp4"
+    job, pool = Job(stopped), ThreadPoolExecutor(1)
+    future = pool.submit(job.run, path, target, steady or model, strength, keep_color, size)
     pool.shutdown(wait=False)
-    kept = False
+    finished = False
     try:
-        yield from watch(work, job)
-        if job.done():
-            line = job.result() + (" The style is in its steady form, for clips." if steady else "")
-            assert work.first is not None
-            kept = True
-            yield Result(target, limit_size(Image.fromarray(work.first), PREVIEW), line)
+        yield from watch_job(job, future)
+        if future.done():
+            line = future.result()
+            if steady:
+                line += " The style's temporally consistent model for videos was used."
+            assert job.first is not None
+            finished = True
+            yield Result(target, limit_size(Image.fromarray(job.first), MAX_PREVIEW_SIDE), line)
     except Stopped:
         return
     except InputError as error:
         raise page_error(error, path) from None
     except OSError as error:
-        raise InputError(f"The clip could not be written ({error.strerror or 'no reason given'}).") from None
+        raise InputError(f"The video could not be written ({error.strerror or 'unknown reason'}).") from None
     finally:
-        if not kept:
+        if not finished:
             stopped.set()
-            # At once where the thread has ended, else when it does: a frame may take a second.
-            job.add_done_callback(lambda _: shutil.rmtree(place, ignore_errors=True))
+            # Called when the thread ends, or at once if it has ended: the current frame can take a second.
+            future.add_done_callback(lambda _: shutil.rmtree(place, ignore_errors=True))
 
 
-def watch(work: Work, job: Future) -> Iterator[Progress]:
-    """Look at the work until it is done, or was stopped."""
-    shown, at = 0, 0.0
-    while not wait([job], TICK).done and not work.stopped.is_set():
-        picture, now = None, time.perf_counter()
-        if work.newest is not None and work.done > shown and now - at >= PREVIEW_SECONDS:
-            picture, shown, at = limit_size(Image.fromarray(work.newest), PREVIEW), work.done, now
-        yield Progress(work.done, work.total, work.rate(), picture)
+def watch_job(job: Job, future: Future) -> Iterator[Progress]:
+    """Yield the progress of a job until the job is done or stopped."""
+    shown, shown_at = 0, 0.0
+    while not wait([future], POLL_SECONDS).done and not job.stopped.is_set():
+        preview, now = None, time.perf_counter()
+        if job.newest is not None and job.done > shown and now - shown_at >= PREVIEW_SECONDS:
+            preview = limit_size(Image.fromarray(job.newest), MAX_PREVIEW_SIDE)
+            shown, shown_at = job.done, now
+        yield Progress(job.done, job.total, job.measure_rate(), preview)

@@ -1,4 +1,4 @@
-"""The second tab: a clip, a style, and the clip stylized, with its sound."""
+"""The second tab: a video, a style, and the stylized video with its sound."""
 
 import os
 import threading
@@ -11,11 +11,18 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.web import styles, uploads, video
-from faststyle.web.components import MAX_UPLOAD, file_field, news, said, wrong
+from faststyle.web.components import (
+    MAX_MEGABYTES,
+    create_file_field,
+    create_status_line,
+    create_strength_slider,
+    render_error,
+    render_message,
+)
 
-EMPTY = '<div class="empty"><p>Your clip will be here.</p></div>'
-LIMITS = f"At most {MAX_UPLOAD.removesuffix('mb')} MB; of a longer clip the first {video.MAX_SECONDS} s."
-# Gradio knows the file's address once it has given it for download.
+EMPTY = '<div class="empty"><p>The stylized video will be here.</p></div>'
+LIMITS = f"{MAX_MEGABYTES}; only the first {video.MAX_SECONDS} s of a longer video are stylized."
+# Show the file in the player. Its address is known only after it has been set as the download's file.
 PLAY = """
 async (file) => {
   const player = () => document.querySelector("#clip video");
@@ -25,149 +32,160 @@ async (file) => {
 """
 
 
-def choose(clip: str | None) -> tuple[str, str, Any, str]:
-    """Another clip was chosen: its first frame, no progress, no file, and a line of news."""
-    nothing = "", no_file()
-    if clip is None:
-        return EMPTY, *nothing, ""
+def show_first_frame(upload: str | None) -> tuple[str, str, Any, str]:
+    """Return the stage with the upload's first frame, no progress, no file, and the status line."""
+    cleared = "", disable_download()
+    if upload is None:
+        return EMPTY, *cleared, ""
     try:
-        frame, line = video.first_frame(clip)
+        frame, line = video.read_first_frame(upload)
     except InputError as error:
-        return EMPTY, *nothing, wrong(error)
-    return picture(frame, "The clip's first frame"), *nothing, said(line)
+        return EMPTY, *cleared, render_error(error)
+    return render_frame(frame, "The video's first frame"), *cleared, render_message(line)
 
 
 def run(
-    clip: str | None,
+    upload: str | None,
     name: str | None,
     strength: float,
     keep_color: bool,
     size: int,
-    own: styles.Shelf,
+    own: styles.Styles,
     request: gr.Request,
 ) -> Iterator[tuple[Any, Any, Any, Any]]:
-    """Yields the stage, how far it is, the file and a line of news."""
+    """Stylize the video; yield the stage, the progress, the download button and the status line."""
     owner, stopped = request.session_hash or "", threading.Event()
-    video.running[owner] = stopped
+    video.stop_events[owner] = stopped
     try:
-        style = styles.find(name, own)
-        yield gr.skip(), bar(None), no_file(), said(f"Stylizing as {style.title} …")
+        style = styles.find_style(name, own)
+        yield (
+            gr.skip(),
+            render_progress(None),
+            disable_download(),
+            render_message(f"Stylizing as {style.title} …"),
+        )
         folder = os.environ["GRADIO_TEMP_DIR"]
-        for step in video.stylize_clip(
-            clip, str(name), style, strength, keep_color, size or None, folder, stopped
+        for step in video.stylize_video(
+            upload, str(name), style, strength, keep_color, size or None, folder, stopped
         ):
             if isinstance(step, video.Result):
                 file = gr.DownloadButton(value=str(step.path), interactive=True)
-                yield player(step), "", file, said(step.line)
+                yield render_player(step), "", file, render_message(step.line)
             else:
-                new = picture(step.preview, "The newest frame") if step.preview else gr.skip()
-                yield new, bar(step), gr.skip(), gr.skip()
+                new = render_frame(step.preview, "The newest frame") if step.preview else gr.skip()
+                yield new, render_progress(step), gr.skip(), gr.skip()
     except InputError as error:
-        yield gr.skip(), "", gr.skip(), wrong(error)
+        yield gr.skip(), "", gr.skip(), render_error(error)
     finally:
         stopped.set()
-        if video.running.get(owner) is stopped:
-            del video.running[owner]
+        if video.stop_events.get(owner) is stopped:
+            del video.stop_events[owner]
 
 
-def stop(clip: str | None, request: gr.Request) -> tuple[Any, Any, Any, str]:
-    """The clip's first frame again, no progress, no file, and a line of news."""
-    # Waits for the run's end: a step that is on its way shall not come after this.
+def stop(upload: str | None, request: gr.Request) -> tuple[Any, Any, Any, str]:
+    """Stop the run; return the stage with the first frame, no progress, no file, and the status line."""
+    message = render_message("Stopped.")
+    # Wait for the end of the run, so that none of its updates arrives after this one.
     if not video.stop(request.session_hash or "", wait=True):
-        return gr.skip(), gr.skip(), gr.skip(), said("Stopped.")  # it waited for its turn, or there was none
-    stage, progress, file, _ = choose(clip)
-    return stage, progress, file, said("Stopped.")
+        return gr.skip(), gr.skip(), gr.skip(), message  # the run was in the queue, or there was none
+    stage, progress, file, _ = show_first_frame(upload)
+    return stage, progress, file, message
 
 
-def no_file() -> gr.DownloadButton:
+def disable_download() -> gr.DownloadButton:
+    """Return a download button without a file."""
     return gr.DownloadButton(value=None, interactive=False)
 
 
-def picture(frame: Image.Image, alt: str) -> str:
-    return f'{figure(frame)}<img src="{uploads.data_uri(frame)}" alt="{escape(alt)}"></figure>'
+def render_frame(frame: Image.Image, alt: str) -> str:
+    """Return HTML of a frame."""
+    return f'{open_figure(frame)}<img src="{uploads.encode_data_uri(frame)}" alt="{escape(alt)}"></figure>'
 
 
-def figure(frame: Image.Image) -> str:
+def open_figure(frame: Image.Image) -> str:
+    """Return the opening tag of a figure with the aspect ratio of a frame."""
     return f'<figure style="--ratio: {frame.width / frame.height:.4f}">'
 
 
-def player(result: video.Result) -> str:
+def render_player(result: video.Result) -> str:
+    """Return HTML of a video player that shows the first frame."""
     return (
-        f'{figure(result.poster)}<video controls playsinline preload="auto" '
-        'aria-label="The stylized clip" '
-        f'poster="{uploads.data_uri(result.poster)}"></video></figure>'
+        f'{open_figure(result.poster)}<video controls playsinline preload="auto" '
+        'aria-label="The stylized video" '
+        f'poster="{uploads.encode_data_uri(result.poster)}"></video></figure>'
     )
 
 
-def bar(progress: video.Progress | None) -> str:
-    """How far it is, as a bar and in words."""
+def render_progress(progress: video.Progress | None) -> str:
+    """Return HTML of a progress bar with a line of text."""
     if progress is None or not progress.done:
         return '<progress aria-label="Frames done"></progress><p>Preparing the style …</p>'
     done, total = progress.done, progress.total
-    words = f"{done} of {total} frames" if total else f"{done} frames"
+    line = f"{done} of {total} frames" if total else f"{done} frames"
     if progress.rate:
-        words += f", {progress.rate:.1f} a second"
+        line += f", {progress.rate:.1f} per second"
     if progress.rate and total:
         seconds = round(max(0, total - done) / progress.rate)
-        words += f", {seconds // 60}:{seconds % 60:02} to go"
-    share = f'max="{total}" value="{min(done, total)}"' if total else ""
-    return f'<progress aria-label="Frames done" {share}></progress><p>{words}</p>'
+        line += f", {seconds // 60}:{seconds % 60:02} to go"
+    attributes = f'max="{total}" value="{min(done, total)}"' if total else ""
+    return f'<progress aria-label="Frames done" {attributes}></progress><p>{line}</p>'
 
 
 def build(own: gr.State) -> None:
-    if not video.can_read_clips():
-        gr.HTML(said(video.MISSING))
+    """Build the tab's controls, and connect their events; without PyAV, show how to install it."""
+    if not video.has_pyav():
+        gr.HTML(render_message(video.MISSING_PYAV))
         return
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
-            clip = file_field("Clip", video.KINDS, height=150)
-            # Their pictures are the first tab's.
+            upload = create_file_field("Video", video.SUFFIXES, height=150)
+            # The first tab holds the sample images of these radio buttons.
             style = gr.Radio(
-                styles.choices(styles.ready_styles()),
-                value=styles.FAVOURITE,
+                styles.list_choices(styles.list_built_in_styles()),
+                value=styles.DEFAULT_STYLE,
                 label="Style",
                 elem_classes="styles",
             )
         with gr.Column(scale=3, min_width=300):
             stage = gr.HTML(EMPTY, elem_id="clip", elem_classes="pictures")
-            line = news()
+            status = create_status_line()
             progress = gr.HTML("", elem_classes="progress")
             with gr.Row(elem_classes="controls"):
-                strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
+                strength = create_strength_slider()
                 size = gr.Dropdown(
-                    [*((f"{size} pixels", size) for size in video.SIZES), ("As it is", 0)],
+                    [*((f"{size} pixels", size) for size in video.SIZES), ("Original size", 0)],
                     value=720,
                     label="Longer side",
-                    info="The smaller, the quicker",
+                    info="Smaller is faster",
                     filterable=False,
                 )
-                keep_color = gr.Checkbox(label="Keep the clip's colours")
+                keep_color = gr.Checkbox(label="Keep the video's colours")
             with gr.Row():
-                start = gr.Button("Stylize the clip", variant="primary")
+                start = gr.Button("Stylize the video", variant="primary")
                 end = gr.Button("Stop", variant="stop")
-            file = gr.DownloadButton("Download the clip", interactive=False)
+            file = gr.DownloadButton("Download the video", interactive=False)
             gr.HTML(
-                f"<small>{LIMITS} One clip at a time is stylized on this computer; closing the page ends it. "
-                "Files are deleted from the server within the hour.</small>"
+                f"<small>{LIMITS} One video at a time is stylized on this computer. Closing the page stops "
+                "it. Files are deleted from the server within the hour.</small>"
             )
-    outputs = [stage, progress, file, line]
-    clip.change(choose, clip, outputs, show_progress="hidden", api_name="clip")
-    work = start.click(
+    outputs = [stage, progress, file, status]
+    upload.change(show_first_frame, upload, outputs, show_progress="hidden", api_name="clip")
+    running = start.click(
         run,
-        [clip, style, strength, keep_color, size, own],
+        [upload, style, strength, keep_color, size, own],
         outputs,
         api_name="video",
-        concurrency_id="heavy",  # shared with the download and the comparison
+        concurrency_id="heavy",  # one queue with the download, the refinement and the comparison
         show_progress="minimal",
-        show_progress_on=line,
+        show_progress_on=status,
     )
-    work.then(None, file, js=PLAY, api_visibility="private")
-    end.click(stop, clip, outputs, cancels=work, api_visibility="private", show_progress="hidden")
-    # A style trained on the third tab can be chosen here too.
+    running.then(None, file, js=PLAY, api_visibility="private")
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    end.click(stop, upload, outputs, cancels=running, **private)
+    # Offer and select a style that was trained on the third tab.
     own.change(
-        lambda own: gr.Radio(styles.choices(styles.everything(own)), value=list(own)[-1]),
+        lambda own: gr.Radio(styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
         own,
         style,
-        show_progress="hidden",
-        api_visibility="private",
+        **private,
     )

@@ -22,7 +22,7 @@ chromium = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(chromium is None, reason="needs chromium")
 
 # Titles of styles on the page.
-STARRY, WAVE = (styles.ready_styles()[name].title for name in ("starry_night", "great_wave"))
+STARRY, WAVE = (styles.list_built_in_styles()[name].title for name in ("starry_night", "great_wave"))
 TABS = ("Stylize", "Video", "Train a style", "Fast and slow")
 PHONE = {"width": 390, "height": 844}
 TIMEOUT = 60_000  # ms, because the machine may be busy
@@ -220,14 +220,14 @@ def test_removing_the_photo_removes_the_result(page, photo):
     upload(page, photo)
     wait_for_status(page, "s at")
     page.get_by_role("button", name="Remove Image").click()
-    playwright.expect(page.get_by_text("Your picture will be here.")).to_be_visible()
+    playwright.expect(page.get_by_text("The stylized photo will be here.")).to_be_visible()
 
 
 def test_style_can_be_chosen_by_keyboard(page, photo):
     upload(page, photo)
     wait_for_status(page, f"^{STARRY}")
-    names = list(styles.ready_styles())
-    left = styles.ready_styles()[names[names.index("starry_night") - 1]].title
+    names = list(styles.list_built_in_styles())
+    left = styles.list_built_in_styles()[names[names.index("starry_night") - 1]].title
     page.get_by_role("radiogroup", name="Style").get_by_role("radio", name=STARRY).focus()
     page.keyboard.press("ArrowLeft")
     wait_for_status(page, f"^{re.escape(left)}")
@@ -247,7 +247,7 @@ def test_every_control_has_a_name(page, photo):
         kinds = "button|slider|radio|radiogroup|checkbox|combobox|spinbutton|textbox|listbox|link|tab"
         found = re.findall(rf"- '?({kinds})\b(.*)", tree)
         assert len(found) > 6
-        assert re.search('group "(Photo|Clip|Painting)"', tree)
+        assert re.search('group "(Photo|Video|Painting)"', tree)
         assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
 
 

@@ -30,12 +30,12 @@ from faststyle.models.pretrained import built_in_styles
 from faststyle.web import __main__ as command
 from faststyle.web import app, compare, components, styles, stylize, stylize_tab, uploads
 
-NAME = styles.FAVOURITE
+NAME = styles.DEFAULT_STYLE
 
 
 @pytest.fixture
 def style() -> styles.Style:
-    return styles.ready_styles()[NAME]
+    return styles.list_built_in_styles()[NAME]
 
 
 # Pictures that come in
@@ -59,7 +59,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypat
     path = tmp_path / "wall.png"
     Image.new("L", (9000, 8000)).save(path)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(InputError, match=r"wall\.png has 72 megapixels, and 64 are the most"):
+    with pytest.raises(InputError, match=r"wall\.png has 72 megapixels, .* at most 64"):
         uploads.open_upload(str(path), "photo")
 
 
@@ -67,7 +67,7 @@ def test_eps_is_refused_before_ghostscript_is_asked(tmp_path, monkeypatch):
     path = tmp_path / "x.jpg"
     draw_picture(20, 20).save(path, "EPS")
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(InputError, match=r"x\.jpg is of the kind EPS: make it a JPEG or PNG first"):
+    with pytest.raises(InputError, match=r"x\.jpg has the format EPS"):
         uploads.open_upload(str(path), "photo")
 
 
@@ -85,7 +85,7 @@ def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monk
     monkeypatch.setattr(gr.Image, "preprocess", gr.Image.preprocess)  # restored after the test
     monkeypatch.setattr(gr.File, "preprocess", gr.File.preprocess)
     components.use_upload_paths()
-    field = components.picture_field("Photo", "", 200)
+    field = components.create_image_field("Photo", "", 200)
     assert field.preprocess(SimpleNamespace(path=str(inside))) == str(inside.resolve())
     for path in (photo, str(temporary / ".." / "beach.jpg"), "../beach.jpg", "link.jpg", None):
         assert field.preprocess(SimpleNamespace(path=path)) is None
@@ -97,19 +97,22 @@ def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monk
 
 def test_painted_photo_differs_and_not_at_strength_0(photo, style):
     before = uploads.open_upload(photo, "photo", 64)
-    after = stylize.paint(before, styles.load(style.model), 1.0, False)
+    after = stylize.stylize_image(before, styles.load_shared_stylizer(style.model), 1.0, False)
     assert before.size == after.size and max(after.size) == 64
     assert np.abs(np.asarray(before, float) - np.asarray(after, float)).mean() > 10
-    assert stylize.paint(before, styles.load(style.model), 0.0, False).tobytes() == before.tobytes()
+    assert (
+        stylize.stylize_image(before, styles.load_shared_stylizer(style.model), 0.0, False).tobytes()
+        == before.tobytes()
+    )
 
 
 def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_path):
-    field, result, line = stylize_tab.show(photo, "gone", 1.0, False, 64, {})
+    field, result, line = stylize_tab.show_preview(photo, "gone", 1.0, False, 64, {})
     assert field == stylize_tab.gr.skip() and result == stylize_tab.EMPTY
     assert "Choose a style first" in line
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear Theo")
-    field, _, line = stylize_tab.show(str(letter), NAME, 1.0, False, 64, {})
+    field, _, line = stylize_tab.show_preview(str(letter), NAME, 1.0, False, 64, {})
     assert field is None and "letter.jpg is not an image" in line
 
 
@@ -118,17 +121,20 @@ def test_out_of_memory_names_the_controls_of_the_page():
         raise OutOfMemoryError("9x9 pixels do not fit into memory: lower `tile`")
 
     with pytest.raises(OutOfMemoryError, match="40 × 30") as caught:
-        stylize.paint(draw_picture(40, 30), full, 1.0, False)
+        stylize.stylize_image(draw_picture(40, 30), full, 1.0, False)
     assert caught.value.parameters == ["max_size"]
-    assert "or lower the preview size." in components.wrong(caught.value)
+    assert "or lower the preview size." in components.render_error(caught.value)
 
 
 def test_parameter_without_a_label_is_named_in_words():
-    assert components.wrong(InputError("lower `stroke_scale`")) == '<p class="wrong">lower stroke scale</p>'
+    assert (
+        components.render_error(InputError("lower `stroke_scale`"))
+        == '<p class="wrong">lower stroke scale</p>'
+    )
 
 
 def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, style, tmp_path):
-    path, line = stylize.full_size(photo, NAME, style, 1.0, False, str(tmp_path))
+    path, line = stylize.stylize_full_size(photo, NAME, style, 1.0, False, str(tmp_path))
     assert path.name == f"beach_{NAME}.jpg"
     with Image.open(path) as picture:
         assert picture.format == "JPEG" and picture.size == Image.open(photo).size
@@ -139,7 +145,9 @@ def test_transparency_is_kept_in_a_png(style, tmp_path):
     source = draw_picture(60, 40).convert("RGBA")
     source.putalpha(100)
     source.save(tmp_path / "odd & name.png")
-    path, _ = stylize.full_size(str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path))
+    path, _ = stylize.stylize_full_size(
+        str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path)
+    )
     assert path.name == f"odd  name_{NAME}.png"
     with Image.open(path) as picture:
         assert picture.mode == "RGBA" and picture.getpixel((0, 0))[3] == 100
@@ -148,7 +156,7 @@ def test_transparency_is_kept_in_a_png(style, tmp_path):
 @pytest.mark.slow
 def test_file_too_long_for_jpeg_is_png(style, tmp_path):
     draw_picture(66_000, 4).save(tmp_path / "wall.png")
-    path, _ = stylize.full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
+    path, _ = stylize.stylize_full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
     assert path.suffix == ".png"
     with Image.open(path) as picture:
         assert picture.size == (66_000, 4)
@@ -157,7 +165,7 @@ def test_file_too_long_for_jpeg_is_png(style, tmp_path):
 def test_long_chinese_names_are_cut(style, tmp_path):
     source = tmp_path / f"{'山' * 80}.jpg"
     draw_picture(40, 30).save(source)
-    path, _ = stylize.full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
+    path, _ = stylize.stylize_full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
     assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
 
 
@@ -166,7 +174,9 @@ def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(sty
     monkeypatch.setattr(stylizer, "most_pixels", lambda network, device: 2400)
     tiled, tiles = stylizer.Stylizer._tiled, []
     monkeypatch.setattr(stylizer.Stylizer, "_tiled", lambda *given: tiles.append(tiled(*given)))
-    path, line = stylize.full_size(str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path))
+    path, line = stylize.stylize_full_size(
+        str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path)
+    )
     with Image.open(path) as picture:
         assert picture.size == (600, 400)
     assert "600 × 400" in line and len(tiles) == 1
@@ -176,22 +186,24 @@ def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(sty
 
 
 def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
-    styles.ready_styles.cache_clear()
+    styles.list_built_in_styles.cache_clear()
     painting = Painting("The Starry Night", "Vincent van Gogh", "1889", "public domain")
     monkeypatch.setattr(styles.pretrained, "read_cards", lambda: {NAME: ModelCard(painting=painting)})
     try:
-        assert styles.choices(styles.ready_styles()) == [("The Starry Night, Vincent van Gogh", NAME)]
+        assert styles.list_choices(styles.list_built_in_styles()) == [
+            ("The Starry Night, Vincent van Gogh", NAME)
+        ]
     finally:
-        styles.ready_styles.cache_clear()
+        styles.list_built_in_styles.cache_clear()
 
 
 def test_style_is_found_among_the_ready_ones_and_ones_own(style):
     own = {"mine": style._replace(title="Mine")}
-    assert list(styles.everything(own)) == [*built_in_styles(), "mine"]
-    assert styles.find("mine", own).title == "Mine" and styles.find(NAME, own) == style
+    assert list(styles.list_styles(own)) == [*built_in_styles(), "mine"]
+    assert styles.find_style("mine", own).title == "Mine" and styles.find_style(NAME, own) == style
     for name in ("mine", None):
         with pytest.raises(InputError, match="Choose a style first"):
-            styles.find(name, {})
+            styles.find_style(name, {})
 
 
 def test_ones_own_style_leaves_nothing_converted_on_the_disk(style, tmp_path, monkeypatch):
@@ -201,13 +213,13 @@ def test_ones_own_style_leaves_nothing_converted_on_the_disk(style, tmp_path, mo
     fastest = engines.Engine(build, lambda device, dtype: None)
     monkeypatch.setitem(engines.ENGINES, "openvino", fastest)
     own = Path(shutil.copy(style.model, tmp_path))
-    assert styles.open_model(own).engine == "torch"
+    assert styles.load_stylizer(own).engine == "torch"
     with pytest.raises(pytest.fail.Exception, match="converted"):
-        styles.open_model(style.model)
+        styles.load_stylizer(style.model)
 
 
 def test_each_style_has_a_picture_in_the_page(style):
-    css = styles.sample_css({NAME: style})
+    css = styles.render_sample_css({NAME: style})
     assert f'value="{NAME}"' in css and 'url("data:image/jpeg;base64,' in css
     assert "http" not in css
 
@@ -218,19 +230,19 @@ def test_each_style_has_a_picture_in_the_page(style):
 @pytest.mark.slow
 def test_slow_way_improves_beside_the_fast_one(photo, tmp_path, style):
     draw_picture(64, 64).save(tmp_path / "painting.png")
-    stages = list(compare.race(photo, str(tmp_path / "painting.png"), style, 48, 3))
+    stages = list(compare.compare_methods(photo, str(tmp_path / "painting.png"), style, 48, 3))
     assert [slow.step for _, slow, _ in stages] == [0, 1, 2, 3]
     objectives = [slow.objective for _, slow, _ in stages]
     assert objectives == sorted(objectives, reverse=True) and objectives[-1] < objectives[0]
     fast, slow, notes = stages[-1]
-    assert fast.picture.size == slow.picture.size == (48, 32)
+    assert fast.image.size == slow.image.size == (48, 32)
     assert fast.seconds > 0 and fast.objective > 0
     assert any("not the file that the model was trained on" in note for note in notes)
 
 
 def test_comparison_needs_the_painting(photo, style):
     with pytest.raises(InputError, match="Add the painting of"):
-        next(compare.race(photo, None, style._replace(painting=None), 48, 3))
+        next(compare.compare_methods(photo, None, style._replace(painting=None), 48, 3))
 
 
 # The command
@@ -349,7 +361,7 @@ def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path,
 
 @pytest.mark.slow
 def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
-    shown = list(stylize_tab.refine(photo, styles.FAVOURITE, 1.0, False, 640, {}))
+    shown = list(stylize_tab.refine(photo, styles.DEFAULT_STYLE, 1.0, False, 640, {}))
     images, lines = zip(*shown, strict=True)
     assert len({image for image in images if isinstance(image, str)}) >= 10
     assert 'value="0" max="10"' in lines[0] and 'value="10" max="10"' in lines[-2]
@@ -357,5 +369,5 @@ def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
 
 
 def test_refining_without_a_photo_says_what_is_missing(temporary):
-    ((_, line),) = stylize_tab.refine(None, styles.FAVOURITE, 1.0, False, 640, {})
+    ((_, line),) = stylize_tab.refine(None, styles.DEFAULT_STYLE, 1.0, False, 640, {})
     assert "Add a photo first" in line

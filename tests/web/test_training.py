@@ -16,7 +16,7 @@ from faststyle.models.checkpoint import load_model
 from faststyle.models.pretrained import built_in_styles
 from faststyle.web import styles, stylize, training, training_tab, uploads
 
-NAME = styles.FAVOURITE
+NAME = styles.DEFAULT_STYLE
 
 
 @pytest.mark.slow
@@ -32,9 +32,9 @@ def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
     assert model.name == "mine.safetensors" and load_model(model)[1].steps == 2
     style = styles.Style("Mine", model, kept, kept)
     small = uploads.open_upload(photo, "photo", 32)
-    assert stylize.paint(small, styles.load(model), 1.0, False).size == (32, 21)
+    assert stylize.stylize_image(small, styles.load_shared_stylizer(model), 1.0, False).size == (32, 21)
     assert free_again() and not list(tmp_path.glob("training_*"))
-    styles.forget({"mine": style})
+    styles.delete_styles({"mine": style})
     assert not model.parent.exists()
 
 

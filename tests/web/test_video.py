@@ -29,8 +29,8 @@ from faststyle.video.opening import open_clip
 from faststyle.web import app, styles, stylize, video, video_tab
 from tests.support.videos import look, make_clip
 
-NAME = styles.FAVOURITE
-STARRY = styles.ready_styles()[NAME].title
+NAME = styles.DEFAULT_STYLE
+STARRY = styles.list_built_in_styles()[NAME].title
 SLOWEST = 120_000  # ms that anything may take on a busy machine
 
 
@@ -55,9 +55,9 @@ def folder(tmp_path) -> Path:
 
 def begin(path, folder, stopped=None, name=NAME, size=None, strength=1.0, keep_color=False):
     stopped = stopped or threading.Event()
-    style = styles.ready_styles()[name]
+    style = styles.list_built_in_styles()[name]
     path = None if path is None else str(path)
-    return video.stylize_clip(path, name, style, strength, keep_color, size, str(folder), stopped)
+    return video.stylize_video(path, name, style, strength, keep_color, size, str(folder), stopped)
 
 
 def emptied(folder: Path) -> bool:
@@ -88,7 +88,7 @@ def test_clip_keeps_its_frames_and_its_sound(clip, folder):
 @pytest.mark.slow
 def test_progress_counts_frames_and_shows_the_newest(clip, folder, monkeypatch):
     slow_down(monkeypatch, 0.05)
-    monkeypatch.setattr(video, "TICK", 0.02)
+    monkeypatch.setattr(video, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(video, "PREVIEW_SECONDS", 0.1)
     *steps, _ = begin(clip, folder)
     done = [step.done for step in steps]
@@ -127,7 +127,7 @@ def test_longer_clip_is_cut_and_that_is_said(clip, folder, monkeypatch):
     monkeypatch.setattr(video, "MAX_SECONDS", 0.2)
     *_, result = begin(clip, folder)
     assert len(look(result.path).times) == 5
-    assert "These are its first 0.2 s." in result.line
+    assert "Only the first 0.2 s were stylized." in result.line
 
 
 def test_clip_of_just_the_length_is_not_called_cut(clip, folder, monkeypatch):
@@ -140,10 +140,10 @@ def test_of_many_frames_a_second_some_are_left_out_and_that_is_said(folder, tmp_
     path = make_clip(tmp_path / "slow motion.mp4", frames=48, rate=240, base=Fraction(1, 240), step=1)
     *_, result = begin(path, folder)
     assert look(result.path).times == [Fraction(number, 60) for number in range(12)]
-    assert "Of its 240 frames a second 60 are taken." in result.line
+    assert "The frame rate was reduced from 240 to 60 per second." in result.line
     sixty = make_clip(tmp_path / "sixty.mp4", frames=6, rate=60, base=Fraction(1, 60), step=1)
     *_, result = begin(sixty, folder)
-    assert "6 frames of" in result.line and "second" not in result.line
+    assert "6 frames of" in result.line and "frame rate" not in result.line
 
 
 def test_damaged_clip_gives_what_is_whole_and_says_where_it_broke(folder, tmp_path):
@@ -158,13 +158,13 @@ def test_damaged_clip_gives_what_is_whole_and_says_where_it_broke(folder, tmp_pa
 def test_steady_form_of_a_ready_style_is_taken_but_not_of_ones_own(clip, folder, monkeypatch):
     steady = {f"{NAME}-steady": pretrained.built_in_styles()["great_wave"]}
     monkeypatch.setattr(pretrained, "steady_styles", lambda: steady)
-    taken, load = [], video.open_model
-    monkeypatch.setattr(video, "open_model", lambda model: taken.append(model) or load(model))
+    taken, load = [], video.load_stylizer
+    monkeypatch.setattr(video, "load_stylizer", lambda model: taken.append(model) or load(model))
     *_, result = begin(clip, folder)
-    assert "steady form" in result.line and taken == [steady[f"{NAME}-steady"]]
-    mine = styles.ready_styles()[NAME]._replace(title="Mine")
-    *_, result = video.stylize_clip(str(clip), NAME, mine, 1.0, False, None, str(folder), threading.Event())
-    assert "steady" not in result.line and taken[-1] == mine.model
+    assert "temporally consistent" in result.line and taken == [steady[f"{NAME}-steady"]]
+    mine = styles.list_built_in_styles()[NAME]._replace(title="Mine")
+    *_, result = video.stylize_video(str(clip), NAME, mine, 1.0, False, None, str(folder), threading.Event())
+    assert "temporally" not in result.line and taken[-1] == mine.model
 
 
 # Its end
@@ -195,14 +195,14 @@ def test_nobody_who_takes_the_steps_ends_the_work(clip, folder, monkeypatch):
 
 def test_stop_is_for_whom_the_clip_is(monkeypatch):
     mine = threading.Event()
-    monkeypatch.setitem(video.running, "me", mine)
+    monkeypatch.setitem(video.stop_events, "me", mine)
     assert not video.stop("you") and not mine.is_set()
     assert video.stop("me") and mine.is_set()
 
 
 def test_left_page_ends_the_clip(monkeypatch):
     mine = threading.Event()
-    monkeypatch.setitem(video.running, "me", mine)
+    monkeypatch.setitem(video.stop_events, "me", mine)
     app.leave(SimpleNamespace(session_hash="me"))
     assert mine.is_set()
 
@@ -254,7 +254,7 @@ def refusal(path, folder) -> str:
 
 
 def test_missing_cleared_and_other_files_say_what_to_do(folder, tmp_path):
-    assert refusal(None, folder) == "Add a clip first."
+    assert refusal(None, folder) == "Add a video first."
     assert "add it again" in refusal(tmp_path / "gone.mp4", folder)
     for name in ("letter.mp4", "letter.gif", "letter.mkv"):
         (tmp_path / name).write_text("Dear Theo")
@@ -288,31 +288,31 @@ def test_play_list_that_names_the_servers_files_is_refused(clip, folder, tmp_pat
 
 
 def test_too_large_frames_are_refused_before_they_are_decoded(clip, folder, monkeypatch):
-    monkeypatch.setattr(video, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 1000)
     monkeypatch.setattr(video, "open_clip", lambda *_, **__: pytest.fail("decoded"))
     assert "walk.mp4 has frames of" in refusal(clip, folder)
 
 
 def test_first_frame_and_length_are_shown(clip, monkeypatch):
-    frame, line = video.first_frame(str(clip))
+    frame, line = video.read_first_frame(str(clip))
     assert frame.size == (64, 48) and line == "walk.mp4: 64 × 48 pixels, 0.5 s"
     monkeypatch.setattr(video, "MAX_SECONDS", -1)
-    assert "of which the first" in video.first_frame(str(clip))[1]
+    assert "only the first" in video.read_first_frame(str(clip))[1]
 
 
 def test_names_fit_into_what_file_systems_take():
-    assert stylize.joint_name("….mp4", NAME, "clip") == f"clip_{NAME}"
-    assert len(stylize.joint_name(f"{'山' * 80}.mp4", "水" * 80, "clip").encode()) < 240
+    assert stylize.join_names("….mp4", NAME, "clip") == f"clip_{NAME}"
+    assert len(stylize.join_names(f"{'山' * 80}.mp4", "水" * 80, "clip").encode()) < 240
 
 
 # The tab
 
 
 def test_words_of_the_progress():
-    assert "Preparing" in video_tab.bar(None)
-    text = video_tab.bar(video.Progress(12, 148, 3.2, None))
-    assert "12 of 148 frames, 3.2 a second, 0:42 to go" in text and 'value="12"' in text
-    assert "12 frames, 3.2 a second<" in video_tab.bar(video.Progress(12, None, 3.2, None))
+    assert "Preparing" in video_tab.render_progress(None)
+    text = video_tab.render_progress(video.Progress(12, 148, 3.2, None))
+    assert "12 of 148 frames, 3.2 per second, 0:42 to go" in text and 'value="12"' in text
+    assert "12 frames, 3.2 per second<" in video_tab.render_progress(video.Progress(12, None, 3.2, None))
 
 
 @pytest.mark.slow
@@ -324,7 +324,7 @@ def test_clips_share_their_turn_with_what_takes_longer(temporary):
 def test_page_without_pyav_says_what_to_install(temporary, monkeypatch):
     monkeypatch.setattr(video, "find_spec", lambda name: None)
     blocks = app.build()
-    assert any("Clips need PyAV" in str(getattr(block, "value", "")) for block in blocks.blocks.values())
+    assert any("Videos need PyAV" in str(getattr(block, "value", "")) for block in blocks.blocks.values())
     assert "video" not in {fn.api_name for fn in blocks.fns.values()}
 
 
@@ -363,7 +363,7 @@ def test_client_gets_the_clip_and_no_file_of_the_server(server, clip, tmp_path):
     for payload in (forged, {"path": str(clip)}, {"path": str(clip), "url": f"file://{clip}"}):
         for name, more in (("clip", ()), ("video", options)):
             answer = ask(server, name, [payload, *more])
-            assert "event: error" in answer or "Add a clip first" in answer
+            assert "event: error" in answer or "Add a video first" in answer
             assert "data:image" not in answer and "12 frames" not in answer
 
 
@@ -414,7 +414,7 @@ def check_names(page) -> None:
     tree = page.locator("body").aria_snapshot()
     kinds = "button|slider|radio|radiogroup|checkbox|combobox|spinbutton|textbox|listbox|link|tab"
     found = re.findall(rf"- '?({kinds})\b(.*)", tree)
-    assert len(found) > 6 and 'group "Clip"' in tree
+    assert len(found) > 6 and 'group "Video"' in tree
     assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
 
 
@@ -422,9 +422,9 @@ def check_names(page) -> None:
 def test_clip_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path):
     upload(tab, silent)
     assert news(tab, "walk.mp4") == "walk.mp4: 64 × 48 pixels, 0.5 s"
-    tab.get_by_role("img", name="The clip's first frame").wait_for()
+    tab.get_by_role("img", name="The video's first frame").wait_for()
     check_names(tab)
-    tab.get_by_role("button", name="Stylize the clip").click()
+    tab.get_by_role("button", name="Stylize the video").click()
     tab.get_by_role("progressbar", name="Frames done").wait_for()
     assert "12 frames of 64 × 48 pixels" in news(tab, f"^walk_{NAME}.mp4")
     tab.wait_for_function("document.querySelector('#clip video')?.readyState >= 1")
@@ -434,7 +434,7 @@ def test_clip_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path):
     assert size[:2] == [64, 48] and 0.4 < size[2] < 0.6
     assert tab.get_by_role("progressbar").count() == 0
     with tab.expect_download() as download:
-        tab.get_by_role("button", name="Download the clip").click()
+        tab.get_by_role("button", name="Download the video").click()
     assert download.value.suggested_filename == f"walk_{NAME}.mp4"
     download.value.save_as(tmp_path / "out.mp4")
     assert len(look(tmp_path / "out.mp4").times) == 12
@@ -445,7 +445,7 @@ def test_clip_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path):
 def test_stop_leaves_neither_file_nor_progress(tab, place, long):
     upload(tab, long)
     news(tab, "long.mp4")
-    tab.get_by_role("button", name="Stylize the clip").click()
+    tab.get_by_role("button", name="Stylize the video").click()
     tab.get_by_text(re.compile(r"^\d+ of 1400 frames, .* to go")).wait_for()
     tab.get_by_role("img", name="The newest frame").wait_for()
     tab.get_by_role("button", name="Stop").click()
@@ -457,8 +457,8 @@ def test_stop_leaves_neither_file_nor_progress(tab, place, long):
         time.sleep(0.1)
     assert not list(place.rglob("long_*"))
     tab.get_by_role("progressbar").wait_for(state="detached", timeout=5000)
-    tab.get_by_role("img", name="The clip's first frame").wait_for()
-    assert tab.get_by_role("button", name="Download the clip").is_disabled()
+    tab.get_by_role("img", name="The video's first frame").wait_for()
+    assert tab.get_by_role("button", name="Download the video").is_disabled()
 
 
 @pytest.mark.slow
@@ -467,7 +467,7 @@ def test_clip_lets_previews_pass_and_the_next_one_wait_and_ends_with_its_page(
 ):
     upload(tab, shutil.copy(long, tmp_path / "mine.mp4"))
     news(tab, "mine.mp4")
-    tab.get_by_role("button", name="Stylize the clip").click()
+    tab.get_by_role("button", name="Stylize the video").click()
     tab.get_by_text(re.compile(r"^\d+ of 1400 frames")).wait_for()
     page = context.new_page()  # another session
     page.goto(server)
@@ -476,7 +476,7 @@ def test_clip_lets_previews_pass_and_the_next_one_wait_and_ends_with_its_page(
     page.get_by_role("tab", name="Video").click()
     upload(page, shutil.copy(long, tmp_path / "other.mp4"))
     news(page, "other.mp4")
-    page.get_by_role("button", name="Stylize the clip").click()
+    page.get_by_role("button", name="Stylize the video").click()
     page.get_by_text("queue").wait_for()
     page.get_by_role("button", name="Stop").click()
     news(page, r"^Stopped\.$")
@@ -493,8 +493,8 @@ def test_clip_lets_previews_pass_and_the_next_one_wait_and_ends_with_its_page(
 
 @pytest.mark.slow
 def test_dropped_clip_goes_to_its_field_and_errors_are_one_line(tab, tmp_path):
-    tab.get_by_role("button", name="Stylize the clip").click()
-    assert news(tab, "Add a clip") == "Add a clip first."
+    tab.get_by_role("button", name="Stylize the video").click()
+    assert news(tab, "Add a video") == "Add a video first."
     tab.evaluate("""() => {
       const transfer = new DataTransfer();
       transfer.items.add(new File(["Dear Theo"], "dropped.mp4", { type: "video/mp4" }));
