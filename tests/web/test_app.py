@@ -1,4 +1,4 @@
-"""The web page without a browser: its work, its limits, and the server as a client sees it."""
+"""Tests of the web page without a browser: its functions, its limits, and its server."""
 
 import shutil
 import signal
@@ -38,17 +38,17 @@ def style() -> styles.Style:
     return styles.list_built_in_styles()[NAME]
 
 
-# Pictures that come in
+# Uploaded images
 
 
-def test_text_file_named_as_picture_is_named_in_the_message(tmp_path):
+def test_error_for_a_text_file_with_an_image_suffix_names_the_file(tmp_path):
     path = tmp_path / "letter.jpg"
     path.write_text("Dear Theo")
     with pytest.raises(InputError, match=r"^letter\.jpg is not an image"):
         uploads.open_upload(str(path), "photo")
 
 
-def test_missing_and_cleared_uploads_say_what_to_do(tmp_path):
+def test_errors_for_missing_and_deleted_uploads_say_what_to_do(tmp_path):
     with pytest.raises(InputError, match="Add a painting first"):
         uploads.open_upload(None, "painting")
     with pytest.raises(InputError, match="add it again"):
@@ -63,7 +63,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypat
         uploads.open_upload(str(path), "photo")
 
 
-def test_eps_is_refused_before_ghostscript_is_asked(tmp_path, monkeypatch):
+def test_eps_is_refused_before_ghostscript_runs(tmp_path, monkeypatch):
     path = tmp_path / "x.jpg"
     draw_picture(20, 20).save(path, "EPS")
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
@@ -72,12 +72,12 @@ def test_eps_is_refused_before_ghostscript_is_asked(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", sorted(uploads.FORMATS - {"AVIF", "HEIF"}))
-def test_usual_formats_are_read(tmp_path, kind):
+def test_accepted_formats_are_read(tmp_path, kind):
     draw_picture(20, 10).save(tmp_path / "picture", kind)
     assert uploads.open_upload(str(tmp_path / "picture"), "photo").size == (20, 10)
 
 
-def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monkeypatch):
+def test_path_outside_the_upload_folder_is_refused(temporary, photo, monkeypatch):
     inside = temporary / "photo.jpg"
     inside.touch()
     (temporary / "link.jpg").symlink_to(photo)
@@ -92,10 +92,10 @@ def test_path_outside_the_folder_for_uploads_is_no_upload(temporary, photo, monk
     assert field.preprocess(None) is None
 
 
-# The preview and the file
+# Previews and files
 
 
-def test_painted_photo_differs_and_not_at_strength_0(photo, style):
+def test_stylized_photo_differs_except_at_strength_0(photo, style):
     before = uploads.open_upload(photo, "photo", 64)
     after = stylize.stylize_image(before, styles.load_shared_stylizer(style.model), 1.0, False)
     assert before.size == after.size and max(after.size) == 64
@@ -106,7 +106,7 @@ def test_painted_photo_differs_and_not_at_strength_0(photo, style):
     )
 
 
-def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_path):
+def test_field_is_cleared_only_if_its_photo_cannot_be_read(photo, tmp_path):
     field, result, line = stylize_tab.show_preview(photo, "gone", 1.0, False, 64, {})
     assert field == stylize_tab.gr.skip() and result == stylize_tab.EMPTY
     assert "Choose a style first" in line
@@ -116,7 +116,7 @@ def test_only_a_photo_that_cannot_be_used_is_taken_out_of_its_field(photo, tmp_p
     assert field is None and "letter.jpg is not an image" in line
 
 
-def test_out_of_memory_names_the_controls_of_the_page():
+def test_out_of_memory_error_names_controls_of_the_page():
     def full(*_):
         raise OutOfMemoryError("9x9 pixels do not fit into memory: lower `tile`")
 
@@ -133,7 +133,7 @@ def test_parameter_without_a_label_is_named_in_words():
     )
 
 
-def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, style, tmp_path):
+def test_file_has_the_size_of_the_photo_and_the_names_of_photo_and_style(photo, style, tmp_path):
     path, line = stylize.stylize_full_size(photo, NAME, style, 1.0, False, str(tmp_path))
     assert path.name == f"beach_{NAME}.jpg"
     with Image.open(path) as picture:
@@ -141,7 +141,7 @@ def test_file_is_as_large_as_the_photo_and_named_after_photo_and_style(photo, st
     assert "120 × 80" in line
 
 
-def test_transparency_is_kept_in_a_png(style, tmp_path):
+def test_transparent_image_is_saved_as_png(style, tmp_path):
     source = draw_picture(60, 40).convert("RGBA")
     source.putalpha(100)
     source.save(tmp_path / "odd & name.png")
@@ -154,7 +154,7 @@ def test_transparency_is_kept_in_a_png(style, tmp_path):
 
 
 @pytest.mark.slow
-def test_file_too_long_for_jpeg_is_png(style, tmp_path):
+def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
     draw_picture(66_000, 4).save(tmp_path / "wall.png")
     path, _ = stylize.stylize_full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
     assert path.suffix == ".png"
@@ -162,14 +162,14 @@ def test_file_too_long_for_jpeg_is_png(style, tmp_path):
         assert picture.size == (66_000, 4)
 
 
-def test_long_chinese_names_are_cut(style, tmp_path):
+def test_long_chinese_names_are_shortened(style, tmp_path):
     source = tmp_path / f"{'山' * 80}.jpg"
     draw_picture(40, 30).save(source)
     path, _ = stylize.stylize_full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
     assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
 
 
-def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(style, tmp_path, monkeypatch):
+def test_photo_larger_than_memory_is_stylized_in_tiles_at_full_size(style, tmp_path, monkeypatch):
     sample("coffee", 600).save(tmp_path / "beach.png")
     monkeypatch.setattr(stylizer, "most_pixels", lambda network, device: 2400)
     tiled, tiles = stylizer.Stylizer._tiled, []
@@ -185,7 +185,7 @@ def test_photo_that_memory_cannot_hold_is_stylized_by_tiles_at_its_full_size(sty
 # Styles
 
 
-def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
+def test_title_of_a_style_is_its_painting_in_the_model_card(monkeypatch):
     styles.list_built_in_styles.cache_clear()
     painting = Painting("The Starry Night", "Vincent van Gogh", "1889", "public domain")
     monkeypatch.setattr(styles.pretrained, "read_cards", lambda: {NAME: ModelCard(painting=painting)})
@@ -197,7 +197,7 @@ def test_style_is_called_as_its_card_calls_the_painting(monkeypatch):
         styles.list_built_in_styles.cache_clear()
 
 
-def test_style_is_found_among_the_ready_ones_and_ones_own(style):
+def test_built_in_and_own_styles_are_found(style):
     own = {"mine": style._replace(title="Mine")}
     assert list(styles.list_styles(own)) == [*built_in_styles(), "mine"]
     assert styles.find_style("mine", own).title == "Mine" and styles.find_style(NAME, own) == style
@@ -206,7 +206,7 @@ def test_style_is_found_among_the_ready_ones_and_ones_own(style):
             styles.find_style(name, {})
 
 
-def test_ones_own_style_leaves_nothing_converted_on_the_disk(style, tmp_path, monkeypatch):
+def test_own_style_is_not_converted_to_openvino(style, tmp_path, monkeypatch):
     def build(module, device, dtype):
         pytest.fail("converted")
 
@@ -218,7 +218,7 @@ def test_ones_own_style_leaves_nothing_converted_on_the_disk(style, tmp_path, mo
         styles.load_stylizer(style.model)
 
 
-def test_each_style_has_a_picture_in_the_page(style):
+def test_sample_image_of_a_style_is_embedded_in_the_css(style):
     css = styles.render_sample_css({NAME: style})
     assert f'value="{NAME}"' in css and 'url("data:image/jpeg;base64,' in css
     assert "http" not in css
@@ -228,7 +228,7 @@ def test_each_style_has_a_picture_in_the_page(style):
 
 
 @pytest.mark.slow
-def test_slow_way_improves_beside_the_fast_one(photo, tmp_path, style):
+def test_objective_of_the_slow_method_decreases(photo, tmp_path, style):
     draw_picture(64, 64).save(tmp_path / "painting.png")
     stages = list(compare.compare_methods(photo, str(tmp_path / "painting.png"), style, 48, 3))
     assert [slow.step for _, slow, _ in stages] == [0, 1, 2, 3]
@@ -256,16 +256,16 @@ def test_help_imports_neither_torch_nor_gradio():
     assert "--host" in done.stdout
 
 
-def test_loopback_unless_told_otherwise():
+def test_default_host_is_loopback():
     assert command.build_parser().parse_args([]).host == "127.0.0.1"
 
 
-@pytest.mark.parametrize("flags", [["--port", "70000"], ["--port", "x"], ["--prot", "1"]])
-def test_odd_flags_end_with_a_line(flags, capsys):
-    assert "--help" in refused(capsys, command.main, flags)
+@pytest.mark.parametrize("options", [["--port", "70000"], ["--port", "x"], ["--prot", "1"]])
+def test_invalid_options_end_with_an_error_line(options, capsys):
+    assert "--help" in refused(capsys, command.main, options)
 
 
-def test_taken_port_and_foreign_address_end_with_a_line(capsys):
+def test_taken_port_and_unknown_address_end_with_an_error_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         assert "another --port" in refused(capsys, command.main, ["--port", str(taken)])
@@ -274,13 +274,13 @@ def test_taken_port_and_foreign_address_end_with_a_line(capsys):
 
 
 @pytest.mark.slow
-def test_port_taken_meanwhile_ends_with_a_line(temporary, capsys):
+def test_port_taken_during_the_start_ends_with_an_error_line(temporary, capsys):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         assert f"port {taken}" in refused(capsys, app.serve, "127.0.0.1", taken)
 
 
-def test_missing_gradio_ends_with_what_to_install(capsys, monkeypatch):
+def test_error_for_missing_gradio_names_the_package_to_install(capsys, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     assert "pip install -e '.[web]'" in refused(capsys, command.main, [])
 
@@ -288,8 +288,8 @@ def test_missing_gradio_ends_with_what_to_install(capsys, monkeypatch):
 # The server
 
 
-def high_water(pid: int) -> int:
-    """Bytes of memory that a process has had at most."""
+def read_peak_memory(pid: int) -> int:
+    """Return the peak resident memory of a process, in bytes."""
     line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
@@ -312,55 +312,55 @@ def test_ipv6_address_serves(tmp_path):
 
 
 @pytest.mark.slow
-def test_picture_of_the_server_is_not_read_for_a_forged_request(tmp_path, photo):
+def test_forged_request_cannot_read_a_file_of_the_server(tmp_path, photo):
     with serving(tmp_path / "temporary") as (address, _):
         client = Client(address, verbose=False)
-        for _ in range(2):  # Gradio makes the fields anew after the first answer
-            # Without the meta that Gradio looks for, it trusts any path.
+        for _ in range(2):  # because Gradio creates the fields anew after the first response
+            # Gradio accepts any path in a payload without its "meta" key.
             _, result, _ = client.predict({"path": photo}, NAME, 1.0, False, 640, api_name="/stylize")
             assert "data:image" not in result and "will be here" in result
             line = client.predict({"path": photo}, NAME, 1.0, False, api_name="/download")[1]
             assert "Add a photo" in line
 
 
-def test_one_preview_at_a_time_and_one_of_what_takes_longer(temporary):
+def test_previews_do_not_share_a_queue_with_long_computations(temporary):
     ids = {fn.api_name: fn.concurrency_id for fn in app.build().fns.values()}
     assert ids["download"] == ids["compare"] != ids["stylize"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_ten_at_once_get_answers_in_bounded_memory_and_nothing_is_left(tmp_path, photo):
+def test_ten_clients_are_served_in_bounded_memory_and_no_file_remains(tmp_path, photo):
     folder = tmp_path / "temporary"
     folder.mkdir()
     sample("coffee", 700).save(tmp_path / "large.jpg")
     with serving(folder) as (address, process):
         one = Client(address, verbose=False)
         large = handle_file(str(tmp_path / "large.jpg"))
-        flags = (NAME, 1.0, False)
-        one.predict(large, *flags, 640, api_name="/stylize")
-        one.predict(large, *flags, api_name="/download")
-        alone = high_water(process.pid)
+        options = (NAME, 1.0, False)
+        one.predict(large, *options, 640, api_name="/stylize")
+        one.predict(large, *options, api_name="/download")
+        alone = read_peak_memory(process.pid)
 
-        def ask(number: int) -> str:
+        def request(number: int) -> str:
             client = Client(address, verbose=False)
             if number % 2:
-                return client.predict(large, *flags, api_name="/download")[1]
-            _, result, line = client.predict(large, *flags, 640, api_name="/stylize")
+                return client.predict(large, *options, api_name="/download")[1]
+            _, result, line = client.predict(large, *options, 640, api_name="/stylize")
             return line if "data:image/jpeg" in result else ""
 
         with ThreadPoolExecutor(10) as pool:
-            lines = list(pool.map(ask, range(10)))
+            lines = list(pool.map(request, range(10)))
         assert all(("700 × 467" if i % 2 else "640 × 427") in line for i, line in enumerate(lines)), lines
-        assert high_water(process.pid) < alone + (300 << 20)
-        assert list(folder.rglob("large.jpg"))  # where uploads go
+        assert read_peak_memory(process.pid) < alone + (300 << 20)
+        assert list(folder.rglob("large.jpg"))  # the upload
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert not list(folder.iterdir())
 
 
 @pytest.mark.slow
-def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
+def test_refinement_updates_the_preview_until_its_progress_bar_is_full(photo, temporary):
     shown = list(stylize_tab.refine(photo, styles.DEFAULT_STYLE, 1.0, False, 640, {}))
     images, lines = zip(*shown, strict=True)
     assert len({image for image in images if isinstance(image, str)}) >= 10
@@ -368,6 +368,6 @@ def test_refined_preview_changes_until_its_bar_is_full(photo, temporary):
     assert "refined:" in lines[-1] and "120 × 80 pixels" in lines[-1]
 
 
-def test_refining_without_a_photo_says_what_is_missing(temporary):
+def test_refining_without_a_photo_asks_for_one(temporary):
     ((_, line),) = stylize_tab.refine(None, styles.DEFAULT_STYLE, 1.0, False, 640, {})
     assert "Add a photo first" in line
