@@ -1,4 +1,4 @@
-"""Fixtures of all tests: small images, networks and models; everything is made here, nothing downloaded."""
+"""Fixtures of all tests: small images, networks and models, generated without downloads."""
 
 import shutil
 import signal
@@ -19,7 +19,7 @@ from tests.support.images import draw_picture, sample
 from tests.support.networks import random_weights
 from tests.support.train_options import train_parser
 
-# What datasets sleeps whenever a parquet stream ends, 5 seconds.
+# Otherwise datasets sleeps for 5 seconds whenever a Parquet stream ends.
 datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
 
 
@@ -31,22 +31,22 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def signals_of_a_terminal():
-    """Handle signals as a process that a terminal started: nohup would ignore SIGHUP, a shell's & SIGINT."""
+def default_signal_handlers():
+    """Reset the signal handlers, because nohup makes tests ignore SIGHUP and a shell's & SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
-def no_bars_of_earlier_tests():
-    """Forget the progress bars of runs that ended by an error: tqdm draws them again below every line."""
+def no_leftover_progress_bars():
+    """Discard the progress bars of runs that failed, because tqdm redraws them below every line."""
     getattr(tqdm, "_instances", set()).clear()
 
 
 @pytest.fixture(autouse=True)
-def torch_alone(request, monkeypatch, tmp_path_factory):
-    """Each test's network would be converted anew: the engine auto is torch, but where engines are tested."""
+def torch_engine_by_default(request, monkeypatch, tmp_path_factory):
+    """Make the engine auto choose torch except in test_engines.py, because converting networks is slow."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     if request.path.name != "test_engines.py":
         alone = engines.ENGINES["openvino"]._replace(missing=lambda device, dtype: "not in this test")
@@ -55,7 +55,7 @@ def torch_alone(request, monkeypatch, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, driven by Playwright."""
+    """Start Debian's Chromium under Playwright."""
     playwright, chromium = pytest.importorskip("playwright.sync_api"), shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs chromium")
@@ -67,7 +67,7 @@ def browser():
 
 @pytest.fixture
 def random_vgg(monkeypatch) -> str:
-    """Give torchvision's VGG-19 random weights, for tests where nobody looks at the image; its name."""
+    """Replace torchvision's VGG-19 by one with random weights and return its name."""
     network = Network(VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
     monkeypatch.setitem(vgg.NETWORKS, "vgg19", network)
     return "vgg19"
@@ -75,7 +75,7 @@ def random_vgg(monkeypatch) -> str:
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    """A folder of pictures in several sizes and formats."""
+    """Return a folder of images of several sizes and formats."""
     folder = tmp_path / "photos"
     folder.mkdir()
     draw_picture(96, 72, seed=1).save(folder / "beach.jpg", quality=95)
@@ -87,7 +87,7 @@ def photos(tmp_path) -> Path:
 
 @pytest.fixture
 def spoiled(photos) -> Path:
-    """The folder of photos with a damaged one and a tiny one."""
+    """Add a damaged image and a tiny one to the folder of photos."""
     whole = (photos / "beach.jpg").read_bytes()
     (photos / "corrupt.jpg").write_bytes(whole[: len(whole) // 3])
     draw_picture(8, 8).save(photos / "tiny.png")
@@ -96,14 +96,14 @@ def spoiled(photos) -> Path:
 
 @pytest.fixture
 def painting(tmp_path) -> Path:
-    """A style picture."""
+    """Return the path of a style image."""
     path = tmp_path / "painting.png"
     draw_picture(96, 80, seed=9).save(path)
     return path
 
 
 @pytest.fixture(autouse=True)
-def quiet_datasets_in_a_folder_of_their_own(tmp_path, monkeypatch):
+def quiet_datasets_with_temporary_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets_cache")
     datasets.disable_progress_bars()
 
@@ -116,7 +116,7 @@ def network() -> TransformerNetwork:
 
 @pytest.fixture
 def model(tmp_path, network) -> Path:
-    """The file of a small network that was never trained."""
+    """Return the model file of a small untrained network."""
     path = tmp_path / "small.safetensors"
     save_model(path, network, ModelCard(name="small"))
     return path
@@ -124,7 +124,7 @@ def model(tmp_path, network) -> Path:
 
 @pytest.fixture
 def train_flags(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str]:
-    """Flags of a run at the smallest size, in an empty folder."""
+    """Return the options of a minimal training run and change to an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -136,7 +136,7 @@ def train_flags(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str
 
 @pytest.fixture
 def train(train_flags):
-    """``python train.py`` with these flags; what is given overrides them."""
+    """Return a function that runs ``train.py`` with ``train_flags``; its arguments override them."""
     from faststyle.cli.train import main
 
     return lambda *more: main([*train_flags, *more])
@@ -144,7 +144,7 @@ def train(train_flags):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch) -> Path:
-    """The web page's folder for uploads and results."""
+    """Create the web page's folder for uploads and results."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
@@ -153,7 +153,7 @@ def temporary(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def photo(tmp_path) -> str:
-    """A photo that was uploaded to the web page."""
+    """Return the path of a photo as the web page receives it."""
     path = tmp_path / "beach.jpg"
     sample("coffee", 120).save(path, quality=95)
     return str(path)
@@ -161,5 +161,5 @@ def photo(tmp_path) -> str:
 
 @pytest.fixture(scope="session")
 def parser():
-    """train.py's own."""
+    """Return the option parser of train.py."""
     return train_parser()

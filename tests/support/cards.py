@@ -1,4 +1,4 @@
-"""Cards of models."""
+"""Model metadata for tests."""
 
 from dataclasses import replace
 from typing import Any
@@ -36,5 +36,5 @@ TRAINED = ModelCard(
 
 
 def make_card(**facts: Any) -> ModelCard:
-    """Return the card of a trained model, with these facts in place of its own."""
+    """Return the metadata of a trained model with some fields replaced."""
     return replace(TRAINED, **facts)

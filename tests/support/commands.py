@@ -1,4 +1,4 @@
-"""Run commands, and look at what they print and write."""
+"""Run commands and check their output and the files that they write."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import pytest
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its place there."""
+    """Return the content of each file below a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refused(capsys, run, *arguments) -> str:
-    """Run what must end with status 2 and one line on stderr, and return that line."""
+    """Run a command that must exit with status 2 and print one error line. Return the line."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as caught:
         run(*arguments)
@@ -23,7 +23,7 @@ def refused(capsys, run, *arguments) -> str:
 
 
 def check_bad_one_among_good(infer, photos: Path, capsys) -> None:
-    """Run a folder with a broken picture: it is named, the others are done, and the status is 2."""
+    """Check that a damaged file in a folder is reported while the other files are stylized."""
     (photos / "broken.jpg").write_bytes(b"not a picture")
     with pytest.raises(SystemExit) as caught:
         infer(photos, "-o", "out")

@@ -1,4 +1,4 @@
-"""A corpus of damaged and hostile pictures and clips, made from a seed: the same files each time."""
+"""Generate a reproducible corpus of damaged and malicious image and video files."""
 
 import functools
 import io
@@ -32,7 +32,8 @@ CLIPS: dict[str, dict] = {
 CLIPS |= {"ts": {"codec": "mpeg2video", "base": Fraction(1, 25), "step": 1}, "flv": {"codec": "flv1"}}
 DEVICES = ("/dev/zero", "/dev/random")
 MEGA = 1 << 20
-NOTE = re.compile(r": (padded|scaled) to |left out$|are too many to stylize whole")  # of what infer.py did
+# Information that infer.py prints.
+NOTE = re.compile(r": (padded|scaled) to |left out$|are too many to stylize whole")
 
 
 def encoded(picture: Image.Image, kind: str, **options) -> bytes:
@@ -43,7 +44,7 @@ def encoded(picture: Image.Image, kind: str, **options) -> bytes:
 
 @functools.cache
 def wholes() -> dict[str, bytes]:
-    """Small files in which nothing is wrong, by suffix: what the damaged ones are made of."""
+    """Return small valid files by suffix. The damaged files are derived from them."""
     picture = draw_picture(40, 32, seed=1)
     found = {suffix: encoded(picture, kind) for suffix, kind in PICTURES.items()}
     found["progressive.jpg"] = encoded(picture, "JPEG", progressive=True, exif=exif(6))
@@ -53,13 +54,13 @@ def wholes() -> dict[str, bytes]:
     for suffix, kind in (("moving.gif", "GIF"), ("moving.webp", "WEBP"), ("moving.png", "PNG")):
         found[suffix] = encoded(moving[0], kind, save_all=True, append_images=moving[1:], duration=40)
     Image.init()
-    for kind in ("AVIF", "JPEG2000", "MPO"):  # which are read under any picture's name
+    for kind in ("AVIF", "JPEG2000", "MPO"):  # Pillow reads these formats under any image suffix.
         if kind in Image.SAVE_ALL or kind in Image.SAVE:
             more = {"save_all": True, "append_images": moving[1:]} if kind == "MPO" else {}
             found[f"{kind.lower()}.jpg"] = encoded(moving[0], kind, **more)
     with tempfile.TemporaryDirectory() as folder:
         for suffix, options in CLIPS.items():
-            # Without numbers by chance, which some formats have in their headers.
+            # Some formats otherwise write random numbers into their headers.
             muxing = {"fflags": "+bitexact"}
             path = make_clip(Path(folder) / f"a.{suffix}", 3, size=(32, 16), muxing=muxing, **options)
             found[suffix] = path.read_bytes()
@@ -72,7 +73,7 @@ def exif(orientation: int) -> Image.Exif:
     return tags
 
 
-# Damage at random
+# Random damage
 
 
 def truncated(data: bytearray, chance: random.Random) -> bytes:
@@ -80,7 +81,7 @@ def truncated(data: bytearray, chance: random.Random) -> bytes:
 
 
 def flipped(data: bytearray, chance: random.Random, last: int | None = None) -> bytes:
-    """One to eight bits are turned, before ``last``."""
+    """Flip one to eight random bits among the first ``last`` bytes."""
     for _ in range(chance.randint(1, 8)):
         data[chance.randrange(min(last or len(data), len(data)))] ^= 1 << chance.randrange(8)
     return bytes(data)
@@ -97,7 +98,7 @@ def zeroed(data: bytearray, chance: random.Random) -> bytes:
 
 
 def maximal(data: bytearray, chance: random.Random) -> bytes:
-    """Four bytes in a row become the largest number: lengths and sizes are such."""
+    """Replace four bytes near the start by the largest number, because headers hold lengths and sizes."""
     start = chance.randrange(min(len(data) - 4, 200))
     data[start : start + 4] = b"\xff\xff\xff\x7f" if chance.random() < 0.5 else b"\xff\xff\xff\xff"
     return bytes(data)
@@ -127,7 +128,7 @@ DAMAGES: tuple[Callable[[bytearray, random.Random], bytes], ...] = (
 
 
 def damaged(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """So many damaged files: name and bytes."""
+    """Yield the name and bytes of ``count`` damaged files."""
     chance = random.Random(seed)
     whole = list(wholes().items())
     for number in range(count):
@@ -136,7 +137,7 @@ def damaged(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number:04d} {damage.__name__}.{suffix}", damage(bytearray(data), chance)
 
 
-# Bombs: much in little
+# Decompression bombs: small files that expand to large data
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -149,13 +150,19 @@ def png(width: int, height: int, body: bytes, bits: int = 8, color: int = 2, ext
 
 
 def png_with(extra: bytes) -> bytes:
-    """A whole PNG with a chunk more."""
+    """Insert chunks after the header of a valid PNG."""
     data = wholes()["png"]
     return data[:33] + extra + data[33:]
 
 
 def tiff(entries: list[tuple[int, int, int, int]], after: int = 0, tail: bytes = b"") -> bytes:
-    """A TIFF of (tag, type, count, value or offset), and the place of its next directory."""
+    """Build a TIFF.
+
+    Args:
+        entries: Tag, type, count, and value or offset of each directory entry.
+        after: Offset of the next directory; 0 for none.
+        tail: Bytes that follow the directory.
+    """
     body = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + struct.pack("<I", after) + tail
 
@@ -168,7 +175,7 @@ def plain_tiff(width: int, height: int, **more) -> bytes:
 
 
 def heavy_tiff(tags: int, each: int) -> bytes:
-    """A picture whose every tag has the same ``each`` bytes."""
+    """Build a TIFF with ``tags`` extra tags that all refer to the same ``each`` bytes."""
     start = 8 + 2 + 12 * (tags + 8) + 4
     entries = [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     entries += [(273, 4, 1, start), (277, 3, 1, 1), (279, 4, 1, 16)]
@@ -177,14 +184,14 @@ def heavy_tiff(tags: int, each: int) -> bytes:
 
 
 def deflated(size: int) -> bytes:
-    """Zeros, packed."""
+    """Compress ``size`` zero bytes."""
     packer, block = zlib.compressobj(9), bytes(MEGA)
     parts = [packer.compress(block) for _ in range(size // MEGA)]
     return b"".join([*parts, packer.compress(bytes(size % MEGA)), packer.flush()])
 
 
 def gif(width: int, height: int, frames: int) -> bytes:
-    """A GIF of so many frames of one pixel, on a canvas of this size."""
+    """Build a GIF with one-pixel frames on a canvas of the given size."""
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(3) + b"\xff" * 3
     control = b"\x21\xf9\x04\x00\x02\x00\x00\x00"
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
@@ -192,7 +199,7 @@ def gif(width: int, height: int, frames: int) -> bytes:
 
 
 def jpeg_of(width: int, height: int) -> bytes:
-    """A JPEG that claims another size."""
+    """Build a small JPEG whose header claims the given size."""
     data = bytearray(wholes()["jpg"])
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", height, width)
@@ -200,30 +207,30 @@ def jpeg_of(width: int, height: int) -> bytes:
 
 
 def jpeg_with_exif(data: bytes) -> bytes:
-    """EXIF of more than 64 kB, in several segments, which are joined."""
+    """Build a JPEG whose EXIF data is split into several segments, which readers join."""
     parts = [b"Exif\0\0" + data[at : at + 65_000] for at in range(0, len(data), 65_000)]
     whole = encoded(draw_picture(40, 32), "JPEG")
-    start = whole.index(b"\xff\xdb")  # without JFIF's own part, so that the resolution is sought in EXIF
+    start = whole.index(b"\xff\xdb")  # Without JFIF, readers look for the resolution in EXIF.
     segments = [b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts]
     return whole[:2] + b"".join(segments) + whole[start:]
 
 
 def jpeg_with_pictures(tags: int) -> bytes:
-    """Its list of the pictures that follow has so many tags more, which share their bytes."""
+    """Build a JPEG whose MPF image list has ``tags`` extra tags that share their bytes."""
     start, whole = 8 + 2 + 12 * tags + 4, wholes()["jpg"]
     part = b"MPF\0" + tiff([(tag, 5, 3_600, start) for tag in range(tags)], tail=bytes(8 * 3_600))
     return whole[:2] + b"\xff\xe2" + struct.pack(">H", len(part) + 2) + part + whole[2:]
 
 
 def jpeg_of_scans(scans: int, side: int = 4_000) -> bytes:
-    """A blank progressive JPEG whose last scan comes so many times."""
+    """Build a blank progressive JPEG that repeats its last scan ``scans`` times."""
     whole = encoded(Image.new("L", (side, side)), "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
     return whole[:-2] + last * scans + whole[-2:]
 
 
 def tiff_of_strips(strips: int) -> bytes:
-    """A TIFF of one tag that makes so many objects, of a byte each."""
+    """Build a TIFF with one tag of ``strips`` values, each of which a reader turns into an object."""
     start = 8 + 2 + 12 * 8 + 4
     entries = [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     entries += [(273, 1, strips, start), (277, 3, 1, 1), (279, 4, 1, 16)]
@@ -231,7 +238,7 @@ def tiff_of_strips(strips: int) -> bytes:
 
 
 def webp_of(width: int, height: int) -> bytes:
-    """One colour as lossless WebP, whose size is another than the picture's."""
+    """Build a small lossless WebP of one colour whose header claims the given size."""
     data = bytearray(encoded(Image.new("RGB", (16, 16), "red"), "WEBP", lossless=True))
     at = data.index(b"VP8L") + 9
     bits = int.from_bytes(data[at : at + 4], "little") >> 28 << 28
@@ -294,7 +301,7 @@ def bombs(frames: int) -> Iterator[tuple[str, bytes]]:
     yield "exif in a ring.png", png_with(png_chunk(b"eXIf", tiff([(0x8769, 4, 1, 8)], 8)))
 
 
-# Odd ones, which some programs write
+# Unusual but valid images that some programs write
 
 
 def odd_pictures() -> Iterator[tuple[str, bytes]]:
@@ -350,7 +357,7 @@ def odd_pictures() -> Iterator[tuple[str, bytes]]:
 
 
 def other_kinds(secret: Path) -> Iterator[tuple[str, bytes]]:
-    """What is no picture, or no clip, and would have a reader open ``secret``, or the network."""
+    """Yield files that are neither image nor video; some refer to ``secret`` or to the network."""
 
     class Run:
         def __reduce__(self):
@@ -365,7 +372,7 @@ def other_kinds(secret: Path) -> Iterator[tuple[str, bytes]]:
     remote = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
     texts = {
         "empty": "",
-        "text": "no picture at all\n" * 50,
+        "text": "not an image\n" * 50,
         "page": "<!doctype html><html><body>404 Not Found</body></html>",
         "drawing": f"{svg}<image href='file://{secret}'/></svg>",
         "drawing that laughs": f"<!DOCTYPE x [{lol_entities()}]>{svg}<text>&l9;</text></svg>",
@@ -421,7 +428,7 @@ NAMES = [
 
 
 def good(folder: Path) -> list[Path]:
-    """Ten pictures in which nothing is wrong."""
+    """Write ten valid images and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"good {number}.jpg" for number in range(10)]
     for number, path in enumerate(paths):
@@ -430,22 +437,28 @@ def good(folder: Path) -> list[Path]:
 
 
 def make(folder: Path, count: int = 1_000, seed: int = 0, frames: int = 10_000) -> list[Path]:
-    """Fill a folder with ``count`` files or more, and list them; ten good pictures lie beside them.
+    """Write at least ``count`` hostile files, and ten valid images, to a folder.
 
     Args:
-        frames: of an animation, whose stylization takes as long as they are many.
+        folder: Where to write the files.
+        count: Minimum number of hostile files.
+        seed: Seed of the random damage.
+        frames: Number of frames of the largest animation; the time to stylize it grows with them.
+
+    Returns:
+        The paths of the hostile files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     good(folder)
     secret = folder.parent / "secret.mp4"
     secret.write_bytes(wholes()["mp4"])
-    # With numbers, since a.bmp and a.gif would both become a.png.
+    # Number the files, because the results of a.bmp and a.gif would both be a.png.
     files = [(f"bomb {number} {name}", data) for number, (name, data) in enumerate(bombs(frames))]
     files += [(f"odd {number} {name}", data) for number, (name, data) in enumerate(odd_pictures())]
     files += [(f"other {number} {name}", data) for number, (name, data) in enumerate(other_kinds(secret))]
     for suffix, content in (("png", "png"), ("mp4", "mp4")):
         files += [(f"{name[:-4]}.{suffix}", wholes()[content]) for name in NAMES]
-    for number, name in enumerate(NAMES):  # and the same names on what cannot be read
+    for number, name in enumerate(NAMES):  # The same names for files that cannot be read.
         files.append((f"{name[: len(name) // 2]}{number}.jpg", b"no picture"))
     special = {"folder.jpg": None, "dangling.jpg": folder / "nothing", "ring.jpg": folder / "ring.jpg"}
     special |= {"pipe.jpg": None, "pipe.mp4": None, "pipe gif.gif": None}
@@ -468,14 +481,18 @@ def make(folder: Path, count: int = 1_000, seed: int = 0, frames: int = 10_000) 
 
 
 def verdict(code: int, printed: str, made: bool) -> str:
-    """What became of one file: picture, line, or what was wrong with that.
+    """Classify how a command handled one hostile file.
 
     Args:
-        code: the exit status.
-        printed: all that was said on stderr.
-        made: whether there is a result.
+        code: Exit status of the command.
+        printed: Everything that the command printed to stderr.
+        made: Whether the command wrote a result.
+
+    Returns:
+        ``"picture"`` for a result without errors, ``"line"`` for one error or warning line with status 2,
+        otherwise a description of the fault.
     """
-    ends = [bar.split("\r")[-1] for bar in printed.split("\n")]  # progress bars write over themselves
+    ends = [bar.split("\r")[-1] for bar in printed.split("\n")]  # Progress bars overwrite their own line.
     said = [line for line in ends if line.strip() and not re.search(r"\d+%\|| \[\d\d:\d\d", line)]
     if "Traceback" in printed:
         return f"traceback: {said[-1]}"

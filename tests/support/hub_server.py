@@ -10,14 +10,14 @@ USER = {"name": "painter", "orgs": [{"name": "museum"}]}
 
 
 class HubServer(ThreadingHTTPServer):
-    """The Hub for small files: uploads through LFS and Xet are not supported.
+    """A stand-in for the Hub that accepts small files only, because it supports neither LFS nor Xet.
 
     Attributes:
-        repos: Content of each file, by repository and name.
+        repos: Content of each file by repository and file name.
         role: Role of the token ``TOKEN``.
-        refusals: The error with which to answer all requests of a method: status, code and message.
+        refusals: Error response to all requests of an HTTP method: status, code and message.
         commits: Number of commits in all repositories.
-        downloads: Number of files that were sent.
+        downloads: Number of files sent to clients.
         address: URL of the server.
     """
 
@@ -34,11 +34,11 @@ class HubServer(ThreadingHTTPServer):
 
     @property
     def commit(self) -> str:
-        """The hash of the last commit."""
+        """Hash of the last commit."""
         return f"{self.commits:040x}"
 
     def stop(self) -> None:
-        """Stop the server, so that it cannot be reached."""
+        """Stop the server."""
         self.shutdown()
         self.server_close()
 

@@ -1,4 +1,4 @@
-"""Small images that are drawn, and scikit-image's photos."""
+"""Small generated images and scikit-image's sample photos."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from faststyle.inference import stroke_scale
 
 
 def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A colour gradient with some ellipses on it: smooth areas and edges, as photos have them."""
+    """Draw ellipses on a colour gradient, so that the image has smooth areas and edges like a photo."""
     random = np.random.default_rng(seed)
     corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
     picture = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
@@ -32,26 +32,26 @@ def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
 
 
 def sample(name: str, longer: int) -> Image.Image:
-    """One of scikit-image's photos, its longer side of so many pixels."""
+    """Load one of scikit-image's photos and scale its longer side to ``longer`` pixels."""
     path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
     with Image.open(path) as image:
         return scale_to(image.convert("RGB"), longer)
 
 
 def chroma(images: torch.Tensor) -> torch.Tensor:
-    """Cb and Cr of ITU-R BT.601, (3,H,W) to (2,H,W)."""
+    """Return Cb and Cr of ITU-R BT.601, (3,H,W) to (2,H,W)."""
     r, g, b = images.double()
     y = 0.299 * r + 0.587 * g + 0.114 * b
     return torch.stack([(b - y) / 1.772, (r - y) / 1.402])
 
 
 def fixed(value: float) -> bytes:
-    """An ICC s15Fixed16Number."""
+    """Encode a number as an ICC s15Fixed16Number."""
     return round(value * 65536).to_bytes(4, "big", signed=True)
 
 
 def display_p3_profile() -> bytes:
-    """A matrix profile with Display P3's primaries, adapted to D50, and a plain gamma of 2.2."""
+    """Build an ICC matrix profile with Display P3's primaries, adapted to D50, and a gamma of 2.2."""
     columns = {
         b"rXYZ": (0.51512, 0.24120, -0.00105),
         b"gXYZ": (0.29198, 0.69225, 0.04189),
@@ -77,7 +77,7 @@ def display_p3_profile() -> bytes:
 
 
 def enlarge(stylized: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
-    """Enlarge what was stylized of photos that were shrunk, (B,3,h,w), to the photos' size, (B,3,H,W)."""
+    """Enlarge stylized small photos, (B,3,h,w), to the size of the original photos, (B,3,H,W)."""
     results = torch.empty_like(photos)
     for one, photo, out in zip(stylized, photos, results, strict=True):
         small = stroke_scale.resize(photo[None], one.shape[-2:])[0].clamp(0, 1)

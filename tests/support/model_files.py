@@ -1,4 +1,4 @@
-"""Model files of other formats and with chosen metadata, which ``save_model`` does not write."""
+"""Write model files that ``save_model`` cannot write: other formats and arbitrary metadata."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ EXAMPLES_UP = [("deconv1", "in4", 128, 64), ("deconv2", "in5", 64, 32)]
 
 
 def write_safetensors(path: Path, weights: dict[str, Tensor], metadata: str) -> None:
-    """Write a safetensors file with the JSON of the model's metadata."""
+    """Write a safetensors file whose model metadata is the given JSON."""
     save_file(weights, path, metadata={METADATA_KEY: metadata})
 
 
 def write_lightning_checkpoint(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write the weights of a network of size half with one block, as Lightning saves a training module."""
+    """Write the weights of a network (size half, one block) as a Lightning checkpoint."""
     state_dict = {f"network.{name}": weight for name, weight in weights.items()}
     torch.save({"state_dict": state_dict, "hyper_parameters": {"size": "half", "blocks": 1}}, path)
 
@@ -51,6 +51,6 @@ def make_examples_state_dict() -> dict[str, Tensor]:
     for name, norm_name, inputs, outputs in EXAMPLES_UP:
         add_convolution(name, inputs, outputs, 3)
         add_norm(norm_name, outputs)
-    add_convolution("deconv3", 32, 3, 9, gain=60)  # so that outputs spread over [0, 255]
+    add_convolution("deconv3", 32, 3, 9, gain=60)  # Outputs spread over [0, 255].
     weights["deconv3.conv2d.bias"] += 128
     return weights

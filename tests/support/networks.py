@@ -1,4 +1,4 @@
-"""Random weights, and comparing weights."""
+"""Random VGG weights, and comparison of weights."""
 
 import torch
 from PIL import Image
@@ -8,11 +8,11 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG, VGG19_BLOCKS, Weights
 
-CHANNELS = (4, 6, 8, 8, 8)  # of the random VGG, per block
+CHANNELS = (4, 6, 8, 8, 8)  # Channels of each block of the random VGG.
 
 
 def random_weights() -> Weights:
-    """Weights of a VGG-19 with few channels, of a size that keeps the features' size."""
+    """Return random weights of a VGG-19 with few channels, scaled so that features keep their magnitude."""
     generator = torch.Generator().manual_seed(0)
     weights, inputs = [], 3
     for outputs, convolutions in zip(CHANNELS, VGG19_BLOCKS, strict=True):
@@ -30,7 +30,7 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 
 def grams_of(painting: Image.Image, vgg: str) -> dict[str, torch.Tensor]:
-    """The Gram matrices of a painting that a model's file holds."""
+    """Compute the Gram matrices of a painting as a model file stores them."""
     images = to_tensor(painting)[None]
     layers = Objective().existing(*images.shape[-2:])
     return {layer: gram(x) for layer, x in VGG(vgg)(images, layers).items()}

@@ -1,4 +1,4 @@
-"""Sets of photos, as the library datasets holds them."""
+"""Small photo datasets for the library ``datasets``."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ def names(rows) -> list[str]:
 
 
 def make_rows(count: int, column: str = "image") -> datasets.Dataset:
-    """A set as it is loaded: different pictures, held in bytes, beside a column that is none."""
+    """Build a dataset of different images, stored as bytes, with a label column beside them."""
     return datasets.Dataset.from_dict(
         {
             "label": list(range(count)),
@@ -24,7 +24,7 @@ def make_rows(count: int, column: str = "image") -> datasets.Dataset:
 
 
 def write_parquet(path: Path, count: int, column: str = "image", first: int = 0) -> None:
-    """A set of small pictures, beside a column that is none."""
+    """Write a Parquet file of small images with a label column beside them."""
     stored = []
     for i in range(first, first + count):
         stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The options of train.py, by its own parser."""
+"""Access to the option parser of train.py."""
 
 import functools
 from unittest.mock import patch
@@ -28,14 +28,14 @@ def train_parser() -> jsonargparse.ArgumentParser:
 
 
 def keys(parser) -> list[str]:
-    """Return the keys of all options but those that print something or take a file of options."""
+    """Return the keys of all options except those that print something or read a configuration file."""
     found = [action.dest for action in parser._actions if action.option_strings]
     others = {"help", "config", "print_config", "trainer", "model", "data", "previews", *LINKED}
     return [key for key in found if key not in others and not key.endswith(".help")]
 
 
 def said(parser, *argv: str) -> str:
-    """Return the error line for these options; empty if they are valid."""
+    """Return the error line for these options, or an empty string if they are valid."""
     try:
         check(parser.parse_args([*argv]))
     except InputError as error:

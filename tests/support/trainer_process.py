@@ -1,8 +1,9 @@
-"""``train.py`` with the tests' VGG, for tests that start processes, several runs one after another.
+"""Run ``train.py`` with the tests' random VGG, for tests that start processes.
 
-A run's flags end at the word "then"; words among them say what befalls it. DOUBLE=1 trains in float64, and
-EVERY=N saves every N steps. At step N the first process gets SIGTERM twice by TWICE_AT=N; and the second one
-SIGUSR1 by STOP_AT=N, SIGKILL by DIE_AT=N, and a loss that is not a number by NAN_AT=N.
+The word "then" separates the options of successive runs. Words in capital letters change settings: DOUBLE=1
+trains in float64, and EVERY=N saves a checkpoint every N steps. Others inject a fault at step N: TWICE_AT=N
+sends SIGTERM twice to rank 0, STOP_AT=N sends SIGUSR1 to rank 1, DIE_AT=N sends SIGKILL to rank 1, and
+NAN_AT=N makes the loss of rank 1 NaN.
 """
 
 import itertools
@@ -21,7 +22,10 @@ from tests.support.networks import random_weights
 
 
 def use_float64(patch=setattr):
-    """Rounding so small that two runs are either the same or not; Lightning's own flag is not offered."""
+    """Train in float64, so that rounding cannot hide or cause a difference between two runs.
+
+    train.py does not offer Lightning's option for double precision.
+    """
     setup, forward, received = (
         StyleTransfer.setup,
         StyleTransfer.forward,
@@ -40,12 +44,13 @@ def use_float64(patch=setattr):
     patch(ContentPhotos, "on_after_batch_transfer", lambda *batch: received(*batch).double())
 
 
-def befall(rank: int, step: int, signals: list[signal.Signals], factor: float = 1.0) -> None:
+def inject_fault(rank: int, step: int, signals: list[signal.Signals], factor: float = 1.0) -> None:
+    """Send signals to one rank at one step, and multiply its loss by ``factor``."""
     training_step, left = StyleTransfer.training_step, [*signals]
 
     def stepping(self, *batch):
         here = self.global_step == step and self.global_rank == rank
-        while here and left:  # once in a step of several batches
+        while here and left:  # Once, even if the step consists of several batches.
             os.kill(os.getpid(), left.pop())
         return training_step(self, *batch) * (factor if here else 1.0)
 
@@ -53,26 +58,24 @@ def befall(rank: int, step: int, signals: list[signal.Signals], factor: float = 
 
 
 def run(words: list[str]) -> None:
-    befalls = dict(word.split("=") for word in words if word[0].isupper())
-    if "DOUBLE" in befalls:
+    faults = dict(word.split("=") for word in words if word[0].isupper())
+    if "DOUBLE" in faults:
         use_float64()
-    if "TWICE_AT" in befalls:
-        befall(0, int(befalls["TWICE_AT"]), [signal.SIGTERM, signal.SIGTERM])
-    if "STOP_AT" in befalls:
-        befall(1, int(befalls["STOP_AT"]), [signal.SIGUSR1])
-    if "DIE_AT" in befalls:
-        befall(1, int(befalls["DIE_AT"]), [signal.SIGKILL])
-    if "NAN_AT" in befalls:
-        befall(1, int(befalls["NAN_AT"]), [], float("nan"))
-    with patch.object(train, "CHECKPOINT_STEPS", int(befalls.get("EVERY", 100))):
+    if "TWICE_AT" in faults:
+        inject_fault(0, int(faults["TWICE_AT"]), [signal.SIGTERM, signal.SIGTERM])
+    if "STOP_AT" in faults:
+        inject_fault(1, int(faults["STOP_AT"]), [signal.SIGUSR1])
+    if "DIE_AT" in faults:
+        inject_fault(1, int(faults["DIE_AT"]), [signal.SIGKILL])
+    if "NAN_AT" in faults:
+        inject_fault(1, int(faults["NAN_AT"]), [], float("nan"))
+    with patch.object(train, "CHECKPOINT_STEPS", int(faults.get("EVERY", 100))):
         train.main([word for word in words if not word[0].isupper()])
 
 
 if __name__ == "__main__":
     datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
-    vgg.NETWORKS["vgg19"] = vgg.Network(
-        vgg.VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights
-    )
+    vgg.NETWORKS["vgg19"] = vgg.Network(vgg.VGG19_BLOCKS, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), random_weights)
     runs = [[*group] for then, group in itertools.groupby(sys.argv[1:], "then".__eq__) if not then]
     methods = {name: getattr(StyleTransfer, name) for name in ("setup", "forward", "training_step")}
     received = ContentPhotos.on_after_batch_transfer

@@ -1,4 +1,4 @@
-"""Small clips that the tests of video share, made by PyAV."""
+"""Small videos for tests, made with PyAV, and functions to inspect videos."""
 
 import struct
 from fractions import Fraction
@@ -13,21 +13,21 @@ from av.video.reformatter import VideoReformatter
 from faststyle.video.opening import open_clip
 
 SIZE = (64, 48)
-# PyAV 17, the newest for Python 3.10, converts as if it were another.
+# PyAV 17, the newest for Python 3.10, converts BT.2020 with the wrong matrix.
 BT2020 = pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="needs PyAV 18 for BT.2020")
-# Grey and colours that every matrix can hold, in quarters of a picture.
+# The colours of the four quarters of a test card. Every colour matrix can represent them.
 PATCHES = np.array([[[128, 128, 128], [180, 60, 60]], [[60, 160, 80], [70, 80, 190]]], np.uint8)
 SWSCALE = {0: None, 1: 1, 5: 5, 6: 5, 9: 9}
 
 
 def card(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
-    """(H,W,3) uint8: the four patches."""
+    """Draw a test card of four colour patches, (H,W,3) uint8."""
     rows, columns = np.arange(height) * 2 // height, np.arange(width) * 2 // width
     return PATCHES[rows[:, None], columns]
 
 
 def moving(number: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
-    """(H,W,3) uint8: a bright bar on grey, whose place tells the frame's number."""
+    """Draw a bright bar on grey, (H,W,3) uint8. Its position encodes the frame's number."""
     pixels = np.full((height, width, 3), 60, np.uint8)
     pixels[:, number * 2 % width : number * 2 % width + 8] = (200, 180, 120)
     return pixels
@@ -53,14 +53,30 @@ def make_clip(
     chapters: list[dict] | None = None,
     font: bytes | None = None,
 ) -> Path:
-    """Write a clip.
+    """Write a video.
 
     Args:
-        frames: how many, or their pts.
-        colors: tags: matrix, range (1 limited, 2 full), primaries, transfer.
-        matrix: that the pixels are in; the tag's without.
-        sound: an encoder of a tone, as long as the frames.
-        subtitles: a codec; one line each half second.
+        path: File to write; its suffix selects the container.
+        frames: Number of frames, or the pts of each frame.
+        size: Width and height in pixels.
+        codec: Name of the video encoder.
+        pixels: Pixel format of the encoded frames.
+        base: Time base of the pts in seconds.
+        step: Pts between two frames, if ``frames`` is a number.
+        colors: Tags of the stream: matrix, range (1 limited, 2 full), primaries, transfer.
+        matrix: Matrix to convert the pixels with. Default: the one in ``colors``.
+        draw: Function that returns the pixels of a frame for its number, width and height.
+        sound: Audio encoder. If given, add a tone as long as the video.
+        subtitles: Subtitle codec. If given, add a line every half second.
+        aspect: Sample aspect ratio. Default: untagged.
+        options: Options of the video encoder.
+        muxing: Options of the container.
+        rate: Frame rate of the stream in frames per second.
+        chapters: Chapters in PyAV's form.
+        font: Content of a font to attach.
+
+    Returns:
+        The path of the video.
     """
     times = [i * step for i in range(frames)] if isinstance(frames, int) else frames
     with av.open(str(path), "w", options=muxing or {}) as container:
@@ -132,12 +148,12 @@ def lines(stream, seconds: float, mp4: bool) -> list:
 
 
 class Seen(NamedTuple):
-    """What a file holds, decoded and demuxed."""
+    """Decoded and demuxed content of a video file."""
 
     times: list[Fraction]
     length: Fraction
     size: tuple[int, int]
-    packets: dict[str, list[tuple[Fraction, bytes]]]  # of sound and subtitles
+    packets: dict[str, list[tuple[Fraction, bytes]]]  # Of audio and subtitles: time and data.
     languages: dict[str, str | None]
     rotation: int
 
@@ -161,7 +177,7 @@ def look(path: Path) -> Seen:
 
 
 def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
-    """Patch the display matrix into an MP4's only track."""
+    """Set the display matrix of the only track of an MP4 file."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0
     data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
@@ -170,13 +186,13 @@ def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
 
 
 def read(source, **options):
-    """Frames, and the clip after its last one."""
+    """Return all frames, and the ``Clip`` after the last one was read."""
     with open_clip(source, **options) as clip:
         return list(clip), clip
 
 
 def means(pixels: np.ndarray) -> np.ndarray:
-    """(2,2,3): the mean of each patch, without its rim."""
+    """Return the mean colour of each patch without its border, (2,2,3)."""
     h, w = pixels.shape[0] // 2, pixels.shape[1] // 2
     return np.array(
         [
@@ -187,5 +203,5 @@ def means(pixels: np.ndarray) -> np.ndarray:
 
 
 def place(pixels: np.ndarray) -> int:
-    """Which frame of ``moving`` this is."""
+    """Return the number of the frame that ``moving`` drew."""
     return int(np.argmax([np.mean(pixels[:, n * 2 : n * 2 + 8]) for n in range(28)]))

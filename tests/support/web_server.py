@@ -1,4 +1,4 @@
-"""The web page's server, for the tests that need one."""
+"""Start the web page's server in a process."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def serving(folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Start a server whose temporary files go to ``folder``; its address, and its process."""
+    """Start a server that keeps its temporary files in ``folder``. Yield its address and process."""
     folder.mkdir(exist_ok=True)
     log = folder.parent / f"{folder.name}.log"
     environment = os.environ | {"TMPDIR": str(folder), "HF_HUB_OFFLINE": "1"}
