@@ -30,7 +30,7 @@ def make(preset: str = "relative", **options) -> Objective:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_term_is_zero_where_nothing_differs(preset):
+def test_every_term_is_zero_for_identical_images(preset):
     objective = make(preset)
     features = random_features(1, seed=1)
     flat = torch.full((1, 3, 12, 12), 0.3)
@@ -38,7 +38,7 @@ def test_every_term_is_zero_where_nothing_differs(preset):
         assert value == pytest.approx(0, abs=1e-9), name
 
 
-def test_relative_terms_do_not_depend_on_the_features_scale():
+def test_relative_terms_do_not_depend_on_feature_scale():
     plain, scaled = make(), Objective(content_layers=CONTENT, style_layers=STYLE)
     style, features, content = (random_features(2, seed) for seed in (1, 2, 3))
     first = {layer: value[:1] for layer, value in style.items()}
@@ -55,7 +55,7 @@ def test_relative_terms_do_not_depend_on_the_features_scale():
         assert torch.allclose(a[name], b[name], rtol=1e-4), name
 
 
-def test_relative_terms_are_shares_of_the_targets_size_and_styles_grow_as_logarithms():
+def test_relative_content_is_a_fraction_of_the_target_and_style_is_logarithmic():
     objective = make()
     features, content, images = random_features(1, 2), random_features(1, 3), random_images(1)
     terms = objective(images, features, content)
@@ -103,13 +103,13 @@ def test_total_is_the_weighted_sum():
     assert torch.allclose(terms["total"], expected)
 
 
-def test_style_is_the_weighted_sum_of_its_layers():
+def test_style_term_is_the_weighted_sum_over_layers():
     terms = make()(random_images(1), random_features(1, 2), random_features(1, 3))
     expected = sum(weight * terms[f"style_{layer}"] for layer, weight in STYLE.items())
     assert torch.allclose(terms["style"], expected)
 
 
-def test_content_is_the_weighted_sum_of_its_layers():
+def test_content_term_is_the_weighted_sum_over_layers():
     def content(layers):
         objective = Objective(content_layers=layers, style_layers=STYLE)
         objective.set_style([random_features(1, seed=1)])
@@ -120,7 +120,7 @@ def test_content_is_the_weighted_sum_of_its_layers():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_batch_has_the_mean_of_its_pictures_terms(preset):
+def test_batch_terms_are_the_mean_over_its_images(preset):
     objective = make(preset)
     images, features, content = random_images(3), random_features(3, 2), random_features(3, 3)
     together = objective(images, features, content)
@@ -146,7 +146,7 @@ def test_gradient_is_finite_and_reaches_features_and_images(preset):
         assert tensor.grad.isfinite().all()
     for tensor in features.values():
         assert (tensor.grad != 0).any()
-    # To the images themselves by the total variation alone, which not every preset has.
+    # The images' own gradient comes only from total variation, which not every preset has.
     assert (images.grad != 0).any() == (objective.tv_weight > 0)
 
 
@@ -154,7 +154,7 @@ STYLES = [random_features(1, seed=1), random_features(1, seed=7, size=20)]
 
 
 def style_terms(styles, blend=None, preset="relative") -> dict[str, torch.Tensor]:
-    """Of two pictures, against these styles."""
+    """Return the style terms of two random images against the given styles."""
     objective = Objective(content_layers=CONTENT, style_layers=STYLE, preset=preset)
     objective.set_style(styles, blend)
     terms = objective(random_images(2), random_features(2, 2), random_features(2, 3))
@@ -162,34 +162,34 @@ def style_terms(styles, blend=None, preset="relative") -> dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_blend_is_the_sum_of_the_distances_by_their_shares(preset):
-    # Each relative to its own style, so that a painting with larger features has no more to say.
+def test_blend_is_the_weighted_sum_of_style_distances(preset):
+    # Each distance is relative to its own style, so that larger features get no more weight.
     first, second = (style_terms([style], preset=preset) for style in STYLES)
     for name, term in style_terms(STYLES, [3, 1], preset).items():
         assert term == pytest.approx((0.75 * first[name] + 0.25 * second[name]).item(), rel=1e-5), name
 
 
-def test_blend_without_weights_is_of_equal_shares():
+def test_blend_weights_are_equal_by_default():
     plain, equal = style_terms(STYLES), style_terms(STYLES, [5, 5])
     assert plain.keys() == equal.keys()
     for name in plain:
         assert torch.equal(plain[name], equal[name])
 
 
-def test_blend_with_all_weight_on_one_is_this_one_alone():
+def test_blend_with_all_weight_on_one_style_equals_that_style():
     blended, alone = style_terms(STYLES, [0, 1]), style_terms(STYLES[1:])
     for name in alone:
         assert torch.allclose(blended[name], alone[name])
 
 
 @pytest.mark.parametrize("blend", [[1.0], [1.0, 1.0, 1.0], [0.0, 0.0], [2.0, -1.0], [float("nan"), 1.0]])
-def test_bad_blend_is_refused(blend):
+def test_bad_blend_is_rejected(blend):
     objective = Objective(content_layers=CONTENT, style_layers=STYLE)
     with pytest.raises(InputError, match="blend"):
         objective.set_style([random_features(1, 1), random_features(1, 7)], blend)
 
 
-def test_style_can_be_taken_again_and_is_no_part_of_a_checkpoint():
+def test_style_can_be_replaced_and_is_not_in_the_state_dict():
     objective = make()
     objective.set_style([random_features(1, seed=8)])
     assert torch.equal(objective.style_0_relu1_2, gram(random_features(1, seed=8)["relu1_2"]))
@@ -197,7 +197,7 @@ def test_style_can_be_taken_again_and_is_no_part_of_a_checkpoint():
     assert list(objective.parameters()) == []
 
 
-def test_layers_are_all_that_vgg_must_give():
+def test_layers_lists_all_required_vgg_layers():
     assert make().layers == {"relu1_2", "relu3_3"}
 
 
@@ -212,7 +212,7 @@ def test_unknown_statistic_suggests_the_nearest():
 
 
 @pytest.mark.parametrize("preset", ["gatys", "coursera", "cs231n", "johnson"])
-def test_another_statistic_with_a_published_formula_is_refused(preset):
+def test_another_statistic_with_a_published_formula_is_rejected(preset):
     Objective(preset=preset, statistic="gram")
     with pytest.raises(InputError, match="made of Gram matrices"):
         Objective(preset=preset, statistic="moments")
@@ -220,12 +220,12 @@ def test_another_statistic_with_a_published_formula_is_refused(preset):
 
 @pytest.mark.parametrize("term", ["content", "style", "tv"])
 @pytest.mark.parametrize("weight", [-1.0, float("nan")])
-def test_weight_below_0_is_refused(term, weight):
+def test_weight_below_0_is_rejected(term, weight):
     with pytest.raises(InputError, match=f"{term}_weight"):
         Objective(**{f"{term}_weight": weight})
 
 
-def test_term_that_counts_for_nothing_drops_its_layers():
+def test_term_of_weight_zero_needs_no_layers():
     content, style = make(style_weight=0), make(content_weight=0)
     assert content.layers == set(CONTENT) and style.layers == set(STYLE)
     images, features = random_images(1), random_features(1, 2)
@@ -236,12 +236,12 @@ def test_term_that_counts_for_nothing_drops_its_layers():
     assert terms["content"] == 0 and terms["style"] > 0
 
 
-def test_content_and_style_cannot_both_be_left_out():
+def test_content_and_style_weights_cannot_both_be_zero():
     with pytest.raises(InputError) as caught:
         Objective(content_weight=0, style_weight=0)
     assert caught.value.parameters == ["content_weight", "style_weight"]
 
 
-def test_weight_zero_of_total_variation_leaves_the_others():
+def test_zero_total_variation_weight_keeps_the_other_terms():
     terms = make(tv_weight=0)(random_images(1), random_features(1, 2), random_features(1, 3))
     assert torch.allclose(terms["total"], terms["content"] + 3 * terms["style"])

@@ -19,7 +19,7 @@ def features(batch: int, height: int, width: int, seed: int = 0) -> torch.Tensor
 
 
 def slow_patches(x, rows, columns):
-    """Patches (C,3,3) of one picture's (C,H,W) whose upper left corners are at these places."""
+    """Return patches (C,3,3) of one image's features (C,H,W) by the position of their upper left corner."""
     return {(y, z): x[:, y : y + 3, z : z + 3] for y in rows for z in columns}
 
 
@@ -39,14 +39,14 @@ def test_mrf_is_the_distance_to_the_nearest_patches():
     candidates = list(every(style[0].double().numpy()).values())
     expected = []
     for picture in ours.double().numpy():
-        # A stride of 2, and the last column of patches, for 8 is even.
+        # Stride 2, plus the last column of patches, because 8 is even.
         found = slow_patches(picture, (0, 2, 4), (0, 2, 4, 5)).values()
         squares = [((patch - slow_nearest(patch, candidates)) ** 2).mean() for patch in found]
         expected.append(np.mean(squares) / np.mean(np.square(candidates)))
     assert mrf(ours, style).tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_mrf_moves_every_position():
+def test_mrf_gradient_reaches_every_position():
     for height, width in ((7, 7), (8, 9), (9, 10), (3, 4)):
         ours = features(1, height, width, seed=1).requires_grad_()
         mrf(ours, features(1, 8, 8, seed=2)).sum().backward()
@@ -67,7 +67,7 @@ def test_style_swap_averages_the_overlaps_of_the_nearest_patches():
     torch.testing.assert_close(style_swap(ours, style), torch.from_numpy(expected).float())
 
 
-def test_style_swap_of_the_style_is_the_style():
+def test_style_swap_of_a_style_with_itself_is_identity():
     style = features(1, 6, 7)
     torch.testing.assert_close(style_swap(style, style), style)
     swap = STATISTICS["style-swap"].swap
@@ -90,17 +90,17 @@ def test_deep_correlation_is_the_mean_product_with_the_shifted_map():
 def test_deep_correlation_finds_the_period_of_stripes():
     stripes = torch.zeros(1, 1, 40, 40)
     stripes[..., ::4] = 1
-    along = deep_correlation(stripes)[0, 0, 0]  # the shifts −8…8 to the right
+    along = deep_correlation(stripes)[0, 0, 0]  # Horizontal shifts from −8 to 8.
     assert ((along > 0.2).nonzero().flatten() - 8).tolist() == [-8, -4, 0, 4, 8]
 
 
-def test_maps_smaller_than_the_shifts_correlate_with_nothing_beyond_themselves():
+def test_deep_correlation_is_zero_for_shifts_beyond_the_map():
     small = deep_correlation(features(1, 4, 5))
     torch.testing.assert_close(small[:, :, 4:], torch.zeros(1, 4, 5, 17), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mrf", "deep-correlation"])
-def test_pictures_of_different_sizes_can_be_alike(name):
+def test_distance_between_images_of_different_sizes_can_be_small(name):
     tile = features(1, 4, 6)
     ours, style = tile.repeat(1, 1, 4, 3), tile.repeat(1, 1, 5, 4)
     statistic = STATISTICS[name]
@@ -109,7 +109,7 @@ def test_pictures_of_different_sizes_can_be_alike(name):
     assert alike < 0.1 * other
 
 
-def test_a_large_style_gives_a_fixed_sample_of_its_patches():
+def test_large_style_uses_a_fixed_sample_of_patches():
     style = features(1, 60, 70)
     sample = style_patches(style)
     assert sample.shape == (MAX_STYLE_PATCHES, 4, 3, 3)
@@ -119,6 +119,6 @@ def test_a_large_style_gives_a_fixed_sample_of_its_patches():
     assert (torch.cdist(sample.flatten(1)[:20], whole).min(1).values < 1e-2).all()
 
 
-def test_features_smaller_than_a_patch_are_refused():
+def test_features_smaller_than_a_patch_are_rejected():
     with pytest.raises(InputError, match="larger image"):
         mrf(features(1, 2, 5), features(1, 8, 8))

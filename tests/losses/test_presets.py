@@ -1,4 +1,4 @@
-"""The published objectives, each against its formula, written down anew from the publication's text."""
+"""Tests of the published objectives against the formulas of their publications."""
 
 import pytest
 import torch
@@ -20,34 +20,35 @@ def vgg() -> VGG:
 
 
 def square(name: str) -> Tensor:
-    """64 pixels of a sample photo, as (1,3,64,64)."""
+    """Crop a sample photo to (1,3,64,64)."""
     picture = sample(name, 128)
     return to_tensor(picture.crop((20, 8, 84, 72)))[None]
 
 
 @pytest.fixture(scope="module")
 def pictures() -> dict[str, Tensor]:
-    """Three pictures of one size: the one that is judged, its photo, and the style."""
+    """Return three images of one size: the evaluated one, its photo, and the style."""
     photo = square("astronaut")
     noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(0))
     return {"picture": 0.7 * photo + 0.3 * noise, "photo": photo, "style": square("coffee")}
 
 
 def flat(features: Tensor) -> Tensor:
-    """(1,N,h,w) to the papers' F: N filters by M positions, in float64."""
+    """Reshape (1,N,h,w) to the papers' F: N filters by M positions, in float64."""
     return features[0].flatten(1).double()
 
 
 def squared_differences(picture: Tensor) -> float:
-    """Of all neighbouring pixels from 0 to 255, vertically and horizontally (seed 004)."""
+    """Sum the squared differences of vertical and horizontal neighbours in [0, 255] (seed 004)."""
     x = 255 * picture[0].double()
     vertical = ((x[:, 1:, :] - x[:, :-1, :]) ** 2).sum()
     horizontal = ((x[:, :, 1:] - x[:, :, :-1]) ** 2).sum()
     return (vertical + horizontal).item()
 
 
-# Each formula is of the features f of the picture, p of the photo and s of the style, by layer, as F above,
-# of the weights of content, style and total variation (a, b, t), and of the style layers' (w).
+# Arguments of each formula: the features by layer, reshaped by ``flat``, of the image (f), the photo (p) and
+# the style (s); the image; the weights of content, style and total variation (a, b, t); and those of the style
+# layers (w).
 
 
 def gatys(f, p, s, picture, a, b, t, w) -> float:
@@ -95,11 +96,11 @@ def johnson(f, p, s, picture, a, b, t, w) -> float:
 FORMULAS = {"gatys": gatys, "coursera": coursera, "cs231n": cs231n, "johnson": johnson}
 
 
-def test_every_published_preset_has_its_formula_here():
+def test_every_published_preset_has_a_formula_in_this_file():
     assert sorted(FORMULAS) == sorted(PUBLISHED)
 
 
-def test_weights_that_were_published_are_the_published_ones():
+def test_preset_weights_equal_the_published_weights():
     # Gatys et al. 2016, §3: α/β = 10⁻³ and w_l = 1/5; the course: 10, 40 and λ = 0.2.
     for name, ratio in (("gatys", 1e-3), ("coursera", 10 / 40)):
         preset = PRESETS[name]
@@ -112,7 +113,7 @@ OWN_WEIGHTS = {"content_weight": 3.0, "style_weight": 0.5, "tv_weight": 1e-3}
 
 @pytest.mark.parametrize("weights", [{}, OWN_WEIGHTS], ids=["the preset's weights", "own weights"])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_objective_is_the_publications_formula(name, weights, vgg, pictures):
+def test_objective_equals_the_published_formula(name, weights, vgg, pictures):
     objective = Objective(preset=name, **weights)
     with torch.no_grad():
         features = {key: vgg(picture, objective.layers) for key, picture in pictures.items()}
@@ -128,8 +129,8 @@ def test_objective_is_the_publications_formula(name, weights, vgg, pictures):
     assert total == pytest.approx(expected, rel=1e-5)
 
 
-def test_style_of_another_size_is_divided_by_its_own_positions(vgg, pictures):
-    # Gatys' formula has one M; a painting tiled to four times its size has the same style.
+def test_style_of_another_size_is_normalized_by_its_own_size(vgg, pictures):
+    # Gatys' formula has one M. Tiling a painting to four times its size does not change its style.
     objective = Objective(preset="gatys", content_weight=0, style_layers={"relu3_1": 1.0})
     with torch.no_grad():
         features = {key: vgg(picture, ["relu3_1"]) for key, picture in pictures.items()}
@@ -145,7 +146,7 @@ def test_style_of_another_size_is_divided_by_its_own_positions(vgg, pictures):
 
 
 def pre_activation(vgg: VGG, picture: Tensor, before: str, layer: str) -> Tensor:
-    """What the ReLU of ``layer`` is given, from the features of the layer before it in its block."""
+    """Compute the input of ``layer``'s ReLU from the features of the layer before it in its block."""
     with torch.no_grad():
         x = vgg(picture, [before])[before]
         weight, bias = vgg.get_buffer(f"{layer}_weight"), vgg.get_buffer(f"{layer}_bias")
@@ -156,7 +157,7 @@ LAYERS = [("relu1_1", "relu1_2"), ("relu3_1", "relu3_2"), ("relu4_1", "relu4_2")
 
 
 @pytest.mark.parametrize("before, layer", LAYERS)
-def test_contents_gradient_is_f_minus_p_where_f_is_above_0(vgg, pictures, before, layer):
+def test_content_gradient_is_f_minus_p_where_f_is_positive(vgg, pictures, before, layer):
     z = pre_activation(vgg, pictures["picture"], before, layer)
     objective = Objective(preset="gatys", content_weight=1, style_weight=0, content_layers={layer: 1.0})
     with torch.no_grad():
@@ -169,7 +170,7 @@ def test_contents_gradient_is_f_minus_p_where_f_is_above_0(vgg, pictures, before
 
 
 @pytest.mark.parametrize("before, layer", LAYERS)
-def test_styles_gradient_is_the_closed_form_where_f_is_above_0(vgg, pictures, before, layer):
+def test_style_gradient_is_the_closed_form_where_f_is_positive(vgg, pictures, before, layer):
     z = pre_activation(vgg, pictures["picture"], before, layer)
     objective = Objective(preset="gatys", content_weight=0, style_weight=1, style_layers={layer: 1.0})
     with torch.no_grad():

