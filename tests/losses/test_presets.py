@@ -47,8 +47,8 @@ def squared_differences(picture: Tensor) -> float:
 
 
 # Arguments of each formula: the features by layer, reshaped by ``flat``, of the image (f), the photo (p) and
-# the style (s); the image; the weights of content, style and total variation (a, b, t); and those of the style
-# layers (w).
+# the style (s); the image; the weights of content, style and total variation (a, b, t); and the weights of the
+# style layers (w).
 
 
 def gatys(f, p, s, picture, a, b, t, w) -> float:
