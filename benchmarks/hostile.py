@@ -34,7 +34,7 @@ from faststyle.image.validation import silence_decoders
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.training.sampling import read_photo
+from faststyle.training.crops import read_photo
 from tests.support.hostile_files import make, verdict
 
 MAX_SILENT_SECONDS = 10.0  # without output; the progress bar of a long video is output

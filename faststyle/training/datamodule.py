@@ -1,4 +1,4 @@
-"""Content photos for training, as a LightningDataModule on Hugging Face datasets."""
+"""LightningDataModule of content photos, on Hugging Face datasets."""
 
 import itertools
 import logging
@@ -21,22 +21,22 @@ from faststyle.image.validation import silence_decoders
 from faststyle.models.card import TrainingData
 from faststyle.training.options import BatchSize, Content, CropSize, Seed, Share, Workers
 from faststyle.training.photo_sources import load_content
-from faststyle.training.sampling import Draws, HeldOutPhotos, Photos, Sample, StreamedPhotos
+from faststyle.training.sampling import HeldOutPhotos, Photos, ResumableSampler, Sample, StreamedPhotos
 
 log = logging.getLogger(__name__)
 
-HELD_OUT_SIZE = 256  # pixels at most: held-out photos are looked at often, and larger ones take a minute
+MAX_HELD_OUT_SIZE = 256  # pixels; larger held-out photos would make each validation take a minute
 
 
 class Batch(NamedTuple):
-    """Photos, and what had to be skipped on the way to them."""
+    """Photos, and messages on the unusable images before them."""
 
     photos: Tensor  # (B,3,s,s) uint8
     skipped: list[str]
 
 
 def collate(samples: list[Sample]) -> Batch | InputError:
-    """Stack samples to a batch; an error among them takes its place."""
+    """Stack samples to a batch; return the first error among them instead, if there is one."""
     items = []
     for sample in samples:
         if isinstance(sample, InputError):
@@ -46,10 +46,10 @@ def collate(samples: list[Sample]) -> Batch | InputError:
 
 
 def start_worker(worker: int) -> None:
-    """Prepare a process that decodes: no warnings of decoders, and no end by signals to the whole group.
+    """Silence decoder warnings in a DataLoader worker, and ignore signals sent to the whole process group.
 
-    A terminal or SLURM sends these signals to all processes, but the photos of this one are needed until the
-    step has ended. SIGTERM is not ignored, because multiprocessing ends workers with it.
+    A terminal or SLURM sends these signals to all processes, but training needs the worker's photos until
+    the step ends. SIGTERM is not ignored, because multiprocessing ends workers with it.
     """
     silence_decoders()
     for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
@@ -61,14 +61,14 @@ class ContentPhotos(pl.LightningDataModule):
     """Random crops of content photos for training, and held-out photos for validation.
 
     Args:
-        content: Photos: a folder, parquet files, a data set on the Hugging Face Hub, or samples, which come
-            with scikit-image.
-        size: Width and height in pixels of the last crops; they grow from a quarter of it.
-        least_crop: Smallest crop, as a share of its photo's shorter side.
+        content: Photos: a folder, parquet files, a data set on the Hugging Face Hub, or samples (photos in
+            scikit-image).
+        size: Side of the last crops in pixels. Crops start at a quarter of it and grow.
+        least_crop: Side of the smallest crop, as a fraction of its photo's shorter side.
         batch_size: Number of crops in a batch.
-        workers: Number of processes that decode photos beside the training; by default one for each core but
-            one, at most eight.
-        streaming: Read a Hub or parquet set as it is needed, without downloading it first.
+        workers: Number of processes that decode photos; by default one less than the CPU cores, at least one
+            and at most eight.
+        streaming: Read a Hub or parquet set while training, without downloading it first.
         seed: Seed of the order, the crops and the flips.
     """
 
@@ -85,36 +85,36 @@ class ContentPhotos(pl.LightningDataModule):
         super().__init__()
         self.content, self.size, self.least_crop, self.batch_size = content, size, least_crop, batch_size
         self.workers, self.streaming, self.seed = workers, streaming, seed
-        self.skipped: set[str] = set()  # in the whole run
-        self.dealt: dict[str, int] = {}  # what a stream's order depends on, beside the seed
+        self.skipped: set[str] = set()  # messages of the whole run
+        self.stream_layout: dict[str, int] = {}  # what the order of a stream depends on, besides the seed
 
     def setup(self, stage: str) -> None:
-        """Find the photos and read those held out, so that a bad folder ends before training starts."""
+        """Find the photos and read the held-out ones, so that a bad folder fails before training."""
         if hasattr(self, "held_out"):
             return
         self.rows, validation = load_content(self.content, self.streaming)
-        self.held_out = HeldOutPhotos(validation, min(self.size, HELD_OUT_SIZE))
-        rank_zero_only(self.report)(self.held_out.skipped)  # every process reads the same ones
+        self.held_out = HeldOutPhotos(validation, min(self.size, MAX_HELD_OUT_SIZE))
+        rank_zero_only(self.report_skipped)(self.held_out.skipped)  # the same in all ranks
         if not self.held_out.photos:
-            why = self.held_out.skipped[-1] if self.held_out.skipped else "there are none"
-            raise InputError(f"none of the first pictures of {self.content} could be used: {why}")
+            reason = self.held_out.skipped[-1] if self.held_out.skipped else "there are none"
+            raise InputError(f"none of the first images of `content` {self.content} can be used: {reason}")
 
-    def report(self, skipped: list[str]) -> None:
-        """Name each picture that cannot be used, once, and count it."""
-        for line in skipped:
-            if line not in self.skipped:
-                self.skipped.add(line)
-                log.warning("skipped: %s", one_line(line))
+    def report_skipped(self, skipped: list[str]) -> None:
+        """Log and count each message on an unusable image, once in a run."""
+        for message in skipped:
+            if message not in self.skipped:
+                self.skipped.add(message)
+                log.warning("skipped: %s", one_line(message))
 
     def on_after_batch_transfer(self, batch: Batch | InputError, dataloader_idx: int) -> Tensor:
-        """Batch of bytes to (B,3,s,s) float32 in [0,1], on the device.
+        """Convert a batch of bytes to (B,3,s,s) float32 in [0,1], on the device.
 
         Raises:
-            InputError: A worker has found no photo to use.
+            InputError: A worker found no usable photo.
         """
         if isinstance(batch, InputError):
             raise batch
-        self.report(batch.skipped)
+        self.report_skipped(batch.skipped)
         return batch.photos.float() / 255
 
     def train_dataloader(self) -> Iterable[Batch]:
@@ -130,11 +130,11 @@ class ContentPhotos(pl.LightningDataModule):
             "pin_memory": trainer.strategy.root_device.type == "cuda",
             "drop_last": True,
         }
-        batches = trainer.global_step * trainer.accumulate_grad_batches  # that this process has had
+        batches = trainer.global_step * trainer.accumulate_grad_batches  # that this rank has had
         if isinstance(self.rows, datasets.IterableDataset):
-            return self.stream(self.rows, batches, options)
-        # One epoch is the whole run: its length, less what a resumed run has had.
-        draws = Draws(
+            return self.make_stream_loader(self.rows, batches, options)
+        # One epoch is the whole run. A resumed run skips the batches that it has had.
+        sampler = ResumableSampler(
             self.rows,
             batches,
             trainer.max_steps * trainer.accumulate_grad_batches,
@@ -144,28 +144,39 @@ class ContentPhotos(pl.LightningDataModule):
             trainer.world_size,
             trainer.accumulate_grad_batches,
         )
-        return DataLoader(Photos(self.rows, self.size, self.least_crop, self.seed), sampler=draws, **options)
+        photos = Photos(self.rows, self.size, self.least_crop, self.seed)
+        return DataLoader(photos, sampler=sampler, **options)
 
-    def stream(self, rows: datasets.IterableDataset, had: int, options: dict[str, Any]) -> Iterable[Batch]:
-        """This process's share of a stream, from the batch on that a resumed run comes to."""
+    def make_stream_loader(
+        self, rows: datasets.IterableDataset, consumed: int, options: dict[str, Any]
+    ) -> Iterable[Batch]:
+        """Return the batches of this rank's shard of a stream.
+
+        Args:
+            rows: Rows of the whole stream.
+            consumed: Number of batches that this rank has had, which are left out.
+            options: Arguments of the DataLoader.
+        """
         trainer = cast(pl.Trainer, self.trainer)
-        rank, ranks = trainer.global_rank, trainer.world_size
-        if rank == 0 and rows.num_shards % ranks:
+        rank, world_size = trainer.global_rank, trainer.world_size
+        if rank == 0 and rows.num_shards % world_size:
             log.warning(
-                "%s has %d files for %d processes: each reads them all and keeps a photo in %d; of a "
-                "multiple of %d files each would read its own",
-                *(self.content, rows.num_shards, ranks, ranks, ranks),
+                "%s has %d files for %d processes: each process reads all files and keeps one photo in %d; "
+                "with a multiple of %d files, each would read only its own",
+                *(self.content, rows.num_shards, world_size, world_size, world_size),
             )
-        rows = split_dataset_by_node(rows, rank, ranks)
-        workers = min(options["num_workers"], rows.num_shards)  # datasets deals whole files to workers
-        dealt = {"ranks": ranks, "workers": workers, "batch_size": self.batch_size}
-        if rank == 0 and self.dealt not in ({}, dealt):
+        rows = split_dataset_by_node(rows, rank, world_size)
+        workers = min(options["num_workers"], rows.num_shards)  # datasets gives each worker whole files
+        layout = {"ranks": world_size, "workers": workers, "batch_size": self.batch_size}
+        if rank == 0 and self.stream_layout not in ({}, layout):
             log.warning(
-                "the stream goes on in another order: dealt to %s, and before to %s", dealt, self.dealt
+                "the stream continues in another order, because it is divided among %s, and before among %s",
+                *(layout, self.stream_layout),
             )
-        self.dealt = dealt
-        # Workers give a batch each in turn: all go on from the last full round, of which some was had.
-        rounds, begun = divmod(had, max(1, workers))
+        self.stream_layout = layout
+        # Workers yield batches round-robin. Restart each at the last full round, then skip the batches
+        # already consumed.
+        rounds, consumed_of_round = divmod(consumed, max(1, workers))
         last = trainer.max_steps * trainer.accumulate_grad_batches
         photos = StreamedPhotos(
             rows,
@@ -178,27 +189,27 @@ class ContentPhotos(pl.LightningDataModule):
             rank=rank,
         )
         loader = DataLoader(photos, **{**options, "num_workers": workers})
-        return itertools.islice(loader, begun, None)
+        return itertools.islice(loader, consumed_of_round, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes into a run's state, which all processes save at once: so they join what they skipped."""
-        ranks = cast(pl.Trainer, self.trainer).world_size
-        if ranks > 1:
-            every: list[set[str]] = [set()] * ranks
-            torch.distributed.all_gather_object(every, self.skipped)
-            self.skipped = set().union(*every)
-        return {"dealt": self.dealt, "skipped": sorted(self.skipped)}
+        """Return the state to save, with the skipped images of all ranks. All ranks must call it together."""
+        world_size = cast(pl.Trainer, self.trainer).world_size
+        if world_size > 1:
+            skipped_by_rank: list[set[str]] = [set()] * world_size
+            torch.distributed.all_gather_object(skipped_by_rank, self.skipped)
+            self.skipped = set().union(*skipped_by_rank)
+        return {"dealt": self.stream_layout, "skipped": sorted(self.skipped)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.dealt = state_dict["dealt"]
-        self.skipped |= {*state_dict["skipped"]}  # to those of the photos held out
+        self.stream_layout = state_dict["dealt"]
+        self.skipped |= {*state_dict["skipped"]}  # setup has added those of the held-out photos
 
     def val_dataloader(self) -> DataLoader:
-        """All of the few photos for every process: so the figures are the same whatever their number."""
+        """Return all held-out photos in every rank, so that results do not depend on the number of ranks."""
         return DataLoader(self.held_out, batch_size=self.batch_size, collate_fn=collate)
 
     def card(self) -> TrainingData:
-        """Return what a model's card says about the photos, without paths of this machine."""
+        """Return the metadata on the photos for the model card, without paths of this machine."""
         streamed = isinstance(self.rows, datasets.IterableDataset)
         trainer = cast(pl.Trainer, self.trainer)
         return TrainingData(

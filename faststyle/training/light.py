@@ -1,30 +1,32 @@
-"""Keep the photo's light and dark, whatever the palette: a term of training."""
+"""Training loss that keeps the photo's light and dark areas, whatever the palette."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from faststyle.image.color import luminance
 
-AREAS = 8  # to a side of the image: strokes within one are free
-MAX_SLOPE = 3.0  # how much more contrast than the photo's areas those of the image may have
-VARIANCE = 0.02  # of the luminance of a usual photo's areas
+AREAS_PER_SIDE = 8  # of the shorter side; the loss ignores strokes within an area
+MAX_SLOPE = 3.0  # contrast between the image's areas, as a multiple of the photo's
+TYPICAL_VARIANCE = 0.02  # variance of the areas' mean luminances in a typical photo
 
 
-def light_lost(images: Tensor, photos: Tensor) -> Tensor:
-    """Compute what of an image's light and dark does not follow from the photo's.
+def luminance_loss(images: Tensor, photos: Tensor) -> Tensor:
+    """Measure how far an image's light and dark areas differ from the photo's.
 
-    The mean luminances of large areas are compared with a multiple of the photo's, from 0 to ``MAX_SLOPE``,
-    that fits best: so light and dark may not be swapped, nor a plain background get a frame.
+    The mean luminances of large areas are fitted by the photo's times a slope from 0 to ``MAX_SLOPE``. The
+    loss is the residual, so swapped light and dark and a frame around a plain background both count.
 
     Args:
-        images: (B,3,H,W), RGB in [0,1].
-        photos: (B,3,H,W), likewise.
+        images: Stylized images, (B,3,H,W), RGB in [0,1].
+        photos: Their photos, (B,3,H,W), RGB in [0,1].
 
     Returns:
-        (B,): the mean square of what is left, relative to ``VARIANCE``.
+        (B,): Mean square of the residual, relative to ``TYPICAL_VARIANCE``.
     """
-    area = max(1, min(images.shape[-2:]) // AREAS)
-    made, given = (F.avg_pool2d(luminance(x), area).flatten(1) for x in (images, photos))
-    made, given = (x - x.mean(1, keepdim=True) for x in (made, given))
-    slope = (made * given).mean(1, keepdim=True) / given.square().mean(1, keepdim=True).clamp(min=1e-8)
-    return (made - slope.clamp(0, MAX_SLOPE) * given).square().mean(1) / VARIANCE
+    area = max(1, min(images.shape[-2:]) // AREAS_PER_SIDE)
+    stylized, original = (F.avg_pool2d(luminance(x), area).flatten(1) for x in (images, photos))
+    stylized, original = (x - x.mean(1, keepdim=True) for x in (stylized, original))
+    slope = (stylized * original).mean(1, keepdim=True) / original.square().mean(1, keepdim=True).clamp(
+        min=1e-8
+    )
+    return (stylized - slope.clamp(0, MAX_SLOPE) * original).square().mean(1) / TYPICAL_VARIANCE

@@ -1,4 +1,4 @@
-"""The LightningModule: a transformer network trained with the perceptual loss of a frozen VGG."""
+"""LightningModule that trains a transformer network with the perceptual loss of a frozen VGG."""
 
 import hashlib
 import math
@@ -25,88 +25,86 @@ from faststyle.models.find import find_model, label
 from faststyle.models.layers import NOISE_PERIOD
 from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
 from faststyle.options import whole
-from faststyle.training.light import light_lost
+from faststyle.training.light import luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.options import Blocks, ModelName, SizeName, StyleBlend, StyleFiles, StyleSize
-from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
+from faststyle.training.synthetic_motion import random_flow, simulate_next_frame, temporal_loss
 
-# A strong style from the first step loses the photo's light and dark, and does not find it again. So the
-# style's weight rises from a share of it, over a share of the run's steps.
-FIRST_WEIGHT, RISE = 0.1, 0.35
+# With the full style weight from the first step, a network loses the photo's light and dark areas for good.
+# The weight therefore rises from a fraction of its value, over a fraction of the run's steps.
+INITIAL_STYLE_SHARE, STYLE_RISE = 0.1, 0.35
 
-# What suits networks better than the baseline: less style keeps the photo readable, since they see each photo
-# but once; and they leave flat holes by total variation.
+# Defaults that suit networks better than those of per-image optimization: less style keeps the photo
+# recognizable, and total variation makes networks leave flat holes.
 STYLE_WEIGHT, TV_WEIGHT = 2.0, 0.0
 
-# VGG's pooling and the scales of the style see nothing of a pattern that repeats itself in their cells, so
-# that networks weave a mesh of 4 pixels, unless images are shifted by another number of pixels at each step.
-GRID = 8
+# VGG's pooling cannot see a pattern that repeats in each of its cells, so networks would produce a mesh with
+# a period of 4 pixels. Images are therefore shifted by a random number of pixels below this at each step.
+SHIFT_PERIOD = 8
 
-# Of VGG, by Lightning's names.
-PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+# VGG's data types, by Lightning's names of precisions.
+VGG_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def load_style(style: str, size: int) -> Tensor:
-    """Read a style picture, its longer side brought to ``size`` pixels, to (1,3,H,W) in [0,1].
+    """Read a style image to (1,3,H,W), RGB in [0,1], with its longer side resized to ``size`` pixels.
 
     Raises:
-        InputError: no such picture.
+        InputError: The file does not exist or is no image.
     """
     return to_tensor(scale_to(open_style(style), size))[None]
 
 
-def shifted(images: Tensor, shift: Sequence[int]) -> Tensor:
-    """Move (B,3,H,W) down and right by so many pixels; mirrored ones come in."""
+def shift_images(images: Tensor, shift: Sequence[int]) -> Tensor:
+    """Move (B,3,H,W) down and right by the two numbers of pixels, and fill the rim with mirrored pixels."""
     down, right = shift
     return F.pad(images, (right, 0, down, 0), mode="reflect")[..., : images.shape[2], : images.shape[3]]
 
 
-def move(photos: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """Made-up motion of (B,3,H,W), another for each photo, of seeds from ``first`` on.
+def simulate_motion(photos: Tensor, first_seed: int) -> tuple[Tensor, Tensor]:
+    """Move each photo of (B,3,H,W) along a random flow.
 
-    So a batch moves alike in one process and in parts.
+    Photo n has the seed ``first_seed + n``, so a batch moves the same way in one process and divided among
+    several.
 
     Returns:
-        The flow, (B,2,H,W), and the photos a moment later.
+        The flow, (B,2,H,W), and the photos as the next frame of a video.
     """
     height, width = photos.shape[2:]
     flows, moved = [], []
-    for seed, photo in enumerate(photos.split(1), first):
-        chance = torch.Generator().manual_seed(seed)
-        flows.append(random_flow(1, height, width, chance).to(photo))
-        moved.append(disturb(photo, flows[-1], chance))
+    for seed, photo in enumerate(photos.split(1), first_seed):
+        generator = torch.Generator().manual_seed(seed)
+        flows.append(random_flow(1, height, width, generator).to(photo))
+        moved.append(simulate_next_frame(photo, flows[-1], generator))
     return torch.cat(flows), torch.cat(moved)
 
 
 class StyleTransfer(pl.LightningModule):
-    """Training of a network that gives photos the style of a painting.
-
-    Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
+    """Training of a network that gives photos the style of a painting: Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
 
     Args:
-        style: Style images; several are blended. mosaic is one that the package draws.
-        style_size: Longer side of the style image in pixels. Larger gives larger strokes, whatever the size
-            of the image that is stylized.
-        style_blend: Weight of each of several style images; by default equal.
-        size: Size of the network; half and full are Johnson's with half and all of the channels. By default
-            that of ``init``, or deep.
-        blocks: Number of residual blocks; by default the size's own.
-        init: Trained model to start from: a new style then needs fewer steps.
-        temporal_weight: Weight of temporal consistency, for video: the difference between a photo's image and
-            that of the photo moved, with noise added. 0 leaves the term out, which takes less time.
-        light_weight: Weight of keeping the photo's light and dark, which a young network swaps and a strong
-            style loses.
-        vgg: Network that judges. vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
+        style: Style images; several are blended. mosaic is an image that the package generates.
+        style_size: Longer side of the style image in pixels. A larger one gives larger strokes, whatever the
+            size of the stylized image.
+        style_blend: Weight of each style image, if there are several; by default equal.
+        size: Size of the network; full is Johnson's network, half has half of its channels. By default that
+            of ``init``, or deep.
+        blocks: Number of residual blocks; by default that of the size.
+        init: Trained model to start from; a new style then needs fewer steps.
+        temporal_weight: Weight of the temporal consistency loss, for video: the difference between the
+            stylized photo and the stylized photo after motion and noise. 0 leaves it out and saves time.
+        light_weight: Weight of the loss that keeps the photo's light and dark areas.
+        vgg: Network of the perceptual loss. vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: Pooling in VGG; avg gives smoother gradients.
-        learning_rate: Highest learning rate of Muon. It does not follow the batch: for k times as many photos
-            a step, from several devices or accumulated, set sqrt(k) times as much (Malladi et al. 2022,
-            https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to be as large).
-        warmup: Number of steps in which the learning rate rises; then it falls to 0 along a cosine.
-        compile: Run torch.compile on the network and VGG, which is worth the wait on a GPU.
-        style_weight: Weight of the style distance: more gives more painting, less photo. By default 2 with
-            the preset relative, else the preset's own.
-        tv_weight: Weight of the total variation. By default 0 with the preset relative, because networks
-            leave flat holes with it, else the preset's own.
+        learning_rate: Highest learning rate of Muon. It is not adapted to the batch: for k times as many
+            photos a step, from several devices or accumulation, multiply it by sqrt(k) (Malladi et al. 2022,
+            https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to the same size).
+        warmup: Number of steps in which the learning rate rises. After them it falls to 0 along a cosine.
+        compile: Compile the network and VGG with torch.compile, which pays off on a GPU.
+        style_weight: Weight of the style loss; a larger one gives more of the painting and less of the photo.
+            By default 2 with the preset relative, else the preset's own.
+        tv_weight: Weight of the total variation loss. By default 0 with the preset relative, because it makes
+            networks leave flat holes, else the preset's own.
         **objective: Arguments of ``Objective``.
     """
 
@@ -130,9 +128,9 @@ class StyleTransfer(pl.LightningModule):
         **objective: Any,
     ):
         super().__init__()
-        # Not init: a run that resumes has its weights in its own state.
+        # Without init, because the state of a resumed run holds the weights.
         self.save_hyperparameters(ignore="init")
-        self.start: Ancestor | None = None  # the model that it started from
+        self.start: Ancestor | None = None  # the model that training started from
         start, card = find_model(init) if init is not None else (None, ModelCard())
         self.hparams["size"] = size or (start.config["size"] if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(self.hparams["size"], blocks)
@@ -143,8 +141,8 @@ class StyleTransfer(pl.LightningModule):
         if start is not None and init is not None:
             if start.config != self.network.config:
                 raise InputError(
-                    f"`init` {init} is a network of {start.config}, and this run's is of "
-                    f"{self.network.config}: set `size` and `blocks` to the same"
+                    f"`init` {init} is a network with {start.config}, but this run's has "
+                    f"{self.network.config}: set `size` and `blocks` to the same values"
                 )
             self.network.load_state_dict(start.state_dict())
             self.start = Ancestor(label(init), card.steps, card.init)
@@ -156,31 +154,31 @@ class StyleTransfer(pl.LightningModule):
         start = checkpoint.get("start")
         self.start = parse_fields(Ancestor, start, "start") if start else None
         if self._trainer is not None:
-            # Lightning counts batches; a step may have more or fewer of them from now on.
+            # Lightning counts batches, and the number of batches in a step may differ in the resumed run.
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-            had = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+            consumed = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
             for counts in (progress["current"], progress["total"]):
-                late = counts["processed"] - had
-                counts.update({name: count - late for name, count in counts.items()})
-            self.take_rate(checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0])
+                surplus = counts["processed"] - consumed
+                counts.update({name: count - surplus for name, count in counts.items()})
+            self.set_learning_rate(checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0])
 
-    def take_rate(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
-        """Put this start's learning rate into the state of another, in which the run's own is."""
+    def set_learning_rate(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
+        """Replace the learning rate in the saved states of an optimizer and its schedule by this run's."""
         rate = self.hparams["learning_rate"]
         for group in optimizer["param_groups"]:
             before = group["initial_lr"]
             if before != rate:
-                share = group["lr"] / before if before else 1.0  # of the schedule
-                group["lr"], group["initial_lr"] = share * rate, rate
+                factor = group["lr"] / before if before else 1.0  # of the schedule
+                group["lr"], group["initial_lr"] = factor * rate, rate
         schedule["base_lrs"] = [rate] * len(schedule["base_lrs"])
 
     def setup(self, stage: str) -> None:
-        """Load VGG, and measure the style; neither is part of a checkpoint."""
+        """Load VGG and compute the style's targets; neither is saved in a checkpoint."""
         if hasattr(self, "vgg"):
             return
         h = self.hparams
         styles = [load_style(style, h["style_size"]) for style in h["style"]]
-        precision = PRECISIONS.get(self.trainer.precision if self._trainer else "", torch.float32)
+        precision = VGG_PRECISIONS.get(self.trainer.precision if self._trainer else "", torch.float32)
         self.vgg = VGG(h["vgg"], h["pooling"], self.objective.layers, precision)
         with torch.no_grad():
             features = [self.vgg(style, self.objective.existing(*style.shape[-2:])) for style in styles]
@@ -190,62 +188,68 @@ class StyleTransfer(pl.LightningModule):
             self.vgg.compile()
 
     def forward(self, photos: Tensor, margin: int = 0, place: Tensor | None = None) -> Tensor:
-        """Stylize (B,3,H,W), RGB in [0,1], as the network does; values may leave [0,1] a little."""
+        """Stylize (B,3,H,W), RGB in [0,1]. Outputs can fall slightly outside [0,1]."""
         return self.network(photos, margin, place)
 
     def losses(
-        self, photos: Tensor, first: int = 0, step: int = 0, style_share: float = 1.0
+        self, photos: Tensor, first_seed: int = 0, step_seed: int = 0, style_share: float = 1.0
     ) -> dict[str, Tensor]:
-        """The objective's terms of what the network makes of (B,3,H,W) photos.
+        """Stylize photos and compute the terms of the loss.
 
         Args:
-            photos: RGB in [0,1].
-            first: seed of the first photo's motion; the next photo's is one more.
-            step: Seed of what all photos of a step share: the part of the noise, and the shift.
-            style_share: Share of the style's weight that counts.
+            photos: (B,3,H,W), RGB in [0,1].
+            first_seed: Seed of the first photo's motion; each next photo's seed is one more.
+            step_seed: Seed of the noise's offset and the shift, which all photos of a step share.
+            style_share: Fraction of the style weight to use, 0 to 1.
+
+        Returns:
+            The terms by name; ``total`` is their weighted sum.
         """
         temporal_weight = self.hparams["temporal_weight"]
-        # Any part of the noise, and so all of it in time.
-        chance = torch.Generator().manual_seed(step)
-        place = torch.randint(0, NOISE_PERIOD, (2,), generator=chance).to(self.device)
+        generator = torch.Generator().manual_seed(step_seed)
+        # A random part of the network's noise, so that training covers all of it.
+        place = torch.randint(0, NOISE_PERIOD, (2,), generator=generator).to(self.device)
         if temporal_weight:
-            flow, moved = move(photos, first)
-            images, after = self(torch.cat([photos, moved]), place=place).chunk(2)
+            flow, moved = simulate_motion(photos, first_seed)
+            images, next_images = self(torch.cat([photos, moved]), place=place).chunk(2)
         else:
             images = self(photos, place=place)
-        shift = torch.randint(0, GRID, (2,), generator=chance).tolist()
+        shift = torch.randint(0, SHIFT_PERIOD, (2,), generator=generator).tolist()
         with torch.no_grad():
-            content = self.vgg(shifted(photos, shift), self.objective.content_layers)
-        features = self.vgg(shifted(images, shift), self.objective.layers_at(*images.shape[-2:]))
+            content = self.vgg(shift_images(photos, shift), self.objective.content_layers)
+        features = self.vgg(shift_images(images, shift), self.objective.layers_at(*images.shape[-2:]))
         terms = self.objective(images, features, content, style_share)
-        terms["light"] = light_lost(images, photos).mean()
+        terms["light"] = luminance_loss(images, photos).mean()
         terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
         if temporal_weight:
-            terms["temporal"] = unsteadiness(after, warp(images, flow), in_bounds_mask(flow)).mean()
+            expected = warp(images, flow)
+            terms["temporal"] = temporal_loss(next_images, expected, in_bounds_mask(flow)).mean()
             terms["total"] = terms["total"] + temporal_weight * terms["temporal"]
         return terms
 
     def training_step(self, photos: Tensor, batch_idx: int) -> Tensor:
-        accumulate, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
+        accumulate, world_size = self.trainer.accumulate_grad_batches, self.trainer.world_size
         batch = self.global_step * accumulate + batch_idx % accumulate
-        draw = (batch * ranks + self.global_rank) * len(photos)  # the first photo's number
+        number = (batch * world_size + self.global_rank) * len(photos)  # of the first photo's sample
         seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-        rise = self.style_share(self.global_step / self.trainer.max_steps)
-        terms = self.losses(photos, seed + draw, seed + self.global_step, rise)
-        shown = {"crop": float(photos.shape[-1]), "style_weight": rise * self.objective.style_weight}
+        style_share = self.style_share(self.global_step / self.trainer.max_steps)
+        terms = self.losses(photos, seed + number, seed + self.global_step, style_share)
+        shown = {"crop": float(photos.shape[-1]), "style_weight": style_share * self.objective.style_weight}
         self.log_dict({"loss": terms["total"], **shown}, prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]
 
     def style_share(self, done: float) -> float:
-        """Return the share of the style's weight that counts, where ``done`` goes from 0 to 1.
+        """Return the fraction of the style weight to use after a fraction ``done`` of the run's steps.
 
-        A network that is trained already has the photo's light and dark, and starts with all of it.
+        It is 1 for a run that starts from a trained network, which keeps light and dark areas already.
         """
-        return 1.0 if self.start else min(1.0, FIRST_WEIGHT + (1 - FIRST_WEIGHT) * done / RISE)
+        rising = INITIAL_STYLE_SHARE + (1 - INITIAL_STYLE_SHARE) * done / STYLE_RISE
+        return 1.0 if self.start else min(1.0, rising)
 
     def validation_step(self, photos: Tensor, batch_idx: int) -> None:
-        terms = self.losses(photos, first=batch_idx * self.trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+        first_seed = batch_idx * self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        terms = self.losses(photos, first_seed)
         self.log("held_out", terms["total"], prog_bar=True, logger=False)
         self.log_dict({f"validation/{name}": value for name, value in terms.items()})
 
@@ -253,20 +257,20 @@ class StyleTransfer(pl.LightningModule):
         optimizer = Muon(self.network.parameters(), self.hparams["learning_rate"])
         warmup, steps = self.hparams["warmup"], self.trainer.max_steps
 
-        def share(step: int) -> float:
+        def learning_rate_factor(step: int) -> float:
             return min(1.0, (step + 1) / max(1, warmup)) * (
                 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps))
             )
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def grams(self) -> dict[str, Tensor]:
-        """Return the painting's Gram matrices by layer, of several paintings their mean; else nothing."""
+        """Return the style images' mean Gram matrices by layer, or {} if they do not suit refinement."""
         objective = self.objective
-        # Refining takes this VGG.
-        same = self.hparams["vgg"] == "vgg19-caffe" and self.hparams["pooling"] == "max"
-        if not same or objective.preset.style is not None or self.hparams.get("statistic", "gram") != "gram":
+        # Refinement uses this VGG.
+        suits = self.hparams["vgg"] == "vgg19-caffe" and self.hparams["pooling"] == "max"
+        if not suits or objective.preset.style is not None or self.hparams.get("statistic", "gram") != "gram":
             return {}
         grams = {}
         for layer in objective.targets:
@@ -278,7 +282,7 @@ class StyleTransfer(pl.LightningModule):
         return grams
 
     def card(self) -> ModelCard:
-        """Return what the model was trained with, without paths of this machine."""
+        """Return the model card: how the model was trained, without paths of this machine."""
         styles = []
         for style in self.hparams["style"]:
             path = Path(style)

@@ -1,4 +1,4 @@
-"""Motion that is made up, and so known exactly: for training steady networks, and for measuring them."""
+"""Random optical flow, for training and measuring temporal consistency."""
 
 import torch
 import torch.nn.functional as F
@@ -6,61 +6,65 @@ from torch import Tensor
 
 from faststyle.image.warp import warp
 
-GRID = 64  # pixels between the nodes of a smooth flow
-BEND = 6.0  # standard deviation at a node, and
-SHIFT = 8.0  # the shift of the whole, either way, in pixels where the motion is largest
-NOISE = 0.02  # standard deviation at most, of values in [0,1]: a dark room's camera, or compression
-LEAST_VARIANCE = 1e-4  # of a picture, lest a blank one divide by nothing
+GRID_SPACING = 64  # pixels between the nodes of a smooth flow
+NODE_STD = 6.0  # pixels; standard deviation of the flow at a node
+MAX_SHIFT = 8.0  # pixels; shift of the whole image in either direction
+MAX_NOISE_STD = 0.02  # of values in [0,1], like a camera's in poor light, or compression
+MIN_VARIANCE = 1e-4  # of an image, so that a blank one does not divide by zero
 
 
-def random_flow(count: int, height: int, width: int, chance: torch.Generator | None = None) -> Tensor:
-    """Smooth motion, another for each sample: where each pixel comes from, relative to itself.
+def random_flow(count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
+    """Generate smooth random flows: for each pixel, the offset of the pixel that it comes from.
 
-    A coarse grid of normal values, enlarged, and a shift, as in Wang et al. 2020 (ReReVST,
-    https://arxiv.org/abs/2003.12209). Its grid has at least three nodes a side, so that small pictures
-    bend too, and motions of all strengths come, since most of what films show moves little.
+    A flow is an enlarged coarse grid of normal values plus a shift, as in Wang et al. 2020 (ReReVST,
+    https://arxiv.org/abs/2003.12209). Departs from the paper: the grid has at least three nodes a side,
+    because the flow of a small image would be only a shift otherwise. Each flow has a random strength, because
+    most of a video moves little.
 
     Args:
-        count: samples.
-        height, width: in pixels.
-        chance: the CPU's own without it.
+        count: Number of flows.
+        height, width: Size in pixels.
+        generator: Random generator on the CPU; by default PyTorch's global one.
 
     Returns:
         (count,2,H,W), x and y in pixels.
     """
-    nodes = [max(3, round(side / GRID) + 1) for side in (height, width)]
-    bend = BEND * torch.randn(count, 2, *nodes, generator=chance)
-    shift = SHIFT * (2 * torch.rand(count, 2, 1, 1, generator=chance) - 1)
-    strength = torch.rand(count, 1, 1, 1, generator=chance)
+    nodes = [max(3, round(side / GRID_SPACING) + 1) for side in (height, width)]
+    bend = NODE_STD * torch.randn(count, 2, *nodes, generator=generator)
+    shift = MAX_SHIFT * (2 * torch.rand(count, 2, 1, 1, generator=generator) - 1)
+    strength = torch.rand(count, 1, 1, 1, generator=generator)
     smooth = F.interpolate(bend, (height, width), mode="bicubic", align_corners=True)
     return strength * (smooth + shift)
 
 
-def disturb(photos: Tensor, flow: Tensor, chance: torch.Generator | None = None) -> Tensor:
-    """The photos a moment later: moved along the flow, with noise of another strength for each sample.
+def simulate_next_frame(photos: Tensor, flow: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Return the photos as the next frame of a video: moved along the flow, with noise added.
 
     Args:
-        photos: (B,3,H,W) in [0,1].
-        flow: (B,2,H,W).
-        chance: on the CPU; its own without it.
+        photos: (B,3,H,W), RGB in [0,1].
+        flow: (B,2,H,W), x and y in pixels.
+        generator: Random generator on the CPU; by default PyTorch's global one. It gives the noise, and the
+            strength of the noise for each photo.
     """
-    noise = torch.randn(photos.shape, generator=chance) * torch.rand(len(photos), 1, 1, 1, generator=chance)
-    return (warp(photos, flow) + NOISE * noise.to(photos)).clamp(0, 1)
+    noise = torch.randn(photos.shape, generator=generator) * torch.rand(
+        len(photos), 1, 1, 1, generator=generator
+    )
+    return (warp(photos, flow) + MAX_NOISE_STD * noise.to(photos)).clamp(0, 1)
 
 
-def unsteadiness(images: Tensor, expected: Tensor, valid: Tensor) -> Tensor:
-    """Mean square difference of valid pixels, relative to the variance of what is expected.
+def temporal_loss(images: Tensor, expected: Tensor, valid: Tensor) -> Tensor:
+    """Compute the mean square difference of valid pixels, relative to the variance of the expected images.
 
-    So that a network gains nothing by less contrast, and one weight serves every style.
+    It is relative so that a network gains nothing by less contrast, and one weight suits every style.
 
     Args:
-        images: (B,3,H,W).
-        expected: (B,3,H,W), the pictures of a moment before, moved.
-        valid: (B,1,H,W), 0 or 1.
+        images: Stylized frames, (B,3,H,W).
+        expected: Stylized previous frames, moved along the flow, (B,3,H,W).
+        valid: Mask of the pixels that count, (B,1,H,W), 0 or 1.
 
     Returns:
-        (B,).
+        (B,): One value for each image.
     """
     weight = valid.expand_as(images)
     difference = (weight * (images - expected).square()).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)
-    return difference / expected.detach().var((1, 2, 3)).clamp(min=LEAST_VARIANCE)
+    return difference / expected.detach().var((1, 2, 3)).clamp(min=MIN_VARIANCE)

@@ -61,7 +61,7 @@ def trainer_arguments(options: Any, folder: Path, callbacks: list[pl.Callback]) 
         "default_root_dir": str(folder),
         "callbacks": [*as_list(options.callbacks), *bar, *callbacks],
         "plugins": [*as_list(options.plugins), AtomicCheckpointIO()],
-        "use_distributed_sampler": False,  # Draws deals the photos to the devices
+        "use_distributed_sampler": False,  # ResumableSampler gives each rank its own photos
     }
     # VGG and the style's statistics never change: DDP would send them around at every step.
     StrategyRegistry.register("ddp", DDPStrategy, override=True, broadcast_buffers=False)

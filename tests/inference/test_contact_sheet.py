@@ -18,7 +18,7 @@ from faststyle.inference.contact_sheet import GAP, contact_sheet
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.models.checkpoint import load_model
-from faststyle.training.synthetic_motion import random_flow, unsteadiness
+from faststyle.training.synthetic_motion import random_flow, temporal_loss
 from tests.support.commands import refused
 from tests.support.images import draw_picture
 
@@ -62,7 +62,7 @@ def test_steady_network_of_each_style_flickers_less():
         assert cards[f"{name}-steady"].training.others["temporal_weight"] > 0
         usual, steady = (Stylizer.load(model) for model in (name, pretrained.style_for_videos(name)))
         change, left = (
-            unsteadiness(model(moved), warp(model(photo), flow), in_bounds_mask(flow))
+            temporal_loss(model(moved), warp(model(photo), flow), in_bounds_mask(flow))
             for model in (usual, steady)
         )
         assert left < 0.75 * change

@@ -23,8 +23,8 @@ from faststyle.image.vips import count_pixels
 from faststyle.models.card import ModelCard, StyleImage
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
+from faststyle.training.crops import read_photo
 from faststyle.training.datamodule import ContentPhotos
-from faststyle.training.sampling import read_photo
 from faststyle.video.opening import is_animated, open_clip
 from tests.support import ROOT
 from tests.support import hostile_files as hostile
@@ -502,4 +502,4 @@ def test_content_of_a_folder_is_found_though_a_name_is_no_text(photos, caplog):
     data = ContentPhotos(str(photos), size=64)
     data.setup("fit")
     assert len(data.rows) == 2
-    assert rb"cat\xff.png: its name is no text".decode() in caplog.text
+    assert rb"cat\xff.png: its name is not UTF-8".decode() in caplog.text

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from faststyle.errors import InputError
 from faststyle.training.datamodule import Batch, ContentPhotos, collate
-from faststyle.training.photo_sources import HELD_OUT, load_content
+from faststyle.training.photo_sources import HELD_OUT_PHOTOS, load_content
 from faststyle.training.sampling import Photos
 from tests.support.photo_sets import write_parquet
 
@@ -22,10 +22,10 @@ def test_collate_stacks_photos_and_joins_the_skipped():
     assert batch.skipped == ["a", "b"]
 
 
-# Bad pictures
+# Unusable images
 
 
-def test_skipped_pictures_are_named_once(spoiled, caplog):
+def test_skipped_images_are_named_once(spoiled, caplog):
     data = ContentPhotos(str(spoiled), size=64)
     data.setup("fit")
     photos = Photos(data.rows, 64, 0.3, seed=0)
@@ -38,7 +38,7 @@ def test_skipped_pictures_are_named_once(spoiled, caplog):
     assert len(data.skipped) == 2
 
 
-def test_skipped_pictures_are_counted_over_starts_and_processes(photos, monkeypatch):
+def test_skipped_images_are_counted_over_starts_and_ranks(photos, monkeypatch):
     def first_process() -> ContentPhotos:
         data = ContentPhotos(str(photos), size=64)
         data.setup("fit")
@@ -50,16 +50,16 @@ def test_skipped_pictures_are_counted_over_starts_and_processes(photos, monkeypa
 
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
     data = first_process()
-    data.report(["b.jpg", "c.jpg"])
+    data.report_skipped(["b.jpg", "c.jpg"])
     state = data.state_dict()
     assert len(data.skipped) == 3
     resumed = first_process()
-    resumed.report(["held out.jpg"])
+    resumed.report_skipped(["held out.jpg"])
     resumed.load_state_dict(state)
     assert len(resumed.skipped) == 4
 
 
-def test_folder_of_bad_pictures_alone_ends_before_training(tmp_path):
+def test_folder_of_unusable_images_is_an_error_before_training(tmp_path):
     for i in range(5):
         (tmp_path / f"{i}.jpg").write_bytes(b"not a picture")
     with pytest.raises(InputError, match=r"\.jpg"):
@@ -77,7 +77,7 @@ def write_set(folder: Path, files: int, each: int) -> str:
 
 
 def streamed(content: str, steps: int, done: int = 0, rank: int = 0, ranks: int = 1, **options) -> list:
-    """The batches that one process has of a stream, from step ``done`` on."""
+    """Return the batches of one rank from a stream, starting at step ``done``."""
     data = ContentPhotos(content, size=32, streaming=True, **options)
     data.setup("fit")
     data.trainer = fake_trainer(steps, done, rank, ranks)
@@ -87,8 +87,8 @@ def streamed(content: str, steps: int, done: int = 0, rank: int = 0, ranks: int 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_stream_goes_on_exactly_wherever_it_was_stopped(tmp_path, workers):
-    content = write_set(tmp_path / "set", files=3, each=12)  # of which 20 are trained on
+def test_stream_resumes_with_the_same_batches(tmp_path, workers):
+    content = write_set(tmp_path / "set", files=3, each=12)  # 20 of them for training
     options = {"batch_size": 2, "workers": workers}
     whole = streamed(content, 14, **options)
     for done in (1, 2, 7, 11):
@@ -97,15 +97,15 @@ def test_stream_goes_on_exactly_wherever_it_was_stopped(tmp_path, workers):
 
 
 def rows_read(content: str, rank: int, ranks: int, workers: int) -> list[bytes]:
-    """What one process reads in a pass over a stream."""
+    """Return the images that one rank reads in a pass over a stream."""
     train, _ = load_content(content, streaming=True)
     share = split_dataset_by_node(train, rank, ranks)
     return [row["image"]["bytes"] for row in DataLoader(share, batch_size=None, num_workers=workers)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [4, 3])  # a share of the files for each process, and of the rows
-def test_processes_and_workers_read_each_streamed_photo_once_and_none_that_is_held_out(tmp_path, files):
+@pytest.mark.parametrize("files", [4, 3])  # each rank gets some of the files, or some of the rows
+def test_ranks_and_workers_read_each_training_photo_once(tmp_path, files):
     content = write_set(tmp_path / "set", files, each=12)
     _, held_out = load_content(content, streaming=True)
     read = [row for rank in range(2) for row in rows_read(content, rank, 2, workers=2)]
@@ -114,7 +114,7 @@ def test_processes_and_workers_read_each_streamed_photo_once_and_none_that_is_he
 
 
 def test_stream_with_too_few_photos_for_the_processes_is_refused(tmp_path):
-    content = write_set(tmp_path / "set", files=1, each=4)  # two to train on
+    content = write_set(tmp_path / "set", files=1, each=4)  # two for training
     assert len(streamed(content, 3, rank=1, ranks=2, workers=0)) == 3
     (error,) = streamed(content, 1, rank=2, ranks=3, workers=0)
     assert isinstance(error, InputError) and error.parameters == ["workers", "devices", "streaming"]
@@ -129,11 +129,11 @@ def test_error_of_a_worker_is_raised_with_its_own_message(tmp_path, streaming, w
     data.rows = rows.to_iterable_dataset() if streaming else rows
     data.trainer = fake_trainer(2)
     batch = next(iter(data.train_dataloader()))
-    with pytest.raises(InputError, match=r"^none of 100 tries .*\.png"):
+    with pytest.raises(InputError, match=r"^none of 100 images .*\.png"):
         data.on_after_batch_transfer(batch, 0)
 
 
-def test_stream_that_is_dealt_otherwise_says_so(tmp_path, caplog):
+def test_stream_divided_in_another_way_is_logged(tmp_path, caplog):
     data = ContentPhotos(write_set(tmp_path / "set", 2, 12), size=32, streaming=True, workers=0)
     data.setup("fit")
     data.load_state_dict({"dealt": {"ranks": 2, "workers": 0, "batch_size": 1}, "skipped": []})
@@ -145,7 +145,7 @@ def test_stream_that_is_dealt_otherwise_says_so(tmp_path, caplog):
     assert not caplog.text and data.state_dict()["dealt"] == {"ranks": 1, "workers": 0, "batch_size": 1}
 
 
-# What training gets
+# Batches
 
 
 def fake_trainer(steps: int, done: int = 0, rank: int = 0, ranks: int = 1) -> SimpleNamespace:
@@ -172,12 +172,12 @@ def test_batches_of_a_run_are_the_same_with_workers_and_when_resumed(photos, wor
     assert len(whole) == 6 and len(resumed) == 2
     assert all(
         batch.shape == (2, 3, 64, 64) and batch.dtype == torch.uint8 for batch in whole
-    )  # 64 is the least
+    )  # crops start at 64 pixels
     assert all(torch.equal(a, b) for a, b in zip(whole[4:], resumed, strict=True))
 
 
 def test_streamed_batches_have_no_end(tmp_path):
-    write_parquet(tmp_path / "a.parquet", HELD_OUT + 3)
+    write_parquet(tmp_path / "a.parquet", HELD_OUT_PHOTOS + 3)
     data = ContentPhotos(str(tmp_path / "a.parquet"), size=32, batch_size=2, workers=0, streaming=True)
     data.setup("fit")
     data.trainer = fake_trainer(steps=6)
@@ -186,7 +186,7 @@ def test_streamed_batches_have_no_end(tmp_path):
     assert all(isinstance(batch, Batch) and batch.photos.shape == (2, 3, 32, 32) for batch in batches)
 
 
-def test_validation_has_every_photo_held_out(photos):
+def test_validation_has_every_held_out_photo(photos):
     data = ContentPhotos(str(photos), size=64, batch_size=3)
     data.setup("fit")
     assert sum(len(batch.photos) for batch in data.val_dataloader()) == len(data.held_out) == 1

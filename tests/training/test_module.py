@@ -16,7 +16,7 @@ from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.training.module import StyleTransfer, load_style, shifted
+from faststyle.training.module import StyleTransfer, load_style, shift_images
 from tests.support.images import draw_picture
 
 
@@ -57,16 +57,16 @@ def test_training_lowers_the_objective_of_the_real_vgg(painting):
     assert all(math.isfinite(value) for value in losses[-1].values())
 
 
-def test_images_are_shifted_with_mirrored_pixels_coming_in():
+def test_shifted_images_are_filled_with_mirrored_pixels():
     images = photos()
-    moved = shifted(images, (3, 5))
+    moved = shift_images(images, (3, 5))
     assert moved.shape == images.shape
     assert torch.equal(moved[:, :, 3:, 5:], images[:, :, :-3, :-5])
     assert torch.equal(moved[:, :, 2, 5:], images[:, :, 1, :-5])
-    assert torch.equal(shifted(images, (0, 0)), images)
+    assert torch.equal(shift_images(images, (0, 0)), images)
 
 
-def test_gradient_reaches_the_whole_network_and_nothing_of_vgg(module):
+def test_gradients_reach_all_of_the_network_and_none_of_vgg(module):
     weights = [buffer.clone() for buffer in module.vgg.buffers()]
     optimizer = torch.optim.SGD(module.parameters(), 0.1)
     module.losses(photos())["total"].backward()
@@ -79,18 +79,17 @@ def test_gradient_reaches_the_whole_network_and_nothing_of_vgg(module):
 
 
 def test_only_the_network_is_trained(module):
-    ours = {id(parameter) for parameter in module.network.parameters()}
-    assert {id(parameter) for parameter in module.parameters()} == ours
+    assert {*map(id, module.parameters())} == {*map(id, module.network.parameters())}
 
 
-def test_style_is_measured_on_the_picture_at_the_size_asked(module, painting, random_vgg):
+def test_style_target_is_computed_at_style_size(module, painting, random_vgg):
     style = load_style(str(painting), 64)
     assert style.shape == (1, 3, 53, 64)  # 96x80
     features = VGG(random_vgg)(style, ["relu2_1"])
     assert torch.allclose(module.objective.style_0_relu2_1, gram(features["relu2_1"]), atol=1e-6)
 
 
-def test_style_pictures_are_blended(random_vgg, painting, tmp_path):
+def test_style_images_are_blended(random_vgg, painting, tmp_path):
     other = tmp_path / "other.png"
     draw_picture(64, 64, seed=20).save(other)
     module = StyleTransfer(
@@ -144,7 +143,7 @@ def test_checkpoint_is_loaded_without_vgg_and_without_the_style(module, tmp_path
         assert torch.equal(loaded(photos()), module(photos()))
 
 
-def test_checkpoint_is_loaded_without_the_model_it_began_from(module, tmp_path, random_vgg, painting):
+def test_checkpoint_is_loaded_without_init(module, tmp_path, random_vgg, painting):
     save_model(tmp_path / "start.safetensors", module.network, ModelCard())
     begun = StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
     saved(begun, tmp_path / "last.ckpt")
@@ -152,7 +151,7 @@ def test_checkpoint_is_loaded_without_the_model_it_began_from(module, tmp_path, 
     StyleTransfer.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
 
 
-def test_card_tells_what_the_model_was_trained_with(module, painting):
+def test_card_describes_the_training(module, painting):
     card = module.card()
     digest = hashlib.sha256(painting.read_bytes()).hexdigest()
     assert card.style == (StyleImage("painting", digest),)
@@ -185,7 +184,7 @@ def test_init_starts_from_the_models_weights(tmp_path, random_vgg, painting):
     assert all(parameter.requires_grad for parameter in module.network.parameters())
 
 
-def test_size_is_that_of_the_model_to_start_from(tmp_path, random_vgg, painting):
+def test_size_defaults_to_that_of_init(tmp_path, random_vgg, painting):
     save_model(tmp_path / "start.safetensors", TransformerNetwork("half", blocks=1), ModelCard())
     module = StyleTransfer(
         [str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg
@@ -235,27 +234,26 @@ def test_objective_options_reach_the_objective(random_vgg, painting):
     assert module.hparams["style_weight"] == 9.0
 
 
-def test_model_of_a_lightning_checkpoint_is_the_modules(module, tmp_path):
+def test_load_model_reads_a_lightning_checkpoint(module, tmp_path):
     saved(module, tmp_path / "last.ckpt")
     network, _ = load_model(tmp_path / "last.ckpt")
     with torch.no_grad():
         assert torch.equal(network(photos()), module(photos()))
 
 
-def test_the_temporal_term_is_what_changes_when_a_photo_moves(random_vgg, painting):
+def test_temporal_weight_adds_a_temporal_term(random_vgg, painting):
     torch.manual_seed(0)
     plain = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
     steady = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=3.0)
     steady.load_state_dict(plain.state_dict())
     for module in (plain, steady):
         module.setup("fit")
-    without, terms = plain.losses(photos(), first=5), steady.losses(photos(), first=5)
-    assert "temporal" not in without
+    without, terms = plain.losses(photos(), first_seed=5), steady.losses(photos(), first_seed=5)
+    assert "temporal" not in without and terms["temporal"] > 0
     assert torch.allclose(terms["style"], without["style"], rtol=1e-3)
-    assert terms["temporal"] > 0
     assert torch.allclose(terms["total"], without["total"] + 3 * terms["temporal"], rtol=1e-3)
-    assert torch.equal(steady.losses(photos(), first=5)["temporal"], terms["temporal"])
-    assert not torch.equal(steady.losses(photos(), first=6)["temporal"], terms["temporal"])
+    assert torch.equal(steady.losses(photos(), first_seed=5)["temporal"], terms["temporal"])
+    assert not torch.equal(steady.losses(photos(), first_seed=6)["temporal"], terms["temporal"])
 
 
 def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painting, tmp_path):
@@ -273,29 +271,28 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     assert torch.allclose(light["total"], expected, rtol=1e-4)
 
 
-def test_each_draws_motion_follows_from_the_runs_seed(module, monkeypatch):
-    """Of the second batch of the fourth step, for the second of three processes."""
+def test_motion_seed_depends_on_the_runs_seed_and_the_sample(module, monkeypatch):
     seeds = []
     monkeypatch.setattr(StyleTransfer, "global_step", 3)
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
-    monkeypatch.setattr(module, "losses", lambda _, first, *__: seeds.append(first) or {"total": 0})
+    monkeypatch.setattr(module, "losses", lambda _, first_seed, *__: seeds.append(first_seed) or {"total": 0})
     settings = {"accumulate_grad_batches": 2, "world_size": 3, "global_rank": 1, "max_steps": 9}
     for seed in (0, 40):
         module._trainer = SimpleNamespace(**settings, datamodule=SimpleNamespace(seed=seed))
         module.training_step(photos(), 1)
-    draw = (7 * 3 + 1) * 2
-    assert seeds == [draw, 40 + draw]
+    number = (7 * 3 + 1) * 2  # second batch of the fourth step, second of three ranks
+    assert seeds == [number, 40 + number]
 
 
-def test_training_for_steadiness_lowers_the_temporal_term(random_vgg, painting):
+def test_training_lowers_the_temporal_term(random_vgg, painting):
     torch.manual_seed(0)
     module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=100.0)
     module.setup("fit")
     optimizer = torch.optim.Adam(module.network.parameters(), 2e-3)
-    before = module.losses(photos(), first=99)["temporal"].item()
+    before = module.losses(photos(), first_seed=99)["temporal"].item()
     for step in range(20):
         optimizer.zero_grad()
-        module.losses(photos(), first=step)["total"].backward()
+        module.losses(photos(), first_seed=step)["total"].backward()
         optimizer.step()
-    assert module.losses(photos(), first=99)["temporal"].item() < 0.7 * before
+    assert module.losses(photos(), first_seed=99)["temporal"].item() < 0.7 * before

@@ -19,14 +19,14 @@ def test_orthogonalized_matrix_has_singular_values_near_1_and_the_same_direction
     assert (inner - torch.diag(inner.diag())).abs().max() < 1e-3
 
 
-def test_blank_gradient_moves_no_kernel():
+def test_zero_gradient_leaves_the_kernel_unchanged():
     kernel = torch.nn.Parameter(torch.ones(4, 3, 3, 3))
     kernel.grad = torch.zeros_like(kernel)
     Muon([kernel], lr=0.1).step()
     assert torch.equal(kernel, torch.ones(4, 3, 3, 3))
 
 
-def test_vectors_get_adams_own_update():
+def test_vectors_are_updated_as_by_adam():
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Parameter(torch.ones(5)) for _ in range(2))
     muon, adam = Muon([ours], lr=0.01), torch.optim.Adam([theirs], lr=0.01)
@@ -37,7 +37,7 @@ def test_vectors_get_adams_own_update():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_update_of_a_kernel_is_as_large_as_adams_usually_is():
+def test_kernel_updates_have_the_size_of_adams():
     torch.manual_seed(0)
     kernel = torch.nn.Parameter(torch.zeros(32, 16, 3, 3))
     kernel.grad = torch.randn(32, 16, 3, 3)
@@ -45,7 +45,7 @@ def test_update_of_a_kernel_is_as_large_as_adams_usually_is():
     assert 0.1 < kernel.square().mean().sqrt() < 0.4
 
 
-def test_network_learns_and_the_state_can_be_saved_and_loaded():
+def test_network_learns_and_state_can_be_restored():
     def run(network, optimizer, steps):
         for _ in range(steps):
             optimizer.zero_grad()

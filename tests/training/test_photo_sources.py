@@ -2,8 +2,8 @@ import datasets
 import pytest
 
 from faststyle.errors import InputError
-from faststyle.training.photo_sources import HELD_OUT, SAMPLES, load_content
-from faststyle.training.sampling import read_photo
+from faststyle.training.crops import read_photo
+from faststyle.training.photo_sources import HELD_OUT_PHOTOS, SAMPLES, load_content
 from tests.support.images import draw_picture
 from tests.support.photo_sets import make_rows, names, write_parquet
 
@@ -24,17 +24,17 @@ def test_folder_is_searched_with_its_subfolders(photos):
 
 
 @pytest.mark.parametrize("count", [2, 9, 10, 11, 40, 300, 1000])
-def test_some_photos_are_held_out_of_training(tmp_path, count):
+def test_some_photos_are_held_out(tmp_path, count):
     for i in range(count):
         (tmp_path / f"{i:04}.png").write_bytes(b"")
     train, held_out = (set(names(rows)) for rows in load_content(str(tmp_path)))
     assert train.isdisjoint(held_out)
     assert len(train | held_out) == count
     assert 1 <= len(held_out) <= -(-count // 10)
-    assert len(held_out) <= HELD_OUT + 1
+    assert len(held_out) <= HELD_OUT_PHOTOS + 1
 
 
-def test_single_photo_serves_for_both(tmp_path):
+def test_single_photo_is_used_for_both(tmp_path):
     draw_picture(64, 64).save(tmp_path / "only.png")
     train, held_out = load_content(str(tmp_path))
     assert names(train) == names(held_out) == ["only.png"]
@@ -50,7 +50,7 @@ def test_train_and_validation_folders_are_kept_apart(tmp_path):
     assert names(held_out) == [f"validation{i}.png" for i in range(3)]
 
 
-def test_train_folder_alone_is_a_folder_like_any(tmp_path):
+def test_train_folder_alone_is_an_ordinary_folder(tmp_path):
     (tmp_path / "train").mkdir()
     for i in range(4):
         draw_picture(64, 64).save(tmp_path / "train" / f"{i}.png")
@@ -59,7 +59,7 @@ def test_train_folder_alone_is_a_folder_like_any(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["empty", "missing", "missing/", "./missing", "a/b/c", "a.jpg", "notes.txt"])
-def test_what_holds_no_photos_is_named(tmp_path, monkeypatch, name):
+def test_source_without_photos_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     draw_picture(64, 64).save(tmp_path / "a.jpg")
@@ -87,14 +87,14 @@ def test_parquet_file_and_folder_are_read(tmp_path, column, streaming):
     assert first.isdisjoint(second)
 
 
-def test_streamed_set_smaller_than_what_is_held_out_leaves_photos_to_train_on(tmp_path):
+def test_small_streamed_set_has_both_splits(tmp_path):
     write_parquet(tmp_path / "a.parquet", 6)
     train, held_out = load_content(str(tmp_path / "a.parquet"), streaming=True)
     assert len(list(train)) >= 1
     assert len(list(held_out)) >= 1
 
 
-def test_parquet_without_pictures_names_its_columns(tmp_path):
+def test_parquet_without_images_names_its_columns(tmp_path):
     datasets.Dataset.from_dict({"text": ["a", "b"]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match="text"):
         load_content(str(tmp_path / "a.parquet"))
@@ -124,7 +124,7 @@ def test_hub_set_is_loaded_by_its_name(monkeypatch):
     assert "bytes" in train[0]["image"]  # not decoded yet
 
 
-def test_hub_set_with_a_test_split_alone_is_held_out_from(monkeypatch):
+def test_photos_of_a_lone_test_split_are_held_out(monkeypatch):
     monkeypatch.setattr(
         datasets, "load_dataset", lambda *a, **k: datasets.DatasetDict({"test": make_rows(20)})
     )
@@ -133,7 +133,7 @@ def test_hub_set_with_a_test_split_alone_is_held_out_from(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no network\nsecond line"), ConnectionError()])
-def test_hub_out_of_reach_is_told_in_one_line(monkeypatch, error):
+def test_unreachable_hub_is_a_one_line_error(monkeypatch, error):
     def load_dataset(*args, **kwargs):
         raise error
 

@@ -9,20 +9,17 @@ import torch
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.training.photo_sources import HELD_OUT, load_content
-from faststyle.training.sampling import (
+from faststyle.training.crops import (
     GROWTH,
-    Draws,
-    HeldOutPhotos,
-    Photos,
-    StreamedPhotos,
     center_crop,
     crop_size,
-    faint,
     random_crop,
     read_photo,
-    to_bytes,
+    reduce_contrast,
+    to_uint8_tensor,
 )
+from faststyle.training.photo_sources import HELD_OUT_PHOTOS, load_content
+from faststyle.training.sampling import HeldOutPhotos, Photos, ResumableSampler, StreamedPhotos
 from tests.support.images import draw_picture, encoded
 from tests.support.photo_sets import make_rows, names
 
@@ -37,7 +34,7 @@ def test_photos_of_every_mode_come_as_rgb(mode, kind):
     assert photo.mode == "RGB" and photo.size == (64, 48)
 
 
-def test_photo_is_turned_upright(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     draw_picture(96, 64).save(tmp_path / "a.jpg", exif=exif)
@@ -48,7 +45,7 @@ def test_large_jpeg_is_decoded_at_a_fraction_of_its_size():
     row = {"image": {"bytes": encoded(800, 600, kind="JPEG"), "path": None}}
     photo = read_photo(row, 64)
     assert photo.width < 800
-    # Yet with twice the crop's size to choose from.
+    # The decoded photo still has twice the crop's size.
     assert min(photo.size) >= 128
     assert read_photo(row, 512).size == (800, 600)
 
@@ -66,9 +63,9 @@ def test_photo_much_smaller_than_the_crop_is_refused():
     assert read_photo(row, 62).size == (100, 31)  # half is enough
 
 
-def test_same_draw_gives_the_same_crop():
+def test_same_seed_gives_the_same_crop():
     photo = draw_picture(120, 90)
-    crops = [random_crop(photo, 32, 0.3, random.Random(f"0 {draw}")).tobytes() for draw in (5, 5, 6, 7)]
+    crops = [random_crop(photo, 32, 0.3, random.Random(f"0 {number}")).tobytes() for number in (5, 5, 6, 7)]
     assert crops[0] == crops[1]
     assert len(set(crops)) == 3
 
@@ -78,8 +75,8 @@ def test_random_crops_lie_within_the_photo_and_vary():
     x, y = np.meshgrid(np.arange(200), np.arange(120))
     photo = Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8))
     sides, flips = [], set()
-    for draw in range(200):
-        crop = np.asarray(random_crop(photo, 32, 0.3, random.Random(draw)), int)
+    for number in range(200):
+        crop = np.asarray(random_crop(photo, 32, 0.3, random.Random(number)), int)
         assert crop.shape == (32, 32, 3)
         flips.add(crop[16, 0, 0] > crop[16, 31, 0])
         sides.append((crop[31, 0, 1] - crop[0, 0, 1]) * 32 / 31)
@@ -103,7 +100,7 @@ def test_center_crop_is_the_middle():
 
 def test_to_bytes_is_channels_first():
     photo = draw_picture(20, 30)
-    assert torch.equal(to_bytes(photo), torch.from_numpy(np.array(photo)).permute(2, 0, 1))
+    assert torch.equal(to_uint8_tensor(photo), torch.from_numpy(np.array(photo)).permute(2, 0, 1))
 
 
 def test_crops_grow_to_the_size_of_the_run():
@@ -112,66 +109,70 @@ def test_crops_grow_to_the_size_of_the_run():
     assert len(set(sizes)) == len(GROWTH)
     assert all(size % 16 == 0 for size in sizes)
     assert {crop_size(200, done / 100) for done in range(101)} == {64, 80, 96, 144, 200}
-    assert crop_size(48, 0) == 48  # smaller than the least
+    assert crop_size(48, 0) == 48  # below the smallest crop
 
 
 def test_faint_photos_have_little_contrast_and_every_tone():
     photo = draw_picture(64, 48)
-    pixels = [np.asarray(faint(photo, random.Random(draw)), float) for draw in range(60)]
+    pixels = [np.asarray(reduce_contrast(photo, random.Random(number)), float) for number in range(60)]
     assert all(one.shape == (48, 64, 3) for one in pixels)
     whole = np.asarray(photo, float).std()
     spreads = [one.std((0, 1)).mean() / whole for one in pixels]
     assert np.median(spreads) < 0.5 and min(spreads) < 0.1
     tones = [one.mean() for one in pixels]
     assert min(tones) < 80 and max(tones) > 170
-    assert np.array_equal(faint(photo, random.Random(1)), faint(photo, random.Random(1)))
+    assert np.array_equal(reduce_contrast(photo, random.Random(1)), reduce_contrast(photo, random.Random(1)))
 
 
-# Drawing
+# Order of the samples
 
 
 def test_every_pass_has_each_photo_once_in_another_order():
-    draws = [index for index, *_ in Draws(range(7), 0, 21, seed=3)]
-    passes = [draws[0:7], draws[7:14], draws[14:21]]
+    samples = [index for index, *_ in ResumableSampler(range(7), 0, 21, seed=3)]
+    passes = [samples[0:7], samples[7:14], samples[14:21]]
     assert all(sorted(one) == list(range(7)) for one in passes)
     assert len({tuple(one) for one in passes}) > 1
 
 
 @pytest.mark.parametrize("first", [1, 6, 7, 8, 13, 20])
-def test_draws_go_on_in_the_same_order_when_resumed(first):
-    whole = list(Draws(range(7), 0, 21, seed=3))
-    assert list(Draws(range(7), first, 21, seed=3)) == whole[first:]
+def test_resumed_order_is_the_same(first):
+    whole = list(ResumableSampler(range(7), 0, 21, seed=3))
+    assert list(ResumableSampler(range(7), first, 21, seed=3)) == whole[first:]
 
 
 @pytest.mark.parametrize("ranks, batch_size, accumulate", [(1, 2, 3), (2, 3, 1), (3, 1, 2), (6, 1, 1)])
-def test_processes_share_out_the_draws_of_one(ranks, batch_size, accumulate):
-    whole = list(Draws(range(7), 0, 4, 3, 6))  # four steps of six
+def test_ranks_divide_the_samples_of_one_process(ranks, batch_size, accumulate):
+    whole = list(ResumableSampler(range(7), 0, 4, 3, 6))  # four steps of six
     shares = [
-        list(Draws(range(7), 0, 4 * accumulate, 3, batch_size, rank, ranks, accumulate))
+        list(ResumableSampler(range(7), 0, 4 * accumulate, 3, batch_size, rank, ranks, accumulate))
         for rank in range(ranks)
     ]
     each = batch_size * accumulate
     for step in range(4):
-        together = [draw for share in shares for draw in share[step * each : (step + 1) * each]]
-        assert sorted(together, key=lambda draw: draw[1]) == whole[6 * step : 6 * step + 6]
+        together = [number for share in shares for number in share[step * each : (step + 1) * each]]
+        assert sorted(together, key=lambda number: number[1]) == whole[6 * step : 6 * step + 6]
 
 
-def test_draws_follow_from_the_seed():
-    assert list(Draws(range(50), 0, 50, seed=1)) == list(Draws(range(50), 0, 50, seed=1))
-    assert list(Draws(range(50), 0, 50, seed=1)) != list(Draws(range(50), 0, 50, seed=2))
+def test_order_depends_on_the_seed_alone():
+    assert list(ResumableSampler(range(50), 0, 50, seed=1)) == list(
+        ResumableSampler(range(50), 0, 50, seed=1)
+    )
+    assert list(ResumableSampler(range(50), 0, 50, seed=1)) != list(
+        ResumableSampler(range(50), 0, 50, seed=2)
+    )
 
 
-def test_photo_of_a_draw_does_not_depend_on_the_draws_before():
+def test_sample_does_not_depend_on_the_samples_before():
     rows = make_rows(4).cast_column("image", datasets.Image(decode=False))
     first, second = Photos(rows, 32, 0.3, seed=0), Photos(rows, 32, 0.3, seed=0)
     first[(0, 0, 0.0)], first[(3, 1, 0.1)]
     assert torch.equal(first[(2, 9, 0.9)][0], second[(2, 9, 0.9)][0])
 
 
-# Bad pictures
+# Unusable images
 
 
-def test_bad_picture_is_replaced_by_another(spoiled):
+def test_unusable_image_is_replaced_by_another(spoiled):
     train, _ = load_content(str(spoiled))
     photos = Photos(train, 64, 0.3, seed=0)
     bad = [i for i, name in enumerate(names(train)) if name in ("corrupt.jpg", "tiny.png")]
@@ -182,7 +183,7 @@ def test_bad_picture_is_replaced_by_another(spoiled):
         assert names(train)[index] in skipped[0]
 
 
-def test_streamed_bad_pictures_are_skipped_and_named(tmp_path):
+def test_unusable_images_of_a_stream_are_skipped_and_named(tmp_path):
     stored = [encoded(64, 64, i) for i in range(4)]
     stored[1] = stored[1][:60]
     rows = datasets.Dataset.from_dict(
@@ -200,33 +201,33 @@ def test_streamed_bad_pictures_are_skipped_and_named(tmp_path):
     assert all(photo.shape == (3, 32, 32) for photo, _ in whole)
     assert any("1.png" in name for _, skipped in whole for name in skipped)
     assert len({photo.numpy().tobytes() for photo, _ in whole}) == 12  # another crop each time
-    # Wherever a run goes on: at a bad picture, behind one, in another pass.
+    # Resume at the unusable image, after it, and in a later pass.
     for first in range(1, 12):
         assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[first:], read(first), strict=True))
 
 
-def test_streamed_crops_of_a_batch_have_one_size_also_after_a_bad_picture(monkeypatch):
+def test_crops_of_a_batch_have_one_size_after_an_unusable_image(monkeypatch):
     rows = [{"image": {"bytes": encoded(130, 130, i), "path": f"{i}.png"}} for i in range(12)]
     photos = StreamedPhotos(rows, 256, 0.3, 0, 6, batch_size=2)
-    for bad in range(11):  # the draws of a bad row come with the next good one, in another batch perhaps
+    for bad in range(11):  # an unusable row's sample comes with the next usable one, perhaps in another batch
         spoiled = [*rows]
         spoiled[bad] = {"image": {"bytes": b"damaged", "path": "bad.png"}}
-        monkeypatch.setattr(photos, "read", lambda spoiled=spoiled: iter(spoiled))
+        monkeypatch.setattr(photos, "iterate_rows", lambda spoiled=spoiled: iter(spoiled))
         sizes = [photo.shape[-1] for photo, _ in photos]
         assert len(sizes) == 12 and sizes[0::2] == sizes[1::2] and len(set(sizes)) > 1
 
 
-def test_held_out_photos_are_the_first_that_can_be_read():
-    rows = [{"image": {"bytes": encoded(64, 64, i), "path": f"{i}.png"}} for i in range(HELD_OUT + 4)]
+def test_held_out_photos_are_the_first_usable_ones():
+    rows = [{"image": {"bytes": encoded(64, 64, i), "path": f"{i}.png"}} for i in range(HELD_OUT_PHOTOS + 4)]
     rows[0]["image"]["bytes"] = b"damaged"
     held_out = HeldOutPhotos(rows, 32)
-    assert len(held_out) == HELD_OUT
+    assert len(held_out) == HELD_OUT_PHOTOS
     assert len(held_out.skipped) == 1 and "0.png" in held_out.skipped[0]
     assert torch.equal(held_out[0][0], held_out[0][0])
-    assert torch.equal(held_out[0][0], to_bytes(center_crop(read_photo(rows[1], 32), 32)))
+    assert torch.equal(held_out[0][0], to_uint8_tensor(center_crop(read_photo(rows[1], 32), 32)))
 
 
-def test_training_photos_that_are_all_bad_are_an_error_that_names_the_last():
+def test_error_for_unusable_photos_names_the_last():
     rows = [{"image": {"bytes": b"damaged", "path": f"{i}.png"}} for i in range(3)]
     error = Photos(rows, 32, 0.3, seed=0)[(0, 0, 0.0)]
     assert isinstance(error, InputError) and ".png is not" in str(error)

@@ -3,7 +3,7 @@ import torch
 
 from faststyle.image.convert import to_tensor
 from faststyle.image.warp import in_bounds_mask, warp
-from faststyle.training.synthetic_motion import disturb, random_flow, unsteadiness
+from faststyle.training.synthetic_motion import random_flow, simulate_next_frame, temporal_loss
 from tests.support.images import draw_picture
 
 PHOTO = to_tensor(draw_picture(40, 32))[None]
@@ -24,14 +24,14 @@ def test_half_a_pixel_is_the_mean_of_two():
     assert torch.allclose(moved[..., :-1], (PHOTO[..., :-1] + PHOTO[..., 1:]) / 2, atol=1e-5)
 
 
-def test_what_comes_from_beyond_the_rim_is_not_valid():
+def test_pixels_from_outside_the_image_are_not_valid():
     valid = in_bounds_mask(shift(3, -2))
     assert valid.shape == (1, 1, 32, 40)
     assert valid[..., 2:, :-3].all() and not valid[..., :2, :].any() and not valid[..., -3:].any()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (256, 256), (300, 200)])
-def test_every_sample_moves_smoothly_and_in_its_own_way(size):
+def test_flows_are_smooth_and_differ(size):
     flow = random_flow(8, *size, torch.Generator().manual_seed(0))
     assert flow.shape == (8, 2, *size)
     assert (flow[0] - flow[1]).abs().max() > 1
@@ -41,37 +41,37 @@ def test_every_sample_moves_smoothly_and_in_its_own_way(size):
     assert 1 < flow.abs().max() < 40
 
 
-def test_the_same_chance_gives_the_same_motion():
+def test_same_seed_gives_the_same_motion():
     flows = [random_flow(2, 40, 40, torch.Generator().manual_seed(7)) for _ in range(2)]
     assert torch.equal(*flows)
 
 
-def test_disturbed_is_moved_with_some_noise():
+def test_next_frame_is_moved_with_noise_added():
     photos = PHOTO.expand(16, -1, -1, -1)
     flow = shift(1, 0).expand(16, -1, -1, -1)
-    noise = disturb(photos, flow, torch.Generator().manual_seed(0)) - warp(photos, flow)
+    noise = simulate_next_frame(photos, flow, torch.Generator().manual_seed(0)) - warp(photos, flow)
     spread = noise.std((1, 2, 3))
     assert 0 < spread.min() < 0.5 * spread.max() < 0.02
     assert noise.mean().abs() < 1e-3
 
 
-def test_what_is_where_it_is_expected_is_steady():
+def test_temporal_loss_is_zero_for_expected_frames():
     flow = random_flow(1, 32, 40, torch.Generator().manual_seed(0))
     expected = warp(PHOTO, flow)
-    assert unsteadiness(expected, expected, in_bounds_mask(flow)) == 0
-    assert unsteadiness(PHOTO, expected, in_bounds_mask(flow)) > 0.01
+    assert temporal_loss(expected, expected, in_bounds_mask(flow)) == 0
+    assert temporal_loss(PHOTO, expected, in_bounds_mask(flow)) > 0.01
 
 
-def test_contrast_does_not_count_and_invalid_pixels_neither():
+def test_temporal_loss_ignores_contrast_and_invalid_pixels():
     valid = torch.ones(1, 1, 32, 40)
     valid[..., 30:] = 0
     other = PHOTO.flip(2).clone()
-    full = unsteadiness(other, PHOTO, valid)
-    assert torch.allclose(unsteadiness(other / 2, PHOTO / 2, valid), full)
+    full = temporal_loss(other, PHOTO, valid)
+    assert torch.allclose(temporal_loss(other / 2, PHOTO / 2, valid), full)
     other[..., 30:] = 5
-    assert torch.allclose(unsteadiness(other, PHOTO, valid), full)
+    assert torch.allclose(temporal_loss(other, PHOTO, valid), full)
 
 
-def test_blank_pictures_and_no_valid_pixel_are_finite():
+def test_temporal_loss_of_blank_images_without_valid_pixels_is_finite():
     blank = torch.zeros(1, 3, 8, 8)
-    assert unsteadiness(blank, blank, torch.zeros(1, 1, 8, 8)) == 0
+    assert temporal_loss(blank, blank, torch.zeros(1, 1, 8, 8)) == 0
