@@ -1,4 +1,4 @@
-"""How a rank of a collection ends when another process of the run dies."""
+"""Tests of batch prediction on one rank, and of the errors when another process dies."""
 
 import pytest
 import pytorch_lightning as pl
@@ -16,7 +16,7 @@ from faststyle.inference.batch.predict import predict_shard
     ],
     ids=repr,
 )
-def test_process_that_died_ends_the_run(monkeypatch, error, kind):
+def test_dead_process_ends_the_run_with_its_error(monkeypatch, error, kind):
     def predict(*_, **__):
         raise error
 
@@ -25,7 +25,7 @@ def test_process_that_died_ends_the_run(monkeypatch, error, kind):
         predict_shard(None, "cpu", 1, 1)
 
 
-def test_unknown_device_is_named():
+def test_unknown_device_is_named_in_the_error():
     with pytest.raises(InputError) as caught:
         predict_shard(None, "abacus", 2, 1)
     assert caught.value.parameters == ["device", "devices"]

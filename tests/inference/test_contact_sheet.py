@@ -1,4 +1,4 @@
-"""The contact sheet, and the list of the ready styles, on the models that come with the package."""
+"""Tests of the contact sheet and of the list of built-in styles."""
 
 import subprocess
 import sys
@@ -26,14 +26,17 @@ PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
 def apart(images: torch.Tensor, others: torch.Tensor) -> float:
-    """Mean square difference, relative to the others' variance: 1 for their mean colour."""
+    """Return the mean squared difference divided by the variance of ``others``.
+
+    It is 1 if ``images`` has the mean colour of ``others`` everywhere.
+    """
     return ((images - others).square().mean() / others.var()).item()
 
 
 STYLES = ["composition_vii", "edtaonisl", "great_wave", "shipwreck", "starry_night", "the_scream"]
 
 
-def test_six_styles_come_with_the_package_in_22_megabytes():
+def test_package_contains_six_styles_under_22_megabytes():
     assert list(pretrained.built_in_styles()) == STYLES
     assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()) < 22e6
     for name in STYLES:
@@ -42,7 +45,7 @@ def test_six_styles_come_with_the_package_in_22_megabytes():
 
 
 @pytest.mark.parametrize("name", STYLES)
-def test_card_of_a_ready_style_says_what_it_is(name):
+def test_built_in_style_has_complete_metadata(name):
     card = pretrained.read_cards()[name]
     assert card == load_model(pretrained.built_in_styles()[name])[1]
     assert all(vars(card.painting).values())
@@ -52,7 +55,7 @@ def test_card_of_a_ready_style_says_what_it_is(name):
 
 
 @pytest.mark.slow
-def test_steady_network_of_each_style_flickers_less():
+def test_steady_network_of_each_style_is_more_temporally_consistent():
     assert list(pretrained.steady_styles()) == [f"{name}-steady" for name in STYLES]
     cards = pretrained.read_cards(pretrained.steady_styles())
     photo = to_tensor(limit_size(open_image(PHOTO), 256).convert("RGB"))[None]
@@ -66,10 +69,10 @@ def test_steady_network_of_each_style_flickers_less():
             for model in (usual, steady)
         )
         assert left < 0.75 * change
-        assert apart(steady(photo), usual(photo)) < 0.3  # 1 is for the mean colour
+        assert apart(steady(photo), usual(photo)) < 0.3  # 1 would be the mean colour.
 
 
-def test_styles_are_listed_at_once_and_without_torch():
+def test_listing_styles_does_not_import_torch():
     code = """
 import sys
 from faststyle.cli.main import infer as main
@@ -84,7 +87,7 @@ finally:
     assert "Vincent van Gogh" in listed
 
 
-def test_sheet_has_every_style_once(tmp_path, capsys):
+def test_contact_sheet_shows_every_style_once(tmp_path, capsys):
     draw_picture(96, 64).save(tmp_path / "photo.png")
     main([str(tmp_path / "photo.png"), "--checkpoint", "all", "-o", str(tmp_path / "sheet.png")])
     assert capsys.readouterr().out.strip() == str(tmp_path / "sheet.png")
@@ -100,14 +103,14 @@ def test_sheet_has_every_style_once(tmp_path, capsys):
         assert all(abs(one - other).mean() > 3 for other in cells[:i])
 
 
-def test_sheet_without_o_lies_beside_the_photo(tmp_path):
+def test_contact_sheet_is_written_beside_the_photo_by_default(tmp_path):
     draw_picture(60, 80).save(tmp_path / "photo.jpg")
     main([str(tmp_path / "photo.jpg"), "--checkpoint", "all", "--max-size", "40"])
     with Image.open(tmp_path / "photo_all.jpg") as sheet:
         assert sheet.width == 3 * (30 + GAP) + GAP
 
 
-def test_long_captions_are_cut_and_transparency_is_laid_on_white():
+def test_long_captions_are_truncated_and_transparency_becomes_white():
     picture = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
     sheet = contact_sheet({"A very long title, by a painter of many names": picture, "short": picture})
     assert sheet.mode == "RGB"
@@ -125,7 +128,7 @@ def test_long_captions_are_cut_and_transparency_is_laid_on_white():
         (["--checkpoint", "all", "--style", "x.jpg"], "give one of them"),
     ],
 )
-def test_wrong_names_are_refused(tmp_path, capsys, flags, says):
+def test_invalid_output_names_are_rejected(tmp_path, capsys, flags, says):
     draw_picture(32, 32).save(tmp_path / "photo.png")
     assert says in refused(capsys, main, [str(tmp_path / "photo.png"), *flags])
     assert [path.name for path in Path(tmp_path).iterdir()] == ["photo.png"]

@@ -19,7 +19,7 @@ from faststyle.models.checkpoint import save_model
 from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.images import draw_picture
 
-pytestmark = pytest.mark.slow  # each converts networks
+pytestmark = pytest.mark.slow  # Each test converts networks.
 
 CPU = torch.device("cpu")
 OTHERS = ["openvino", "onnx"]
@@ -33,7 +33,7 @@ def module() -> Inference:
 
 @pytest.fixture(scope="module")
 def runs(module, tmp_path_factory):
-    """The engines that convert the network, in float32."""
+    """Return the network converted by each engine, in float32."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
         return {name: ENGINES[name].build(module, CPU, torch.float32) for name in OTHERS}
@@ -41,7 +41,7 @@ def runs(module, tmp_path_factory):
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("shape", [(1, 64, 64), (1, 33, 47), (2, 50, 21), (1, 16, 17), (1, 5, 3), (1, 1, 1)])
-def test_every_engine_gives_the_picture_of_torch(runs, module, name, shape):
+def test_every_engine_gives_the_result_of_torch(runs, module, name, shape):
     images = torch.rand(shape[0], 3, *shape[1:])
     result = runs[name](images)
     assert result.shape == images.shape and result.dtype == torch.float32
@@ -49,7 +49,7 @@ def test_every_engine_gives_the_picture_of_torch(runs, module, name, shape):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_result_stays_when_the_next_comes(runs, name):
+def test_result_is_not_overwritten_by_the_next_call(runs, name):
     first = runs[name](torch.rand(1, 3, 32, 32))
     kept = first.clone()
     runs[name](torch.rand(1, 3, 32, 32))
@@ -57,29 +57,33 @@ def test_a_result_stays_when_the_next_comes(runs, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_is_given_stays_as_it_is(runs, name):
+def test_engine_does_not_modify_its_input(runs, name):
     images = torch.rand(1, 3, 40, 40)
     kept = images.clone()
-    runs[name](images[:, :, 3:, ::2])  # not contiguous
+    runs[name](images[:, :, 3:, ::2])  # Not contiguous.
     assert torch.equal(images, kept)
 
 
 @pytest.mark.skipif("compile" not in available_engines(CPU), reason="no C++ compiler")
-def test_compiled_network_gives_the_picture_of_torch(module):
+def test_compiled_network_gives_the_result_of_torch(module):
     run = ENGINES["compile"].build(module, CPU, torch.float32)
-    for shape in ((32, 32), (36, 48), (33, 47)):  # the second is compiled for all that follow
+    for shape in (
+        (32, 32),
+        (36, 48),
+        (33, 47),
+    ):  # The second call compiles for all shapes.
         images = torch.rand(1, 3, *shape)
         assert (run(images) - module(images)).abs().max() < 1 / 255
 
 
-def test_openvino_computes_in_bfloat16_when_told(module):
+def test_openvino_computes_in_bfloat16_on_request(module):
     images = torch.rand(1, 3, 64, 64)
     exact = module(images)
     result = ENGINES["openvino"].build(module, CPU, torch.bfloat16)(images)
     assert 0 < (result - exact).abs().mean() < 2 / 255
 
 
-def test_openvino_serves_several_threads_at_once(runs, module):
+def test_openvino_runs_in_several_threads_at_once(runs, module):
     photos = [torch.rand(1, 3, 40 + 4 * i, 64) for i in range(6)]
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(runs["openvino"], photos))
@@ -87,13 +91,13 @@ def test_openvino_serves_several_threads_at_once(runs, module):
         assert (result - module(photo)).abs().max() < 1 / 255
 
 
-def test_auto_takes_openvino_on_a_cpu_and_torch_elsewhere():
+def test_auto_picks_openvino_on_a_cpu_and_torch_elsewhere():
     assert pick_engine("auto", CPU, torch.float32) == "openvino"
     assert pick_engine("auto", CPU, torch.float16) == "torch"
     assert pick_engine("auto", torch.device("cuda"), torch.bfloat16) == "torch"
 
 
-def test_auto_takes_torch_where_openvino_is_not_installed(monkeypatch):
+def test_auto_picks_torch_without_openvino(monkeypatch):
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
     assert pick_engine("auto", CPU, torch.float32) == "torch"
     with pytest.raises(InputError, match=r"openvino cannot run here: .*pip install -e '.\[cpu\]'"):
@@ -108,12 +112,12 @@ def test_auto_takes_torch_where_openvino_is_not_installed(monkeypatch):
         ("onnx", "cpu", torch.float16, "fp16"),
     ],
 )
-def test_engine_that_cannot_run_says_why(name, device, dtype, said):
+def test_unavailable_engine_error_names_the_reason(name, device, dtype, said):
     with pytest.raises(InputError, match=said):
         pick_engine(name, torch.device(device), dtype)
 
 
-def test_stylizer_says_its_engine(network):
+def test_stylizer_text_names_its_engine(network):
     stylize = Stylizer(network, ModelCard(), "cpu", "fp32", "torch")
     assert str(stylize).startswith("torch, float32, CPU")
 
@@ -123,7 +127,7 @@ def test_stylizer_says_its_engine(network):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A model's file, and what was exported of it."""
+    """Return the path of a model and the path of its ONNX export."""
     folder = tmp_path_factory.mktemp("exported")
     torch.manual_seed(0)
     save_model(folder / "model.safetensors", TransformerNetwork("fast", blocks=1), ModelCard(name="it"))
@@ -131,7 +135,7 @@ def exported(tmp_path_factory):
     return folder / "model.safetensors", folder / "model.onnx"
 
 
-def test_exported_model_stylizes_as_the_model_does(exported):
+def test_exported_model_stylizes_like_the_model(exported):
     model, export = (Stylizer.load(path, "cpu", "fp32") for path in exported)
     picture = draw_picture(50, 37)
     picture.putalpha(100)
@@ -140,7 +144,7 @@ def test_exported_model_stylizes_as_the_model_does(exported):
     assert export(torch.rand(2, 3, 33, 40), strength=0.5, preserve_color=True).shape == (2, 3, 33, 40)
 
 
-def test_exported_model_that_memory_cannot_hold_is_not_called_damaged(exported, monkeypatch):
+def test_out_of_memory_with_exported_model_is_not_reported_as_damage(exported, monkeypatch):
     from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
     def full(*_):
@@ -153,7 +157,7 @@ def test_exported_model_that_memory_cannot_hold_is_not_called_damaged(exported, 
     assert "max_size" in caught.value.parameters
 
 
-def test_exported_model_says_what_it_cannot(exported, tmp_path):
+def test_unsupported_use_of_exported_model_is_rejected(exported, tmp_path):
     stylize = Stylizer.load(exported[1])
     with pytest.raises(InputError, match="the model it was exported from"):
         stylize(draw_picture(400, 300), tile=256)
@@ -182,15 +186,15 @@ def never() -> bytes:
     raise AssertionError
 
 
-def test_what_was_made_is_found_again(module, folder):
+def test_cached_model_is_found_again(module, folder):
     assert cached("kind", module, lambda: b"made", bytes) == b"made"
     assert cached("kind", module, never, bytes) == b"made"
     assert [file.read_bytes()[-4:] for file in folder.iterdir()] == [b"made"]
 
 
-def test_other_weights_margins_and_kinds_are_made_anew(module, folder):
+def test_other_weights_margins_and_kinds_are_cached_separately(module, folder):
     other = TransformerNetwork("fast", blocks=1)
-    linear = TransformerNetwork("fast", blocks=1, tanh=False)  # which neither layers nor weights tell
+    linear = TransformerNetwork("fast", blocks=1, tanh=False)  # Same layers and weights.
     linear.load_state_dict(module.network.state_dict())
     others = [Inference(module.network, 0), Inference(other, 8), Inference(linear, 8)]
     for number, (kind, which) in enumerate([("a", module), ("b", module), *(("a", one) for one in others)]):
@@ -198,14 +202,14 @@ def test_other_weights_margins_and_kinds_are_made_anew(module, folder):
         assert cached(kind, which, lambda made=made: made, bytes) == made
 
 
-def test_converted_by_older_code_is_made_anew(module, folder, tmp_path, monkeypatch):
+def test_model_cached_by_older_code_is_rebuilt(module, folder, tmp_path, monkeypatch):
     cached("kind", module, lambda: b"old", bytes)
     (tmp_path / "network.py").write_text("other code")
     monkeypatch.setattr(engine_cache.network, "__file__", str(tmp_path / "network.py"))
     assert cached("kind", module, lambda: b"new", bytes) == b"new"
 
 
-def test_the_oldest_are_deleted(module, folder, monkeypatch):
+def test_oldest_cached_models_are_deleted(module, folder, monkeypatch):
     monkeypatch.setattr(engine_cache, "CACHED", 3)
     for number in range(5):
         cached(str(number), module, lambda: b"made", bytes)
@@ -213,13 +217,13 @@ def test_the_oldest_are_deleted(module, folder, monkeypatch):
     cached("4", module, never, bytes)
 
 
-def test_a_home_that_cannot_be_written_is_no_trouble(module, tmp_path, monkeypatch):
+def test_unwritable_cache_folder_is_ignored(module, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert cached("kind", module, lambda: b"made", bytes) == b"made"
 
 
-def test_a_damaged_file_in_the_cache_is_made_anew(module, folder):
+def test_damaged_cached_model_is_rebuilt(module, folder):
     images = torch.rand(1, 3, 32, 32)
     expected = ENGINES["openvino"].build(module, CPU, torch.float32)(images)
     for file in folder.iterdir():
@@ -228,7 +232,7 @@ def test_a_damaged_file_in_the_cache_is_made_anew(module, folder):
 
 
 @pytest.mark.parametrize("place", [0, 40, -1])
-def test_a_changed_byte_in_the_cache_is_never_given_to_the_runtime(module, folder, place):
+def test_cached_model_with_a_changed_byte_never_reaches_the_runtime(module, folder, place):
     cached("kind", module, lambda: b"made of many bytes", bytes)
     (file,) = folder.iterdir()
     content = bytearray(file.read_bytes())
@@ -239,7 +243,7 @@ def test_a_changed_byte_in_the_cache_is_never_given_to_the_runtime(module, folde
     assert given == [b"anew"]
 
 
-def test_a_cache_into_which_everybody_may_write_is_not_read(module, folder):
+def test_world_writable_cache_is_not_read(module, folder):
     cached("kind", module, lambda: b"made", bytes)
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)
@@ -256,7 +260,7 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.gpu
 @gpu
 @pytest.mark.parametrize("name", ["torch", "compile"])
-def test_engines_on_a_gpu_agree_with_the_cpu(module, name):
+def test_engines_on_a_gpu_give_the_cpus_result(module, name):
     run = ENGINES[name].build(copy.deepcopy(module).cuda(), torch.device("cuda"), torch.float32)
     for shape in ((64, 64), (33, 47), (64, 64), (128, 96)):
         images = torch.rand(1, 3, *shape)
@@ -265,7 +269,7 @@ def test_engines_on_a_gpu_agree_with_the_cpu(module, name):
 
 @pytest.mark.gpu
 @gpu
-def test_graphs_are_kept_for_few_sizes_only():
+def test_number_of_recorded_cuda_graphs_is_limited():
     graphs = Graphs(lambda images: images * 2)
     for size in range(engines.MAX_GRAPHS + 3):
         images = torch.rand(1, 3, 8, 8 + size, device="cuda")
@@ -275,7 +279,7 @@ def test_graphs_are_kept_for_few_sizes_only():
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_clips_are_the_same_in_every_engine(module, name):
+def test_video_results_are_equal_in_every_engine(module, name):
     steady = VideoNetwork(module.network, 8)
     run, memory = ENGINES[name].build(steady, CPU, torch.float32), steady.blank()
     for number, (height, width) in enumerate([(40, 48), (40, 48), (33, 21), (8, 12)]):
@@ -288,7 +292,7 @@ def test_clips_are_the_same_in_every_engine(module, name):
         memory = mix_statistics(mix, memory, own)
 
 
-def test_openvino_tells_nobody_that_it_is_imported():
+def test_importing_openvino_loads_no_telemetry():
     code = """
 import sys
 from faststyle.inference.engines import import_openvino

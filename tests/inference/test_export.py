@@ -27,7 +27,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-# Other sizes than those that an export tries: the smallest, odd ones, and each remainder of four.
+# Sizes that the export itself does not test: the smallest, odd sizes, and each remainder modulo 4.
 OTHERS = ((1, 32, 32), (3, 37, 50), (1, 64, 35), (2, 67, 34), (1, 130, 48))
 
 
@@ -45,7 +45,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def furthest(run, checkpoint) -> float:
-    """How far from torch ``run`` is, at most, over other sizes."""
+    """Return the maximum difference between ``run`` and torch over several sizes."""
     module, _ = load_inference(checkpoint)
     generator = torch.Generator().manual_seed(1)
     photos = [torch.rand(b, 3, height, width, generator=generator) for b, height, width in OTHERS]
@@ -65,7 +65,7 @@ RUN = {".onnx": run_onnx, ".pt2": run_archive}
 
 
 @pytest.mark.slow
-def test_onnx_is_one_file_with_open_sizes_names_and_card(folder, model, capsys):
+def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(folder, model, capsys):
     main(["--export", "new folder/model.onnx", "--checkpoint", str(model)])
     said = capsys.readouterr().out
     assert re.fullmatch(
@@ -88,7 +88,7 @@ def test_onnx_is_one_file_with_open_sizes_names_and_card(folder, model, capsys):
 
 
 @pytest.mark.slow
-def test_archive_is_loaded_by_torch_alone_and_has_the_card(folder, model, capsys):
+def test_archive_loads_with_torch_alone_and_has_the_metadata(folder, model, capsys):
     main(["--export", "model.pt2", "--checkpoint", str(model)])
     said = capsys.readouterr().out
     assert said.startswith("model.pt2: batch, height and width open; within 0.0000")
@@ -107,12 +107,12 @@ def test_archive_is_loaded_by_torch_alone_and_has_the_card(folder, model, capsys
         (
             {"size": "full", "blocks": 1, "tanh": False},
             ModelCard(source="pytorch/examples"),
-        ),  # without a margin
+        ),  # Without a margin.
         ({"size": "fast", "blocks": 1}, ModelCard()),
     ],
     ids=["peer", "fast"],
 )
-def test_every_network_is_exported_with_all_sizes_open(folder, small_sizes, network, card, suffix):
+def test_every_network_is_exported_with_dynamic_sizes(folder, small_sizes, network, card, suffix):
     torch.manual_seed(0)
     save_model(Path("m.safetensors"), TransformerNetwork(**network).eval(), card)
     path = Path(f"m{suffix}")
@@ -122,7 +122,7 @@ def test_every_network_is_exported_with_all_sizes_open(folder, small_sizes, netw
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_file_tells_nothing_of_the_machine(folder, small_sizes, model, suffix):
+def test_exported_file_has_no_paths_of_the_machine(folder, small_sizes, model, suffix):
     export.export(model, f"m{suffix}")
     content = Path(f"m{suffix}").read_bytes()
     for place in (ROOT, Path(torch.__file__).parent, Path.cwd()):
@@ -132,7 +132,7 @@ def test_file_tells_nothing_of_the_machine(folder, small_sizes, model, suffix):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.parametrize("apart", [0.01, float("nan")])
-def test_file_that_differs_from_torch_is_not_left(folder, small_sizes, model, monkeypatch, suffix, apart):
+def test_export_that_differs_from_torch_is_deleted(folder, small_sizes, model, monkeypatch, suffix, apart):
     path = Path(f"m{suffix}")
     path.write_bytes(b"the old one")
     monkeypatch.setattr(export, "distance", lambda module, run: apart)
@@ -141,7 +141,7 @@ def test_file_that_differs_from_torch_is_not_left(folder, small_sizes, model, mo
     assert contents(folder) == {path.name: b"the old one"}
 
 
-def test_distance_is_the_largest_and_nan_where_one_is(small_sizes, network):
+def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
     module = torch.nn.Identity()
     assert export.max_difference(module, lambda photos: photos) == 0
     off = export.max_difference(module, lambda photos: photos + 0.5 * (photos.shape[0] == 2))
@@ -167,7 +167,7 @@ def test_distance_is_the_largest_and_nan_where_one_is(small_sizes, network):
         (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style or file is named 'all'"),
     ],
 )
-def test_what_cannot_be_exported_gets_one_line(folder, model, capsys, arguments, said):
+def test_invalid_export_gives_one_error_line(folder, model, capsys, arguments, said):
     Path("taken.onnx").mkdir()
     Path("file").write_text("no folder")
     Path("damaged.safetensors").write_bytes(model.read_bytes()[:2000])
@@ -180,14 +180,14 @@ def test_export_needs_a_checkpoint(capsys):
     assert "needs --checkpoint MODEL" in refused(capsys, main, ["--export", "model.onnx"])
 
 
-def test_missing_packages_are_named_with_the_remedy(folder, model, capsys, monkeypatch):
+def test_missing_packages_are_named_with_the_install_command(folder, model, capsys, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else name)
     said = refused(capsys, main, ["--export", "model.onnx", "--checkpoint", str(model)])
     assert said == "error: exporting to ONNX needs onnxscript: pip install -e '.[onnx]'"
 
 
 @pytest.mark.slow
-def test_stylizing_and_the_archive_import_no_onnx(folder, model):
+def test_stylizing_and_archive_export_do_not_import_onnx(folder, model):
     draw_picture(40, 30).save("photo.jpg")
     code = (
         "import sys; from faststyle.inference import export; from faststyle.cli.main import infer as main\n"
@@ -207,7 +207,7 @@ PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory) -> Path:
-    """A folder with a photo and both files, made as the page says."""
+    """Create a folder with a photo and both exports, made with the commands of docs/export.md."""
     folder = tmp_path_factory.mktemp("page")
     draw_picture(101, 75).save(folder / "photo.jpg", quality=95)
     lines = re.findall(r"^faststyle export (.*)$", PAGE, re.MULTILINE)
@@ -222,7 +222,7 @@ def shown(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
-def test_each_snippet_of_the_page_paints_the_photo(shown, monkeypatch, block):
+def test_each_snippet_of_the_export_docs_stylizes_the_photo(shown, monkeypatch, block):
     if "openvino" in block:
         pytest.importorskip("openvino")
     monkeypatch.chdir(shown)
@@ -233,15 +233,15 @@ def test_each_snippet_of_the_page_paints_the_photo(shown, monkeypatch, block):
     with Image.open("photo.jpg") as photo:
         expected = np.asarray(Stylizer.load("starry_night", "cpu", "fp32", engine="torch")(photo), int)
     with Image.open("painted.png") as painted:
-        # OpenVINO computes in bfloat16 where the processor is fast at it.
+        # OpenVINO computes in bfloat16 if the processor supports it natively.
         assert np.abs(np.asarray(painted, int) - expected).max() <= (8 if "openvino" in block else 1)
 
 
-# Files that somebody else made
+# Files from other sources
 
 
 def graph(operation: str, card: str, shape: list, outside: str | None = None) -> bytes:
-    """An ONNX file of one operation on the photo and a weight, which may lie in another file."""
+    """Build an ONNX file of one operation on the photo and a weight, which may be in another file."""
     weight = onnx.TensorProto(name="weight", dims=[1], data_type=onnx.TensorProto.FLOAT)
     if outside is None:
         weight.raw_data = b"\0\0\0\0"
@@ -280,7 +280,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_onnx_of_somebody_else_gets_one_line(folder, tmp_path, capfd, kind):
+def test_foreign_onnx_file_gives_one_error_line(folder, tmp_path, capfd, kind):
     draw_picture(40, 40).save("photo.png")
     Path("secret.bin").write_bytes(b"\0\0\x80?")
     (tmp_path / "secret.bin").write_bytes(b"\0\0\x80?")

@@ -15,7 +15,7 @@ def moved(x: int, y: int) -> np.ndarray:
     return np.roll(PHOTO, (y, x), (0, 1))
 
 
-def test_a_shift_is_found():
+def test_optical_flow_finds_a_shift():
     flow, sure = Motion().between(moved(5, -3), PHOTO)
     middle = slice(None), slice(None), slice(20, -20), slice(20, -20)
     assert flow.shape == (1, 2, *PHOTO.shape[:2]) and sure.shape == (1, 1, *PHOTO.shape[:2])
@@ -23,13 +23,13 @@ def test_a_shift_is_found():
     assert sure[middle].mean() > 0.9
 
 
-def test_where_there_is_nothing_of_the_kind_it_is_not_sure():
+def test_confidence_is_low_for_unrelated_images():
     other = np.asarray(sample("astronaut", 200))[: PHOTO.shape[0]]
     _, sure = Motion().between(PHOTO[:, : other.shape[1]][: other.shape[0]], other)
     assert sure.mean() < 0.5
 
 
-def test_blending_calms_what_flickers():
+def test_blending_reduces_flicker():
     random, blend = np.random.default_rng(0), Blend(0.7)
     results, given = [], []
     for number in range(6):
@@ -46,7 +46,7 @@ def test_blending_calms_what_flickers():
     assert unrest(results) < 0.5 * unrest(given)
 
 
-def test_nothing_is_taken_over_a_cut_or_from_what_has_changed():
+def test_blending_skips_cuts_and_changed_areas():
     blend, other = Blend(0.9), 255 - PHOTO
     blend(PHOTO, PHOTO, cut=True)
     assert np.array_equal(blend(other, other, cut=True), other)
@@ -54,7 +54,7 @@ def test_nothing_is_taken_over_a_cut_or_from_what_has_changed():
     assert np.abs(blend(other, other, cut=False).astype(int) - other).mean() < 2
 
 
-def test_without_opencv_the_line_says_what_to_install(monkeypatch):
+def test_missing_opencv_error_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match=r"pip install -e '.\[flow\]'"):
         Blend(0.5)

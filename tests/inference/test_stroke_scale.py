@@ -9,7 +9,7 @@ from tests.support.images import enlarge, sample
 
 
 def photo(name: str = "astronaut", longer: int = 192) -> torch.Tensor:
-    """A sample photo as (1,3,H,W)."""
+    """Load a sample photo as (1,3,H,W)."""
     return to_tensor(sample(name, longer))[None]
 
 
@@ -22,13 +22,13 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def gradient(images: torch.Tensor) -> torch.Tensor:
-    """The steepest step from left to right in each picture's middle row, (B,3)."""
+    """Return the steepest horizontal step in the middle row of each image, (B,3)."""
     return images[:, :, images.shape[2] // 2].diff(dim=-1).abs().amax(-1)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (61, 47), (17, 90), (5, 1)])
 @pytest.mark.parametrize("scale", [1, 1.5, 2, 4, 16])
-def test_shapes_and_range(size, scale):
+def test_enlarged_result_has_the_photos_shape_and_range(size, scale):
     torch.manual_seed(0)
     large = torch.rand(2, 3, *size)
     small = shrink(large, scale)
@@ -41,7 +41,7 @@ def test_shapes_and_range(size, scale):
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
 @pytest.mark.parametrize("scale", [2, 4])
-def test_stylization_that_is_the_small_photo_gives_the_photo_back(name, scale):
+def test_enlarging_the_small_photo_restores_the_photo(name, scale):
     large = luminance(photo(name)).expand(-1, 3, -1, -1)
     small = shrink(large, scale)
     plain, result = resize(small, large.shape[-2:]), enlarge(small, large)
@@ -51,13 +51,13 @@ def test_stylization_that_is_the_small_photo_gives_the_photo_back(name, scale):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
-def test_one_colour_stays_whatever_the_photo(value):
+def test_uniform_colour_is_preserved_for_any_photo(value):
     result = enlarge(torch.full((1, 3, 24, 32), value), photo("coffee", 128))
     assert (result - value).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
-def test_photo_of_one_colour_adds_nothing(value):
+def test_uniform_photo_adds_no_detail(value):
     torch.manual_seed(0)
     strokes = shrink(torch.rand(1, 3, 64, 64), 2)
     result = enlarge(strokes, torch.full((1, 3, 64, 64), value))
@@ -66,8 +66,8 @@ def test_photo_of_one_colour_adds_nothing(value):
 
 
 @pytest.mark.parametrize("dark, light", [(0.1, 0.9), (0.9, 0.1)])
-def test_edge_is_as_sharp_as_the_photos_and_has_no_halo(dark, light):
-    """The stylization may turn light and dark round."""
+def test_edge_is_as_sharp_as_in_the_photo_without_halo(dark, light):
+    # In the second case, the stylization inverts light and dark.
     large = torch.zeros(1, 3, 64, 64)
     large[..., 30:] = 1
     stylized = dark + (light - dark) * shrink(large, 4)
@@ -77,7 +77,7 @@ def test_edge_is_as_sharp_as_the_photos_and_has_no_halo(dark, light):
     assert result.min() > 0.1 - 0.03 and result.max() < 0.9 + 0.03
 
 
-def test_detail_too_fine_for_the_small_picture_comes_back():
+def test_detail_lost_in_the_small_image_is_restored():
     large = photo("astronaut", 256)
     small = shrink(large, 4)
     plain, result = resize(small, large.shape[-2:]), enlarge(small, large)
@@ -90,7 +90,7 @@ def test_detail_too_fine_for_the_small_picture_comes_back():
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_strokes_that_the_photo_does_not_have_survive(scale):
+def test_strokes_absent_from_the_photo_survive(scale):
     torch.manual_seed(0)
     large = photo("coffee", 256)
     small = shrink(large, scale)
@@ -98,27 +98,27 @@ def test_strokes_that_the_photo_does_not_have_survive(scale):
     plain, result = resize(strokes, large.shape[-2:]), enlarge(strokes, large)
     assert correlation(result, plain) > 0.95
     assert result.std() > 0.9 * plain.std()
-    # Crisp, too: their steepest steps are steeper.
+    # The strokes are also sharper: their steepest steps are steeper.
     steps, plain_steps = (images.diff(dim=-1).abs().flatten().quantile(0.95) for images in (result, plain))
     assert steps > 1.05 * plain_steps
 
 
 @pytest.mark.parametrize("size", [(131, 97), (64, 200)])
-def test_strips_make_the_image_that_the_whole_makes(size, monkeypatch):
+def test_result_in_bands_equals_the_whole_result(size, monkeypatch):
     torch.manual_seed(0)
     large = torch.rand(1, 3, *size)
     stylized = torch.rand_like(shrink(large, 3))
     whole = enlarge(stylized, large)
     monkeypatch.setattr(stroke_scale, "BAND_PIXELS", 7 * size[1])
     assert torch.allclose(enlarge(stylized, large), whole, atol=1e-5)
-    # And so do bytes, within half a level of each.
+    # The same holds for bytes, within half a level per channel.
     out = torch.zeros(3, *size, dtype=torch.uint8)
     levels = large[0].mul(255).round().byte()
     stroke_scale.enlarge(resize(large, stylized.shape[-2:])[0], stylized[0], levels, out)
     assert (out / 255 - whole[0]).abs().max() < 3 / 255
 
 
-def test_rows_are_those_of_bicubic_interpolation():
+def test_rows_equal_bicubic_interpolation():
     torch.manual_seed(0)
     x = torch.rand(1, 2, 11, 7)
     expected = resize(x, (34, 23))
@@ -130,19 +130,19 @@ def test_rows_are_those_of_bicubic_interpolation():
     "height, width, scale",
     [(480, 640, 1), (100, 90, 1), (960, 1280, 2), (4000, 6000, 9.375), (500, 4000, 1.5625), (300, 4000, 1)],
 )
-def test_automatic_scale_brings_the_longer_side_to_640_and_leaves_the_shorter_320(height, width, scale):
+def test_automatic_scale_limits_long_side_to_640_and_keeps_short_side_above_320(height, width, scale):
     assert auto_scale(height, width) == auto_scale(width, height) == scale
 
 
 @pytest.mark.parametrize("reach", [1, 2, 3, 8])
-def test_highest_is_max_pooling(reach):
+def test_highest_equals_max_pooling(reach):
     torch.manual_seed(0)
     x = torch.randn(2, 3, 19, 23)
     expected = torch.nn.functional.max_pool2d(x, 2 * reach + 1, 1, reach)
     assert torch.equal(highest(x, reach), expected)
 
 
-def test_pictures_given_are_not_changed():
+def test_input_images_are_not_modified():
     large = photo("chelsea", 64)
     small = shrink(large, 2)
     before = large.clone(), small.clone()

@@ -28,7 +28,7 @@ def levels(a: Image.Image, b: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "I;16"])
-def test_opaque_picture_of_any_mode_comes_back_as_rgb(stylize, mode):
+def test_opaque_image_of_any_mode_becomes_rgb(stylize, mode):
     if mode == "I;16":
         picture = Image.fromarray(np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40))
     else:
@@ -39,7 +39,7 @@ def test_opaque_picture_of_any_mode_comes_back_as_rgb(stylize, mode):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
-def test_alpha_is_carried_through(stylize, mode):
+def test_alpha_is_preserved(stylize, mode):
     picture = draw_picture(40, 30).convert("RGBA")
     picture.putalpha(Image.linear_gradient("L").resize((40, 30)))
     picture = picture.convert("P").convert("PA") if mode == "PA" else picture.convert(mode)
@@ -48,25 +48,25 @@ def test_alpha_is_carried_through(stylize, mode):
     assert levels(result.getchannel("A"), picture.convert("RGBA").getchannel("A")).max() == 0
 
 
-def test_picture_is_turned_upright(stylize):
+def test_exif_orientation_is_applied(stylize):
     picture = draw_picture(40, 30)
     picture.getexif()[0x0112] = 6
     assert stylize(picture).size == (30, 40)
 
 
-def test_picture_is_what_the_network_gives(stylize, network):
+def test_result_equals_the_networks_output(stylize, network):
     picture = draw_picture(40, 32)
     with torch.no_grad():
         wide = F.pad(to_tensor(picture)[None], (8, 8, 8, 8), mode="reflect")
         expected = network(wide)[0, :, 8:-8, 8:-8].clamp(0, 1) * 255
     result = torch.from_numpy(np.array(stylize(picture))).permute(2, 0, 1)
     assert (result - expected).abs().max() <= 0.51
-    assert levels(stylize(picture), picture).mean() > 5  # so it does something
+    assert levels(stylize(picture), picture).mean() > 5  # The network changes the image.
 
 
 @pytest.mark.parametrize("shape", [(3, 33, 47), (1, 3, 33, 47), (2, 3, 16, 16), (3, 1, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_tensor_comes_back_in_its_shape_and_dtype(stylize, shape, dtype):
+def test_tensor_keeps_its_shape_and_dtype(stylize, shape, dtype):
     images = torch.rand(shape).to(dtype)
     result = stylize(images)
     assert result.shape == shape and result.dtype == dtype
@@ -74,7 +74,7 @@ def test_tensor_comes_back_in_its_shape_and_dtype(stylize, shape, dtype):
     assert not result.requires_grad
 
 
-def test_picture_tensor_and_batch_agree(stylize):
+def test_image_tensor_and_batch_give_equal_results(stylize):
     pictures = [draw_picture(40, 30, seed) for seed in range(2)]
     batch = stylize(torch.stack([to_tensor(picture) for picture in pictures]))
     for picture, result in zip(pictures, batch, strict=True):
@@ -83,7 +83,7 @@ def test_picture_tensor_and_batch_agree(stylize):
         assert (to_tensor(stylize(picture)) - single).abs().max() <= 0.51 / 255
 
 
-def test_list_of_pictures_of_mixed_sizes_and_modes(stylize):
+def test_list_of_images_of_mixed_sizes_and_modes_is_stylized(stylize):
     pictures = [draw_picture(40, 30), draw_picture(17, 65).convert("L"), draw_picture(20, 20).convert("RGBA")]
     results = stylize(pictures)
     assert isinstance(results, list)
@@ -93,7 +93,7 @@ def test_list_of_pictures_of_mixed_sizes_and_modes(stylize):
     assert stylize([]) == []
 
 
-def test_strength_zero_is_the_photo_exactly(stylize):
+def test_strength_zero_returns_the_photo_exactly(stylize):
     picture = draw_picture(41, 30)
     assert levels(stylize(picture, strength=0), picture).max() == 0
     assert levels(stylize(picture, strength=0, preserve_color=True), picture).max() == 0
@@ -101,7 +101,7 @@ def test_strength_zero_is_the_photo_exactly(stylize):
     assert torch.equal(stylize(tensor, strength=0.0), tensor)
 
 
-def test_strength_between_is_a_blend(stylize):
+def test_partial_strength_blends_photo_and_result(stylize):
     picture = draw_picture(40, 30)
     photo, full = np.asarray(picture, float), np.asarray(stylize(picture), float)
     half = np.asarray(stylize(picture, strength=0.5), float)
@@ -111,23 +111,23 @@ def test_strength_between_is_a_blend(stylize):
 
 
 @pytest.mark.parametrize("scale", [1.5, 2, 4])
-def test_larger_strokes_are_those_of_the_smaller_picture(stylize, scale):
+def test_larger_strokes_come_from_the_shrunk_image(stylize, scale):
     photos = torch.stack([to_tensor(draw_picture(61, 44, seed)) for seed in (1, 2)])
     results = stylize(photos, stroke_scale=scale)
     assert torch.allclose(results, enlarge(stylize(shrink(photos, scale)), photos), atol=1e-4)
     assert torch.allclose(stylize(photos[0], stroke_scale=scale), results[0], atol=1e-5)
-    # A picture is shrunk as bytes.
+    # Images are shrunk as bytes.
     picture = draw_picture(61, 44, seed=1)
     small = shrink(photos[:1].mul(255).round().byte(), scale)
     expected = to_image(enlarge(stylize(small), photos[:1])[0])
     assert levels(stylize(picture, stroke_scale=scale), expected).max() <= 1
     assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
-    # Tiles are of the smaller picture.
+    # Tiles are cut from the smaller image.
     tiled = enlarge(stylize(shrink(photos, scale), tile=16), photos)
     assert torch.allclose(stylize(photos, tile=16, stroke_scale=scale), tiled, atol=1e-4)
 
 
-def test_larger_strokes_keep_alpha_strength_and_colours_of_the_whole_picture(stylize):
+def test_larger_strokes_work_with_alpha_strength_and_preserved_colours(stylize):
     picture = Image.blend(Image.new("RGB", (64, 48), "gray"), draw_picture(64, 48), 0.3)
     full = np.asarray(stylize(picture, stroke_scale=2), float)
     half = np.asarray(stylize(picture, strength=0.5, stroke_scale=2), float)
@@ -141,15 +141,15 @@ def test_larger_strokes_keep_alpha_strength_and_colours_of_the_whole_picture(sty
     assert levels(pictures[0].convert("RGB"), stylize(picture.convert("RGB"), stroke_scale=2)).max() == 0
 
 
-def test_strokes_of_a_large_picture_are_as_large_relative_to_it(stylize):
+def test_stroke_size_is_relative_to_the_image_size(stylize):
     large = sample("coffee", 2 * BEST_SIZE)
     small = scale_to(large, BEST_SIZE)
     expected, result = to_tensor(stylize(small)), stylize(large)
     assert result.size == large.size
-    # Single pixels, which a random network makes, are smoothed.
+    # Smooth the results, because a random network produces pixel noise.
     smooth = [F.avg_pool2d(x, 4).flatten() for x in (expected, to_tensor(scale_to(result, BEST_SIZE)))]
     assert torch.corrcoef(torch.stack(smooth))[0, 1] > 0.97
-    # And so for arrays, of which a file may be mapped into memory.
+    # The same holds for arrays, such as memory-mapped files.
     out = np.zeros((large.height, large.width, 3), np.uint8)
     stylize.stylize_pixels(np.array(large), out, StylizeSettings())
     assert np.array_equal(out, np.asarray(result))
@@ -158,14 +158,14 @@ def test_strokes_of_a_large_picture_are_as_large_relative_to_it(stylize):
 
 
 @pytest.mark.parametrize("scale", [0, 0.5, -2, float("nan"), "large"])
-def test_strokes_smaller_than_the_networks_are_refused(stylize, scale):
+def test_invalid_stroke_scale_is_rejected(stylize, scale):
     with pytest.raises(InputError) as caught:
         stylize(draw_picture(40, 30), stroke_scale=scale)
     assert caught.value.parameters == ["stroke_scale"]
 
 
-def test_preserved_colours_of_a_picture_are_the_photos(stylize):
-    # A photo of muted colours: nothing has to be clamped where light is not extreme.
+def test_preserved_colours_equal_the_photos(stylize):
+    # Muted colours are not clamped except where the image is very light or dark.
     picture = Image.blend(Image.new("RGB", (40, 30), "gray"), draw_picture(40, 30), 0.3)
     result = to_tensor(stylize(picture, preserve_color=True))
     inside = (result.amin(0) > 0.01) & (result.amax(0) < 0.99)
@@ -174,12 +174,12 @@ def test_preserved_colours_of_a_picture_are_the_photos(stylize):
     assert difference.max() <= 1.5 / 255
 
 
-def test_grey_photo_stays_grey_where_colours_are_preserved(stylize):
+def test_grey_photo_stays_grey_with_preserved_colours(stylize):
     result = np.asarray(stylize(draw_picture(40, 30).convert("L"), preserve_color=True), int)
     assert (result.max(-1) - result.min(-1)).max() <= 1
 
 
-def test_input_is_never_changed(stylize):
+def test_input_is_not_modified(stylize):
     picture = draw_picture(40, 30)
     picture.getexif()[0x0112] = 3
     picture.putalpha(90)
@@ -199,7 +199,7 @@ def test_max_size_shrinks_and_never_enlarges(stylize):
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan"), float("inf")])
-def test_strength_beyond_0_and_1_is_refused(stylize, strength):
+def test_strength_outside_0_and_1_is_rejected(stylize, strength):
     with pytest.raises(InputError, match="strength"):
         stylize(draw_picture(20, 20), strength=strength)
 
@@ -207,25 +207,25 @@ def test_strength_beyond_0_and_1_is_refused(stylize, strength):
 @pytest.mark.parametrize(
     "shape", [(20, 20), (1, 20, 20), (4, 20, 20), (2, 4, 20, 20), (1, 1, 3, 8, 8), (3, 0, 8)]
 )
-def test_tensor_of_another_shape_is_refused(stylize, shape):
+def test_tensor_of_invalid_shape_is_rejected(stylize, shape):
     with pytest.raises(InputError, match=r"\(3,H,W\)"):
         stylize(torch.zeros(shape))
 
 
-def test_tensor_of_whole_numbers_is_refused(stylize):
-    # 0…255 in bytes would come back as 0 and 1.
+def test_integer_tensor_is_rejected(stylize):
+    # Bytes in [0, 255] would be clamped to 0 and 1.
     with pytest.raises(InputError, match=r"\[0,1\]"):
         stylize(torch.full((3, 20, 20), 100, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", Path("photo.jpg")])
-def test_file_name_in_place_of_a_picture_is_refused(stylize, given):
+def test_file_name_instead_of_an_image_is_rejected(stylize, given):
     with pytest.raises((InputError, TypeError)):
         stylize(given)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "xpu", "", "cpu:x"])
-def test_device_that_is_not_here_is_refused(model, device):
+def test_unavailable_device_is_rejected(model, device):
     with pytest.raises(InputError, match="device"):
         Stylizer.load(model, device=device)
 
@@ -235,7 +235,7 @@ def test_unknown_precision_suggests_the_nearest(model):
         Stylizer.load(model, device="cpu", precision="bf61")
 
 
-def test_device_and_precision_are_chosen_for_the_machine(model, monkeypatch):
+def test_default_device_and_precision_suit_the_machine(model, monkeypatch):
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(device, "has_fast_bfloat16", lambda _, fast=fast: fast)
         assert Stylizer.load(model, device="cpu").dtype == dtype
@@ -244,7 +244,7 @@ def test_device_and_precision_are_chosen_for_the_machine(model, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_is_near_full_precision(network, precision):
+def test_half_precision_is_close_to_full_precision(network, precision):
     picture = draw_picture(64, 48)
     full = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(picture)
     half = Stylizer(network, ModelCard(), device="cpu", precision=precision)(picture)
@@ -252,18 +252,18 @@ def test_half_precision_is_near_full_precision(network, precision):
     assert levels(half, full).max() < 20
 
 
-def test_network_is_frozen_whatever_it_was(painting):
+def test_stylizer_freezes_the_network(painting):
     network = TransformerNetwork(blocks=1).train()
     stylize = Stylizer(network, ModelCard(), device="cpu")
     assert not stylize.network.training
     assert not any(parameter.requires_grad for parameter in stylize.network.parameters())
 
 
-def test_loaded_model_has_its_card(model):
+def test_loaded_model_has_its_metadata(model):
     assert Stylizer.load(model, device="cpu").card.name == "small"
 
 
-def test_package_offers_the_stylizer_and_its_error():
+def test_package_exports_the_stylizer_and_its_error():
     import faststyle
 
     assert faststyle.Stylizer is Stylizer
@@ -274,24 +274,24 @@ def test_package_offers_the_stylizer_and_its_error():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_gpu_gives_the_cpus_picture(network):
+def test_gpu_result_equals_cpu_result(network):
     picture = draw_picture(64, 48)
     cpu = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(picture)
     gpu = Stylizer(network, ModelCard(), device="cuda", precision="fp32")(picture)
     assert levels(gpu, cpu).max() <= 2
 
 
-def test_batch_that_does_not_fit_is_stylized_one_by_one(stylize, monkeypatch):
+def test_batch_too_large_for_memory_is_stylized_image_by_image(stylize, monkeypatch):
     batch = torch.rand(3, 3, 280, 300)
     expected = stylize(batch)
     monkeypatch.setattr(
         "faststyle.inference.stylizer.max_whole_pixels", lambda network, device: 100_000
-    )  # one of them fits
+    )  # One image fits.
     monkeypatch.setattr(stylize, "_tiled", None)
     assert torch.allclose(stylize(batch), expected, atol=1e-5)
 
 
-def test_tensor_that_wants_a_gradient_gives_one_that_does_not(stylize):
+def test_result_of_a_tensor_requires_no_gradient(stylize):
     images = torch.rand(1, 3, 20, 20, requires_grad=True)
     for options in ({"strength": 0.5}, {"preserve_color": True}, {"stroke_scale": 2.0}):
         assert not stylize(images, **options).requires_grad

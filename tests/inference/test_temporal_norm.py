@@ -13,14 +13,14 @@ from tests.support.images import draw_picture
 
 torch.manual_seed(0)
 NETWORK = TransformerNetwork("fast", blocks=1).eval().requires_grad_(False)
-for layer in NETWORK.modules():  # as a trained one has
+for layer in NETWORK.modules():  # Norms as in a trained network.
     if isinstance(layer, ConvNorm):
         layer[1].weight.uniform_(0.5, 1.5)
         layer[1].bias.uniform_(-0.5, 0.5)
 
 
 def frames(*seeds: int, size=(48, 40)) -> torch.Tensor:
-    """(B,H,W,3) bytes."""
+    """Draw frames as bytes, (B,H,W,3)."""
     return torch.from_numpy(np.stack([np.asarray(draw_picture(*size, seed)) for seed in seeds]))
 
 
@@ -33,14 +33,14 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a.float() - b.float()).abs().max().item()
 
 
-def test_the_first_frame_is_that_of_the_network():
+def test_first_frame_equals_the_networks_output():
     steady = VideoNetwork(NETWORK, 8)
     result, _ = steady(frames(1), steady.blank(), mixing_weights([0.0]))
     assert result.dtype == torch.uint8 and result.shape == (1, 40, 48, 3)
     assert difference(result[0], alone(frames(1)[0])) <= 1
 
 
-def test_frames_that_are_alike_stay_so():
+def test_equal_frames_give_equal_results():
     steady = VideoNetwork(NETWORK, 8)
     memory = steady.blank()
     for share in (0.0, 0.9, 0.9):
@@ -49,7 +49,7 @@ def test_frames_that_are_alike_stay_so():
         assert difference(result[0], alone(frames(1)[0])) <= 1
 
 
-def test_a_batch_gives_what_its_frames_give_one_after_another():
+def test_batch_equals_its_frames_in_sequence():
     steady, shares = VideoNetwork(NETWORK, 8), [0.0, 0.8, 0.0, 0.5]
     batch = frames(1, 2, 3, 4)
     memory = steady.blank()
@@ -62,15 +62,15 @@ def test_a_batch_gives_what_its_frames_give_one_after_another():
     assert torch.allclose(memory, after, atol=1e-3)
 
 
-def test_what_was_before_softens_a_jump():
-    """A bright patch enters: what it does not touch changes less than in frames of their own."""
+def test_previous_statistics_soften_a_sudden_change():
+    # A bright patch appears. Pixels far from it change less than if each frame were stylized alone.
     before = frames(1, size=(96, 80))
     after = before.clone()
     after[:, :, 64:] = 255
     steady = VideoNetwork(NETWORK, 8)
     first, memory = steady(before, steady.blank(), mixing_weights([0.0]))
     second, _ = steady(after, memory, mixing_weights([0.95]))
-    untouched = slice(None), slice(0, 16)  # columns that lie further away than the network sees
+    untouched = slice(None), slice(0, 16)  # Columns beyond the network's receptive field.
     softened = (second[0][untouched].float() - first[0][untouched].float()).abs().mean()
     jump = (alone(after[0])[untouched] - alone(before[0])[untouched]).abs().mean()
     assert softened < 0.3 * jump
@@ -84,37 +84,37 @@ def test_statistics_stay_exact_in_half_precision(dtype):
     expected, exact = steady(frames(1), steady.blank(), mixing_weights([0.0]))
     assert own.dtype == torch.float32
     assert (result.float() - expected.float()).abs().mean() < 2
-    # Half precision would have rounded them to 11 bits or 8.
+    # Half precision would round them to 11 or 8 bits.
     assert not torch.equal(own, own.to(dtype).float())
     assert torch.allclose(own, exact, rtol=0.1, atol=0.05)
 
 
-def test_the_network_that_is_given_stays_as_it_is():
+def test_given_network_is_not_modified():
     photo = to_tensor(draw_picture(32, 32))[None]
     before = NETWORK(photo)
     VideoNetwork(NETWORK, 8)
     assert torch.equal(NETWORK(photo), before)
 
 
-def test_shares_are_mixed_by_running_means():
+def test_mixing_weights_give_running_means():
     assert torch.allclose(mixing_weights([0.0]), torch.tensor([[0.0, 1.0]]))
     expected = torch.tensor([[0.5, 0.5, 0, 0], [0.4, 0.4, 0.2, 0], [0, 0, 0, 1.0]])
     assert torch.allclose(mixing_weights([0.5, 0.8, 0.0]), expected)
     assert torch.allclose(mixing_weights([0.3] * 7).sum(1), torch.ones(7))
 
 
-def test_shots_begin_at_cuts_and_nowhere_else():
+def test_shots_begin_only_at_cuts():
     shots, still = Shots(), np.asarray(draw_picture(64, 48, 1))
     assert shots.share(still, 0.04) == 0
-    for step in range(1, 6):  # a pan
+    for step in range(1, 6):  # A pan.
         assert shots.share(np.roll(still, 2 * step, 1), 0.04) == pytest.approx(math.exp(-0.04 / MEMORY))
     assert shots.share(255 - still, 0.04) == 0
     assert shots.share(255 - still, 0.04) > 0.5
 
 
-def test_a_flash_is_a_cut_but_a_fast_pan_is_none():
+def test_flash_is_a_cut_but_fast_pan_is_not():
     noise = np.random.default_rng(0)
     shots = Shots()
-    pan = [noise.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(4)]  # each frame is another
+    pan = [noise.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(4)]  # All frames differ.
     shares = [shots.share(frame, 0.04) for frame in pan]
     assert shares[0] == 0 and shares[2] > 0 and shares[3] > 0

@@ -32,7 +32,7 @@ LEVEL = 1 / 255
 
 
 def make_network(size: str, blocks: int | None = 1) -> TransformerNetwork:
-    """A random network whose norms are no neutral ones, as after training."""
+    """Build a random network with non-trivial norm parameters, as after training."""
     torch.manual_seed(0)
     network = TransformerNetwork(size, blocks).eval().requires_grad_(False)
     for name, parameter in network.named_parameters():
@@ -61,24 +61,24 @@ def tiled(network, photo, tile, margin=0):
 @pytest.mark.parametrize(
     "size, blocks", [("deep", 0), ("half", 0), ("half", 2), ("half", None), ("full", 1), ("fast", None)]
 )
-def test_no_pixel_depends_on_one_beyond_reach(size, blocks):
+def test_pixels_depend_only_on_the_receptive_field(size, blocks):
     network = make_network(size, blocks)
     radius = receptive_radius(network)
     side = 2 * radius + 4 * network.stride
     frozen = freeze(network, photo_of(64, 48)[None]).double()
     seen = torch.zeros(side, side, dtype=torch.bool)
-    for y in range(side // 2, side // 2 + network.stride):  # every place in the strides' grid
+    for y in range(side // 2, side // 2 + network.stride):  # Every offset in the stride grid.
         x = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
         frozen(x)[0, :, y, y].sum().backward()
         seen = x.grad[0].abs().sum(0) > 0
         for places in seen.nonzero().T:
             assert places.min() >= y - radius and places.max() <= y + radius
-            assert places.min() <= y - radius + 2 * network.stride  # nor is it much too wide
+            assert places.min() <= y - radius + 2 * network.stride  # The radius is not much too large.
 
 
 @pytest.mark.parametrize("margin", [0, 8])
 @pytest.mark.parametrize("size", ["deep", "half", "fast"])
-def test_frozen_with_a_picture_gives_that_picture_as_the_network_does(size, margin):
+def test_network_frozen_with_an_image_stylizes_it_like_the_network(size, margin):
     network = make_network(size)
     photo = photo_of(75, 62)[None]
     frozen = freeze(network, photo, margin)
@@ -92,7 +92,7 @@ def test_frozen_with_a_picture_gives_that_picture_as_the_network_does(size, marg
 @pytest.mark.parametrize("margin", [0, 8])
 @pytest.mark.parametrize("width, height", [(300, 200), (211, 157), (5, 190), (130, 1)])
 @pytest.mark.parametrize("size", ["deep", "half", "fast"])
-def test_tiled_equals_whole_with_the_same_statistics(size, width, height, margin):
+def test_tiled_result_equals_whole_result_with_the_same_statistics(size, width, height, margin):
     network = make_network(size)
     photo = photo_of(width, height)
     frozen = freeze(network, thumbnail(photo, 100), margin)
@@ -105,7 +105,7 @@ def test_tiled_equals_whole_with_the_same_statistics(size, width, height, margin
         assert (result / 255 - whole).abs().max() <= LEVEL
 
 
-def test_blocks_of_a_real_network_are_within_reach():
+def test_full_network_has_the_assumed_receptive_field():
     network = make_network("half", None)
     photo = photo_of(250, 190)
     frozen = freeze(network, photo[None])
@@ -113,7 +113,7 @@ def test_blocks_of_a_real_network_are_within_reach():
     assert (tiled(frozen, photo, 64, margin=8) - whole).abs().max() < LEVEL / 10
 
 
-def test_no_seam_where_tiles_meet():
+def test_tiles_leave_no_seams():
     network = make_network("half")
     photo = photo_of(300, 220)
     frozen = freeze(network, thumbnail(photo, 128))
@@ -128,7 +128,7 @@ def test_no_seam_where_tiles_meet():
     assert torch.allclose(steps[borders], at_borders, atol=1e-5)
 
 
-def test_every_tile_has_one_shape_and_begins_in_the_grid():
+def test_tiles_have_one_shape_and_start_on_the_stride_grid():
     shapes = set()
 
     def run(x, place):
@@ -148,7 +148,7 @@ def test_every_tile_has_one_shape_and_begins_in_the_grid():
         assert all(span.keep.start >= 24 for span in found[1:])
 
 
-def test_a_file_mapped_into_memory_serves_as_picture_and_as_result(tmp_path):
+def test_memory_mapped_files_work_as_input_and_output(tmp_path):
     photo = to_bytes(photo_of(150, 90))
     files = [
         np.memmap(tmp_path / name, np.uint8, "w+", shape=(90, 150, 3)) for name in ("photo.raw", "out.raw")
@@ -160,7 +160,7 @@ def test_a_file_mapped_into_memory_serves_as_picture_and_as_result(tmp_path):
     assert torch.equal(torch.from_numpy(files[1]).permute(2, 0, 1), tiled(frozen, photo, 48, 8))
 
 
-def test_thumbnail_is_the_picture_made_smaller():
+def test_thumbnail_is_the_shrunk_image():
     photo = photo_of(300, 200)
     small = thumbnail(photo, 100)
     assert small.shape == (1, 3, 67, 100)
@@ -182,10 +182,10 @@ def levels(a: Image.Image, b: Image.Image) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"strength": 0.4}, {"preserve_color": True}, {"strength": 0}])
-def test_stylizer_gives_the_same_picture_by_tiles(stylize, options):
+def test_stylizer_gives_the_same_image_with_tiles(stylize, options):
     picture = draw_picture(201, 143).convert("RGBA")
     picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-    # No larger than its thumbnail: the statistics are its own.
+    # The image is no larger than the thumbnail, so the statistics are exact.
     whole, result = stylize(picture, **options), stylize(picture, tile=64, **options)
     assert result.mode == "RGBA" and levels(result, whole) <= 1
     assert levels(result.getchannel("A"), picture.getchannel("A")) == 0
@@ -196,12 +196,12 @@ def test_stylizer_gives_the_same_picture_by_tiles(stylize, options):
         assert (result - stylize(given, **options)).abs().max() < LEVEL / 10
 
 
-def test_what_is_too_large_for_the_memory_is_stylized_by_tiles(stylize, monkeypatch):
+def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
     picture, tiles = draw_picture(300, 200), []
     whole = stylize(picture)
     assert stylize.tile_for(300, 200) is None
     monkeypatch.setattr("faststyle.inference.stylizer.max_whole_pixels", lambda *_: 50_000)
-    monkeypatch.setattr(stylize, "run", None)  # no picture is whole
+    monkeypatch.setattr(stylize, "run", None)  # No image is stylized whole.
     assert stylize.tile_for(300, 200) == MIN_TILE and stylize.tile_for(250, 200) is None
     monkeypatch.setattr(tiling, "MIN_TILE", 64)
     monkeypatch.setattr(
@@ -212,12 +212,12 @@ def test_what_is_too_large_for_the_memory_is_stylized_by_tiles(stylize, monkeypa
     assert tiles == [int(50_000**0.5) - 2 * receptive_radius(stylize.network) & -4]
 
 
-def test_wrong_tile_is_refused(stylize):
+def test_invalid_tile_size_is_rejected(stylize):
     with pytest.raises(InputError, match="-5"):
         stylize(draw_picture(40, 30), tile=-5)
 
 
-def test_bytes_that_a_picture_takes_grow_with_the_channels():
+def test_estimated_memory_grows_with_the_channels():
     half, full, fast = (bytes_per_pixel(make_network(size)) for size in ("half", "full", "fast"))
     assert fast < half < full and half == 420
     cpu = torch.device("cpu")
@@ -234,7 +234,7 @@ def test_bytes_that_a_picture_takes_grow_with_the_channels():
     "files",
     [("max", "current", "inactive_file"), ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")],
 )
-def test_limit_of_a_container_is_kept(tmp_path, monkeypatch, files):
+def test_memory_limit_of_a_container_is_respected(tmp_path, monkeypatch, files):
     limit, used, cache = files
     (tmp_path / f"memory.{limit}").write_text("5000\n")
     (tmp_path / f"memory.{used}").write_text("2000\n")
@@ -245,7 +245,7 @@ def test_limit_of_a_container_is_kept(tmp_path, monkeypatch, files):
     assert free_memory(torch.device("cpu")) > 1 << 20
 
 
-def test_infer_stylizes_by_tiles(tmp_path, model, capsys, monkeypatch):
+def test_infer_stylizes_with_tiles(tmp_path, model, capsys, monkeypatch):
     photo, flags = (
         tmp_path / "photo.png",
         ["--checkpoint", str(model), "--device", "cpu", "--precision", "fp32", "-o"],
@@ -279,7 +279,7 @@ def test_infer_stylizes_from_file_to_file(tmp_path, model, monkeypatch, mode):
     picture.save(photo)
     infer([str(photo), *flags, str(tmp_path / "whole.png")])
     monkeypatch.setattr("faststyle.image.vips.MIN_VIPS_PIXELS", 60_000)
-    monkeypatch.setattr("faststyle.image.files.open_image", None)  # Pillow is not asked
+    monkeypatch.setattr("faststyle.image.files.open_image", None)  # Pillow is not used.
     infer([str(photo), *flags, str(tmp_path / "strips" / "out.png")])
     results = [Image.open(path) for path in (tmp_path / "whole.png", tmp_path / "strips" / "out.png")]
     assert results[0].mode == results[1].mode == mode and levels(*results) <= 1

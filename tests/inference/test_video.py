@@ -32,7 +32,7 @@ def video_stylizer(stylize: Stylizer, time_base: Fraction | None = None) -> vide
 
 
 def pictures(count: int = COUNT, size=(64, 48)) -> list[Image.Image]:
-    """Something that moves."""
+    """Draw frames of an image that moves sideways."""
     still = np.asarray(draw_picture(*size, 3))
     return [Image.fromarray(np.roll(still, 2 * number, 1)) for number in range(count)]
 
@@ -53,13 +53,13 @@ def levels(a, b) -> int:
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
-def test_pictures_come_back_as_pictures(stylize):
+def test_video_of_pil_images_yields_pil_images(stylize):
     results = list(stylize.video(pictures()))
     assert len(results) == COUNT and all(isinstance(one, Image.Image) for one in results)
     assert levels(results[0], stylize(pictures()[0])) <= 1
 
 
-def test_arrays_and_frames_come_back_as_they_are(stylize):
+def test_video_of_arrays_or_frames_yields_the_same_type(stylize):
     arrays = [np.asarray(one) for one in pictures()]
     results = list(stylize.video(arrays))
     assert all(one.dtype == np.uint8 and one.shape == (48, 64, 3) for one in results)
@@ -68,7 +68,7 @@ def test_arrays_and_frames_come_back_as_they_are(stylize):
     assert all(np.array_equal(one.pixels, result) for one, result in zip(frames, results, strict=True))
 
 
-def test_a_file_yields_arrays_and_a_clip_frames(stylize, clip):
+def test_file_yields_arrays_and_clip_yields_frames(stylize, clip):
     results = list(stylize.video(clip))
     assert len(results) == COUNT and results[0].shape == (48, 64, 3)
     with open_clip(clip) as opened:
@@ -79,11 +79,11 @@ def test_a_file_yields_arrays_and_a_clip_frames(stylize, clip):
     assert all(np.array_equal(one.pixels, result) for one, result in zip(frames, results, strict=True))
 
 
-def test_a_file_is_shrunk(stylize, clip):
+def test_max_size_shrinks_a_file(stylize, clip):
     assert next(stylize.video(clip, max_size=32)).shape == (24, 32, 3)
 
 
-def test_strength_and_colours_are_as_in_pictures(stylize):
+def test_strength_and_preserved_colours_match_still_images(stylize):
     photos = pictures(1)
     for strength in (0.0, 0.5):
         expected = stylize(photos[0], strength=strength)
@@ -93,8 +93,8 @@ def test_strength_and_colours_are_as_in_pictures(stylize):
     )
 
 
-def test_frames_come_as_soon_as_they_are_taken(stylize):
-    """So a camera is live, and memory does not grow with the length."""
+def test_live_frames_are_yielded_immediately(stylize):
+    # Cameras need this, and it bounds the memory.
     taken = []
 
     def source():
@@ -109,7 +109,7 @@ def test_frames_come_as_soon_as_they_are_taken(stylize):
     assert len(taken) == 2
 
 
-def test_batches_give_the_same_pictures(stylize):
+def test_batches_give_the_same_frames(stylize):
     one_by_one = list(stylize.video(pictures()))
     items = list(video.batches(pictures(), 3))
     assert [len(batch) for batch in items] == [3, 3, 1]
@@ -118,7 +118,7 @@ def test_batches_give_the_same_pictures(stylize):
     assert max(map(levels, one_by_one, together)) <= 1
 
 
-def test_a_batch_that_is_too_large_for_memory_goes_one_by_one(stylize, monkeypatch):
+def test_batch_too_large_for_memory_is_stylized_frame_by_frame(stylize, monkeypatch):
     expected = video_stylizer(stylize)(pictures(3))
     monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256 if height > 48 else None)
     whole, sizes = video.VideoStylizer.paint_together, []
@@ -132,32 +132,32 @@ def test_a_batch_that_is_too_large_for_memory_goes_one_by_one(stylize, monkeypat
     assert sizes == [1, 1, 1]
 
 
-def test_what_is_remembered_fades_with_time_not_with_frames(stylize):
-    """The norms of clips of variable rate, and of a camera, go by the clock."""
+def test_temporal_norm_decays_with_time_not_with_frame_count(stylize):
+    # Videos with a variable frame rate and cameras need decay by time.
     slow, quick = video_stylizer(stylize, Fraction(1, 1)), video_stylizer(stylize, Fraction(1, 1000))
     first, second = pictures(2)
     for one in (slow, quick):
         one([Frame(np.asarray(first), 0)])
-        one.shots.difference = 1.0  # no cut
+        one.shots.difference = 1.0  # No frame is a cut.
         one.remembered = one.memory.clone()
         one([Frame(np.asarray(255 - np.asarray(second)), 1)])
     change = [(one.memory - one.remembered).abs().sum() for one in (slow, quick)]
     assert change[0] > 10 * change[1]
 
 
-def test_frames_of_several_sizes(stylize):
+def test_frames_of_several_sizes_are_stylized(stylize):
     mixed = [*pictures(2), *pictures(2, (40, 32)), *pictures(1)]
     assert [one.size for one in stylize.video(mixed)] == [one.size for one in mixed]
     assert [len(batch) for batch in video.batches(mixed, 4)] == [2, 2, 1]
 
 
-def test_blended_along_the_motion(stylize):
+def test_frames_are_blended_along_the_motion(stylize):
     pytest.importorskip("cv2")
     plain, blended = (list(stylize.video(pictures(), motion_blend=share)) for share in (0.0, 0.6))
     assert levels(plain[0], blended[0]) == 0 and levels(plain[-1], blended[-1]) > 0
 
 
-def test_too_large_for_memory_goes_by_tiles_without_a_memory_of_norms(stylize, monkeypatch):
+def test_frame_too_large_for_memory_is_tiled_without_temporal_norm(stylize, monkeypatch):
     monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256)
     results = list(stylize.video(pictures(2)))
     assert [one.size for one in results] == [(64, 48)] * 2
@@ -174,14 +174,14 @@ def test_too_large_for_memory_goes_by_tiles_without_a_memory_of_norms(stylize, m
         ("missing.mp4", {}, "there is no file"),
     ],
 )
-def test_what_cannot_be_stylized_is_refused(stylize, source, options, line):
+def test_invalid_source_or_option_is_rejected(stylize, source, options, line):
     with pytest.raises(InputError, match=line):
         list(stylize.video(source, **options))
 
 
-def test_a_damaged_clip_gives_what_comes_before_the_break(stylize, clip):
+def test_damaged_video_yields_the_frames_before_the_damage(stylize, clip):
     broken = clip.with_name("broken.mkv")
-    with av.open(str(broken), "w") as container:  # of which a part can be read, unlike an MP4's
+    with av.open(str(broken), "w") as container:  # Unlike an MP4, a truncated MKV is readable.
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
         for picture in pictures(30):
@@ -198,6 +198,6 @@ def test_a_damaged_clip_gives_what_comes_before_the_break(stylize, clip):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("engine", ["torch", "compile"])
-def test_a_gpu_gives_the_cpus_frames(network, stylize, engine):
+def test_gpu_frames_equal_cpu_frames(network, stylize, engine):
     gpu = Stylizer(network, ModelCard(name="small"), device="cuda", precision="fp32", engine=engine)
     assert max(map(levels, gpu.video(pictures()), stylize.video(pictures()))) <= 2

@@ -46,9 +46,9 @@ def squared_differences(picture: Tensor) -> float:
     return (vertical + horizontal).item()
 
 
-# Arguments of each formula: the features by layer, reshaped by ``flat``, of the image (f), the photo (p) and
-# the style (s); the image; the weights of content, style and total variation (a, b, t); and the weights of the
-# style layers (w).
+# Arguments of each formula: f, p and s are the features of the image, the photo and the style by layer,
+# reshaped by ``flat``. a, b and t are the weights of content, style and total variation. w holds the weights
+# of the style layers.
 
 
 def gatys(f, p, s, picture, a, b, t, w) -> float:

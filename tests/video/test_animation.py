@@ -14,7 +14,7 @@ def frames(count: int = 4, width: int = 40, height: int = 30) -> list[Image.Imag
 
 
 def levels(a: Image.Image, b: Image.Image) -> float:
-    """Mean difference in 8-bit levels."""
+    """Return the mean difference in 8-bit levels."""
     return float(np.abs(np.asarray(a.convert("RGB"), int) - np.asarray(b.convert("RGB"), int)).mean())
 
 
@@ -28,11 +28,11 @@ def read_gif(path) -> tuple[list[Image.Image], list[int], dict]:
         return pictures, durations, image.info
 
 
-def test_gif_shows_every_frame_and_the_last_one_for_a_second_more(tmp_path):
+def test_gif_shows_every_frame_and_the_last_one_for_an_extra_second(tmp_path):
     given = frames()
     save_animation(given, tmp_path / "way.gif")
     pictures, durations, info = read_gif(tmp_path / "way.gif")
-    assert len(pictures) == len(durations) == 4  # Pillow joins the last one's copies
+    assert len(pictures) == len(durations) == 4  # Pillow merges the copies of the last frame.
     assert durations[:3] == [100] * 3 and durations[3] == 1100
     assert info["loop"] == 0
     for picture, frame in zip(pictures, given, strict=True):
@@ -40,13 +40,13 @@ def test_gif_shows_every_frame_and_the_last_one_for_a_second_more(tmp_path):
 
 
 @pytest.mark.parametrize("width, height", [(41, 33), (17, 48), (1, 1)])
-def test_gif_has_the_size_of_its_frames_whatever_it_is(tmp_path, width, height):
+def test_gif_has_the_size_of_its_frames(tmp_path, width, height):
     save_animation(frames(2, width, height), tmp_path / "way.GIF")
     assert [picture.size for picture in read_gif(tmp_path / "way.GIF")[0]] == [(width, height)] * 2
 
 
 @pytest.mark.parametrize("width, height", [(40, 30), (41, 33), (17, 48)])
-def test_mp4_is_decoded_to_the_frames(tmp_path, width, height):
+def test_mp4_decodes_to_the_frames(tmp_path, width, height):
     av = pytest.importorskip("av")
     given = frames(4, width, height)
     save_animation(given, tmp_path / "way.mp4")
@@ -54,20 +54,20 @@ def test_mp4_is_decoded_to_the_frames(tmp_path, width, height):
         stream = container.streams.video[0]
         assert stream.average_rate == 10 and stream.codec_context.name == "h264"
         decoded = [frame.to_image() for frame in container.decode(stream)]
-    assert len(decoded) == 4 + 10  # the last one for a second more
+    assert len(decoded) == 4 + 10  # The last frame stays for a second longer.
     size = (width + width % 2, height + height % 2)
     for number, picture in enumerate(decoded):
         shown = picture.crop((0, 0, width, height))
         assert picture.size == size and levels(shown, given[min(number, 3)]) < 12
 
 
-def test_single_frame_is_an_animation_too(tmp_path):
+def test_animation_of_a_single_frame_is_written(tmp_path):
     save_animation(frames(1), tmp_path / "way.gif")
     pictures, durations, _ = read_gif(tmp_path / "way.gif")
     assert len(pictures) == 1 and durations == [1100]
 
 
-def test_folder_is_made_and_an_old_file_replaced(tmp_path):
+def test_folder_is_created_and_an_old_file_replaced(tmp_path):
     path = tmp_path / "new" / "way.gif"
     save_animation(frames(2), path)
     save_animation(frames(3), path)
@@ -76,7 +76,7 @@ def test_folder_is_made_and_an_old_file_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["way.avi", "way.png", "way", "gif"])
-def test_another_suffix_is_refused(tmp_path, name):
+def test_unsupported_suffix_is_rejected(tmp_path, name):
     with pytest.raises(InputError, match=r"\.gif or \.mp4"):
         check_animation(tmp_path / name)
 
@@ -87,7 +87,7 @@ def test_gif_needs_no_further_package(tmp_path, monkeypatch, name):
     check_animation(tmp_path / name)
 
 
-def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_mp4_package_error_names_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match="video needs PyAV: pip install"):
         check_animation(tmp_path / "way.mp4")

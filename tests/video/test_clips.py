@@ -27,20 +27,20 @@ from tests.support.videos import (
 )
 
 
-def test_films_frames_come_at_their_times(film):
-    with open_clip(film.path, max_size=160) as clip:
+def test_frames_have_the_times_of_the_file(long_video):
+    with open_clip(long_video.path, max_size=160) as clip:
         times = [frame.pts * clip.time_base for frame in clip]
-    assert times == look(film.path).times
-    assert len(times) == clip.count == film.frames
-    assert clip.damage is None and clip.rate == 25 and clip.path == film.path
+    assert times == look(long_video.path).times
+    assert len(times) == clip.count == long_video.frames
+    assert clip.damage is None and clip.rate == 25 and clip.path == long_video.path
 
 
-def test_a_clip_says_what_it_is(tmp_path):
+def test_clip_reports_its_properties(tmp_path):
     frames, clip = read(make_clip(tmp_path / "a.mp4", 20))
     assert (clip.width, clip.height, clip.rate, clip.count) == (64, 48, 25, 20)
     assert [frame.pts * clip.time_base * 25 for frame in frames] == list(range(20))
     assert all(f.pixels.shape == (48, 64, 3) and f.pixels.flags.c_contiguous for f in frames)
-    assert [place(f.pixels) for f in frames] == list(range(20))  # none is overwritten by a later one
+    assert [place(f.pixels) for f in frames] == list(range(20))  # No frame is overwritten by a later one.
     assert {frame.duration * clip.time_base for frame in frames} == {Fraction(1, 25)}
 
 
@@ -51,9 +51,9 @@ def test_variable_times_and_a_late_first_frame_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("base", [Fraction(1, 25), Fraction(1, 12800)])
-def test_frames_without_times_of_their_own_come_in_order_and_none_is_lost(tmp_path, base):
+def test_frames_without_pts_come_in_order_without_loss(tmp_path, base):
     step = round(1 / (25 * base))
-    frames, clip = read(make_clip(tmp_path / "a.avi", 20, base=base, step=step))  # with B-frames
+    frames, clip = read(make_clip(tmp_path / "a.avi", 20, base=base, step=step))  # Contains B-frames.
     assert [place(frame.pixels) for frame in frames] == list(range(20))
     times = [frame.pts * clip.time_base for frame in frames]
     assert [time - times[0] for time in times] == [Fraction(n, 25) for n in range(20)]
@@ -63,15 +63,15 @@ def test_frames_without_times_of_their_own_come_in_order_and_none_is_lost(tmp_pa
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ([0, 40, 40, 80, 120], [0, 40, 41, 80, 120]),  # two at one time: the others keep theirs
+        ([0, 40, 40, 80, 120], [0, 40, 41, 80, 120]),  # Two equal times: the other frames keep theirs.
         ([(0, -80), (40, -40), (40, 0), (80, 40)], [0, 40, 41, 80]),
         ([(0, 0), (120, 40), (40, 160), (200, 200)], [0, 120, 160, 200]),
-        ([0, 40, 80, 0, 40, 80], [0, 40, 80, 120, 160, 200]),  # a clock that was set back
+        ([0, 40, 80, 0, 40, 80], [0, 40, 80, 120, 160, 200]),  # The clock jumps back.
         ([None, None, None], [0, 40, 80]),
         ([0, 100, None, 160], [0, 100, 200, 201]),
     ],
 )
-def test_times_always_grow(tmp_path, given, expected):
+def test_times_increase_strictly(tmp_path, given, expected):
     with open_clip(make_clip(tmp_path / "a.mkv", 2, base=Fraction(1, 1000), step=40)) as clip:
         both = [one if isinstance(one, tuple) else (one, None) for one in given]
         frames = [SimpleNamespace(pts=pts, dts=dts) for pts, dts in both]
@@ -79,17 +79,17 @@ def test_times_always_grow(tmp_path, given, expected):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
-def test_a_part_has_exactly_the_frames_between(tmp_path, suffix):
+def test_part_has_exactly_the_frames_between_start_and_end(tmp_path, suffix):
     base = {"base": Fraction(1, 90000), "step": 3600}
     path = make_clip(tmp_path / f"a.{suffix}", 28, options={"g": "10"}, **base)
     frames = read(path, start=0.5, end=0.8)[0]
-    first = 13 if suffix != "ts" else place(frames[0].pixels)  # a TS has a clock of its own
+    first = 13 if suffix != "ts" else place(frames[0].pixels)  # The times of a TS do not start at 0.
     assert [place(frame.pixels) for frame in frames] == list(range(first, first + len(frames)))
     assert abs(len(frames) - 7.5) <= 1 and first in (11, 12, 13)
     assert frames[0].pts == 0
 
 
-def test_a_start_after_the_end_names_the_length(tmp_path):
+def test_start_after_the_end_of_the_video_is_rejected_with_its_length(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 20)
     with pytest.raises(InputError, match=r"a\.mp4 is 0\.80 s long") as caught:
         open_clip(path, start=3)
@@ -99,7 +99,7 @@ def test_a_start_after_the_end_names_the_length(tmp_path):
     assert caught.value.parameters == ["start", "end", "end"]
 
 
-def test_a_constant_rate_leaves_out_and_repeats(tmp_path):
+def test_constant_rate_drops_and_repeats_frames(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 20)
     frames, clip = read(path, fps=5)
     assert clip.time_base == Fraction(1, 5) and clip.count == 4
@@ -129,7 +129,7 @@ def test_frames_shrink_to_even_sides_and_are_not_enlarged(tmp_path):
         ((-1, 0, 0, 1), lambda a: a[:, ::-1]),
     ],
 )
-def test_frames_come_upright(tmp_path, matrix, expected):
+def test_rotated_frames_are_turned_upright(tmp_path, matrix, expected):
     path = make_clip(tmp_path / "a.mp4", 2, draw=lambda n, w, h: card(w, h))
     stored = read(path)[0][0].pixels
     turn(path, *matrix)
@@ -140,7 +140,7 @@ def test_frames_come_upright(tmp_path, matrix, expected):
     assert max(small.width, small.height) == 32
 
 
-def test_pixels_that_are_not_square_are_told_of(tmp_path):
+def test_non_square_pixels_are_reported(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 2, aspect=Fraction(4, 3))
     assert read(path)[1].aspect == Fraction(4, 3)
     assert read(turn(path, 0, 1, -1, 0))[1].aspect == Fraction(3, 4)
@@ -162,7 +162,7 @@ def test_pixels_that_are_not_square_are_told_of(tmp_path):
         ("mov", "prores_ks", "yuva444p10le", (1, 1, 1, 1), None),
     ],
 )
-def test_matrix_range_and_depth_are_honoured(tmp_path, suffix, codec, pixels, colors, matrix):
+def test_colour_matrix_range_and_depth_are_respected(tmp_path, suffix, codec, pixels, colors, matrix):
     options = {"crf": "4"} if codec == "libx264" else {}
     draw = lambda n, w, h: card(w, h)  # noqa: E731
     path = tmp_path / f"a.{suffix}"
@@ -172,7 +172,7 @@ def test_matrix_range_and_depth_are_honoured(tmp_path, suffix, codec, pixels, co
     assert clip.colors.matrix == (colors[0] if colors[0] in (1, 5, 6, 9) else 1 if matrix == 0 else 6)
 
 
-def test_large_frames_without_tags_are_taken_for_bt_709(tmp_path):
+def test_untagged_large_frames_are_read_as_bt_709(tmp_path):
     draw = lambda n, w, h: card(w, h)  # noqa: E731
     path = make_clip(tmp_path / "a.mp4", 1, size=(1280, 720), matrix=1, draw=draw)
     frames, clip = read(path)
@@ -180,8 +180,8 @@ def test_large_frames_without_tags_are_taken_for_bt_709(tmp_path):
 
 
 @pytest.mark.parametrize("transfer", [hdr.PQ, hdr.HLG])
-def test_high_dynamic_range_is_brought_to_a_screens(tmp_path, transfer):
-    # Black, a mid-grey, white (203 nits), and a light of 1000 nits, in code values of 0…1.
+def test_high_dynamic_range_is_tone_mapped(tmp_path, transfer):
+    # Code values in [0, 1] of black, mid-grey, white (203 nits) and a highlight of 1000 nits.
     codes = {hdr.PQ: (0, 0.38, 0.581, 0.752), hdr.HLG: (0, 0.38, 0.75, 1)}[transfer]
     bars = np.repeat(np.array(codes) * 255, 16).round().astype(np.uint8)
     draw = lambda n, w, h: np.repeat(np.repeat(bars[None, :, None], h, 0), 3, 2)  # noqa: E731
@@ -189,13 +189,13 @@ def test_high_dynamic_range_is_brought_to_a_screens(tmp_path, transfer):
     make_clip(path, 1, pixels="yuv420p10le", colors=(9, 1, 9, transfer), draw=draw, options={"crf": "4"})
     frames, clip = read(path)
     levels = frames[0].pixels[:, 6::16][:, :4].astype(int)  # (H,4,3)
-    assert np.ptp(levels, axis=2).max() <= 2  # greys stay grey
+    assert np.ptp(levels, axis=2).max() <= 2  # Greys stay grey.
     black, grey, white, light = levels.mean((0, 2))
     assert black <= 3 and 80 <= grey <= 130 and 200 <= white <= 240 and light >= 250
     assert clip.colors == (1, 1, 1)
 
 
-def test_a_clip_that_was_cut_off_gives_what_it_has(tmp_path):
+def test_truncated_video_yields_its_intact_frames(tmp_path):
     path = make_clip(tmp_path / "a.mkv", 100, base=Fraction(1, 1000), step=40, options={"g": "10"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     frames, clip = read(path)
@@ -203,7 +203,7 @@ def test_a_clip_that_was_cut_off_gives_what_it_has(tmp_path):
     assert clip.damage is not None and f"{path} is damaged after" in clip.damage and "\n" not in clip.damage
 
 
-def test_a_hole_in_a_film_ends_it_with_a_word(tmp_path):
+def test_gap_in_a_video_ends_it_with_a_damage_report(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 100, codec="libx264", options={"g": "10"})
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat")
@@ -214,7 +214,7 @@ def test_a_hole_in_a_film_ends_it_with_a_word(tmp_path):
     assert 10 < len(frames) < 100 and clip.damage is not None
 
 
-def test_what_is_no_video_is_refused_in_a_line(tmp_path):
+def test_file_that_is_not_a_video_is_rejected_with_one_line(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         open_clip(tmp_path / "none.mp4")
     (tmp_path / "text.mp4").write_text("no film" * 100)
@@ -230,14 +230,14 @@ def test_what_is_no_video_is_refused_in_a_line(tmp_path):
         open_clip(tmp_path / "sound.m4v")
 
 
-def test_without_pyav_the_remedy_is_named(tmp_path, monkeypatch):
+def test_missing_pyav_error_names_the_install_command(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4", 2)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match="video needs PyAV: pip install"):
         open_clip(path)
 
 
-def test_frames_that_change_size_are_scaled_to_the_first(tmp_path):
+def test_frames_of_changing_size_are_scaled_to_the_first(tmp_path):
     parts = [
         make_clip(tmp_path / "a.ts", 10),
         make_clip(tmp_path / "b.ts", list(range(5120, 10240, 512)), size=(96, 72)),
@@ -249,7 +249,7 @@ def test_frames_that_change_size_are_scaled_to_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
-def test_animated_pictures_keep_their_times_and_lie_on_white(tmp_path, suffix):
+def test_animated_images_keep_their_times_on_white_background(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     pictures = [Image.fromarray(moving(n)).convert("RGBA") for n in range(5)]
     for picture in pictures:
@@ -268,7 +268,7 @@ def test_animated_pictures_keep_their_times_and_lie_on_white(tmp_path, suffix):
     assert [f.pts for f in part] == [0, 60] and clip.count == 2
 
 
-def test_numbered_frames_come_in_the_order_of_their_numbers(tmp_path):
+def test_numbered_frames_are_read_in_numerical_order(tmp_path):
     for n in (1, 2, 10, 9):
         Image.fromarray(moving(n)).save(tmp_path / f"f{n}.png")
     frames, clip = read(tmp_path)
@@ -284,7 +284,7 @@ def test_numbered_frames_come_in_the_order_of_their_numbers(tmp_path):
         read(tmp_path)
 
 
-def test_a_patterns_number_is_the_one_at_its_field(tmp_path):
+def test_frame_number_is_read_at_the_patterns_field(tmp_path):
     for n in (1, 2, 10):
         Image.fromarray(moving(n)).save(tmp_path / f"{n}_v2.png")
     frames, clip = read(tmp_path / "%d_v2.png")
@@ -293,14 +293,14 @@ def test_a_patterns_number_is_the_one_at_its_field(tmp_path):
     assert clip.numbers == [2, 10]
 
 
-def test_frames_of_several_shots_have_no_numbers(tmp_path):
+def test_frame_folder_of_several_shots_has_no_numbers(tmp_path):
     for n, name in enumerate(("a1", "a2", "b1")):
         Image.fromarray(moving(n)).save(tmp_path / f"{name}.png")
     frames, clip = read(tmp_path)
     assert [place(f.pixels) for f in frames] == [0, 1, 2] and clip.numbers is None
 
 
-def test_a_clip_is_told_from_a_picture(tmp_path):
+def test_videos_are_distinguished_from_images(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "still.gif")
     Image.new("RGB", (8, 8)).save(tmp_path / "still.webp")
     assert not is_clip(tmp_path / "still.gif") and not is_clip(tmp_path / "still.webp")
@@ -308,7 +308,7 @@ def test_a_clip_is_told_from_a_picture(tmp_path):
     assert not is_clip(Path("a.jpg")) and not is_clip(Path("none.png"))
 
 
-def test_a_file_can_stand_for_a_camera(tmp_path):
+def test_file_can_be_opened_as_a_camera(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 5)
     with open_camera(str(path)) as clip:
         assert len(list(clip)) == 5 and clip.path is None
@@ -318,7 +318,7 @@ def test_a_file_can_stand_for_a_camera(tmp_path):
         open_camera("udp://999.1.1.1:1")
 
 
-def test_covers_are_not_the_film(tmp_path):
+def test_cover_images_are_not_read_as_the_video(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 5)
     covered = tmp_path / "covered.mp4"
     Image.new("RGB", (200, 200), "red").save(tmp_path / "cover.png")
@@ -339,7 +339,7 @@ def test_covers_are_not_the_film(tmp_path):
     assert (clip.width, clip.height) == SIZE and len(frames) == 5
 
 
-def test_matroska_that_begins_late_is_whole(tmp_path):
+def test_matroska_with_a_late_start_is_read_completely(tmp_path):
     path = tmp_path / "late.mkv"
     with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
         stream = container.add_stream("mjpeg", rate=25)

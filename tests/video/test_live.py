@@ -1,4 +1,4 @@
-"""Cameras: the newest frame, the window, and ``python infer.py --camera``."""
+"""Tests of cameras: the newest frame, the window, and ``python infer.py --camera``."""
 
 import os
 import signal
@@ -25,13 +25,19 @@ from tests.support.videos import SIZE, look, make_clip, moving
 
 
 class Camera(Clip):
-    """Gives a frame each few milliseconds, for ever or a number of them, and then goes silent or ends."""
+    """A simulated camera.
+
+    Args:
+        count: Number of frames. Default: unlimited.
+        silent: Whether the camera blocks after its last frame instead of ending.
+        every: Time between two frames in seconds.
+    """
 
     def __init__(self, count: int | None = None, silent: bool = False, every: float = 0.005):
         super().__init__("camera 0", *SIZE, Fraction(1, 1_000_000))
         self.most, self.silent, self.every = count, silent, every
         self.given, self.closed, self.awake = 0, False, threading.Event()
-        self.taken, self.interrupted = 0, 0.0  # frames that were stylized, and when a signal was sent
+        self.taken, self.interrupted = 0, 0.0  # Number of stylized frames, and the time of the signal.
 
     def frames(self):
         begun = time.monotonic()
@@ -47,8 +53,8 @@ class Camera(Clip):
         self.closed = True
 
 
-class StandIn:
-    """A window that nobody sees; closed after so many pictures."""
+class FakeWindow:
+    """A window without a display, which closes after ``most`` frames."""
 
     def __init__(self, title: str = "", most: int = 5):
         self.pictures: list[np.ndarray] = []
@@ -70,7 +76,7 @@ class StandIn:
 
 @pytest.fixture
 def infer(tmp_path, monkeypatch, model):
-    """``python infer.py --camera 0`` with the small model, in an empty folder."""
+    """Return a function that runs ``infer.py --camera 0`` with the small model in an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -80,10 +86,10 @@ def infer(tmp_path, monkeypatch, model):
 
 @pytest.fixture
 def camera(monkeypatch) -> Camera:
-    camera, film = Camera(), VideoStylizer.__call__
+    camera, original = Camera(), VideoStylizer.__call__
 
     def counted(self, frames):
-        result = film(self, frames)
+        result = original(self, frames)
         camera.taken += 1
         return result
 
@@ -94,7 +100,7 @@ def camera(monkeypatch) -> Camera:
 
 
 def interrupt(camera: Camera, number: int = signal.SIGINT) -> None:
-    """Send a signal to this process when there are frames; of those of a silent camera most are dropped."""
+    """Send a signal to this process once the camera gave three frames and some are stylized."""
 
     def work() -> None:
         while camera.given < 3 or camera.taken < (1 if camera.silent else 3):
@@ -105,10 +111,10 @@ def interrupt(camera: Camera, number: int = signal.SIGINT) -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-# The newest
+# The newest frame
 
 
-def test_only_the_newest_is_taken_and_the_last_is_not_lost():
+def test_only_the_newest_frame_is_taken_and_the_last_one_is_kept():
     ready = threading.Event()
 
     def source():
@@ -124,7 +130,7 @@ def test_only_the_newest_is_taken_and_the_last_is_not_lost():
     assert not newest.thread.is_alive()
 
 
-def test_what_the_source_raises_comes_after_its_items():
+def test_source_error_is_raised_after_its_items():
     def source():
         yield 1
         raise InputError("unplugged")
@@ -136,7 +142,7 @@ def test_what_the_source_raises_comes_after_its_items():
             newest.take()
 
 
-def test_source_that_cannot_be_iterated_or_closed_keeps_nobody_waiting():
+def test_source_that_cannot_be_iterated_or_closed_does_not_block():
     class Broken:
         def __init__(self, line: str):
             self.line, self.closed = line, False
@@ -161,7 +167,7 @@ def test_source_that_cannot_be_iterated_or_closed_keeps_nobody_waiting():
             assert newest.over and source.closed
 
 
-def test_rate_and_units_of_time_are_the_sources():
+def test_rate_and_time_base_are_those_of_the_source():
     camera = Camera(1)
     camera.rate = Fraction(30)
     with Newest(camera) as newest, Newest(iter([])) as other:
@@ -169,7 +175,7 @@ def test_rate_and_units_of_time_are_the_sources():
         assert (other.rate, other.time_base) == (None, None)
 
 
-def test_stopping_closes_the_source_and_wakes_who_waits():
+def test_stopping_closes_the_source_and_wakes_the_consumer():
     camera = Camera(2)
     camera.silent = True
     with Newest(camera) as newest:
@@ -179,7 +185,7 @@ def test_stopping_closes_the_source_and_wakes_who_waits():
     assert 1 <= len(taken) <= 2 and camera.closed
 
 
-def test_silent_source_is_not_waited_for(monkeypatch):
+def test_silent_source_does_not_block(monkeypatch):
     monkeypatch.setattr(live, "JOIN_TIMEOUT", 0.1)
     camera = Camera(1, silent=True)
     begun = time.monotonic()
@@ -193,8 +199,8 @@ def test_silent_source_is_not_waited_for(monkeypatch):
 # The window
 
 
-def test_window_answers_where_no_frame_comes():
-    camera, window = Camera(1, silent=True), StandIn()
+def test_window_is_updated_while_no_frame_arrives():
+    camera, window = Camera(1, silent=True), FakeWindow()
     with Newest(camera) as newest:
         threading.Timer(0.2, newest.stop).start()
         assert len(list(show_frames(newest, window))) == 1
@@ -202,7 +208,7 @@ def test_window_answers_where_no_frame_comes():
     assert window.updates > 5
 
 
-def test_without_a_display_or_tkinter_a_line_says_what_to_do(monkeypatch):
+def test_missing_display_or_tkinter_error_suggests_output(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     if sys.platform == "linux":
@@ -214,14 +220,14 @@ def test_without_a_display_or_tkinter_a_line_says_what_to_do(monkeypatch):
         Window("title")
 
 
-class Tkinter:
-    """As much of tkinter as the window takes."""
+class FakeTkinter:
+    """A stand-in for the parts of tkinter that ``Window`` uses."""
 
     TclError = RuntimeError
 
     class Tk:
         def __init__(self):
-            self.keys, self.alive, Tkinter.root = {}, True, self
+            self.keys, self.alive, FakeTkinter.root = {}, True, self
 
         title = configure = update = lambda self, *_, **__: None
 
@@ -249,15 +255,15 @@ class Tkinter:
 @pytest.mark.parametrize("key", ["q", "<Escape>", "WM_DELETE_WINDOW"])
 def test_window_is_closed_by_a_key_or_its_button(monkeypatch, key):
     imagetk = pytest.importorskip("PIL.ImageTk")
-    monkeypatch.setitem(sys.modules, "tkinter", Tkinter)
+    monkeypatch.setitem(sys.modules, "tkinter", FakeTkinter)
     monkeypatch.setattr(imagetk, "PhotoImage", lambda image, master: image)
     with Window("title") as window, Newest(Camera()) as newest:
         for number, frame in enumerate(show_frames(newest, window)):
             assert np.array_equal(np.asarray(window.label.image), frame.pixels)
             if number == 2:
-                Tkinter.root.keys[key](None)
+                FakeTkinter.root.keys[key](None)
         assert number == 2 and window.closed
-    assert not Tkinter.root.alive
+    assert not FakeTkinter.root.alive
 
 
 def test_importing_live_imports_no_tkinter():
@@ -268,9 +274,9 @@ def test_importing_live_imports_no_tkinter():
 # The command
 
 
-def test_live_window_until_it_is_closed(infer, camera, monkeypatch, capsys):
+def test_live_window_runs_until_it_is_closed(infer, camera, monkeypatch, capsys):
     windows = []
-    monkeypatch.setattr(stylize_camera, "Window", lambda title: windows.append(StandIn()) or windows[0])
+    monkeypatch.setattr(stylize_camera, "Window", lambda title: windows.append(FakeWindow()) or windows[0])
     infer()
     assert len(windows[0].pictures) == 5
     assert windows[0].pictures[0].shape == (48, 64, 3)
@@ -281,14 +287,14 @@ def test_live_window_until_it_is_closed(infer, camera, monkeypatch, capsys):
 
 
 def test_ctrl_c_closes_the_window(infer, camera, monkeypatch):
-    monkeypatch.setattr(stylize_camera, "Window", lambda title: StandIn(most=10**9))
+    monkeypatch.setattr(stylize_camera, "Window", lambda title: FakeWindow(most=10**9))
     interrupt(camera)
     infer()
     assert camera.closed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_recording_ends_well_by_ctrl_c(infer, camera, capsys, number):
+def test_ctrl_c_finishes_the_recording(infer, camera, capsys, number):
     interrupt(camera, number)
     infer("-o", "out.mp4")
     assert capsys.readouterr().out == "out.mp4\n"
@@ -299,14 +305,14 @@ def test_recording_ends_well_by_ctrl_c(infer, camera, capsys, number):
 
 
 @pytest.mark.slow
-def test_frames_that_come_too_fast_are_dropped_and_times_are_those_of_arrival(infer, camera, monkeypatch):
-    film = VideoStylizer.__call__
+def test_excess_frames_are_dropped_and_times_are_arrival_times(infer, camera, monkeypatch):
+    original = VideoStylizer.__call__
 
     def slow(self, frames):
         time.sleep(0.1)
         if camera.taken == 7:
-            camera.most = 0  # it ends
-        return film(self, frames)
+            camera.most = 0  # The camera ends.
+        return original(self, frames)
 
     monkeypatch.setattr(VideoStylizer, "__call__", slow)
     infer("-o", "out.mp4")
@@ -316,7 +322,7 @@ def test_frames_that_come_too_fast_are_dropped_and_times_are_those_of_arrival(in
     assert min(steps[1:-1]) > 0.08
 
 
-def test_silent_camera_does_not_keep_ctrl_c_waiting(infer, camera, monkeypatch):
+def test_silent_camera_does_not_delay_ctrl_c(infer, camera, monkeypatch):
     monkeypatch.setattr(live, "JOIN_TIMEOUT", 0.1)
     camera.most, camera.silent = 3, True
     interrupt(camera)
@@ -325,8 +331,8 @@ def test_silent_camera_does_not_keep_ctrl_c_waiting(infer, camera, monkeypatch):
     assert len(look(Path("out.mp4")).times) >= 1
 
 
-def test_preview_shows_what_is_recorded(infer, camera, monkeypatch):
-    window = StandIn()
+def test_preview_shows_the_recorded_frames(infer, camera, monkeypatch):
+    window = FakeWindow()
     monkeypatch.setattr(stylize_camera, "Window", lambda title: window)
     infer("-o", "out.mp4", "--preview")
     assert len(look(Path("out.mp4")).times) == len(window.pictures) == 5
@@ -339,7 +345,7 @@ def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
     assert Path("out.gif").exists()
 
 
-def test_full_disk_keeps_what_was_recorded(infer, camera, monkeypatch, capsys):
+def test_full_disk_keeps_the_frames_recorded_so_far(infer, camera, monkeypatch, capsys):
     write = stylize_camera.Recorder.write
 
     def full(self, frame):
@@ -358,20 +364,20 @@ def test_full_disk_keeps_what_was_recorded(infer, camera, monkeypatch, capsys):
     assert len(look(Path("out.part.mp4")).times) == 5 and camera.closed
 
 
-def test_camera_may_be_a_file_or_an_address(infer, monkeypatch):
+def test_camera_can_be_a_file_or_an_address(infer, monkeypatch):
     make_clip(Path("a.mkv"), 8)
     main_flags = ["--camera", "a.mkv", "-o", "out.mp4", "--max-size", "32"]
     infer(*main_flags)
     assert look(Path("out.mp4")).size == (32, 24)
 
 
-def test_camera_is_not_opened_for_a_model_that_cannot_be_loaded(infer, monkeypatch, capsys):
+def test_camera_is_not_opened_if_the_model_cannot_be_loaded(infer, monkeypatch, capsys):
     monkeypatch.setattr(stylize_camera, "open_camera", lambda *_: pytest.fail("opened"))
     Path("bad.safetensors").write_bytes(b"no model")
     assert "bad.safetensors" in refused(capsys, infer, "-o", "out.mp4", "--checkpoint", "bad.safetensors")
 
 
-def test_camera_by_its_number_is_video4linux(infer, monkeypatch):
+def test_camera_number_opens_video4linux(infer, monkeypatch):
     make_clip(Path("a.mkv"), 8)
     real, seen = av.open, []
 
@@ -397,7 +403,7 @@ def test_camera_by_its_number_is_video4linux(infer, monkeypatch):
         ("", "display"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(infer, capsys, monkeypatch, flags, words):
+def test_invalid_camera_options_give_one_error_line(infer, capsys, monkeypatch, flags, words):
     monkeypatch.delenv("DISPLAY", raising=False)
     assert words in refused(capsys, infer, *flags.split())
     assert list(Path().iterdir()) == []

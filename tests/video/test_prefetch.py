@@ -6,16 +6,16 @@ import pytest
 from faststyle.video.prefetch import ahead
 
 
-def test_everything_comes_in_order():
+def test_items_come_in_order():
     assert list(ahead(range(100), 3)) == list(range(100))
 
 
-def test_the_source_runs_beside_who_takes():
+def test_source_runs_in_parallel_with_the_consumer():
     taken, second = threading.Event(), threading.Event()
 
     def source():
         yield threading.get_ident()
-        assert taken.wait(10)  # while the one before is in use
+        assert taken.wait(10)  # While the previous item is in use.
         second.set()
         yield threading.get_ident()
 
@@ -26,7 +26,7 @@ def test_the_source_runs_beside_who_takes():
             assert second.wait(10)
 
 
-def test_it_is_no_further_ahead_than_told():
+def test_prefetch_depth_is_limited():
     taken = []
 
     def source():
@@ -41,7 +41,7 @@ def test_it_is_no_further_ahead_than_told():
     stage.close()
 
 
-def test_an_error_comes_after_what_was_before_it():
+def test_error_is_raised_after_the_preceding_items():
     def source():
         yield 1
         yield 2
@@ -54,7 +54,7 @@ def test_an_error_comes_after_what_was_before_it():
     assert found == [1, 2]
 
 
-def test_who_stops_taking_ends_the_source():
+def test_closing_the_consumer_closes_the_source():
     closed = threading.Event()
 
     def source():
@@ -69,10 +69,10 @@ def test_who_stops_taking_ends_the_source():
     assert closed.is_set()
 
 
-def test_what_cannot_be_iterated_is_an_error_and_no_wait():
+def test_source_that_cannot_be_iterated_raises_instead_of_blocking():
     with pytest.raises(TypeError):
         list(ahead(5))
 
 
-def test_stages_can_follow_each_other():
+def test_stages_can_be_chained():
     assert list(ahead(x + 1 for x in ahead(range(20)))) == list(range(1, 21))

@@ -21,7 +21,7 @@ VARIABLE = [640, 740, 2340, 2440, 5640, 6152, 9640, 10152, 20640, 21040, 26640]
 
 
 def record(source: Path, target: Path, codec: str | None = None, crf: float | None = None, **options):
-    """Pass a clip's frames on; what is told of it."""
+    """Copy the frames of a video to ``target`` and return the recorder's notes."""
     with open_clip(source, **options) as clip, Recorder(target, clip, codec, crf) as recorder:
         for frame in clip:
             recorder.write(frame)
@@ -35,11 +35,12 @@ def near(times: list[Fraction], others: list[Fraction], within: Fraction) -> boo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
-def test_films_keep_times_length_and_sound(tmp_path, film, suffix):
-    source, target = film.path, tmp_path / f"a.{suffix}"
+def test_video_keeps_times_length_and_sound(tmp_path, long_video, suffix):
+    source, target = long_video.path, tmp_path / f"a.{suffix}"
     assert record(source, target, max_size=128) == []
     before, after = look(source), look(target)
-    assert after.times == before.times and after.length == before.length  # of 25 frames a second: whole ms
+    # At 25 frames per second, times are whole milliseconds.
+    assert after.times == before.times and after.length == before.length
     within = Fraction(1, 2000) if suffix == "mkv" else 0
     for kind, packets in before.packets.items():
         assert [data for _, data in packets] == [data for _, data in after.packets[kind]]
@@ -48,7 +49,7 @@ def test_films_keep_times_length_and_sound(tmp_path, film, suffix):
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "vp9", "mpeg4"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_variable_times_are_kept(tmp_path, suffix, codec):
+def test_variable_frame_times_are_kept(tmp_path, suffix, codec):
     source, target = make_clip(tmp_path / "a.mp4", VARIABLE, sound="aac"), tmp_path / f"b.{suffix}"
     assert record(source, target, codec) == []
     before, after = look(source), look(target)
@@ -58,7 +59,7 @@ def test_variable_times_are_kept(tmp_path, suffix, codec):
     assert after.languages == {"audio": "fra"}
 
 
-def test_matroska_to_matroska_and_webm(tmp_path):
+def test_matroska_is_recorded_as_matroska_and_webm(tmp_path):
     times = [50, 58, 183, 191, 441, 800]
     source = make_clip(
         tmp_path / "a.mkv", times, base=Fraction(1, 1000), step=40, sound="libopus", subtitles="subrip"
@@ -72,7 +73,7 @@ def test_matroska_to_matroska_and_webm(tmp_path):
     assert after.times == before.times and after.packets["audio"] == before.packets["audio"]
 
 
-def test_subtitles_names_and_chapters_go_along(tmp_path):
+def test_subtitles_names_and_chapters_are_copied(tmp_path):
     base = Fraction(1, 1000)
     chapters = [
         {"id": 0, "start": 0, "end": 400, "time_base": base, "metadata": {"title": "one"}},
@@ -91,7 +92,7 @@ def test_subtitles_names_and_chapters_go_along(tmp_path):
     assert found == [(0, "one"), (Fraction(1, 5), "two")]
 
 
-def test_a_part_begins_at_0_with_its_sound_in_step(tmp_path):
+def test_part_begins_at_0_with_synchronized_sound(tmp_path):
     source = make_clip(tmp_path / "a.mkv", 60, base=Fraction(1, 1000), step=40, sound="pcm_s16le")
     record(source, tmp_path / "b.mkv", start=0.8, end=1.6)
     before, after = look(source), look(tmp_path / "b.mkv")
@@ -103,7 +104,7 @@ def test_a_part_begins_at_0_with_its_sound_in_step(tmp_path):
     assert abs(after.length - Fraction(8, 10)) < 0.03
 
 
-def test_a_broadcast_loses_its_clock_and_keeps_its_sound(tmp_path):
+def test_transport_stream_starts_at_0_and_keeps_its_sound(tmp_path):
     source = make_clip(tmp_path / "a.ts", 20, sound="aac", base=Fraction(1, 90000), step=3600)
     assert record(source, tmp_path / "b.mp4") == []
     before, after = look(source), look(tmp_path / "b.mp4")
@@ -114,7 +115,7 @@ def test_a_broadcast_loses_its_clock_and_keeps_its_sound(tmp_path):
 
 
 @pytest.mark.parametrize("codec", [None, "vp9", "ffv1", "prores"])
-def test_odd_sides(tmp_path, codec):
+def test_odd_sides_are_encoded(tmp_path, codec):
     source = make_clip(
         tmp_path / "a.mkv", 2, size=(63, 47), codec="ffv1", pixels="bgr0", colors=(0, 0, 2, 2), matrix=0
     )
@@ -126,11 +127,11 @@ def test_odd_sides(tmp_path, codec):
         assert "63x47 is odd" in notes[0] and notes[0].endswith("padded to 64x48")
         assert (clip.width, clip.height) == (64, 48)
     if codec == "ffv1":
-        assert np.array_equal(frames[1].pixels, read(source)[0][1].pixels)  # without any loss
+        assert np.array_equal(frames[1].pixels, read(source)[0][1].pixels)  # Lossless.
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])
-def test_rotation_is_gone_and_pixels_keep_their_shape(tmp_path, suffix):
+def test_rotation_is_applied_and_pixel_aspect_is_kept(tmp_path, suffix):
     source = turn(make_clip(tmp_path / "a.mp4", 3, aspect=Fraction(4, 3)), 0, 1, -1, 0)
     notes = record(source, tmp_path / f"b.{suffix}")
     clip = read(tmp_path / f"b.{suffix}")[1]
@@ -158,7 +159,7 @@ def test_colours_stay_within_two_levels_and_are_tagged(tmp_path, colors, codec):
         assert tags == (colors[0], 1, *colors[2:])
 
 
-def test_gif_keeps_times_to_a_hundredth_and_repeats(tmp_path):
+def test_gif_keeps_times_to_a_hundredth_and_loops(tmp_path):
     source = make_clip(tmp_path / "a.mp4", [0, 512, 1024, 2560, 5120])
     record(source, tmp_path / "b.gif")
     frames = read(tmp_path / "b.gif")[0]
@@ -169,7 +170,7 @@ def test_gif_keeps_times_to_a_hundredth_and_repeats(tmp_path):
     assert np.abs(frames[2].pixels.astype(int) - moving(2)).mean() < 8
 
 
-def test_numbered_pictures_are_numbered_as_their_source(tmp_path):
+def test_numbered_images_keep_the_numbers_of_their_source(tmp_path):
     for n in (7, 8, 9):
         Image.fromarray(moving(n)).save(tmp_path / f"{n:03d}.png")
     record_pictures(tmp_path, tmp_path / "out" / "%05d.png")
@@ -179,7 +180,7 @@ def test_numbered_pictures_are_numbered_as_their_source(tmp_path):
     assert sorted(p.name for p in (tmp_path / "film").iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
-def test_pictures_of_several_shots_are_counted(tmp_path):
+def test_images_of_several_shots_are_numbered_consecutively(tmp_path):
     for n, name in enumerate(("a1", "a2", "b1")):
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.fromarray(moving(n)).save(tmp_path / "in" / f"{name}.png")
@@ -188,7 +189,7 @@ def test_pictures_of_several_shots_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "rate", "dropped"), [("avi", 25, 5), ("gif", 120, 4)])
-def test_frames_that_coarse_times_have_no_room_for_are_told_of(tmp_path, suffix, rate, dropped):
+def test_frames_dropped_by_coarse_time_bases_are_reported(tmp_path, suffix, rate, dropped):
     times = VARIABLE if rate == 25 else [n * 100 for n in range(24)]
     base = Fraction(1, 12800 if rate == 25 else 12000)
     source = make_clip(tmp_path / "a.mp4", times, base=base, step=100, rate=rate)
@@ -200,7 +201,7 @@ def test_frames_that_coarse_times_have_no_room_for_are_told_of(tmp_path, suffix,
     assert len(look(target).times) == recorder.count == len(times) - dropped
 
 
-def test_what_an_encoder_refuses_is_one_line(tmp_path):
+def test_encoder_error_gives_one_line(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 3, base=Fraction(1, 90000), step=3600)
     with (
         pytest.raises(InputError, match=r"^mpeg4 cannot write \.mp4 of this video \(Invalid argument\)"),
@@ -218,7 +219,7 @@ def record_pictures(source: Path, pattern: Path) -> None:
             recorder.write(frame)
 
 
-def test_what_cannot_be_written_is_refused_before():
+def test_unwritable_formats_are_rejected_before_recording():
     for path, codec, message in (
         ("a.xyz", None, "a video's name must end in one of .mp4"),
         ("a", None, "a video's name must end in"),
@@ -251,7 +252,7 @@ def test_what_cannot_be_written_is_refused_before():
             check_recording(Path("a.mp4"), "h264_nvenc")
 
 
-def test_hevc_is_tagged_for_apple_and_crf_matters(tmp_path):
+def test_hevc_is_tagged_for_apple_and_crf_has_an_effect(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 10)
     record(source, tmp_path / "b.mp4", "hevc")
     with av.open(str(tmp_path / "b.mp4")) as container:
@@ -268,7 +269,7 @@ def test_hevc_is_tagged_for_apple_and_crf_matters(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "gif"])
-def test_what_was_written_before_an_error_stays_playable(tmp_path, suffix, error):
+def test_recording_stays_playable_after_an_error(tmp_path, suffix, error):
     source = make_clip(tmp_path / "a.mp4", 20, sound="aac")
     target = tmp_path / f"b.{suffix}"
     target.write_text("the old one")
@@ -282,7 +283,7 @@ def test_what_was_written_before_an_error_stays_playable(tmp_path, suffix, error
     assert len(read(recorder.partial)[0]) == 10
 
 
-def test_nothing_is_left_where_nothing_was_written(tmp_path):
+def test_recording_without_frames_leaves_no_file(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 5)
     with pytest.raises(KeyboardInterrupt), open_clip(source) as clip, Recorder(tmp_path / "b.mp4", clip):
         raise KeyboardInterrupt
@@ -292,7 +293,7 @@ def test_nothing_is_left_where_nothing_was_written(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_full_disk_is_one_oserror_and_leaves_a_playable_part(tmp_path, suffix):
+def test_full_disk_raises_one_oserror_and_leaves_a_playable_part(tmp_path, suffix):
     source = make_clip(tmp_path / "a.mp4", 200, options={"g": "25"})
     target = tmp_path / f"b.{suffix}"
     program = f"""
@@ -306,8 +307,8 @@ def test_a_full_disk_is_one_oserror_and_leaves_a_playable_part(tmp_path, suffix)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         noise = np.random.default_rng(0)
         try:
-            with open_clip({str(source)!r}) as clip, Recorder(Path({str(target)!r}), clip) as r:
-                for frame in clip:
+            with open_clip({str(source)!r}) as video, Recorder(Path({str(target)!r}), video) as r:
+                for frame in video:
                     r.write(Frame(noise.integers(0, 256, frame.pixels.shape, dtype=np.uint8), frame.pts))
         except OSError as error:
             print("one error:", error)
@@ -322,7 +323,7 @@ def test_a_full_disk_is_one_oserror_and_leaves_a_playable_part(tmp_path, suffix)
     assert len(frames) >= 20 and frames[0].pts == 0
 
 
-def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
+def test_unwritable_path_raises_oserror(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 3)
     (tmp_path / "b.part.mp4").mkdir()
     with pytest.raises(OSError), open_clip(source) as clip, Recorder(tmp_path / "b.mp4", clip) as recorder:
@@ -330,7 +331,7 @@ def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
             recorder.write(frame)
 
 
-def test_damaged_sound_does_not_stop_the_film(tmp_path):
+def test_damaged_sound_does_not_stop_the_video(tmp_path):
     source = make_clip(
         tmp_path / "a.mkv", 100, base=Fraction(1, 1000), step=40, sound="aac", options={"g": "10"}
     )
@@ -339,7 +340,7 @@ def test_damaged_sound_does_not_stop_the_film(tmp_path):
     assert len(look(tmp_path / "b.mp4").times) > 20
 
 
-def test_covers_and_fonts_do_no_harm(tmp_path):
+def test_covers_and_fonts_do_not_break_recording(tmp_path):
     source = make_clip(tmp_path / "a.mkv", 5, base=Fraction(1, 1000), step=40, font=b"a font" * 100)
     assert record(source, tmp_path / "b.mkv") == []
     with av.open(str(tmp_path / "b.mkv")) as container:
@@ -349,14 +350,14 @@ def test_covers_and_fonts_do_no_harm(tmp_path):
     assert len(read(tmp_path / "b.mp4")[0]) == 5
 
 
-def test_a_name_with_a_colon_is_no_address(tmp_path, monkeypatch):
+def test_file_name_with_a_colon_is_not_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_clip(tmp_path / "a.mp4", 3, sound="aac").rename("12:30 one.mp4")
     assert record(Path("12:30 one.mp4"), Path("http:two.mp4")) == []
     assert look(tmp_path / "http:two.mp4").packets["audio"]
 
 
-def test_a_constant_rate_keeps_the_sound(tmp_path):
+def test_constant_rate_keeps_the_sound(tmp_path):
     source = make_clip(tmp_path / "a.mp4", VARIABLE, sound="aac")
     record(source, tmp_path / "b.mp4", fps=30)
     before, after = look(source), look(tmp_path / "b.mp4")
@@ -364,10 +365,10 @@ def test_a_constant_rate_keeps_the_sound(tmp_path):
     assert {b - a for a, b in zip(after.times, after.times[1:], strict=False)} == {Fraction(1, 30)}
 
 
-def test_a_camera_has_the_clocks_times(tmp_path):
+def test_camera_frames_have_times_of_the_clock(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 4)
     with open_camera(str(source)) as clip:
-        clip.live, clip.time_base = True, Fraction(1, 1_000_000)  # as though its frames arrived now
+        clip.live, clip.time_base = True, Fraction(1, 1_000_000)  # As if the frames arrived now.
         with Recorder(tmp_path / "b.mp4", clip) as recorder:
             for frame in clip:
                 recorder.write(frame)
@@ -375,7 +376,7 @@ def test_a_camera_has_the_clocks_times(tmp_path):
     assert len(times) == 4 and times[0] == 0 and times == sorted(times) and times[-1] < 5
 
 
-def test_sound_ends_with_a_film_that_breaks_off(tmp_path):
+def test_sound_ends_where_a_damaged_video_ends(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 100, sound="pcm_s16le", options={"g": "10"})
     with open_clip(source) as clip, Recorder(tmp_path / "b.mkv", clip) as recorder:
         for number, frame in enumerate(clip):
@@ -387,10 +388,10 @@ def test_sound_ends_with_a_film_that_breaks_off(tmp_path):
     assert len(after.times) == 25 and 0.9 < after.packets["audio"][-1][0] <= 1
 
 
-def test_frames_from_elsewhere_can_be_written_to_a_clips_times(tmp_path):
+def test_unrelated_frames_can_be_written_at_a_videos_times(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 4)
     with open_clip(source) as clip, Recorder(tmp_path / "b.mp4", clip) as recorder:
         for frame in clip:
             big = np.ascontiguousarray(np.repeat(np.repeat(frame.pixels, 2, 0), 2, 1)[:, ::-1])
-            recorder.write(Frame(big[:, ::-1], frame.pts))  # not contiguous, and of another size
+            recorder.write(Frame(big[:, ::-1], frame.pts))  # Not contiguous, and of another size.
     assert look(tmp_path / "b.mp4").size == (128, 96)
