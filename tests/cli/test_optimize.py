@@ -1,4 +1,4 @@
-"""``python infer.py`` with ``--style``: the slow baseline as a command."""
+"""Tests of ``python infer.py --style``, which stylizes by optimization."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faststyle.cli import optimize_images as slow
+from faststyle.cli import optimize_images
 from faststyle.cli.main import infer as main
 from faststyle.image.convert import scale_to
 from faststyle.image.files import open_image
@@ -23,18 +23,18 @@ from tests.support.images import draw_picture
 
 @pytest.fixture
 def infer(tmp_path, monkeypatch, painting, random_vgg):
-    """``python infer.py`` with the painting, at the smallest size, in an empty folder."""
+    """Return ``python infer.py`` with the painting, at the smallest size, run in an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    flags = ["--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=3"]
-    flags += ["--device=cpu", "--precision=fp32"]
-    return lambda *arguments: main([*map(str, arguments[:1]), *flags, *map(str, arguments[1:])])
+    options = ["--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=3"]
+    options += ["--device=cpu", "--precision=fp32"]
+    return lambda *arguments: main([*map(str, arguments[:1]), *options, *map(str, arguments[1:])])
 
 
 @pytest.fixture
-def given(monkeypatch) -> list[tuple]:
-    """What each optimization is made with: photo, styles and options."""
+def optimizations(monkeypatch) -> list[tuple]:
+    """Record the arguments of each ``Optimization``: photo, styles and options."""
     calls = []
 
     class Recorded(Optimization):
@@ -42,27 +42,28 @@ def given(monkeypatch) -> list[tuple]:
             calls.append((photo, styles, options))
             super().__init__(photo, styles, **options)
 
-    monkeypatch.setattr(slow, "Optimization", Recorded)
+    monkeypatch.setattr(optimize_images, "Optimization", Recorded)
     return calls
 
 
-def levels(a, b) -> np.ndarray:
+def level_differences(a, b) -> np.ndarray:
+    """Return the absolute differences of two images or image files, in 8-bit levels."""
     a, b = (np.asarray(open_image(one) if isinstance(one, str | Path) else one, int) for one in (a, b))
     return np.abs(a - b)
 
 
-# One picture
+# One image
 
 
-def test_picture_is_written_where_o_says(infer, photos, painting, random_vgg, capsys):
+def test_output_option_names_the_file(infer, photos, painting, random_vgg, capsys):
     infer(photos / "cat.png", "-o", "new folder/out.png")
     assert capsys.readouterr().out.strip() == "new folder/out.png"
     options = {"size": 32, "steps": 3, "vgg": random_vgg, "device": "cpu", "precision": "fp32"}
     expected = optimize(open_image(photos / "cat.png"), open_image(painting), **options)
-    assert levels("new folder/out.png", expected).max() == 0
+    assert level_differences("new folder/out.png", expected).max() == 0
 
 
-def test_without_o_the_name_tells_picture_and_painting(infer, photos, capsys):
+def test_default_output_name_contains_photo_and_painting(infer, photos, capsys):
     before = contents(photos)
     infer(photos / "beach.jpg")
     assert capsys.readouterr().out.strip() == str(photos / "beach_painting.jpg")
@@ -72,15 +73,15 @@ def test_without_o_the_name_tells_picture_and_painting(infer, photos, capsys):
     assert set(after) == {*before, "beach_painting.jpg"}
 
 
-def test_name_of_several_paintings_has_them_all(infer, photos, painting):
+def test_default_output_name_contains_every_painting(infer, photos, painting):
     infer(photos / "cat.png", "--style", painting, photos / "elm.png", "--blend", 3, 1)
     assert (photos / "cat_painting+elm.png").is_file()
 
 
-def test_quality_and_alpha_are_kept_to(infer, photos):
-    picture = draw_picture(40, 40)
-    picture.putalpha(0)
-    picture.save(photos / "clear.png")
+def test_transparency_and_quality_are_respected(infer, photos):
+    image = draw_picture(40, 40)
+    image.putalpha(0)
+    image.save(photos / "clear.png")
     infer(photos / "clear.png", "-o", "out.png")
     assert open_image("out.png").getchannel("A").getextrema() == (0, 0)
     infer(photos / "cat.png", "-o", "low.jpg", "--quality", 5)
@@ -91,7 +92,7 @@ def test_quality_and_alpha_are_kept_to(infer, photos):
 # Folders
 
 
-def test_folder_is_mirrored_and_counted(infer, photos, capsys):
+def test_folder_structure_is_kept_and_images_are_counted(infer, photos, capsys):
     (photos / "trip").mkdir()
     draw_picture(65, 33).save(photos / "trip" / "f.webp")
     before = contents(photos)
@@ -102,24 +103,24 @@ def test_folder_is_mirrored_and_counted(infer, photos, capsys):
     assert "5 of 5" in capsys.readouterr().out
 
 
-def test_folder_without_o_goes_beside_itself(infer, photos):
+def test_folder_results_default_to_a_sibling_folder(infer, photos):
     infer(photos)
     assert set(contents(photos.with_name("photos_painting"))) == set(contents(photos))
 
 
-def test_bad_picture_is_named_and_the_others_are_done(infer, photos, capsys):
+def test_bad_image_is_named_and_the_others_are_stylized(infer, photos, capsys):
     check_bad_one_among_good(infer, photos, capsys)
 
 
-def test_single_bad_picture_ends_with_one_line(infer, photos, capsys):
-    (photos / "broken.jpg").write_bytes(b"not a picture")
+def test_single_bad_image_prints_one_error_line(infer, photos, capsys):
+    (photos / "broken.jpg").write_bytes(b"not an image")
     assert "broken.jpg" in refused(capsys, infer, photos / "broken.jpg")
 
 
-# Flags
+# Options
 
 
-FLAGS = {
+OPTIONS = {
     "--size 40": ("size", 40),
     "--style-size 24": ("style_size", 24),
     "--steps 2": ("steps", 2),
@@ -145,41 +146,41 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize("flag", FLAGS)
-def test_flag_reaches_the_optimization(infer, photos, given, flag):
-    # Scales want more pixels than 32.
-    infer(photos / "cat.png", "-o", "out.png", "--size=48", *flag.split())
-    name, value = FLAGS[flag]
-    assert given[0][2][name] == value
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_reaches_the_optimization(infer, photos, optimizations, option):
+    # --scales 2 needs more than 32 pixels.
+    infer(photos / "cat.png", "-o", "out.png", "--size=48", *option.split())
+    name, value = OPTIONS[option]
+    assert optimizations[0][2][name] == value
     assert Path("out.png").is_file()
 
 
-def test_what_is_not_typed_is_left_to_the_library(infer, photos, given):
+def test_options_not_given_are_not_passed_to_the_library(infer, photos, optimizations):
     infer(photos / "cat.png")
-    options = {name: value for name, value in given[0][2].items() if value is not None}
+    options = {name: value for name, value in optimizations[0][2].items() if value is not None}
     assert set(options) == {"device", "precision", "size", "steps", "vgg"}
 
 
-def test_each_option_of_the_baseline_is_tested_here():
-    known = {flag.split()[0].lstrip("-").replace("-", "_") for flag in FLAGS} | {"vgg"}
-    assert {one.name for one in fields(OptimizationSettings)} == known
+def test_every_optimization_setting_is_tested_here():
+    known = {option.split()[0].lstrip("-").replace("-", "_") for option in OPTIONS} | {"vgg"}
+    assert {field.name for field in fields(OptimizationSettings)} == known
 
 
-def test_model_to_start_from_reaches_the_optimization(infer, photos, model, given):
+def test_init_checkpoint_reaches_the_optimization(infer, photos, model, optimizations):
     infer(photos / "cat.png", "-o", "out.png", "--init-checkpoint", model)
-    assert given[0][2]["init_model"].card.name == "small"
+    assert optimizations[0][2]["init_model"].card.name == "small"
 
 
-def test_masks_are_read_and_all_is_everywhere(infer, photos, painting, given):
+def test_masks_are_read_and_all_means_no_mask(infer, photos, painting, optimizations):
     sky = Image.new("L", (70, 110))
     sky.paste("white", (0, 0, 70, 55))
     sky.save("sky.png")
     styles = ["--style", painting, photos / "elm.png"]
     infer(photos / "cat.png", "-o", "out.png", *styles, "--mask", "all", "sky.png")
     infer(photos / "cat.png", "-o", "out.png", *styles, "--style-mask", "sky.png", "all")
-    (_, pictures, first), (_, _, second) = given
-    assert [picture.size for picture in pictures] == [(96, 80), (100, 75)]
-    assert first["masks"][0] is None and levels(first["masks"][1], sky.convert("RGB")).max() == 0
+    (_, styles_read, first), (_, _, second) = optimizations
+    assert [image.size for image in styles_read] == [(96, 80), (100, 75)]
+    assert first["masks"][0] is None and level_differences(first["masks"][1], sky.convert("RGB")).max() == 0
     assert second["style_masks"][1] is None and second["style_masks"][0].size == (70, 110)
 
 
@@ -188,21 +189,21 @@ def test_photo_outside_the_mask_is_unchanged(infer, photos):
     sky.paste("white", (0, 0, 70, 55))
     sky.save("sky.png")
     infer(photos / "cat.png", "-o", "out.png", "--mask", "sky.png", "--init=noise", "--size=110")
-    difference = levels("out.png", photos / "cat.png")
+    difference = level_differences("out.png", photos / "cat.png")
     assert difference[56:].max() == 0 and difference[:54].mean() > 5
 
 
-# The way there
+# Intermediate steps, interruptions and refusals
 
 
-def test_steps_are_saved_in_a_folder_of_their_own(infer, photos):
+def test_intermediate_steps_are_saved_in_their_own_folder(infer, photos):
     infer(photos / "cat.png", "-o", "out.png", "--steps=6", "--save-every=2", "--seed=1")
     assert sorted(contents(Path("out_steps"))) == ["00000.png", "00002.png", "00004.png", "00006.png"]
-    assert levels("out_steps/00000.png", scale_to(open_image(photos / "cat.png"), 32)).max() == 0
+    assert level_differences("out_steps/00000.png", scale_to(open_image(photos / "cat.png"), 32)).max() == 0
 
 
 @pytest.mark.parametrize("suffix", ["gif", "mp4"])
-def test_animation_shows_the_way(infer, photos, suffix):
+def test_animation_contains_the_intermediate_steps(infer, photos, suffix):
     if suffix == "mp4":
         pytest.importorskip("av")
     infer(photos / "cat.png", "-o", "out.png", "--steps=4", "--save-every=1", f"--animation=way.{suffix}")
@@ -212,7 +213,7 @@ def test_animation_shows_the_way(infer, photos, suffix):
             assert way.size == open_image("out.png").size and way.n_frames >= 4
 
 
-def test_animation_needs_no_steps_saved_and_has_one_size_at_all_scales(infer, photos):
+def test_animation_has_one_size_at_all_scales_without_save_every(infer, photos):
     more = ["--size=64", "--scales=3", "--steps=30", "--animation=way.gif"]
     infer(photos / "dune.jpg", "-o", "out.png", *more)
     with Image.open("way.gif") as way:
@@ -220,7 +221,7 @@ def test_animation_needs_no_steps_saved_and_has_one_size_at_all_scales(infer, ph
     assert not Path("out_steps").exists()
 
 
-def test_reconstruct_writes_its_figure_and_no_stylization(infer, photos, capsys):
+def test_reconstruct_writes_only_its_figure(infer, photos, capsys):
     before = contents(photos)
     infer(photos / "cat.png", "--reconstruct", "figure.png", "--steps=1")
     assert capsys.readouterr().out.strip() == "figure.png"
@@ -228,7 +229,7 @@ def test_reconstruct_writes_its_figure_and_no_stylization(infer, photos, capsys)
     assert contents(photos) == before
 
 
-def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(infer, photos, monkeypatch, capsys):
+def test_ctrl_c_keeps_the_best_image_and_exits_with_130(infer, photos, monkeypatch, capsys):
     descend = optimization.descend
 
     def stopped(*arguments):
@@ -251,30 +252,30 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(infer, photos, monkeypa
     assert caught.value.code == 130
     assert "out.png" in capsys.readouterr().err
     assert sorted(contents(Path("out_steps"))) == ["00000.png", "00001.png"]
-    assert any(levels("out.png", f"out_steps/0000{n}.png").max() == 0 for n in (0, 1))
+    assert any(level_differences("out.png", f"out_steps/0000{n}.png").max() == 0 for n in (0, 1))
     assert Path("way.gif").is_file()
 
 
 @pytest.mark.parametrize(
-    "flag, name", [("-o", "out.png"), ("--animation", "out.gif"), ("--reconstruct", "out.png")]
+    "option, name", [("-o", "out.png"), ("--animation", "out.gif"), ("--reconstruct", "out.png")]
 )
-def test_place_that_cannot_be_written_is_refused_before_the_work(infer, photos, capsys, given, flag, name):
+def test_unwritable_output_is_refused_before_optimizing(infer, photos, capsys, optimizations, option, name):
     Path("file").write_text("not a folder")
-    assert f"file/{name}" in refused(capsys, infer, photos / "cat.png", flag, f"file/{name}")
-    assert given == []
+    assert f"file/{name}" in refused(capsys, infer, photos / "cat.png", option, f"file/{name}")
+    assert optimizations == []
 
 
-def test_start_that_no_step_betters_is_told(infer, photos, capsys):
+def test_warning_when_no_step_improves_on_the_start(infer, photos, capsys):
     infer(photos / "cat.png", "-o", "out.png", "--learning-rate=0")
     assert "no step came nearer" in capsys.readouterr().err
 
 
-def test_two_starts_are_refused(infer, photos, model, capsys):
+def test_init_cannot_be_used_with_init_checkpoint(infer, photos, model, capsys):
     line = refused(capsys, infer, photos / "cat.png", "--init=noise", "--init-checkpoint", model)
     assert "--init-checkpoint" in line
 
 
-def test_picture_too_narrow_for_vgg_is_named(infer, photos, capsys):
+def test_image_too_narrow_for_vgg_is_named(infer, photos, capsys):
     draw_picture(400, 8).save(photos / "narrow.png")
     with pytest.raises(SystemExit):
         infer(photos / "narrow.png", "-o", "out.png")
@@ -282,7 +283,7 @@ def test_picture_too_narrow_for_vgg_is_named(infer, photos, capsys):
     assert "narrow.png" in line and "larger size" in line
 
 
-def test_same_command_gives_the_same_picture(infer, photos):
+def test_same_command_gives_the_same_image(infer, photos):
     for name in ("a.png", "b.png"):
         infer(photos / "cat.png", "-o", name, "--statistic=sliced-wasserstein", "--init=noise")
     assert contents(Path())["a.png"] == contents(Path())["b.png"]
@@ -290,13 +291,13 @@ def test_same_command_gives_the_same_picture(infer, photos):
 
 @pytest.mark.slow
 def test_command_stylizes_with_the_real_vgg(photos, painting):
-    flags = ["--style", painting, "-o", "out.png", "--size", "48", "--steps", "2"]
-    subprocess.run([sys.executable, ROOT / "infer.py", "cat.png", *flags], check=True, cwd=photos)
+    options = ["--style", painting, "-o", "out.png", "--size", "48", "--steps", "2"]
+    subprocess.run([sys.executable, ROOT / "infer.py", "cat.png", *options], check=True, cwd=photos)
     assert open_image(photos / "out.png").size == (31, 48)
 
 
 @pytest.mark.slow
-def test_mosaic_needs_no_file(photos, tmp_path, random_vgg):
+def test_mosaic_style_needs_no_file(photos, tmp_path, random_vgg):
     out = tmp_path / "out.png"
     main(
         [

@@ -1,4 +1,4 @@
-"""Options of the commands: ranges, defaults, what goes together; every refusal is one line."""
+"""Tests of command-line options: ranges, defaults, valid combinations and one-line errors."""
 
 from collections.abc import Iterator
 from dataclasses import Field, fields
@@ -33,68 +33,70 @@ MINIMAL = {
     "push": ["--checkpoint", "model.safetensors", "--repo", "user/repo"],
     "styles": [],
 }
-BAD_WORDS = ["nonsense!", "", " ", "-7", "0", "2.5", "nan", "inf", "1e999", "9" * 30, "[1, 2]", "a\0b"]
+BAD_VALUES = ["nonsense!", "", " ", "-7", "0", "2.5", "nan", "inf", "1e999", "9" * 30, "[1, 2]", "a\0b"]
 
 
 def options_of(settings: type[Settings]) -> Iterator[Field]:
-    """All options, those in groups included."""
-    for one in fields(settings):
-        if nested := one.metadata.get("group"):
+    """Yield every option, including those in groups."""
+    for field in fields(settings):
+        if nested := field.metadata.get("group"):
             yield from options_of(nested)
         else:
-            yield one
+            yield field
 
 
-def flag(one: Field) -> str:
-    return f"--{one.name.replace('_', '-')}"
+def option_name(field: Field) -> str:
+    return f"--{field.name.replace('_', '-')}"
 
 
-def test_each_command_is_tried_here():
+def test_every_command_is_tested_here():
     assert MINIMAL.keys() == COMMANDS.keys() - {*APART}
 
 
 @pytest.mark.parametrize("command", MINIMAL)
-def test_each_option_refuses_values_out_of_its_range_in_one_line(capsys, command):
-    for one in options_of(parser_of(command).settings):
-        kind = one.metadata["kind"]
+def test_out_of_range_values_are_refused_in_one_line(capsys, command):
+    for field in options_of(parser_of(command).settings):
+        kind = field.metadata["kind"]
         if kind is None:
-            line = refused(capsys, parser_of(command).read, [*MINIMAL[command], f"{flag(one)}=x"])
-            assert line.startswith(f"error: {flag(one)} takes no value")
+            line = refused(capsys, parser_of(command).read, [*MINIMAL[command], f"{option_name(field)}=x"])
+            assert line.startswith(f"error: {option_name(field)} takes no value")
             continue
-        if one.metadata["positional"]:
+        if field.metadata["positional"]:
             continue
         refusals = 0
-        for word in BAD_WORDS:
+        for value in BAD_VALUES:
             try:
-                kind.parse(word)
+                kind.parse(value)
             except ValueError:
                 refusals += 1
-                line = refused(capsys, parser_of(command).read, [*MINIMAL[command], f"{flag(one)}={word}"])
-                assert line.startswith(f"error: {flag(one)} must be ")
-        assert refusals, one.name
+                line = refused(
+                    capsys, parser_of(command).read, [*MINIMAL[command], f"{option_name(field)}={value}"]
+                )
+                assert line.startswith(f"error: {option_name(field)} must be ")
+        assert refusals, field.name
 
 
 @pytest.mark.parametrize("command", MINIMAL)
-def test_options_that_are_not_given_have_the_defaults_of_the_library(command):
+def test_options_not_given_have_the_library_defaults(command):
     options = parser_of(command).read(MINIMAL[command])
     typed = {"inputs", "checkpoint", "style", "output", "repo"}
-    for one in fields(options):
-        if nested := one.metadata.get("group"):
-            assert getattr(options, one.name) == nested()
-        elif one.name not in typed:
-            assert getattr(options, one.name) == one.default
+    for field in fields(options):
+        if nested := field.metadata.get("group"):
+            assert getattr(options, field.name) == nested()
+        elif field.name not in typed:
+            assert getattr(options, field.name) == field.default
 
 
 @pytest.mark.parametrize("command", MINIMAL)
-def test_option_of_another_command_is_refused_and_says_whose_it_is(capsys, command):
-    own = {flag(one) for one in options_of(parser_of(command).settings)}
-    others = {flag(one) for name in MINIMAL for one in options_of(parser_of(name).settings)} - own
+def test_error_for_another_commands_option_names_that_command(capsys, command):
+    own = {option_name(field) for field in options_of(parser_of(command).settings)}
+    others = {option_name(field) for name in MINIMAL for field in options_of(parser_of(name).settings)} - own
     for foreign in others - {"--inputs"}:
         line = refused(capsys, parser_of(command).read, [*MINIMAL[command], foreign, "1"])
         assert f"{foreign} cannot be used here: it is an option of " in line
 
 
-def test_names_are_those_of_the_registries():
+def test_literal_types_match_the_registries():
     assert get_args(EngineName) == ("auto", *ENGINES)
     assert get_args(StatisticName) == tuple(STATISTICS)
     assert get_args(PresetName) == tuple(PRESETS)
@@ -118,7 +120,7 @@ def test_names_are_those_of_the_registries():
         (["--checkpoint", "model.safetensors", "--push-to-hub", "user/repo"], "push"),
     ],
 )
-def test_infer_finds_the_command_by_the_options_that_are_there(words, expected):
+def test_infer_finds_the_command_from_the_options_given(words, expected):
     command, own, prog = find_command(words)
     assert command == expected
     parser_of(command, prog).read(own)
@@ -127,7 +129,7 @@ def test_infer_finds_the_command_by_the_options_that_are_there(words, expected):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["photo.jpg"], "give --checkpoint MODEL, or --style PAINTING"),
+        (["photo.jpg"], "give --checkpoint MODEL"),
         ([*STYLIZE, "--style", "painting.jpg"], "--compare DIR"),
         ([*STYLIZE, "--compare", "report"], "a comparison needs both --checkpoint MODEL and one --style"),
         ([*STYLIZE, "--style", "a.jpg", "b.jpg", "--compare", "report"], "one --style"),
@@ -162,26 +164,27 @@ def test_infer_finds_the_command_by_the_options_that_are_there(words, expected):
         (["", "--checkpoint", "m"], "FILE must be an image, a video, or a folder of them, not ''"),
     ],
 )
-def test_refusals_say_what_goes_together(capsys, words, expected):
+def test_error_explains_the_invalid_combination(capsys, words, expected):
     assert expected in refused(capsys, infer, words)
 
 
-def test_unknown_command_is_refused_with_the_nearest(capsys):
+def test_unknown_command_suggests_the_nearest_one(capsys):
     assert "did you mean 'stylize'?" in refused(capsys, main, ["stylise", "photo.jpg"])
 
 
-def test_help_lists_the_commands_and_each_lists_its_options(capsys):
+def test_help_lists_the_commands_and_their_options(capsys):
     main(["--help"])
-    assert all(f"  {command} " in capsys.readouterr().out or True for command in COMMANDS)
+    overview = capsys.readouterr().out
+    assert all(f"  {command} " in overview for command in COMMANDS)
     for command in MINIMAL:
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         printed = capsys.readouterr().out
         assert ended.value.code == 0
         assert all(
-            flag(one) in printed
-            for one in options_of(parser_of(command).settings)
-            if not one.metadata["positional"]
+            option_name(field) in printed
+            for field in options_of(parser_of(command).settings)
+            if not field.metadata["positional"]
         )
 
 
@@ -195,16 +198,16 @@ def test_numbers_layers_and_times_are_converted():
         ("1:30", "100:00", (90, 6000)),
         ("0:01:30.25", "1:00:00", (90.25, 3600)),
     ):
-        clip = parser_of("stylize").read([*STYLIZE, "--start", start, "--end", end]).clip
-        assert (clip.start, clip.end) == expected
+        video_options = parser_of("stylize").read([*STYLIZE, "--start", start, "--end", end]).clip
+        assert (video_options.start, video_options.end) == expected
 
 
-# What only shows when there is work; nothing is written
+# Errors found after the options are parsed; nothing is written
 
 
 @pytest.fixture
 def optimize(tmp_path, monkeypatch, photos, painting, random_vgg):
-    """``python infer.py cat.png`` with the painting, in an empty folder."""
+    """Return ``python infer.py cat.png --style PAINTING``, run in an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -231,7 +234,7 @@ def optimize(tmp_path, monkeypatch, photos, painting, random_vgg):
         ("-o out.xyz", ".png"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line_and_leaves_nothing(optimize, capsys, words, expected):
+def test_unusable_value_is_refused_in_one_line_and_writes_nothing(optimize, capsys, words, expected):
     extra = words.split()
     output = [] if {"-o", "--reconstruct"} & {*extra} else ["-o", "o.png"]
     assert expected in refused(capsys, optimize, *extra, *output)
@@ -243,12 +246,12 @@ def test_black_mask_is_refused(optimize, capsys, tmp_path):
     assert "black" in refused(capsys, optimize, "--mask", tmp_path / "black.png", "-o", "out.png")
 
 
-def test_mask_with_a_statistic_of_neighbours_names_those_able(optimize, capsys, painting):
+def test_mask_with_patch_statistic_lists_the_statistics_that_support_masks(optimize, capsys, painting):
     line = refused(capsys, optimize, "--mask", painting, "--statistic", "mrf", "-o", "out.png")
     assert "histogram" in line and "sliced-wasserstein" in line
 
 
-def test_nothing_that_is_read_is_written_over(optimize, capsys, photos, painting):
+def test_input_files_are_never_overwritten(optimize, capsys, photos, painting):
     before = contents(photos), painting.read_bytes()
     for words in (
         ("-o", painting),
@@ -262,11 +265,11 @@ def test_nothing_that_is_read_is_written_over(optimize, capsys, photos, painting
     assert (contents(photos), painting.read_bytes()) == before
 
 
-def test_output_by_a_ring_of_links_is_refused_in_one_line(optimize, capsys):
-    Path("ring").symlink_to("ring")
-    assert "ring" in refused(capsys, optimize, "-o", "ring/out.png")
-    assert "ring" in refused(capsys, infer, ["ring/%03d.png", "--checkpoint", "model.safetensors"])
-    camera = ["--checkpoint", "model.safetensors", "--camera", "ring", "-o", "out.mp4"]
+def test_symlink_loop_is_refused_in_one_line(optimize, capsys):
+    Path("loop").symlink_to("loop")
+    assert "loop" in refused(capsys, optimize, "-o", "loop/out.png")
+    assert "loop" in refused(capsys, infer, ["loop/%03d.png", "--checkpoint", "model.safetensors"])
+    camera = ["--checkpoint", "model.safetensors", "--camera", "loop", "-o", "out.mp4"]
     assert "model.safetensors" in refused(capsys, infer, camera)
 
 
@@ -276,7 +279,7 @@ def test_animation_of_several_images_is_refused(capsys, photos, painting, monkey
     assert "--animation" in refused(capsys, infer, words)
 
 
-def test_figure_of_several_photos_or_paintings_is_refused(optimize, capsys, photos, painting):
+def test_reconstruct_refuses_several_photos_or_paintings(optimize, capsys, photos, painting):
     figure = ["--reconstruct", "figure.png"]
     assert "one --style" in refused(capsys, optimize, *figure, "--style", painting, photos / "cat.png")
     several = [str(photos / "cat.png"), str(photos / "elm.png"), "--style", str(painting), *figure]

@@ -1,4 +1,4 @@
-"""``python infer.py --refine N``."""
+"""Tests of ``python infer.py --refine N``."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ OPTIONS = ["--device=cpu", "--precision=fp32", "--engine=torch"]
 
 @pytest.fixture
 def infer(tmp_path, monkeypatch, random_vgg, painting):
-    """The command, with VGG of random weights, in an empty folder with a photo."""
+    """Return ``python infer.py`` with a randomly initialized VGG, run in a folder with one photo."""
     monkeypatch.chdir(tmp_path)
     draw_picture(96, 72, seed=1).save("photo.png")
     refinement = library.refinement
@@ -36,19 +36,19 @@ def pixels(path: str) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"), float)
 
 
-def test_image_of_a_model_is_refined_towards_the_painting_given(infer, model, painting):
+def test_model_output_is_refined_toward_the_given_painting(infer, model, painting):
     infer("photo.png", "--checkpoint", model, "-o", "pass.png")
     infer("photo.png", "--checkpoint", model, "--style", painting, "--refine", 3, "-o", "refined.png")
     assert np.abs(pixels("pass.png") - pixels("refined.png")).mean() > 0.5
 
 
-def test_without_a_model_it_starts_from_the_photo(infer, painting):
+def test_refinement_starts_from_the_photo_without_a_model(infer, painting):
     infer("photo.png", "--style", painting, "--refine", 2, "-o", "refined.png")
     change = np.abs(pixels("photo.png") - pixels("refined.png")).mean()
     assert 0.5 < change < 90
 
 
-def test_strength_and_colours_are_of_the_end(infer, model, painting):
+def test_strength_applies_to_the_refined_image(infer, model, painting):
     infer(
         "photo.png", "--checkpoint", model, "--style", painting, "--refine", 2, "--strength", 0, "-o", "a.png"
     )
@@ -63,14 +63,14 @@ def test_transparency_is_kept(infer, model, painting):
     assert set(np.unique(np.asarray(Image.open("out.png"))[..., 3])) == {90}
 
 
-def test_folder_is_refined_and_a_bad_image_named(infer, spoiled, model, painting, capsys):
+def test_folder_is_refined_and_bad_image_is_named(infer, spoiled, model, painting, capsys):
     with pytest.raises(SystemExit):
         infer(spoiled, "--checkpoint", model, "--style", painting, "--refine", 1, "-o", "out")
     assert set(contents(Path("out"))) >= {"beach.jpg", "cat.png"}
     assert "corrupt.jpg" in capsys.readouterr().err
 
 
-def test_videos_in_a_folder_are_left_out_and_said(infer, model, painting, capsys):
+def test_videos_in_a_folder_are_skipped_with_a_warning(infer, model, painting, capsys):
     Path("mixed").mkdir()
     draw_picture(64, 48, seed=1).save("mixed/a.png")
     frames = [draw_picture(32, 32, seed) for seed in (1, 2)]
@@ -80,7 +80,7 @@ def test_videos_in_a_folder_are_left_out_and_said(infer, model, painting, capsys
     assert "--refine takes images: videos in mixed are left out (1)" in capsys.readouterr().err
 
 
-def test_models_gram_matrices_are_used(infer, model, tmp_path, random_vgg):
+def test_gram_matrices_stored_in_the_model_are_used(infer, model, tmp_path, random_vgg):
     network, card = load_model(model)
     grams = grams_of(draw_picture(96, 80, seed=9), random_vgg)
     save_model(tmp_path / "whole.safetensors", network, card, grams)
@@ -97,7 +97,7 @@ def test_models_gram_matrices_are_used(infer, model, tmp_path, random_vgg):
         (["--style", "nowhere.jpg"], "nowhere.jpg"),
     ],
 )
-def test_what_cannot_be_refined_is_told_before_the_work(infer, model, capsys, more, words):
+def test_input_that_cannot_be_refined_is_refused_before_refining(infer, model, capsys, more, words):
     more = [str(model) if word == "MODEL" else word for word in more]
     assert words in refused(capsys, infer, "photo.png", *more, "--refine", 2, "-o", "out.png")
     assert not Path("out.png").exists()

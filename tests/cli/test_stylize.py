@@ -1,3 +1,5 @@
+"""Tests of ``python infer.py --checkpoint`` with images."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -22,32 +24,32 @@ from tests.support.images import draw_picture
 
 @pytest.fixture
 def infer(tmp_path, monkeypatch, model):
-    """``python infer.py`` with the small model, in an empty folder."""
+    """Return ``python infer.py`` with the small model, run in an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
 
-    flags = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32"]
-    return lambda *arguments: main([*flags, *map(str, arguments)])
+    options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32"]
+    return lambda *arguments: main([*options, *map(str, arguments)])
 
 
 def difference(a: Path, b: Path | Image.Image) -> float:
-    """Mean difference in 8-bit levels."""
+    """Return the mean absolute difference in 8-bit levels."""
     other = b if isinstance(b, Image.Image) else open_image(b)
     return float(np.abs(np.asarray(open_image(a), int) - np.asarray(other, int)).mean())
 
 
-# One picture
+# One image
 
 
-def test_picture_is_written_where_o_says(infer, photos, model, capsys):
+def test_output_option_names_the_file(infer, photos, model, capsys):
     infer(photos / "cat.png", "-o", "new folder/out.png")
     assert capsys.readouterr().out.strip() == "new folder/out.png"
     stylize = Stylizer.load(model, device="cpu", precision="fp32")
     assert difference(Path("new folder/out.png"), stylize(open_image(photos / "cat.png"))) == 0
 
 
-def test_without_o_the_name_tells_picture_and_model(infer, photos, capsys):
+def test_default_output_name_contains_photo_and_model(infer, photos, capsys):
     before = contents(photos)
     infer(photos / "beach.jpg")
     written = photos / "beach_small.jpg"
@@ -58,14 +60,14 @@ def test_without_o_the_name_tells_picture_and_model(infer, photos, capsys):
     assert set(after) == {*before, "beach_small.jpg"}
 
 
-def test_o_may_be_a_folder_for_one_picture(infer, photos):
+def test_output_of_one_image_can_be_a_folder(infer, photos):
     Path("there").mkdir()
     infer(photos / "cat.png", "-o", "there")
     infer(photos / "cat.png", "-o", "elsewhere")
     assert Path("there/cat.png").is_file() and Path("elsewhere/cat.png").is_file()
 
 
-def test_format_that_is_only_read_becomes_png(infer, photos):
+def test_read_only_format_is_written_as_png(infer, photos):
     open_image(photos / "cat.png").save(photos / "cat.bmp")
     infer(photos / "cat.bmp")
     assert (photos / "cat_small.png").is_file()
@@ -77,34 +79,34 @@ def test_existing_result_is_replaced(infer, photos):
     assert open_image("out.png").size == (100, 75)
 
 
-def test_strength_zero_is_the_photo(infer, photos):
+def test_strength_zero_returns_the_photo(infer, photos):
     infer(photos / "cat.png", "-o", "out.png", "--strength", 0)
     assert difference(Path("out.png"), photos / "cat.png") == 0
 
 
-def test_alpha_is_kept_and_laid_on_white_for_jpeg(infer, photos):
-    picture = draw_picture(40, 40)
-    picture.putalpha(0)
-    picture.save(photos / "clear.png")
+def test_transparency_is_kept_in_png_and_white_in_jpeg(infer, photos):
+    image = draw_picture(40, 40)
+    image.putalpha(0)
+    image.save(photos / "clear.png")
     infer(photos / "clear.png", "-o", "out.png")
     infer(photos / "clear.png", "-o", "out.jpg")
     assert open_image("out.png").getchannel("A").getextrema() == (0, 0)
     assert np.asarray(open_image("out.jpg")).min() >= 250
 
 
-def test_max_size_shrinks(infer, photos):
+def test_max_size_shrinks_the_image(infer, photos):
     infer(photos / "cat.png", "-o", "out.png", "--max-size", 55)
     assert open_image("out.png").size == (35, 55)
 
 
-def test_stroke_scale_changes_the_picture_and_not_its_size(infer, photos):
+def test_stroke_scale_changes_the_content_and_not_the_size(infer, photos):
     infer(photos / "cat.png", "-o", "plain.png")
     infer(photos / "cat.png", "-o", "large.png", "--stroke-scale", 2.5)
     assert open_image("large.png").size == (70, 110)
     assert difference(Path("large.png"), Path("plain.png")) > 5
 
 
-def test_quality_changes_the_size_of_the_file(infer, photos):
+def test_quality_changes_the_file_size(infer, photos):
     infer(photos / "cat.png", "-o", "low.jpg", "--quality", 10)
     infer(photos / "cat.png", "-o", "high.jpg", "--quality", 95)
     assert Path("low.jpg").stat().st_size < Path("high.jpg").stat().st_size / 2
@@ -118,7 +120,7 @@ def test_preserve_color_keeps_a_grey_photo_grey(infer, photos):
     assert spread[0] > 10 and spread[1] <= 1
 
 
-def test_lightning_checkpoint_will_do(infer, photos, network, tmp_path):
+def test_lightning_checkpoint_is_accepted(infer, photos, network, tmp_path):
     state = {f"network.{key}": value for key, value in network.state_dict().items()}
     torch.save(
         {"state_dict": state, "hyper_parameters": {"size": "half", "blocks": 1}}, tmp_path / "last.ckpt"
@@ -128,7 +130,7 @@ def test_lightning_checkpoint_will_do(infer, photos, network, tmp_path):
     assert difference(Path("a.png"), Path("b.png")) == 0
 
 
-def test_full_size_model_will_do(infer, photos, tmp_path):
+def test_full_size_model_is_accepted(infer, photos, tmp_path):
     save_model(tmp_path / "full.safetensors", TransformerNetwork("full", blocks=1), ModelCard())
     infer(photos / "cat.png", "-o", "out.png", "--checkpoint", tmp_path / "full.safetensors")
     assert open_image("out.png").size == (70, 110)
@@ -137,7 +139,7 @@ def test_full_size_model_will_do(infer, photos, tmp_path):
 # Folders
 
 
-def test_folder_is_mirrored_with_its_subfolders(infer, photos, capsys):
+def test_folder_structure_is_kept(infer, photos, capsys):
     (photos / "trip" / "day 1").mkdir(parents=True)
     draw_picture(65, 33).save(photos / "trip" / "day 1" / "f.webp")
     draw_picture(5, 3).save(photos / "trip" / "tiny.bmp")
@@ -156,21 +158,21 @@ def test_folder_is_mirrored_with_its_subfolders(infer, photos, capsys):
     assert "6 of 6" in capsys.readouterr().out
 
 
-def test_pictures_and_folders_can_be_mixed(infer, photos, painting):
+def test_images_and_folders_can_be_mixed(infer, photos, painting):
     infer(painting, photos, "-o", "out")
     assert len(contents(Path("out"))) == 5
 
 
-def test_bad_file_is_named_and_the_others_are_done(infer, photos, capsys):
+def test_bad_file_is_named_and_the_others_are_stylized(infer, photos, capsys):
     check_bad_one_among_good(infer, photos, capsys)
 
 
-def test_single_bad_file_ends_with_one_line(infer, photos, capsys):
-    (photos / "broken.jpg").write_bytes(b"not a picture")
+def test_single_bad_file_prints_one_error_line(infer, photos, capsys):
+    (photos / "broken.jpg").write_bytes(b"not an image")
     assert "broken.jpg" in refused(capsys, infer, photos / "broken.jpg")
 
 
-def test_folder_is_stylized_beside_itself_and_again(infer, photos):
+def test_folder_results_default_to_a_sibling_folder_and_are_reproducible(infer, photos):
     before = contents(photos)
     infer(photos)
     first = contents(photos.with_name("photos_small"))
@@ -180,7 +182,7 @@ def test_folder_is_stylized_beside_itself_and_again(infer, photos):
     assert contents(photos) == before
 
 
-def test_photo_and_folder_are_stylized_each_beside_itself(infer, photos, tmp_path, capsys):
+def test_photo_and_folder_results_default_to_siblings_of_each_input(infer, photos, tmp_path, capsys):
     draw_picture(40, 30).save("here.png")
     infer("here.png", photos)
     assert Path("here_small.png").exists()
@@ -188,15 +190,15 @@ def test_photo_and_folder_are_stylized_each_beside_itself(infer, photos, tmp_pat
     assert "5 of 5 images" in capsys.readouterr().out
 
 
-# What is refused
+# Refused inputs, outputs and options
 
 
-def test_picture_file_as_output_of_a_folder_is_refused(infer, photos, capsys):
+def test_image_file_as_output_of_a_folder_is_refused(infer, photos, capsys):
     assert "folder" in refused(capsys, infer, photos, "-o", "out.jpg")
     assert not Path("out.jpg").exists()
 
 
-def test_picture_larger_than_memory_is_told_in_one_line(infer, photos, capsys, monkeypatch):
+def test_image_larger_than_memory_suggests_max_size(infer, photos, capsys, monkeypatch):
     def run(self, *_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
@@ -217,12 +219,12 @@ def test_output_that_is_an_input_is_refused(infer, photos, capsys):
     assert contents(photos) == before
 
 
-def test_output_that_is_the_input_under_another_name_is_refused(infer, photos, capsys):
+def test_output_that_links_to_the_input_is_refused(infer, photos, capsys):
     Path("link.png").symlink_to(photos / "cat.png")
     assert "overwrite" in refused(capsys, infer, photos / "cat.png", "-o", "link.png")
 
 
-def test_two_inputs_with_one_target_are_refused(infer, photos, capsys):
+def test_two_inputs_with_the_same_output_are_refused(infer, photos, capsys):
     (photos / "sub").mkdir()
     draw_picture(40, 40).save(photos / "sub" / "cat.png")
     line = refused(capsys, infer, photos / "cat.png", photos / "sub" / "cat.png", "-o", "out")
@@ -232,44 +234,44 @@ def test_two_inputs_with_one_target_are_refused(infer, photos, capsys):
     assert not Path("out").exists()
 
 
-def test_same_picture_given_twice_is_done_once_or_twice_alike(infer, photos):
+def test_same_image_given_twice_has_one_result(infer, photos):
     infer(photos / "cat.png", photos / "cat.png", "-o", "out")
     assert set(contents(Path("out"))) == {"cat.png"}
 
 
-def test_several_pictures_into_one_file_are_refused(infer, photos, capsys):
+def test_one_output_file_for_several_images_is_refused(infer, photos, capsys):
     Path("out.png").write_bytes(b"an old file")
     assert "folder" in refused(capsys, infer, photos, "-o", "out.png")
     assert Path("out.png").read_bytes() == b"an old file"
 
 
 @pytest.mark.parametrize("name", ["out.xyz", "out.gif"])
-def test_unknown_suffix_is_refused_before_any_work(infer, photos, capsys, name):
+def test_unknown_suffix_is_refused_before_stylizing(infer, photos, capsys, name):
     assert ".png" in refused(capsys, infer, photos / "cat.png", "-o", name)
     assert list(Path().iterdir()) == []
 
 
-def test_missing_input_is_refused_before_any_work(infer, photos, capsys):
+def test_missing_input_is_refused_before_stylizing(infer, photos, capsys):
     assert "nowhere.jpg" in refused(capsys, infer, photos, "nowhere.jpg", "-o", "out")
     assert not Path("out").exists()
 
 
-def test_names_are_told_as_they_are(infer, capsys):
+def test_error_prints_file_names_unchanged_except_line_breaks(infer, capsys):
     assert "two  spaces.jpg" in refused(capsys, infer, "two  spaces.jpg")
     assert "two\\nlines.jpg" in refused(capsys, infer, "two\nlines.jpg")
 
 
-def test_report_goes_beside_links_but_not_through_them(infer, photos, painting, capsys, monkeypatch):
+def test_report_is_not_written_through_links(infer, photos, painting, capsys, monkeypatch):
     found = SimpleNamespace(summary=list, comparisons=[], skipped=[])
     monkeypatch.setattr("faststyle.evaluation.compare.compare", lambda *_, **__: found)
     Path("venv").symlink_to(photos)
-    flags = [photos / "cat.png", "--style", painting, "--compare", "."]
-    infer(*flags)
+    options = [photos / "cat.png", "--style", painting, "--compare", "."]
+    infer(*options)
     Path("curves.csv").symlink_to(photos / "cat.png")
-    assert "curves.csv is a link" in refused(capsys, infer, *flags)
+    assert "curves.csv is a link" in refused(capsys, infer, *options)
 
 
-def test_long_name_is_written_in_strips(photos, tmp_path):
+def test_long_name_is_written_from_file_to_file(photos, tmp_path):
     pytest.importorskip("pyvips")
     target = tmp_path / f"{'x' * 246}.png"
     with vips.mapped_images(photos / "cat.png", target) as (photo, out):
@@ -277,12 +279,12 @@ def test_long_name_is_written_in_strips(photos, tmp_path):
     assert difference(target, photos / "cat.png") == 0
 
 
-def test_folder_without_pictures_is_refused(infer, capsys):
+def test_folder_without_images_is_refused(infer, capsys):
     Path("empty").mkdir()
     assert "empty" in refused(capsys, infer, "empty")
 
 
-def test_missing_or_odd_model_is_refused(infer, photos, tmp_path, capsys):
+def test_missing_or_invalid_model_is_refused(infer, photos, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.safetensors").write_text("no model")
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pth")
@@ -293,7 +295,7 @@ def test_missing_or_odd_model_is_refused(infer, photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags, word",
+    "options, word",
     [
         ("--strength 1.5", "--strength"),
         ("--strength much", "--strength"),
@@ -308,18 +310,18 @@ def test_missing_or_odd_model_is_refused(infer, photos, tmp_path, capsys):
         ("--preserve", "--preserve"),  # no abbreviations
     ],
 )
-def test_bad_value_is_refused_with_its_flag(infer, photos, capsys, flags, word):
-    line = refused(capsys, lambda *more: infer(photos / "cat.png", "-o", "out.png", *more), *flags.split())
+def test_error_for_an_invalid_value_names_the_option(infer, photos, capsys, options, word):
+    line = refused(capsys, lambda *more: infer(photos / "cat.png", "-o", "out.png", *more), *options.split())
     assert word in line
     assert not Path("out.png").exists()
 
 
-def test_flags_that_must_be_given_are_named(capsys):
+def test_missing_required_options_are_named(capsys):
     assert "--checkpoint" in refused(capsys, main, ["photo.jpg"])
     assert "give an image or a video" in refused(capsys, main, ["--checkpoint", "a.safetensors"])
 
 
-def test_output_below_a_file_is_told_in_one_line(infer, photos, capsys):
+def test_output_below_a_file_is_refused(infer, photos, capsys):
     Path("file").write_text("in the way")
     assert "file" in refused(capsys, infer, photos / "cat.png", "-o", "file/out.png")
 

@@ -1,4 +1,4 @@
-"""``python infer.py`` with clips and cameras."""
+"""Tests of ``python infer.py --checkpoint`` with videos and frames."""
 
 import errno
 import os
@@ -33,25 +33,26 @@ from tests.support.videos import SIZE, look, make_clip, moving
 
 @pytest.fixture
 def infer(tmp_path, monkeypatch, model):
-    """``python infer.py`` with the small model, in a folder with the clip a.mp4."""
+    """Return ``python infer.py`` with the small model, run in a folder with the video a.mp4."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
     make_clip(Path("a.mp4"), 8, sound="aac")
-    flags = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
-    return lambda *arguments: main([*flags, *map(str, arguments)])
+    options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
+    return lambda *arguments: main([*options, *map(str, arguments)])
 
 
 def frames_of(path: Path | str, **options) -> list[np.ndarray]:
-    with open_clip(path, **options) as clip:
-        return [frame.pixels for frame in clip]
+    with open_clip(path, **options) as video:
+        return [frame.pixels for frame in video]
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
 
 
-def ended(run, *arguments) -> int:
+def exit_status(run, *arguments) -> int:
+    """Run the command, which must exit, and return its status."""
     with pytest.raises(SystemExit) as caught:
         run(*arguments)
     return caught.value.code
@@ -65,10 +66,10 @@ def make_frames(folder: str, count: int = 4, first: int = 7) -> list[str]:
     return names
 
 
-# One clip
+# One video
 
 
-def test_clip_is_written_beside_itself_with_its_times_and_its_sound(infer, capsys):
+def test_default_output_keeps_timestamps_and_audio(infer, capsys):
     infer("a.mp4")
     printed = capsys.readouterr()
     assert printed.out == "a_small.mp4\n"
@@ -80,7 +81,7 @@ def test_clip_is_written_beside_itself_with_its_times_and_its_sound(infer, capsy
     assert sorted(contents(Path())) == ["a.mp4", "a_small.mp4"]
 
 
-def test_frames_are_those_of_the_library(infer, model):
+def test_frames_match_the_library(infer, model):
     infer("a.mp4", "-o", "out.mkv", "--codec", "ffv1")  # lossless
     stylize = Stylizer.load(model, device="cpu", precision="fp32", engine="torch")
     for got, want in zip(frames_of("out.mkv"), stylize.video("a.mp4"), strict=True):
@@ -91,13 +92,13 @@ def test_frames_are_those_of_the_library(infer, model):
     "source, output, target",
     [
         ("a.mkv", None, "a_small.mkv"),
-        ("a.flv", None, "a_small.mp4"),  # is read, not written
+        ("a.flv", None, "a_small.mp4"),  # FLV can be read and not written
         ("a.mkv", "out.webm", "out.webm"),
         ("a.mkv", "out", "out/a.mkv"),
         ("a.mkv", "new/out.mov", "new/out.mov"),
     ],
 )
-def test_where_a_clip_goes(infer, capsys, source, output, target):
+def test_output_path_of_a_video(infer, capsys, source, output, target):
     make_clip(
         Path(source), 3, codec="flv" if source.endswith("flv") else "libx264", base=Fraction(1, 1000), step=40
     )
@@ -106,14 +107,14 @@ def test_where_a_clip_goes(infer, capsys, source, output, target):
     assert len(frames_of(target)) == 3
 
 
-def test_strength_zero_is_the_clip_and_max_size_shrinks(infer):
+def test_strength_zero_returns_the_video_and_max_size_shrinks_it(infer):
     infer("a.mp4", "-o", "out.mp4", "--strength", 0, "--max-size", 32)
     got = frames_of("out.mp4")
     assert got[0].shape == (24, 32, 3)
     assert difference(got[3], frames_of("a.mp4", max_size=32)[3]) < 8
 
 
-def test_preserve_color_reaches_the_clip(infer):
+def test_preserve_color_keeps_a_grey_video_grey(infer):
     make_clip(
         Path("grey.mp4"),
         3,
@@ -127,13 +128,13 @@ def test_preserve_color_reaches_the_clip(infer):
     assert spread[0] > 10 and spread[1] < 4
 
 
-def test_part_of_a_clip_at_another_rate(infer):
+def test_start_end_and_fps_select_and_resample_frames(infer):
     infer("a.mp4", "-o", "out.mp4", "--start", "0:00.08", "--end", "0.24", "--fps", 50)
     times = look(Path("out.mp4")).times
     assert times == [Fraction(number, 50) for number in range(8)]
 
 
-def test_codec_and_crf(infer):
+def test_codec_and_crf_reach_the_encoder(infer):
     infer("a.mp4", "-o", "fine.mp4", "--codec", "hevc", "--crf", 5)
     infer("a.mp4", "-o", "coarse.mp4", "--codec", "hevc", "--crf", 45)
     with av.open("fine.mp4") as container:
@@ -141,7 +142,7 @@ def test_codec_and_crf(infer):
     assert Path("coarse.mp4").stat().st_size < Path("fine.mp4").stat().st_size
 
 
-def test_motion_blend_reaches_the_network(infer, monkeypatch):
+def test_motion_blend_reaches_the_stylizer(infer, monkeypatch):
     seen = []
     video = Stylizer.video
     monkeypatch.setattr(
@@ -151,20 +152,20 @@ def test_motion_blend_reaches_the_network(infer, monkeypatch):
     assert [options["motion_blend"] for options in seen] == [0.5]
 
 
-# Animated pictures, and frames
+# Animated images and numbered frames
 
 
-def test_animated_gif_stays_one_and_a_still_gif_becomes_png(infer):
-    pictures = [Image.fromarray(moving(number)) for number in range(3)]
-    pictures[0].save("moves.gif", save_all=True, append_images=pictures[1:], duration=80)
-    pictures[0].save("still.gif")
+def test_animated_gif_stays_a_gif_and_still_gif_becomes_png(infer):
+    images = [Image.fromarray(moving(number)) for number in range(3)]
+    images[0].save("moves.gif", save_all=True, append_images=images[1:], duration=80)
+    images[0].save("still.gif")
     infer("moves.gif", "still.gif")
     with Image.open("moves_small.gif") as image:
         assert image.n_frames == 3
     assert Image.open("still_small.png").size == SIZE
 
 
-def test_clip_to_gif_and_to_frames_and_back(infer, capsys):
+def test_video_is_converted_to_gif_and_to_frames_and_back(infer, capsys):
     infer("a.mp4", "-o", "out.gif")
     with Image.open("out.gif") as image:
         assert image.n_frames == 8
@@ -176,7 +177,7 @@ def test_clip_to_gif_and_to_frames_and_back(infer, capsys):
     assert look(Path("back.mp4")).times == [Fraction(number, 10) for number in range(8)]
 
 
-def test_frames_keep_their_numbers_and_get_a_folder_beside_theirs(infer, capsys):
+def test_frames_keep_their_numbers_and_default_to_a_sibling_folder(infer, capsys):
     names = make_frames("shot")
     infer("shot/%04d.png")
     assert sorted(contents(Path("shot_small"))) == names
@@ -184,20 +185,20 @@ def test_frames_keep_their_numbers_and_get_a_folder_beside_theirs(infer, capsys)
     assert sorted(contents(Path("out"))) == names
 
 
-def test_folder_of_frames_is_a_clip_where_o_names_one(infer):
+def test_folder_of_frames_is_a_video_if_the_output_is_one(infer):
     names = make_frames("shot")
     infer("shot", "-o", "out.mp4")
     assert look(Path("out.mp4")).times == [Fraction(number, 25) for number in range(4)]
     infer("shot", "-o", "there/%05d.png")
     assert sorted(contents(Path("there"))) == [f"0{name}" for name in names]
-    infer("shot", "-o", "pictures")  # each picture by itself
-    assert sorted(contents(Path("pictures"))) == names
+    infer("shot", "-o", "images")  # each image on its own
+    assert sorted(contents(Path("images"))) == names
 
 
 # Several inputs
 
 
-def test_pictures_and_clips_may_be_mixed(infer, capsys):
+def test_images_and_videos_can_be_mixed(infer, capsys):
     draw_picture(40, 30).save("b.png")
     infer("a.mp4", "b.png", "-o", "out")
     printed = capsys.readouterr()
@@ -207,7 +208,7 @@ def test_pictures_and_clips_may_be_mixed(infer, capsys):
     assert len(frames_of("out/a.mp4")) == 8
 
 
-def test_folder_is_mirrored_with_its_clips(infer, capsys):
+def test_folder_structure_is_kept_for_videos(infer, capsys):
     Path("trip/day").mkdir(parents=True)
     draw_picture(40, 30).save("trip/b.png")
     make_clip(Path("trip/day/c.mkv"), 3)
@@ -221,9 +222,9 @@ def test_folder_is_mirrored_with_its_clips(infer, capsys):
     assert capsys.readouterr().out.strip().endswith("trip/day_small/c.mkv")
 
 
-def test_bad_clip_does_not_stop_the_others(infer, capsys):
-    Path("bad.mp4").write_bytes(b"no clip")
-    assert ended(infer, "bad.mp4", "a.mp4", "-o", "out") == 2
+def test_bad_video_does_not_stop_the_others(infer, capsys):
+    Path("bad.mp4").write_bytes(b"not a video")
+    assert exit_status(infer, "bad.mp4", "a.mp4", "-o", "out") == 2
     printed = capsys.readouterr()
     errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
     assert len(errors) == 1 and "bad.mp4" in errors[0]
@@ -232,10 +233,10 @@ def test_bad_clip_does_not_stop_the_others(infer, capsys):
     assert "bad.mp4" in refused(capsys, infer, "bad.mp4")
 
 
-# Steady models, and what clips cannot have
+# Temporally consistent models, and refused combinations
 
 
-def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, network, tmp_path):
+def test_steady_model_is_used_for_videos_and_logged(infer, monkeypatch, capsys, network, tmp_path):
     from faststyle.models import find, pretrained
 
     for name in ("wave", "wave-steady"):
@@ -253,20 +254,20 @@ def test_steady_model_is_taken_for_clips_and_said(infer, monkeypatch, capsys, ne
     assert sorted(loaded) == ["wave", "wave-steady"]
     assert capsys.readouterr().err.count("wave-steady is used for videos: ") == 1
     loaded.clear()
-    Path("wave").mkdir()  # a folder of that name is no model
+    Path("wave").mkdir()  # a folder with the name of a style is not a model
     infer("a.mp4", "--checkpoint", "wave")
     assert loaded == ["wave-steady"] and Path("a_wave.mp4").exists()
     for name in ("wave-steady", "wave:1", str(files["wave"]), "wave-other"):
         assert stylize_video.model_for_videos(name) == name
 
 
-def test_sheet_and_slow_baseline_do_not_take_clips(infer, capsys):
+def test_all_styles_and_optimization_refuse_videos(infer, capsys):
     assert "--checkpoint starry_night" in refused(capsys, infer, "a.mp4", "--checkpoint", "all")
     line = refused(capsys, main, ["a.mp4", "--style", "mosaic"])
     assert "--checkpoint MODEL" in line and "train.py" in line
 
 
-def test_slow_baseline_leaves_the_clips_of_a_folder_out_and_says_so(capsys, infer, random_vgg, painting):
+def test_optimization_skips_videos_of_a_folder_with_a_warning(capsys, infer, random_vgg, painting):
     Path("trip").mkdir()
     draw_picture(40, 30).save("trip/b.png")
     make_clip(Path("trip/c.mp4"), 3)
@@ -275,19 +276,19 @@ def test_slow_baseline_leaves_the_clips_of_a_folder_out_and_says_so(capsys, infe
     assert "videos in trip are left out (1)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", ["--tile 512", "--stroke-scale 2", "--quality 80"])
-def test_flags_of_pictures_with_clips_alone(infer, capsys, flags):
-    line = refused(capsys, infer, "a.mp4", *flags.split())
-    assert f"{flags.split()[0]} is for images" in line
+@pytest.mark.parametrize("option", ["--tile 512", "--stroke-scale 2", "--quality 80"])
+def test_image_option_with_only_videos_is_refused(infer, capsys, option):
+    line = refused(capsys, infer, "a.mp4", *option.split())
+    assert f"{option.split()[0]} is for images" in line
     assert sorted(contents(Path())) == ["a.mp4"]
 
 
 @pytest.mark.parametrize(
-    "flags", ["--codec hevc", "--crf 20", "--fps 5", "--start 1", "--end 1", "--motion-blend 0.5"]
+    "option", ["--codec hevc", "--crf 20", "--fps 5", "--start 1", "--end 1", "--motion-blend 0.5"]
 )
-def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
+def test_video_option_with_only_images_is_refused(infer, capsys, option):
     draw_picture(40, 30).save("b.png")
-    assert f"{flags.split()[0]} is for videos" in refused(capsys, infer, "b.png", *flags.split())
+    assert f"{option.split()[0]} is for videos" in refused(capsys, infer, "b.png", *option.split())
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_flags_of_clips_with_pictures_alone(infer, capsys, flags):
         ("empty", "images or videos"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_the_work(infer, capsys, arguments, words):
+def test_invalid_video_command_is_refused_before_stylizing(infer, capsys, arguments, words):
     draw_picture(40, 30).save("b.png")
     Path("empty").mkdir()
     before = contents(Path())
@@ -321,7 +322,7 @@ def test_what_cannot_be_done_is_told_before_the_work(infer, capsys, arguments, w
     assert contents(Path()) == before
 
 
-def test_frames_and_unfinished_clips_are_not_written_over(infer, capsys):
+def test_input_frames_and_partial_videos_are_not_overwritten(infer, capsys):
     make_frames("shot")
     Path("a.mp4").rename("out.part.mp4")
     before = contents(Path())
@@ -334,49 +335,49 @@ def test_frames_and_unfinished_clips_are_not_written_over(infer, capsys):
     assert contents(Path()) == before
 
 
-def test_two_clips_with_one_target_are_refused(infer, capsys):
+def test_two_videos_with_the_same_output_are_refused(infer, capsys):
     make_clip(Path("a.wmv"), 3, codec="wmv2", base=Fraction(1, 25), step=1)
     assert "a.wmv" in refused(capsys, infer, "a.mp4", "a.wmv", "-o", "out")
 
 
-def test_without_pyav_a_line_says_what_to_install(infer, capsys, monkeypatch):
+def test_error_without_pyav_says_what_to_install(infer, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     draw_picture(40, 30).save("b.png")
     names = make_frames("shot")
-    infer("b.png")  # which needs none, nor do frames
+    infer("b.png")  # images and frames do not need PyAV
     infer("shot/%04d.png", "-o", "out/%04d.png")
     assert sorted(contents(Path("out"))) == names
-    monkeypatch.setattr(Stylizer, "load", None)  # not even asked for
+    monkeypatch.setattr(Stylizer, "load", None)  # fails the test if a model is loaded
     assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4")
     assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4", "-o", "%d.png")
 
 
-def test_without_pyav_clips_of_folders_are_left_out_and_that_is_said(infer, capsys, monkeypatch):
+def test_videos_of_folders_are_skipped_with_a_warning_without_pyav(infer, capsys, monkeypatch):
     Path("trip").mkdir()
     draw_picture(40, 30).save("trip/b.png")
     Path("a.mp4").rename("trip/c.mp4")
-    pictures = [Image.fromarray(moving(number)) for number in range(3)]
-    pictures[0].save("trip/d.gif", save_all=True, append_images=pictures[1:])
+    images = [Image.fromarray(moving(number)) for number in range(3)]
+    images[0].save("trip/d.gif", save_all=True, append_images=images[1:])
     monkeypatch.setitem(sys.modules, "av", None)
     infer("trip", "-o", "out")
     assert sorted(contents(Path("out"))) == ["b.png"]
     error = capsys.readouterr().err
     assert "pip install -e '.[video]': videos in folders are left out (2)" in error
-    assert ended(infer, "trip", "trip/c.mp4", "-o", "new") == 2
+    assert exit_status(infer, "trip", "trip/c.mp4", "-o", "new") == 2
     assert "error: video needs PyAV" in capsys.readouterr().err
     Path("trip/b.png").unlink()
     assert "pip install" in refused(capsys, infer, "trip", "-o", "new")
     assert not Path("new").exists()
 
 
-# What ends early
+# Damaged videos, full disks and interruptions
 
 
-def test_truncated_clip_is_kept_up_to_the_break(infer, capsys):
+def test_truncated_video_is_stylized_up_to_the_damage(infer, capsys):
     make_clip(Path("cut.mkv"), 60, options={"g": "5"}, sound="aac")
     data = Path("cut.mkv").read_bytes()
     Path("cut.mkv").write_bytes(data[: len(data) // 2])
-    assert ended(infer, "cut.mkv", "-o", "out.mp4") == 2
+    assert exit_status(infer, "cut.mkv", "-o", "out.mp4") == 2
     printed = capsys.readouterr()
     assert printed.out == "out.mp4\n"
     assert printed.err.count("warning: cut.mkv is damaged after") == 1
@@ -393,7 +394,7 @@ def test_full_disk_leaves_a_playable_file(infer, capsys):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
     try:
-        code = ended(infer, "long.mp4", "-o", "out.mp4", "--crf", 2)
+        code = exit_status(infer, "long.mp4", "-o", "out.mp4", "--crf", 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -403,7 +404,7 @@ def test_full_disk_leaves_a_playable_file(infer, capsys):
     assert len(frames_of("out.part.mp4")) > 0
 
 
-def test_disk_that_fills_up_stops_one_clip_and_not_the_others(infer, capsys, monkeypatch):
+def test_full_disk_stops_one_video_and_not_the_others(infer, capsys, monkeypatch):
     write = Recorder.write
 
     def full(self, frame):
@@ -413,15 +414,15 @@ def test_disk_that_fills_up_stops_one_clip_and_not_the_others(infer, capsys, mon
 
     monkeypatch.setattr(Recorder, "write", full)
     make_clip(Path("b.mp4"), 3)
-    assert ended(infer, "a.mp4", "b.mp4", "-o", "out") == 2
-    # A bar that another test left open moves the cursor first.
+    assert exit_status(infer, "a.mp4", "b.mp4", "-o", "out") == 2
+    # A progress bar left open by another test writes cursor movements before the error.
     error = re.findall("error: .*", capsys.readouterr().err)
     assert error == ["error: out/a.mp4: No space left on device: what could be written is in out/a.part.mp4"]
     assert len(frames_of("out/a.part.mp4")) == 5 and len(frames_of("out/b.mp4")) == 3
     assert threading.active_count() < 4
 
 
-# A frame of these takes a while to decode.
+# Slow down decoding, so that the signal arrives before the last frame.
 SLOW = """
 import sys, time
 from faststyle.cli.main import infer as main
@@ -442,13 +443,13 @@ def test_ctrl_c_leaves_a_playable_file(infer, model):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        start_new_session=True,  # away from the terminal's own Ctrl-C
+        start_new_session=True,  # so that Ctrl-C in the terminal does not reach this process
     )
     part = Path("out.part.mp4")
     limit = time.monotonic() + 120
     while not (part.exists() and part.stat().st_size) and time.monotonic() < limit:
         time.sleep(0.02)
-    for _ in range(2):  # impatiently
+    for _ in range(2):  # the second Ctrl-C must not lose frames
         run.send_signal(signal.SIGINT)
         time.sleep(0.02)
     out, error = run.communicate(timeout=60)
@@ -460,7 +461,7 @@ def test_ctrl_c_leaves_a_playable_file(infer, model):
     assert not Path("out.mp4").exists()
 
 
-def test_second_ctrl_c_waits_for_the_threads_and_later_ones_interrupt_again(infer, capsys, monkeypatch):
+def test_second_ctrl_c_waits_for_the_threads_and_the_handler_is_restored(infer, capsys, monkeypatch):
     begin, ends = stylize_video.ahead, []
 
     def ahead(frames):
@@ -476,19 +477,19 @@ def test_second_ctrl_c_waits_for_the_threads_and_later_ones_interrupt_again(infe
             ends.append(threading.active_count())
 
     monkeypatch.setattr(stylize_video, "ahead", ahead)
-    assert ended(infer, "a.mp4", "-o", "out.mp4") == 130
+    assert exit_status(infer, "a.mp4", "-o", "out.mp4") == 130
     assert ends and "stopped: the 3 frames so far are in out.part.mp4" in capsys.readouterr().err
     assert len(frames_of("out.part.mp4")) == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_clips_can_be_stylized_in_another_thread(infer):
-    with ThreadPoolExecutor(1) as pool:  # where no signal can be handled
+def test_video_can_be_stylized_outside_the_main_thread(infer):
+    with ThreadPoolExecutor(1) as pool:  # signal handlers can only be set in the main thread
         pool.submit(infer, "a.mp4", "-o", "out.mp4").result()
     assert len(frames_of("out.mp4")) == 8
 
 
-def test_ctrl_c_stops_all_that_was_to_come(infer, capsys, monkeypatch):
+def test_ctrl_c_skips_the_remaining_videos(infer, capsys, monkeypatch):
     write = Recorder.write
 
     def interrupted(self, frame):
@@ -498,12 +499,12 @@ def test_ctrl_c_stops_all_that_was_to_come(infer, capsys, monkeypatch):
 
     monkeypatch.setattr(Recorder, "write", interrupted)
     make_clip(Path("b.mp4"), 6)
-    assert ended(infer, "a.mp4", "b.mp4", "-o", "out") == 130
+    assert exit_status(infer, "a.mp4", "b.mp4", "-o", "out") == 130
     assert "stopped: the 4 frames so far are in out/a.part.mp4" in capsys.readouterr().err
     assert sorted(contents(Path("out"))) == ["a.part.mp4"]
 
 
-def test_notes_of_the_recorder_are_said(infer, capsys):
+def test_recorder_notes_are_printed(infer, capsys):
     make_clip(Path("odd.mkv"), 3, size=(63, 47), pixels="yuv444p")
     infer("odd.mkv", "-o", "out.mp4")
     assert "out.mp4: 63x47 is odd" in capsys.readouterr().err

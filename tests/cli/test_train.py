@@ -1,3 +1,5 @@
+"""Tests of ``python train.py``."""
+
 import csv
 import gc
 import subprocess
@@ -35,10 +37,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# A run and what it leaves
+# Runs and the files they write
 
 
-def test_run_leaves_its_files_and_says_what_to_type_next(train, photos, capsys):
+def test_run_writes_its_files_and_prints_the_next_command(train, photos, capsys):
     train("--trainer.log_every_n_steps=1")
     out = capsys.readouterr().out
     assert "3 steps" in out
@@ -56,19 +58,19 @@ def test_run_leaves_its_files_and_says_what_to_type_next(train, photos, capsys):
     assert "logs/start_0/metrics.csv" in found
     assert any("tfevents" in name for name in found)
     with Image.open(RUN / "sample.jpg") as sample, Image.open(photos / "beach.jpg") as photo:
-        assert sample.size == photo.size  # the photo held out
+        assert sample.size == photo.size  # the held-out photo
 
     rows = list(csv.DictReader((RUN / "logs/start_0/metrics.csv").open()))
     assert sum(bool(row["train/total"]) for row in rows) == 3
     assert any(row["validation/total"] for row in rows)
 
     infer([str(photos / "cat.png"), *command.split()[4:], "-o", "out.png"])
-    with Image.open("out.png") as picture:
-        assert picture.size == (70, 110)
+    with Image.open("out.png") as image:
+        assert image.size == (70, 110)
 
 
 @pytest.mark.slow
-def test_same_seed_gives_the_same_weights_and_another_one_others(train):
+def test_weights_depend_only_on_the_seed(train):
     train("--name", "a")
     train("--name", "b")
     train("--name", "c", "--seed_everything=1")
@@ -77,19 +79,19 @@ def test_same_seed_gives_the_same_weights_and_another_one_others(train):
 
 
 @pytest.mark.slow
-def test_worker_process_changes_nothing(train):
+def test_worker_process_does_not_change_the_weights(train):
     train("--name", "a")
     train("--name", "b", "--data.workers=1")
     assert same_weights(Path("runs/a/a.safetensors"), Path("runs/b/b.safetensors"))
 
 
-def test_runs_own_config_runs_it_again(train):
+def test_config_of_a_run_reproduces_it(train):
     train()
     main(["--config", str(RUN / "config.yaml"), "--output", "again"])
     assert same_weights(RUN / "painting.safetensors", Path("again/again.safetensors"))
 
 
-def test_output_is_the_folder_and_the_name(train, tmp_path):
+def test_output_gives_the_folder_and_the_model_name(train, tmp_path):
     train("--output", str(tmp_path / "there" / "v1.5"))
     assert {"last.ckpt", "config.yaml", "sample.jpg"} <= {
         p.name for p in (tmp_path / "there" / "v1.5").iterdir()
@@ -98,18 +100,18 @@ def test_output_is_the_folder_and_the_name(train, tmp_path):
     assert not Path("runs").exists()
 
 
-def test_current_folder_as_output_gets_a_name_that_can_be_seen(train):
+def test_model_name_is_not_hidden_if_output_is_the_current_folder(train):
     train("--output", ".", "--trainer.max_steps=1")
     (model,) = (path for path in Path().iterdir() if path.name.endswith(".safetensors"))
     assert not model.name.startswith(".")
 
 
-def test_name_is_taken_in_place_of_the_styles(train):
+def test_name_replaces_the_name_of_the_style(train):
     train("--name", "waves", "--output", "there", "--trainer.max_steps=1")
     assert Path("there/waves.safetensors").exists()
 
 
-def test_several_style_pictures_are_blended(train, photos):
+def test_several_style_images_are_blended(train, photos):
     train("--style", str(photos / "cat.png"), str(photos / "elm.png"), "--model.style_blend=[3,1]")
     _, card = load_model("runs/cat/cat.safetensors")
     assert [style.name for style in card.style] == ["cat", "elm"]
@@ -118,12 +120,12 @@ def test_several_style_pictures_are_blended(train, photos):
 
 def test_init_starts_from_another_runs_model(train):
     train("--name", "first")
-    # With no learning rate, what comes out is what it began with.
+    # With a learning rate of 0 the weights stay as they were initialized.
     train("--name", "second", "--init", "runs/first/first.safetensors", "--model.learning_rate=0")
     assert same_weights(Path("runs/first/first.safetensors"), Path("runs/second/second.safetensors"))
 
 
-def test_run_of_an_earlier_version_goes_on_without_the_options_that_are_gone(train):
+def test_run_of_an_earlier_version_resumes_without_removed_options(train):
     train("--trainer.max_steps=1")
     config = Path("runs/painting/config.yaml")
     settings = yaml.safe_load(config.read_text())
@@ -137,12 +139,12 @@ def test_run_of_an_earlier_version_goes_on_without_the_options_that_are_gone(tra
 
 
 @pytest.mark.slow
-def test_card_tells_the_models_before_and_what_it_took(train):
+def test_card_records_ancestors_command_and_hardware(train):
     train("--name", "first")
     train("--name", "second", "--init", "runs/first/first.safetensors")
-    flags = ["--name", "third", "--init", "runs/second/second.safetensors"]
-    train(*flags, "--trainer.max_steps=1")
-    train(*flags, "--resume", "--trainer.max_steps=2")
+    options = ["--name", "third", "--init", "runs/second/second.safetensors"]
+    train(*options, "--trainer.max_steps=1")
+    train(*options, "--resume", "--trainer.max_steps=2")
     _, card = load_model("runs/third/third.safetensors")
     assert card.init == Ancestor("second", 3, Ancestor("first", 3))
     assert card.command.startswith("python train.py --style painting.png --content photos ")
@@ -151,7 +153,7 @@ def test_card_tells_the_models_before_and_what_it_took(train):
     assert card.data.photos == 3
 
 
-def test_config_file_is_read_and_flags_override_it(train_flags):
+def test_options_override_the_config_file(train_flags):
     Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 2.5\n")
     main(["--config", "mine.yaml", *train_flags])
     _, card = load_model(RUN / "painting.safetensors")
@@ -163,12 +165,12 @@ def test_config_file_is_read_and_flags_override_it(train_flags):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_configs_are_understood(train_flags, config):
+def test_shipped_configs_run(train_flags, config):
     main(["--config", str(config), *train_flags, "--trainer.max_steps=1"])
     assert load_model(RUN / "painting.safetensors")[1].steps == 1
 
 
-def test_another_statistic_than_gram_is_trained_with(train):
+def test_training_with_another_style_statistic(train):
     train("--model.statistic", "moments", "--trainer.max_steps=2")
     _, card = load_model(RUN / "painting.safetensors")
     assert card.steps == 2 and card.training.objective.statistic == "moments"
@@ -189,24 +191,24 @@ def test_parquet_files_are_streamed(train):
 
 @pytest.mark.slow
 def test_command_trains_with_the_real_vgg(photos, painting):
-    flags = ["--style", painting, "--content", photos, "--model.style_size=64", "--data.size=64"]
-    flags += ["--data.workers=0", "--trainer.max_steps=1"]
+    options = ["--style", painting, "--content", photos, "--model.style_size=64", "--data.size=64"]
+    options += ["--data.workers=0", "--trainer.max_steps=1"]
     subprocess.run(
-        [sys.executable, ROOT / "train.py", *flags], check=True, cwd=photos.parent, capture_output=True
+        [sys.executable, ROOT / "train.py", *options], check=True, cwd=photos.parent, capture_output=True
     )
     assert load_model(photos.parent / RUN / "painting.safetensors")[1].training.vgg == "vgg19-caffe"
 
 
-def test_help_lists_the_flags(capsys):
+def test_help_lists_the_options(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert not caught.value.code
     out = capsys.readouterr().out
-    for flag in ("--style", "--content", "--name", "--output", "--init", "--resume", "--data.size"):
-        assert flag in out
+    for option in ("--style", "--content", "--name", "--output", "--init", "--resume", "--data.size"):
+        assert option in out
 
 
-# Stopping and going on
+# Stopping and resuming
 
 
 def stop_at(monkeypatch, step: int, error: BaseException) -> None:
@@ -222,14 +224,14 @@ def stop_at(monkeypatch, step: int, error: BaseException) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [InputError("enough"), KeyboardInterrupt(), RuntimeError("out of memory")])
-def test_resumed_run_ends_with_the_weights_of_one_that_never_stopped(train, monkeypatch, error):
-    # Six steps of two photos, from three: the fourth step is in the third pass over them.
-    flags = ["--trainer.max_steps=6", "--model.warmup=2"]
-    train("--name", "whole", *flags)
+def test_resumed_run_has_the_weights_of_an_uninterrupted_run(train, monkeypatch, error):
+    # 6 steps with 2 of 3 photos each: step 4 is in the third pass over the photos.
+    options = ["--trainer.max_steps=6", "--model.warmup=2"]
+    train("--name", "whole", *options)
     with monkeypatch.context() as patch:
         stop_at(patch, 3, error)
         with pytest.raises((SystemExit, RuntimeError)):
-            train("--name", "parts", *flags)
+            train("--name", "parts", *options)
     assert load_model("runs/parts/last.ckpt")
     assert load_model("runs/parts/parts.safetensors")[1].steps == 3
     main(["--resume", "--name", "parts"])
@@ -237,7 +239,7 @@ def test_resumed_run_ends_with_the_weights_of_one_that_never_stopped(train, monk
     assert same_weights(Path("runs/whole/whole.safetensors"), Path("runs/parts/parts.safetensors"))
 
 
-def test_ctrl_c_says_how_to_go_on(train, monkeypatch, capsys):
+def test_ctrl_c_prints_the_command_to_resume(train, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, 2, KeyboardInterrupt())
         with pytest.raises(SystemExit) as caught:
@@ -249,7 +251,7 @@ def test_ctrl_c_says_how_to_go_on(train, monkeypatch, capsys):
     assert load_model(RUN / "painting.safetensors")[1].steps == 3
 
 
-def test_each_start_has_its_own_log(train):
+def test_each_start_writes_its_own_log(train):
     train("--trainer.max_steps=2", "--trainer.log_every_n_steps=1")
     train("--resume", "--trainer.max_steps=4", "--trainer.log_every_n_steps=1")
     steps = []
@@ -259,20 +261,20 @@ def test_each_start_has_its_own_log(train):
     assert steps == [[0, 1], [2, 3]]
 
 
-def test_validation_comes_by_steps_when_batches_are_accumulated(train):
+def test_validation_interval_counts_steps_when_gradients_are_accumulated(train):
     train("--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.accumulate_grad_batches=2")
     rows = csv.DictReader((RUN / "logs/start_0/metrics.csv").open())
-    # Logged by the step before, once more at the end.
+    # Lightning logs validation under the previous step, and once more at the end.
     assert [int(row["step"]) for row in rows if row["validation/total"]] == [1, 3, 4]
 
 
-def test_finished_run_can_go_on_for_longer(train):
+def test_finished_run_can_be_resumed_with_more_steps(train):
     train("--trainer.max_steps=2")
     train("--resume", "--trainer.max_steps=4")
     assert load_model(RUN / "painting.safetensors")[1].steps == 4
 
 
-def test_resuming_a_finished_run_leaves_its_weights(train):
+def test_resuming_a_finished_run_keeps_its_weights(train):
     train()
     before = load_file(RUN / "painting.safetensors")
     main(["--resume", "--output", str(RUN)])
@@ -281,7 +283,7 @@ def test_resuming_a_finished_run_leaves_its_weights(train):
 
 
 @pytest.mark.slow
-def test_run_goes_on_where_the_model_it_began_from_is_gone(train):
+def test_run_resumes_after_its_init_model_was_deleted(train):
     train("--name", "first")
     train("--name", "second", "--init", "runs/first/first.safetensors")
     Path("runs/first/first.safetensors").unlink()
@@ -289,19 +291,19 @@ def test_run_goes_on_where_the_model_it_began_from_is_gone(train):
     assert load_model("runs/second/second.safetensors")[1].steps == 4
 
 
-def test_second_start_over_a_run_is_refused_and_nothing_changes(train, capsys):
+def test_starting_over_an_existing_run_is_refused(train, capsys):
     train()
     before = contents(RUN)
     assert "--resume" in refused(capsys, train)
     assert contents(RUN) == before
 
 
-def test_resumed_run_keeps_its_network(train, capsys):
+def test_network_cannot_be_changed_on_resume(train, capsys):
     train()
     assert "--model.blocks" in refused(capsys, train, "--resume", "--model.blocks=2")
 
 
-def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
+def test_resumed_run_keeps_settings_that_a_new_config_does_not_name(train, tmp_path):
     train("--model.style_weight=2.5")
     (tmp_path / "longer.yaml").write_text("trainer:\n  max_steps: 4\n")
     main(["--resume", "--name", "painting", "--config", str(tmp_path / "longer.yaml")])
@@ -309,23 +311,23 @@ def test_resumed_run_keeps_its_settings_beside_another_config(train, tmp_path):
     assert card.steps == 4 and card.training.objective.style_weight == 2.5
 
 
-def test_folder_of_something_else_is_not_written_into(train, photos, capsys):
+def test_folder_with_other_files_is_refused_as_output(train, photos, capsys):
     before = contents(photos)
     assert "not an empty folder" in refused(capsys, train, "--output", str(photos))
     assert contents(photos) == before
 
 
-def test_next_command_can_be_pasted_for_any_name(train, capsys):
+def test_next_command_is_quoted(train, capsys):
     train("--name", "my style")
     assert "--checkpoint 'runs/my style/my style.safetensors'" in capsys.readouterr().out
 
 
-def test_resume_with_nothing_there_is_refused(train, capsys):
+def test_resume_without_a_run_is_refused(train, capsys):
     assert "nothing to resume" in refused(capsys, train, "--resume")
     assert not Path("runs").exists()
 
 
-def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
+def test_resume_from_a_damaged_checkpoint_is_refused_and_keeps_it(train, capsys):
     train()
     state = (RUN / "last.ckpt").read_bytes()
     (RUN / "last.ckpt").write_bytes(state[: len(state) // 2])
@@ -334,12 +336,12 @@ def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
     assert contents(RUN) == before
 
 
-# What cannot be run
+# Refused options and bad photos
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags, word",
+    "options, word",
     [
         ("--nonsense 3", "--nonsense"),
         ("--trainer.max_steps many", "max_steps"),
@@ -376,12 +378,12 @@ def test_resume_of_a_damaged_state_is_refused_and_leaves_it(train, capsys):
         ("--resum", "--resum"),  # no abbreviations
     ],
 )
-def test_what_cannot_be_run_is_told_in_one_line_and_leaves_nothing(train, capsys, flags, word):
-    assert word in refused(capsys, train, *flags.split())
+def test_invalid_option_is_refused_in_one_line_and_writes_nothing(train, capsys, options, word):
+    assert word in refused(capsys, train, *options.split())
     assert list(Path().iterdir()) == []
 
 
-def test_photo_as_content_asks_for_its_folder(train, photos, capsys):
+def test_photo_as_content_is_refused(train, photos, capsys):
     assert "folder" in refused(capsys, train, "--content", str(photos / "beach.jpg"))
 
 
@@ -391,23 +393,23 @@ def test_init_of_another_size_is_refused(train, capsys):
     assert not Path("runs").exists()
 
 
-def test_style_that_is_no_picture_is_refused(train, capsys):
-    Path("style.jpg").write_text("not a picture")
+def test_style_that_is_not_an_image_is_refused(train, capsys):
+    Path("style.jpg").write_text("not an image")
     assert "style.jpg" in refused(capsys, train, "--style", "style.jpg")
 
 
-def test_config_that_is_no_yaml_is_refused(train, capsys):
+def test_config_that_is_not_yaml_is_refused(train, capsys):
     Path("mine.yaml").write_text("trainer: [1, {")
     assert refused(capsys, train, "--config", "mine.yaml")
 
 
-def test_bad_pictures_are_named_and_counted_and_training_goes_on(train, photos, caplog, capsys):
+def test_bad_photos_are_named_and_counted_and_training_continues(train, photos, caplog, capsys):
     for i in range(3):
-        (photos / f"corrupt{i}.jpg").write_bytes(b"not a picture")
+        (photos / f"corrupt{i}.jpg").write_bytes(b"not an image")
     train("--trainer.max_steps=6")
     for i in range(3):
         assert sum(f"corrupt{i}.jpg" in record.getMessage() for record in caplog.records) == 1
-    # Those of the start before count, whose photos this one does not see.
+    # Photos skipped before the resume still count, although they are readable now.
     for path in photos.glob("corrupt*"):
         path.write_bytes((photos / "beach.jpg").read_bytes())
     capsys.readouterr()
@@ -416,11 +418,11 @@ def test_bad_pictures_are_named_and_counted_and_training_goes_on(train, photos, 
 
 
 @pytest.mark.slow
-def test_training_photos_that_are_all_bad_end_the_run_in_one_line(train, tmp_path, capsys):
+def test_run_without_any_readable_photo_prints_one_error_line(train, tmp_path, capsys):
     for part in ("train", "validation"):
         (tmp_path / "mixed" / part).mkdir(parents=True)
     draw_picture(64, 64).save(tmp_path / "mixed" / "validation" / "good.png")
-    (tmp_path / "mixed" / "train" / "bad.png").write_bytes(b"not a picture")
+    (tmp_path / "mixed" / "train" / "bad.png").write_bytes(b"not an image")
     for workers in (0, 1):
         with pytest.raises(SystemExit) as caught:
             train(
@@ -429,10 +431,10 @@ def test_training_photos_that_are_all_bad_end_the_run_in_one_line(train, tmp_pat
         assert caught.value.code == 2
         last = capsys.readouterr().err.strip().splitlines()[-1]
         assert "error: " in last and "bad.png" in last
-    gc.collect()  # here, not in another test, PyTorch waits 5 seconds for the worker
+    gc.collect()  # otherwise PyTorch waits 5 seconds for the worker during another test
 
 
-def test_progress_bar_can_be_left_out(train, capsys):
+def test_progress_bar_can_be_disabled(train, capsys):
     train("--trainer.enable_progress_bar=false", "--trainer.max_steps=1")
     printed = capsys.readouterr()
     assert "it/s" not in printed.out + printed.err
@@ -447,7 +449,7 @@ def test_training_runs_on_a_gpu(train):
     assert all(parameter.isfinite().all() for parameter in network.parameters())
 
 
-def test_push_to_hub_is_refused_before_training_and_done_after_it(train, capsys, monkeypatch):
+def test_push_to_hub_is_checked_before_training_and_done_after_it(train, capsys, monkeypatch):
     from faststyle.models import hub
 
     monkeypatch.setenv("HF_TOKEN", "")

@@ -1,4 +1,4 @@
-"""Every option of train.py with values that make no sense: each gets one line, and nothing is written."""
+"""Tests of train.py options: invalid values print a one-line error and write nothing."""
 
 import re
 from contextlib import suppress
@@ -28,7 +28,7 @@ REGISTRIES = {
 
 
 def values(key: str) -> dict[str, list[str]]:
-    """Return values that an option takes, and others that it does not, by what its error says of both."""
+    """Return valid ("good") and invalid ("bad") values of an option, derived from its error text."""
     what, names = KINDS[key].what, KINDS[key].names
     if bounds := re.search(r"a whole number from (\d+) to (\d+)", what):
         low, high = map(int, bounds.groups())
@@ -48,7 +48,7 @@ def values(key: str) -> dict[str, list[str]]:
 
 
 def is_sensible(key: str, value: str) -> bool:
-    """Return True where a value of ``NONSENSE`` makes sense after all."""
+    """Return True if a value of ``NONSENSE`` is valid for this option."""
     what = KINDS[key].what
     if key in TEXT:
         return value != ""
@@ -56,8 +56,8 @@ def is_sensible(key: str, value: str) -> bool:
         return value in ("", "0")  # nothing, or zero as the default is
     number = {"0", "2.5", "9" * 30} if what == "a number of 0 or more" else set()
     zero = {"0"} if what.startswith("a whole number from 0") else set()
-    flag = {"true"} if what.startswith("true") else set()
-    return value in number | zero | flag | ({"[1, 2]"} if key == "model.style_blend" else set())
+    switch = {"true"} if what.startswith("true") else set()
+    return value in number | zero | switch | ({"[1, 2]"} if key == "model.style_blend" else set())
 
 
 def test_every_option_has_a_kind(parser):
@@ -65,13 +65,13 @@ def test_every_option_has_a_kind(parser):
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)
-def test_names_on_signatures_are_those_of_the_registry(kind):
+def test_literal_types_match_the_registry(kind):
     names, registry = REGISTRIES[kind]
     assert get_args(names) == tuple(registry)
 
 
 def test_help_prints_ranges_and_choices(parser):
-    printed = "".join(parser.format_help().split())  # which is wrapped, also at hyphens
+    printed = "".join(parser.format_help().split())  # without spaces, because help wraps lines
     assert "Annotated[int,awholenumberfrom16to20000],default:384" in printed
     assert "Literal['max','avg'],default:max" in printed
     for key, kind in KINDS.items():
@@ -81,7 +81,7 @@ def test_help_prints_ranges_and_choices(parser):
 
 
 @pytest.mark.slow
-def test_nonsense_is_refused_with_the_option_the_value_and_what_is_allowed(parser):
+def test_error_names_the_option_the_value_and_the_allowed_values(parser):
     for key, kind in KINDS.items():
         for value in [*NONSENSE, *values(key)["bad"]]:
             line = said(parser, f"{option(key)}={value}")
@@ -95,7 +95,7 @@ def test_nonsense_is_refused_with_the_option_the_value_and_what_is_allowed(parse
 
 
 def as_numbers(value: str) -> set[str]:
-    """Return a number as Python shows it, of either type."""
+    """Return the value as Python prints it, parsed as int and as float."""
     found = set()
     for type in (int, float):
         with suppress(ValueError):
@@ -104,19 +104,19 @@ def as_numbers(value: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_all_of_a_range_and_every_name_are_taken(parser):
+def test_range_limits_and_every_choice_are_accepted(parser):
     for key in KINDS:
         for value in values(key)["good"]:
             assert said(parser, f"{option(key)}={value}") == "", (key, value)
 
 
-def test_layers_can_be_those_of_a_reduced_image(parser):
+def test_layers_of_a_downscaled_image_are_accepted(parser):
     assert said(parser, "--model.style_layers={relu2_1: 1.0, relu4_1/4: 0.5}") == ""
     assert "must be layers with weights" in said(parser, "--model.style_layers={relu4_1/3: 0.5}")
     assert "must be layers with weights" in said(parser, "--model.content_layers={relu4_1: -1}")
 
 
-def test_the_options_of_the_shipped_runs_are_taken(parser):
+def test_shipped_configs_are_accepted(parser):
     assert said(parser) == ""
     for config in (ROOT / "configs").glob("*.yaml"):
         assert said(parser, "--config", str(config)) == ""
@@ -151,7 +151,7 @@ def test_the_options_of_the_shipped_runs_are_taken(parser):
         ("--trainer.limit_test_batches=2", "must be left out (held-out photos are for validation"),
     ],
 )  # fmt: skip
-def test_what_is_mistyped_is_told_in_one_line(train_flags, capsys, flags, line):
+def test_mistyped_option_prints_one_error_line(train_flags, capsys, flags, line):
     assert line in refused(capsys, main, [*train_flags, *flags.split()])
     assert list(Path().iterdir()) == []
 
@@ -186,7 +186,7 @@ CONFIGS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_config_that_makes_no_sense_is_told_in_one_line_and_runs_nothing(tmp_path, monkeypatch, capsys, kind):
+def test_invalid_config_prints_one_error_line_and_runs_no_code(tmp_path, monkeypatch, capsys, kind):
     monkeypatch.chdir(tmp_path)
     content, words = CONFIGS[kind]
     Path("it.yaml").write_bytes(content)
@@ -196,5 +196,5 @@ def test_config_that_makes_no_sense_is_told_in_one_line_and_runs_nothing(tmp_pat
     assert [*tmp_path.iterdir()] == before
 
 
-def test_config_that_is_a_folder_is_told(tmp_path, capsys):
+def test_folder_as_config_is_refused(tmp_path, capsys):
     assert "Is a directory" in refused(capsys, main, ["--config", str(tmp_path)])
