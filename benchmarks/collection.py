@@ -69,16 +69,19 @@ def make_photos(folder: Path, count: int, size: int, seed: int = 0) -> None:
         save_image(Image.fromarray(pixels.astype(np.uint8)), path)
 
 
-def results(out: Path) -> dict[str, int]:
+def find_results(out: Path) -> dict[str, int]:
     """Return the time of modification of each image below a folder, by name, in nanoseconds."""
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in find_images(out)}
 
 
-def listed(out: Path) -> list[str]:
+def list_done(out: Path) -> list[str]:
     """Return the names that the manifest and its parts list as done."""
     paths = [*out.glob(manifest.NAME), *out.glob(manifest.PARTS)]
     return [
-        entry["name"] for path in paths for _, entry in manifest.read_entries(path) if entry["status"] == "done"
+        entry["name"]
+        for path in paths
+        for _, entry in manifest.read_entries(path)
+        if entry["status"] == "done"
     ]
 
 
@@ -92,9 +95,9 @@ def interrupt(command: list[str], out: Path, count: int, interruption: str, rank
         interruption: One of ``INTERRUPTIONS``.
         rank: Index of the process to kill, for ``KILL_RANK``.
     """
-    enough = count + len(results(out))
+    enough = count + len(find_results(out))
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    while len(results(out)) < enough and process.poll() is None:
+    while len(find_results(out)) < enough and process.poll() is None:
         time.sleep(POLL_SECONDS)
     ranks = sorted(child_processes(process.pid))
     everyone = [process.pid, *ranks, *(child for rank in ranks for child in child_processes(rank))]
@@ -110,20 +113,20 @@ def interrupt(command: list[str], out: Path, count: int, interruption: str, rank
     lines = [one for one in printed.replace("\r", "\n").splitlines() if one.startswith(("error", "stopped"))]
     lines = [line for line in lines if ".jpg" not in line] or ["no message"]
     message = f"{interruption}: {'; '.join(lines)}"
-    return Interrupted(message, process.returncode, seconds, results(out), set(listed(out)))
+    return Interrupted(message, process.returncode, seconds, find_results(out), set(list_done(out)))
 
 
-def rewritten(run: Interrupted, out: Path) -> set[str]:
+def find_rewritten(run: Interrupted, out: Path) -> set[str]:
     """Return the results of an interrupted run that were written again since."""
-    now = results(out)
+    now = find_results(out)
     return {name for name, time in run.written.items() if now.get(name) != time}
 
 
-def differing(one: Path, other: Path) -> list[str]:
+def find_differing(one: Path, other: Path) -> list[str]:
     """Return the images of a folder that are missing or different in another folder."""
     return [
         name
-        for name in results(one)
+        for name in find_results(one)
         if not (other / name).is_file() or (one / name).read_bytes() != (other / name).read_bytes()
     ]
 
@@ -133,7 +136,7 @@ def measure_speed(command: list[str], out: Path) -> tuple[float, float]:
     begin = time.perf_counter()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - begin
-    times = sorted(results(out).values())
+    times = sorted(find_results(out).values())
     return len(times) / seconds, (len(times) - 1) / max(1e-9, (times[-1] - times[0]) / 1e9)
 
 
@@ -193,24 +196,24 @@ def survive(
         commands = [infer_command(photos, "-o", out, *arguments, "--devices", count) for count in counts]
         runs = []
         for number, (count, command) in enumerate(zip(counts, commands[:-1], strict=False)):
-            left = len(results(whole)) - len(results(out))
+            left = len(find_results(whole)) - len(find_results(out))
             more = rng.randint(1, max(1, 2 * left // 3))
             interruption = INTERRUPTIONS[(start * kills + number) % len(INTERRUPTIONS)]
             runs.append(run := interrupt(command, out, more, interruption, rng.randrange(count)))
             ending = f"status {run.status}, ended in {run.seconds:.1f} s"
             print(f"  {count} processes, {run.message} ({ending})", flush=True)
         last = subprocess.run(commands[-1], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        names, wrong = listed(out), differing(whole, out)
-        again = [rewritten(run, out) for run in runs]
+        names, wrong = list_done(out), find_differing(whole, out)
+        again = [find_rewritten(run, out) for run in runs]
         known = sum(len(found & run.listed) for found, run in zip(again, runs, strict=True))
         print(
             f"begun with {first} processes: {kills} kills, status {last.returncode}, "
-            f"{len(results(out))} images, lost or different {len(wrong)}, in the manifest {len(names)}, "
+            f"{len(find_results(out))} images, lost or different {len(wrong)}, in the manifest {len(names)}, "
             f"listed twice {len(names) - len(set(names))}; written again {sum(map(len, again))}, of these "
             f"in the manifest {known}",
             flush=True,
         )
-        complete = len(names) == len(results(whole)) == len(set(names))
+        complete = len(names) == len(find_results(whole)) == len(set(names))
         sound &= not wrong and not known and last.returncode == 0 and complete
     os.environ.clear()
     os.environ.update(environment)
