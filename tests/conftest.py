@@ -15,7 +15,7 @@ from faststyle.losses.vgg import VGG19_BLOCKS, Network
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
-from tests.support.images import draw_picture, sample
+from tests.support.images import draw_image, sample
 from tests.support.networks import random_weights
 from tests.support.train_options import train_parser
 
@@ -78,10 +78,10 @@ def photos(tmp_path) -> Path:
     """Return a folder of images of several sizes and formats."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    draw_picture(96, 72, seed=1).save(folder / "beach.jpg", quality=95)
-    draw_picture(70, 110, seed=2).save(folder / "cat.png")
-    draw_picture(81, 81, seed=3).save(folder / "dune.jpg", quality=95)
-    draw_picture(100, 75, seed=4).save(folder / "elm.png")
+    draw_image(96, 72, seed=1).save(folder / "beach.jpg", quality=95)
+    draw_image(70, 110, seed=2).save(folder / "cat.png")
+    draw_image(81, 81, seed=3).save(folder / "dune.jpg", quality=95)
+    draw_image(100, 75, seed=4).save(folder / "elm.png")
     return folder
 
 
@@ -90,7 +90,7 @@ def spoiled(photos) -> Path:
     """Add a damaged image and a tiny one to the folder of photos."""
     whole = (photos / "beach.jpg").read_bytes()
     (photos / "corrupt.jpg").write_bytes(whole[: len(whole) // 3])
-    draw_picture(8, 8).save(photos / "tiny.png")
+    draw_image(8, 8).save(photos / "tiny.png")
     return photos
 
 
@@ -98,7 +98,7 @@ def spoiled(photos) -> Path:
 def painting(tmp_path) -> Path:
     """Return the path of a style image."""
     path = tmp_path / "painting.png"
-    draw_picture(96, 80, seed=9).save(path)
+    draw_image(96, 80, seed=9).save(path)
     return path
 
 

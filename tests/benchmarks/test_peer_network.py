@@ -8,7 +8,7 @@ from benchmarks.ceiling import count_per_pixel, count_work
 from benchmarks.examples_network import Examples, TransformerNet
 from faststyle.models.checkpoint import load_model
 from faststyle.models.network import TransformerNetwork
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ def test_peer_network_has_the_published_number_of_parameters():
 def test_peer_network_and_ours_make_the_same_image_of_the_same_weights(tmp_path):
     examples, path = Examples(CPU), tmp_path / "theirs.pth"
     torch.save(examples.network.state_dict(), path)
-    image = draw_picture(64, 48)
+    image = draw_image(64, 48)
     ours, _ = load_model(path)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_peer_network_and_ours_make_the_same_image_of_the_same_weights(tmp_path)
 def test_clone_gives_its_own_network(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "transformer_net.py").write_text("import torch\nTransformerNet = torch.nn.Identity\n")
-    image = draw_picture(64, 48)
+    image = draw_image(64, 48)
     assert Examples(CPU, tmp_path)(image).tobytes() == image.tobytes()
     with pytest.raises(SystemExit, match="fast_neural_style"):
         Examples(CPU, tmp_path / "nowhere")

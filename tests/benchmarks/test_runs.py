@@ -12,7 +12,7 @@ from benchmarks.lite_peer import Lite
 from faststyle.models.checkpoint import load_grams, load_model, save_model
 from faststyle.models.pretrained import built_in_styles
 from tests.support import ROOT
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.videos import make_clip
 
 NAMES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if "def main(" in path.read_text()]
@@ -93,7 +93,7 @@ def test_child_process_of_the_lite_peer_answers_and_ends(tmp_path, monkeypatch):
         "class StyleTransfer:\n    def stylize(self, image, style, max_size):\n        return image\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    draw_picture(64, 48).save(tmp_path / "an image.png")
+    draw_image(64, 48).save(tmp_path / "an image.png")
     lite = Lite(sys.executable)
     assert all(0 <= lite.seconds(tmp_path / "an image.png") < 60 for _ in range(2))
     lite.close()
@@ -105,7 +105,7 @@ def test_images_in_two_ways_and_of_a_peer(tmp_path, photos, painting, table, mon
     monkeypatch.setattr("benchmarks.images.SIZE", 96)
     for path in ("paintings/great_wave.png", "peers/jj_wave.png", "peers/town.png"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
-        draw_picture(96, 64).save(tmp_path / path)
+        draw_image(96, 64).save(tmp_path / path)
     folders = ["--paintings", tmp_path / "paintings", "--peers", tmp_path / "peers"]
     sheet = tmp_path / "sheet.png"
     photo = ["--photos", photos / "beach.jpg", "--sheet", sheet]

@@ -21,7 +21,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import MARGIN
 from faststyle.models.network import Inference
 from tests.support import ROOT
-from tests.support.images import draw_picture, sample
+from tests.support.images import draw_image, sample
 
 playwright = pytest.importorskip("playwright.sync_api")
 chromium, npm = shutil.which("chromium"), shutil.which("npm")
@@ -121,7 +121,7 @@ def test_chosen_photo_is_stylized_as_by_torch(page, tmp_path):
 
 
 def test_new_size_stylizes_the_photo_again(page, tmp_path):
-    draw_picture(640, 1100).save(tmp_path / "tall.jpg")
+    draw_image(640, 1100).save(tmp_path / "tall.jpg")
     page.get_by_label("Longer side, at most").select_option("768")
     choose(page, tmp_path / "tall.jpg")
     wait_for_status(page, "Stylizing 447 × 768")
@@ -136,14 +136,14 @@ def test_file_that_is_no_image_gives_an_error_and_the_next_photo_works(page, tmp
     alert = page.get_by_role("alert")
     playwright.expect(alert).to_have_text("This browser cannot read letter.jpg as an image.")
     assert page.get_by_role("button", name="Save as PNG").is_disabled()
-    draw_picture(33, 3).save(tmp_path / "flat.png")  # lower than the model's minimum
+    draw_image(33, 3).save(tmp_path / "flat.png")  # lower than the model's minimum
     choose(page, tmp_path / "flat.png")
     wait_for_status(page, " s at 33 × 16")
     playwright.expect(page.locator("#error")).to_be_empty()
 
 
 def test_photo_can_be_dropped_anywhere(page, tmp_path):
-    draw_picture(40, 30).save(tmp_path / "a.png")
+    draw_image(40, 30).save(tmp_path / "a.png")
     data = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
     page.evaluate(
         """(data) => {
@@ -159,7 +159,7 @@ def test_photo_can_be_dropped_anywhere(page, tmp_path):
 
 
 def test_keyboard_reaches_every_control_and_every_control_has_a_name(page, tmp_path):
-    draw_picture(40, 30).save(tmp_path / "a.png")
+    draw_image(40, 30).save(tmp_path / "a.png")
     choose(page, tmp_path / "a.png")
     wait_for_status(page, " s at ")
     reached = []
@@ -186,7 +186,7 @@ def test_make_exports_other_models_for_the_page(folder, model, browser, tmp_path
     page = browser.new_page()
     page.set_default_timeout(TIMEOUT)
     page.goto((copy / "index.html").as_uri())
-    draw_picture(40, 30).save(tmp_path / "a.png")
+    draw_image(40, 30).save(tmp_path / "a.png")
     choose(page, tmp_path / "a.png")
     wait_for_status(page, "^small: .* s at 40 × 30")
     page.get_by_label("Style").select_option("another")

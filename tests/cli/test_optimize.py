@@ -18,7 +18,7 @@ from faststyle.optimization.optimization import Optimization, optimize
 from faststyle.optimization.settings import OptimizationSettings
 from tests.support import ROOT
 from tests.support.commands import check_bad_one_among_good, contents, refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_default_output_name_contains_every_painting(infer, photos, painting):
 
 
 def test_transparency_and_quality_are_respected(infer, photos):
-    image = draw_picture(40, 40)
+    image = draw_image(40, 40)
     image.putalpha(0)
     image.save(photos / "clear.png")
     infer(photos / "clear.png", "-o", "out.png")
@@ -94,7 +94,7 @@ def test_transparency_and_quality_are_respected(infer, photos):
 
 def test_folder_structure_is_kept_and_images_are_counted(infer, photos, capsys):
     (photos / "trip").mkdir()
-    draw_picture(65, 33).save(photos / "trip" / "f.webp")
+    draw_image(65, 33).save(photos / "trip" / "f.webp")
     before = contents(photos)
     infer(photos, "-o", "out")
     assert contents(photos) == before
@@ -276,7 +276,7 @@ def test_init_cannot_be_used_with_init_checkpoint(infer, photos, model, capsys):
 
 
 def test_image_too_narrow_for_vgg_is_named(infer, photos, capsys):
-    draw_picture(400, 8).save(photos / "narrow.png")
+    draw_image(400, 8).save(photos / "narrow.png")
     with pytest.raises(SystemExit):
         infer(photos / "narrow.png", "-o", "out.png")
     line = capsys.readouterr().err.strip().splitlines()[-1]

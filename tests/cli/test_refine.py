@@ -12,7 +12,7 @@ from faststyle.errors import InputError
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.optimization import refine as library
 from tests.support.commands import contents, refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.networks import grams_of
 
 OPTIONS = ["--device=cpu", "--precision=fp32", "--engine=torch"]
@@ -22,7 +22,7 @@ OPTIONS = ["--device=cpu", "--precision=fp32", "--engine=torch"]
 def infer(tmp_path, monkeypatch, random_vgg, painting):
     """Return ``python infer.py`` with a randomly initialized VGG, run in a folder with one photo."""
     monkeypatch.chdir(tmp_path)
-    draw_picture(96, 72, seed=1).save("photo.png")
+    draw_image(96, 72, seed=1).save("photo.png")
     refinement = library.refinement
     monkeypatch.setattr(
         command, "refinement", lambda *given, **more: refinement(*given, vgg=random_vgg, **more)
@@ -56,7 +56,7 @@ def test_strength_applies_to_the_refined_image(infer, model, painting):
 
 
 def test_transparency_is_kept(infer, model, painting):
-    photo = draw_picture(64, 48, seed=1)
+    photo = draw_image(64, 48, seed=1)
     photo.putalpha(Image.new("L", photo.size, 90))
     photo.save("glass.png")
     infer("glass.png", "--checkpoint", model, "--style", painting, "--refine", 2, "-o", "out.png")
@@ -72,8 +72,8 @@ def test_folder_is_refined_and_bad_image_is_named(infer, spoiled, model, paintin
 
 def test_videos_in_a_folder_are_skipped_with_a_warning(infer, model, painting, capsys):
     Path("mixed").mkdir()
-    draw_picture(64, 48, seed=1).save("mixed/a.png")
-    frames = [draw_picture(32, 32, seed) for seed in (1, 2)]
+    draw_image(64, 48, seed=1).save("mixed/a.png")
+    frames = [draw_image(32, 32, seed) for seed in (1, 2)]
     frames[0].save("mixed/b.gif", save_all=True, append_images=frames[1:])
     infer("mixed", "--checkpoint", model, "--style", painting, "--refine", 1, "-o", "out")
     assert set(contents(Path("out"))) == {"a.png"}
@@ -82,7 +82,7 @@ def test_videos_in_a_folder_are_skipped_with_a_warning(infer, model, painting, c
 
 def test_gram_matrices_stored_in_the_model_are_used(infer, model, tmp_path, random_vgg):
     network, card = load_model(model)
-    grams = grams_of(draw_picture(96, 80, seed=9), random_vgg)
+    grams = grams_of(draw_image(96, 80, seed=9), random_vgg)
     save_model(tmp_path / "whole.safetensors", network, card, grams)
     infer("photo.png", "--checkpoint", "whole.safetensors", "--refine", 2, "-o", "out.png")
     assert Path("out.png").exists()
@@ -132,12 +132,12 @@ def test_what_ends_it_early_is_told_and_the_best_so_far_is_written(infer, painti
 
 
 def test_photo_that_is_too_small_is_told_and_nothing_is_written(infer, painting, capsys):
-    draw_picture(16, 4, seed=1).save("tiny.png")
+    draw_image(16, 4, seed=1).save("tiny.png")
     with pytest.raises(SystemExit) as caught:
         infer("tiny.png", "--style", painting, "--refine", 2, "-o", "out.png")
     assert caught.value.code == 2 and not Path("out.png").exists()
     assert "16x4 is too small" in capsys.readouterr().err
-    draw_picture(40, 40, seed=1).resize((1, 1)).save("one.png")
+    draw_image(40, 40, seed=1).resize((1, 1)).save("one.png")
     with pytest.raises(SystemExit):
         infer("one.png", "--style", painting, "--refine", 2, "-o", "out.png")
     assert "an image of 1x1 is too small to be refined" in capsys.readouterr().err

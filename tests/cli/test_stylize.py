@@ -19,7 +19,7 @@ from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
 from tests.support.commands import check_bad_one_among_good, contents, refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_strength_zero_returns_the_photo(infer, photos):
 
 
 def test_transparency_is_kept_in_png_and_white_in_jpeg(infer, photos):
-    image = draw_picture(40, 40)
+    image = draw_image(40, 40)
     image.putalpha(0)
     image.save(photos / "clear.png")
     infer(photos / "clear.png", "-o", "out.png")
@@ -141,8 +141,8 @@ def test_full_size_model_is_accepted(infer, photos, tmp_path):
 
 def test_folder_structure_is_kept(infer, photos, capsys):
     (photos / "trip" / "day 1").mkdir(parents=True)
-    draw_picture(65, 33).save(photos / "trip" / "day 1" / "f.webp")
-    draw_picture(5, 3).save(photos / "trip" / "tiny.bmp")
+    draw_image(65, 33).save(photos / "trip" / "day 1" / "f.webp")
+    draw_image(5, 3).save(photos / "trip" / "tiny.bmp")
     before = contents(photos)
     infer(photos, "-o", "out")
     assert contents(photos) == before
@@ -183,7 +183,7 @@ def test_folder_results_default_to_a_sibling_folder_and_are_reproducible(infer, 
 
 
 def test_photo_and_folder_results_default_to_siblings_of_each_input(infer, photos, tmp_path, capsys):
-    draw_picture(40, 30).save("here.png")
+    draw_image(40, 30).save("here.png")
     infer("here.png", photos)
     assert Path("here_small.png").exists()
     assert (photos.with_name("photos_small") / "cat.png").exists()
@@ -226,7 +226,7 @@ def test_output_that_links_to_the_input_is_refused(infer, photos, capsys):
 
 def test_two_inputs_with_the_same_output_are_refused(infer, photos, capsys):
     (photos / "sub").mkdir()
-    draw_picture(40, 40).save(photos / "sub" / "cat.png")
+    draw_image(40, 40).save(photos / "sub" / "cat.png")
     line = refused(capsys, infer, photos / "cat.png", photos / "sub" / "cat.png", "-o", "out")
     assert "cat.png" in line
     open_image(photos / "cat.png").save(photos / "cat.bmp")  # which would become cat.png

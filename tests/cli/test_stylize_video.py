@@ -27,8 +27,8 @@ from faststyle.video.opening import open_clip
 from faststyle.video.recorder import Recorder
 from tests.support import ROOT
 from tests.support.commands import contents, refused
-from tests.support.images import draw_picture
-from tests.support.videos import SIZE, look, make_clip, moving
+from tests.support.images import draw_image
+from tests.support.videos import SIZE, draw_moving_bar, inspect_video, make_clip
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def make_frames(folder: str, count: int = 4, first: int = 7) -> list[str]:
     Path(folder).mkdir()
     names = [f"{number:04d}.png" for number in range(first, first + count)]
     for number, name in enumerate(names):
-        Image.fromarray(moving(number)).save(Path(folder) / name)
+        Image.fromarray(draw_moving_bar(number)).save(Path(folder) / name)
     return names
 
 
@@ -74,7 +74,7 @@ def test_default_output_keeps_timestamps_and_audio(infer, capsys):
     printed = capsys.readouterr()
     assert printed.out == "a_small.mp4\n"
     assert "engine: torch" in printed.err and "8/8" in printed.err and "frame" in printed.err
-    before, after = look(Path("a.mp4")), look(Path("a_small.mp4"))
+    before, after = inspect_video(Path("a.mp4")), inspect_video(Path("a_small.mp4"))
     assert (after.times, after.size) == (before.times, SIZE)
     assert [data for _, data in after.packets["audio"]] == [data for _, data in before.packets["audio"]]
     assert difference(frames_of("a.mp4")[0], frames_of("a_small.mp4")[0]) > 20
@@ -118,7 +118,7 @@ def test_preserve_color_keeps_a_grey_video_grey(infer):
     make_clip(
         Path("grey.mp4"),
         3,
-        draw=lambda number, *size: moving(number, *size).mean(2, keepdims=True).astype(np.uint8).repeat(3, 2),
+        draw=lambda *frame: draw_moving_bar(*frame).mean(2, keepdims=True).astype(np.uint8).repeat(3, 2),
     )
     infer("grey.mp4", "-o", "plain.mp4")
     infer("grey.mp4", "-o", "kept.mp4", "--preserve-color")
@@ -130,7 +130,7 @@ def test_preserve_color_keeps_a_grey_video_grey(infer):
 
 def test_start_end_and_fps_select_and_resample_frames(infer):
     infer("a.mp4", "-o", "out.mp4", "--start", "0:00.08", "--end", "0.24", "--fps", 50)
-    times = look(Path("out.mp4")).times
+    times = inspect_video(Path("out.mp4")).times
     assert times == [Fraction(number, 50) for number in range(8)]
 
 
@@ -156,7 +156,7 @@ def test_motion_blend_reaches_the_stylizer(infer, monkeypatch):
 
 
 def test_animated_gif_stays_a_gif_and_still_gif_becomes_png(infer):
-    images = [Image.fromarray(moving(number)) for number in range(3)]
+    images = [Image.fromarray(draw_moving_bar(number)) for number in range(3)]
     images[0].save("moves.gif", save_all=True, append_images=images[1:], duration=80)
     images[0].save("still.gif")
     infer("moves.gif", "still.gif")
@@ -174,7 +174,7 @@ def test_video_is_converted_to_gif_and_to_frames_and_back(infer, capsys):
     capsys.readouterr()
     infer("frames/%03d.jpg", "-o", "back.mp4", "--fps", 10)
     assert capsys.readouterr().out == "back.mp4\n"
-    assert look(Path("back.mp4")).times == [Fraction(number, 10) for number in range(8)]
+    assert inspect_video(Path("back.mp4")).times == [Fraction(number, 10) for number in range(8)]
 
 
 def test_frames_keep_their_numbers_and_default_to_a_sibling_folder(infer, capsys):
@@ -188,7 +188,7 @@ def test_frames_keep_their_numbers_and_default_to_a_sibling_folder(infer, capsys
 def test_folder_of_frames_is_a_video_if_the_output_is_one(infer):
     names = make_frames("shot")
     infer("shot", "-o", "out.mp4")
-    assert look(Path("out.mp4")).times == [Fraction(number, 25) for number in range(4)]
+    assert inspect_video(Path("out.mp4")).times == [Fraction(number, 25) for number in range(4)]
     infer("shot", "-o", "there/%05d.png")
     assert sorted(contents(Path("there"))) == [f"0{name}" for name in names]
     infer("shot", "-o", "images")  # each image on its own
@@ -199,7 +199,7 @@ def test_folder_of_frames_is_a_video_if_the_output_is_one(infer):
 
 
 def test_images_and_videos_can_be_mixed(infer, capsys):
-    draw_picture(40, 30).save("b.png")
+    draw_image(40, 30).save("b.png")
     infer("a.mp4", "b.png", "-o", "out")
     printed = capsys.readouterr()
     assert "2 of 2 images and videos stylized: out" in printed.out
@@ -210,7 +210,7 @@ def test_images_and_videos_can_be_mixed(infer, capsys):
 
 def test_folder_structure_is_kept_for_videos(infer, capsys):
     Path("trip/day").mkdir(parents=True)
-    draw_picture(40, 30).save("trip/b.png")
+    draw_image(40, 30).save("trip/b.png")
     make_clip(Path("trip/day/c.mkv"), 3)
     make_clip(Path("trip/.hidden.mp4"), 3)
     infer("trip", "-o", "out")
@@ -249,7 +249,7 @@ def test_steady_model_is_used_for_videos_and_logged(infer, monkeypatch, capsys, 
         "load",
         classmethod(lambda cls, name, **o: loaded.append(name) or cls(*find.load_model(files[name]), **o)),
     )
-    draw_picture(40, 30).save("b.png")
+    draw_image(40, 30).save("b.png")
     infer("a.mp4", "b.png", "-o", "out", "--checkpoint", "wave")
     assert sorted(loaded) == ["wave", "wave-steady"]
     assert capsys.readouterr().err.count("wave-steady is used for videos: ") == 1
@@ -269,7 +269,7 @@ def test_all_styles_and_optimization_refuse_videos(infer, capsys):
 
 def test_optimization_skips_videos_of_a_folder_with_a_warning(capsys, infer, random_vgg, painting):
     Path("trip").mkdir()
-    draw_picture(40, 30).save("trip/b.png")
+    draw_image(40, 30).save("trip/b.png")
     make_clip(Path("trip/c.mp4"), 3)
     main(["trip", "-o", "out", "--style", str(painting), "--size=32", "--steps=1", "--vgg", random_vgg])
     assert sorted(contents(Path("out"))) == ["b.png"]
@@ -287,7 +287,7 @@ def test_image_option_with_only_videos_is_refused(infer, capsys, option):
     "option", ["--codec hevc", "--crf 20", "--fps 5", "--start 1", "--end 1", "--motion-blend 0.5"]
 )
 def test_video_option_with_only_images_is_refused(infer, capsys, option):
-    draw_picture(40, 30).save("b.png")
+    draw_image(40, 30).save("b.png")
     assert f"{option.split()[0]} is for videos" in refused(capsys, infer, "b.png", *option.split())
 
 
@@ -315,7 +315,7 @@ def test_video_option_with_only_images_is_refused(infer, capsys, option):
     ],
 )
 def test_invalid_video_command_is_refused_before_stylizing(infer, capsys, arguments, words):
-    draw_picture(40, 30).save("b.png")
+    draw_image(40, 30).save("b.png")
     Path("empty").mkdir()
     before = contents(Path())
     assert words in refused(capsys, infer, *arguments.split())
@@ -342,7 +342,7 @@ def test_two_videos_with_the_same_output_are_refused(infer, capsys):
 
 def test_error_without_pyav_says_what_to_install(infer, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    draw_picture(40, 30).save("b.png")
+    draw_image(40, 30).save("b.png")
     names = make_frames("shot")
     infer("b.png")  # images and frames do not need PyAV
     infer("shot/%04d.png", "-o", "out/%04d.png")
@@ -354,9 +354,9 @@ def test_error_without_pyav_says_what_to_install(infer, capsys, monkeypatch):
 
 def test_videos_of_folders_are_skipped_with_a_warning_without_pyav(infer, capsys, monkeypatch):
     Path("trip").mkdir()
-    draw_picture(40, 30).save("trip/b.png")
+    draw_image(40, 30).save("trip/b.png")
     Path("a.mp4").rename("trip/c.mp4")
-    images = [Image.fromarray(moving(number)) for number in range(3)]
+    images = [Image.fromarray(draw_moving_bar(number)) for number in range(3)]
     images[0].save("trip/d.gif", save_all=True, append_images=images[1:])
     monkeypatch.setitem(sys.modules, "av", None)
     infer("trip", "-o", "out")

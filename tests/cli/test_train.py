@@ -21,7 +21,7 @@ from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer
 from tests.support import ROOT
 from tests.support.commands import refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.photo_sets import write_parquet
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -421,7 +421,7 @@ def test_bad_photos_are_named_and_counted_and_training_continues(train, photos, 
 def test_run_without_any_readable_photo_prints_one_error_line(train, tmp_path, capsys):
     for part in ("train", "validation"):
         (tmp_path / "mixed" / part).mkdir(parents=True)
-    draw_picture(64, 64).save(tmp_path / "mixed" / "validation" / "good.png")
+    draw_image(64, 64).save(tmp_path / "mixed" / "validation" / "good.png")
     (tmp_path / "mixed" / "train" / "bad.png").write_bytes(b"not an image")
     for workers in (0, 1):
         with pytest.raises(SystemExit) as caught:

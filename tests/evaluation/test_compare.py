@@ -21,7 +21,7 @@ from faststyle.losses.vgg import VGG
 from faststyle.models.card import ObjectiveSettings, StyleImage, TrainingSettings
 from faststyle.models.checkpoint import save_model
 from tests.support.cards import make_card
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 WEIGHTS = {"content_weight": 2.0, "style_weight": 3.0, "tv_weight": 0.5}
 LAYERS = {"content_layers": {"relu2_2": 1.0}, "style_layers": {"relu1_2": 0.5, "relu3_1": 0.5}}
@@ -170,14 +170,14 @@ def test_model_without_a_card_is_judged_by_the_default_objective(run, model, ran
 
 def test_other_style_than_the_models_is_noted(run, tmp_path):
     other = tmp_path / "other.png"
-    draw_picture(60, 60, seed=5).save(other)
+    draw_image(60, 60, seed=5).save(other)
     report = run(style=other)
     assert report.notes == ["The style image is not the file that the model was trained on (painting)."]
     assert report.notes[0] in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_mosaic_is_known_by_its_name(run, trained, network, monkeypatch):
-    monkeypatch.setattr(mosaic, "draw_mosaic", lambda: draw_picture(60, 60))
+    monkeypatch.setattr(mosaic, "draw_mosaic", lambda: draw_image(60, 60))
     assert len(run(style="mosaic").notes) == 1  # not what it was trained on
     card = replace(Stylizer.load(trained, "cpu").card, style=(StyleImage("mosaic"),))
     save_model(trained, network, card)
@@ -198,7 +198,7 @@ def test_bad_photo_among_good_ones_is_skipped(run, photos, tmp_path, capsys):
 
 
 def test_photo_too_narrow_for_vgg_is_skipped(run, photos):
-    draw_picture(300, 30).save(photos / "strip.png")
+    draw_image(300, 30).save(photos / "strip.png")
     report = run(photos=[photos / "strip.png", photos / "beach.jpg"])
     assert [one.photo for one in report.comparisons] == ["beach.jpg"]
     assert len(report.skipped) == 1 and "strip.png at 48 pixels" in report.skipped[0]
@@ -213,7 +213,7 @@ def test_nothing_measured_writes_nothing(run, photos, tmp_path):
 def test_photos_with_the_same_name_are_named_by_their_path(run, photos, tmp_path):
     other = tmp_path / "elsewhere" / "beach.jpg"
     other.parent.mkdir()
-    draw_picture(50, 60).save(other)
+    draw_image(50, 60).save(other)
     report = run(photos=[photos / "beach.jpg", other, other])
     assert [one.photo for one in report.comparisons] == [str(photos / "beach.jpg"), str(other)]
 

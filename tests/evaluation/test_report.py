@@ -20,7 +20,7 @@ from faststyle.evaluation.report import (
     write_rows,
 )
 from faststyle.evaluation.report_page import data_uri, format_seconds, plot_curves, render_page
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 VOID_TAGS = {"meta", "img", "br"}
 
@@ -68,7 +68,7 @@ def make_comparison(photo="beach.jpg", size=48, fast=3.0, noise=(9, 5, 2), start
         terms(fast),
         curves,
         {name: {"relu1_1": 0.25, "ssim": 0.5} for name in names if name != "style"},
-        {name: data_uri(draw_picture(16, 12)) for name in names},
+        {name: data_uri(draw_image(16, 12)) for name in names},
         plot_curves({"noise": list(noise), "photo": list(start)}, fast),
     )
 

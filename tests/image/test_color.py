@@ -4,7 +4,7 @@ import torch
 
 from faststyle.image.color import keep_color, luminance, match_color
 from faststyle.image.convert import to_tensor
-from tests.support.images import chroma, draw_picture, sample
+from tests.support.images import chroma, draw_image, sample
 
 
 def muted(images: torch.Tensor) -> torch.Tensor:
@@ -32,7 +32,7 @@ def test_keep_color_has_the_photos_chroma_and_the_stylized_luminance():
 
 
 def test_luminance_equals_pillows():
-    image = draw_picture(40, 30)
+    image = draw_image(40, 30)
     y = np.asarray(image.convert("L"), float)
     assert np.abs(255 * luminance(to_tensor(image))[0].numpy() - y).max() <= 1
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from faststyle.errors import InputError
 from faststyle.image.convert import limit_size, scale_to, to_image, to_rgb, to_tensor
 from faststyle.image.files import FORMATS, find_images, open_image, save_image
-from tests.support.images import display_p3_profile, draw_picture
+from tests.support.images import display_p3_profile, draw_image
 
 ORIENTATION = 0x0112  # the EXIF tag
 
@@ -41,7 +41,7 @@ def test_exif_orientation_is_applied_and_removed(tmp_path, orientation):
         7: [Image.Transpose.TRANSVERSE],
         8: [Image.Transpose.ROTATE_90],
     }[orientation]
-    stored = draw_picture(64, 48)
+    stored = draw_image(64, 48)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored.save(tmp_path / "a.png", exif=exif)
@@ -59,7 +59,7 @@ def test_exif_orientation_is_applied_and_removed(tmp_path, orientation):
 
 
 def test_srgb_profile_changes_nothing(tmp_path):
-    image = draw_picture(64, 48)
+    image = draw_image(64, 48)
     image.save(tmp_path / "a.png", icc_profile=srgb_profile())
     opened = open_image(tmp_path / "a.png")
     assert max_difference(opened, image) <= 1
@@ -86,7 +86,7 @@ def test_wide_gamut_profile_is_converted_to_srgb(tmp_path):
 
 
 def test_profile_is_applied_to_rgba_and_alpha_is_kept(tmp_path):
-    image = draw_picture(32, 32)
+    image = draw_image(32, 32)
     alpha = Image.linear_gradient("L").resize((32, 32))
     image.putalpha(alpha)
     image.save(tmp_path / "a.png", icc_profile=display_p3_profile())
@@ -98,19 +98,19 @@ def test_profile_is_applied_to_rgba_and_alpha_is_kept(tmp_path):
 
 @pytest.mark.parametrize("profile", [b"no profile at all", srgb_profile()[:200], bytes(500)])
 def test_damaged_profile_is_ignored(tmp_path, profile):
-    image = draw_picture(64, 48)
+    image = draw_image(64, 48)
     image.save(tmp_path / "a.png", icc_profile=profile)
     assert max_difference(open_image(tmp_path / "a.png"), image) == 0
 
 
 def test_profile_of_another_colour_space_is_ignored(tmp_path):
-    image = draw_picture(64, 48)
+    image = draw_image(64, 48)
     image.save(tmp_path / "a.png", icc_profile=xyz_profile())
     assert open_image(tmp_path / "a.png").size == (64, 48)
 
 
 def test_alpha_is_kept(tmp_path):
-    image = draw_picture(40, 30)
+    image = draw_image(40, 30)
     alpha = Image.linear_gradient("L").resize((40, 30))
     image.putalpha(alpha)
     image.save(tmp_path / "a.png")
@@ -125,9 +125,9 @@ def test_opaque_modes_become_rgb(mode):
         to_lab = ImageCms.buildTransform(
             ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
         )
-        image = ImageCms.applyTransform(draw_picture(20, 10), to_lab)
+        image = ImageCms.applyTransform(draw_image(20, 10), to_lab)
     else:
-        image = draw_picture(20, 10).convert(mode)
+        image = draw_image(20, 10).convert(mode)
     before = image.copy()
     converted = to_rgb(image)
     assert converted.mode == "RGB"
@@ -137,7 +137,7 @@ def test_opaque_modes_become_rgb(mode):
 
 @pytest.mark.parametrize("mode", ["LA", "PA", "RGBA", "RGBa"])
 def test_modes_with_alpha_become_rgba(mode):
-    image = draw_picture(20, 10).convert("RGBA")
+    image = draw_image(20, 10).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize((20, 10)))
     image = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
     assert to_rgb(image).mode == "RGBA"
@@ -176,7 +176,7 @@ def test_float_grey_is_scaled_from_0_to_1(tmp_path):
 
 
 def test_cmyk_jpeg_keeps_its_colours(tmp_path):
-    image = draw_picture(64, 48)
+    image = draw_image(64, 48)
     image.convert("CMYK").save(tmp_path / "a.jpg", quality=100)
     difference = np.asarray(open_image(tmp_path / "a.jpg"), float) - np.asarray(image, float)
     assert np.abs(difference).mean() < 3
@@ -184,7 +184,7 @@ def test_cmyk_jpeg_keeps_its_colours(tmp_path):
 
 def test_binary_file_object_is_read():
     stream = io.BytesIO()
-    image = draw_picture(30, 20)
+    image = draw_image(30, 20)
     image.save(stream, "PNG")
     stream.seek(0)
     assert max_difference(open_image(stream), image) == 0
@@ -193,9 +193,9 @@ def test_binary_file_object_is_read():
 def write_unreadable(folder):
     """Write files that cannot be read as images."""
     whole = io.BytesIO()
-    draw_picture(80, 80).save(whole, "JPEG")
+    draw_image(80, 80).save(whole, "JPEG")
     png = io.BytesIO()
-    draw_picture(80, 80).save(png, "PNG")
+    draw_image(80, 80).save(png, "PNG")
     (folder / "text.jpg").write_text("not an image at all")
     (folder / "empty.png").write_bytes(b"")
     (folder / "truncated.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
@@ -213,13 +213,13 @@ def test_unreadable_file_is_named(tmp_path, name):
 
 
 def test_error_for_another_format_lists_the_readable_ones(tmp_path):
-    draw_picture(8, 8).save(tmp_path / "a.tga")
+    draw_image(8, 8).save(tmp_path / "a.tga")
     with pytest.raises(InputError, match=r"a\.tga is not an image .*JPEG, .*PNG"):
         open_image(tmp_path / "a.tga")
 
 
 def test_image_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
-    draw_picture(64, 64).save(tmp_path / "bomb.png")
+    draw_image(64, 64).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match=r"bomb\.png is too large") as caught:
         open_image(tmp_path / "bomb.png")
@@ -263,7 +263,7 @@ def test_quality_changes_the_size_of_the_file(tmp_path):
     for suffix in (".jpg", ".webp"):
         sizes = []
         for quality in (20, 95):
-            save_image(draw_picture(96, 96), tmp_path / f"a{suffix}", quality)
+            save_image(draw_image(96, 96), tmp_path / f"a{suffix}", quality)
             sizes.append((tmp_path / f"a{suffix}").stat().st_size)
         assert sizes[0] < sizes[1]
 
@@ -285,7 +285,7 @@ def test_failing_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
 
     monkeypatch.setattr(Image.Image, "save", fill_the_disk)
     with pytest.raises(OSError):
-        save_image(draw_picture(16, 16), path)
+        save_image(draw_image(16, 16), path)
     assert path.read_bytes() == b"the old file"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -318,7 +318,7 @@ def test_scale_to_sets_the_longer_side():
 
 
 def test_limit_size_shrinks_and_never_enlarges():
-    image = draw_picture(80, 60)
+    image = draw_image(80, 60)
     assert limit_size(image, 40).size == (40, 30)
     assert limit_size(image, 80) is image
     assert limit_size(image, 500) is image

@@ -7,14 +7,14 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.image.files import open_image, save_image
 from faststyle.image.vips import count_pixels, decode_to_file, encode_from_file
-from tests.support.images import display_p3_profile, draw_picture
+from tests.support.images import display_p3_profile, draw_image
 
 pytest.importorskip("pyvips")
 
 
 def write_image(folder, kind):
     """Write an image of a kind, and return its path."""
-    image = draw_picture(70, 50)
+    image = draw_image(70, 50)
     path, options = folder / "photo.png", {}
     if kind == "RGBA":
         image.putalpha(Image.linear_gradient("L").resize(image.size))
@@ -62,7 +62,7 @@ def test_encoded_file_equals_save_image(tmp_path, name, alpha):
 
 def test_error_for_a_damaged_or_too_large_image_is_one_line(tmp_path):
     damaged = tmp_path / "photo.png"
-    draw_picture(70, 50).save(stream := io.BytesIO(), "PNG")
+    draw_image(70, 50).save(stream := io.BytesIO(), "PNG")
     damaged.write_bytes(stream.getvalue()[:400])
     with pytest.raises(InputError, match=r"photo\.png"):
         decode_to_file(damaged, tmp_path / "raw")

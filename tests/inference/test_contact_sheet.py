@@ -20,7 +20,7 @@ from faststyle.models import pretrained
 from faststyle.models.checkpoint import load_model
 from faststyle.training.synthetic_motion import random_flow, temporal_loss
 from tests.support.commands import refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
@@ -40,8 +40,8 @@ def test_package_contains_six_styles_under_22_megabytes():
     assert list(pretrained.built_in_styles()) == STYLES
     assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()) < 22e6
     for name in STYLES:
-        with Image.open(pretrained.sample_path(name)) as picture:
-            assert max(picture.size) == 256
+        with Image.open(pretrained.sample_path(name)) as image:
+            assert max(image.size) == 256
 
 
 @pytest.mark.parametrize("name", STYLES)
@@ -88,7 +88,7 @@ finally:
 
 
 def test_contact_sheet_shows_every_style_once(tmp_path, capsys):
-    draw_picture(96, 64).save(tmp_path / "photo.png")
+    draw_image(96, 64).save(tmp_path / "photo.png")
     main([str(tmp_path / "photo.png"), "--checkpoint", "all", "-o", str(tmp_path / "sheet.png")])
     assert capsys.readouterr().out.strip() == str(tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"), int)
@@ -104,15 +104,15 @@ def test_contact_sheet_shows_every_style_once(tmp_path, capsys):
 
 
 def test_contact_sheet_is_written_beside_the_photo_by_default(tmp_path):
-    draw_picture(60, 80).save(tmp_path / "photo.jpg")
+    draw_image(60, 80).save(tmp_path / "photo.jpg")
     main([str(tmp_path / "photo.jpg"), "--checkpoint", "all", "--max-size", "40"])
     with Image.open(tmp_path / "photo_all.jpg") as sheet:
         assert sheet.width == 3 * (30 + GAP) + GAP
 
 
 def test_long_captions_are_truncated_and_transparency_becomes_white():
-    picture = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
-    sheet = contact_sheet({"A very long title, by a painter of many names": picture, "short": picture})
+    image = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
+    sheet = contact_sheet({"A very long title, by a painter of many names": image, "short": image})
     assert sheet.mode == "RGB"
     assert sheet.getpixel((GAP, GAP)) == (255, 255, 255)
     dark = np.asarray(sheet.convert("L")) < 128
@@ -129,6 +129,6 @@ def test_long_captions_are_truncated_and_transparency_becomes_white():
     ],
 )
 def test_invalid_output_names_are_rejected(tmp_path, capsys, flags, says):
-    draw_picture(32, 32).save(tmp_path / "photo.png")
+    draw_image(32, 32).save(tmp_path / "photo.png")
     assert says in refused(capsys, main, [str(tmp_path / "photo.png"), *flags])
     assert [path.name for path in Path(tmp_path).iterdir()] == ["photo.png"]

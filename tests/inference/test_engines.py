@@ -17,7 +17,7 @@ from faststyle.inference.temporal_norm import VideoNetwork, mix_statistics, mixi
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import Inference, TransformerNetwork
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 pytestmark = pytest.mark.slow  # Each test converts networks.
 
@@ -137,9 +137,9 @@ def exported(tmp_path_factory):
 
 def test_exported_model_stylizes_like_the_model(exported):
     model, export = (Stylizer.load(path, "cpu", "fp32") for path in exported)
-    picture = draw_picture(50, 37)
-    picture.putalpha(100)
-    assert np.abs(np.asarray(model(picture), int) - np.asarray(export(picture), int)).max() <= 1
+    image = draw_image(50, 37)
+    image.putalpha(100)
+    assert np.abs(np.asarray(model(image), int) - np.asarray(export(image), int)).max() <= 1
     assert (export.engine, export.dtype, export.card.name) == ("onnx", torch.float32, "it")
     assert export(torch.rand(2, 3, 33, 40), strength=0.5, preserve_color=True).shape == (2, 3, 33, 40)
 
@@ -153,14 +153,14 @@ def test_out_of_memory_with_exported_model_is_not_reported_as_damage(exported, m
     stylize = Stylizer.load(exported[1])
     monkeypatch.setattr(stylize.network, "run", full)
     with pytest.raises(OutOfMemoryError, match="50x37 pixels") as caught:
-        stylize(draw_picture(50, 37))
+        stylize(draw_image(50, 37))
     assert "max_size" in caught.value.parameters
 
 
 def test_unsupported_use_of_exported_model_is_rejected(exported, tmp_path):
     stylize = Stylizer.load(exported[1])
     with pytest.raises(InputError, match="the model it was exported from"):
-        stylize(draw_picture(400, 300), tile=256)
+        stylize(draw_image(400, 300), tile=256)
     with pytest.raises(InputError, match="the model it was exported from"):
         stylize.push_to_hub("user/repo")
     with pytest.raises(InputError) as caught:
@@ -283,7 +283,7 @@ def test_video_results_are_equal_in_every_engine(module, name):
     steady = VideoNetwork(module.network, 8)
     run, memory = ENGINES[name].build(steady, CPU, torch.float32), steady.blank()
     for number, (height, width) in enumerate([(40, 48), (40, 48), (33, 21), (8, 12)]):
-        frame = torch.from_numpy(np.array(draw_picture(width, height, number)))[None]
+        frame = torch.from_numpy(np.array(draw_image(width, height, number)))[None]
         mix = mixing_weights([0.5 if number else 0.0])
         expected, own = steady(frame, memory, mix)
         result, same = run(frame, memory, mix)

@@ -20,7 +20,7 @@ from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
 from tests.support.commands import contents, refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -188,7 +188,7 @@ def test_missing_packages_are_named_with_the_install_command(folder, model, caps
 
 @pytest.mark.slow
 def test_stylizing_and_archive_export_do_not_import_onnx(folder, model):
-    draw_picture(40, 30).save("photo.jpg")
+    draw_image(40, 30).save("photo.jpg")
     code = (
         "import sys; from faststyle.inference import export; from faststyle.cli.main import infer as main\n"
         f"main(['photo.jpg', '--checkpoint', {str(model)!r}, '-o', 'out.jpg'])\n"
@@ -209,7 +209,7 @@ PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
 def shown(tmp_path_factory) -> Path:
     """Create a folder with a photo and both exports, made with the commands of docs/export.md."""
     folder = tmp_path_factory.mktemp("page")
-    draw_picture(101, 75).save(folder / "photo.jpg", quality=95)
+    draw_image(101, 75).save(folder / "photo.jpg", quality=95)
     lines = re.findall(r"^faststyle export (.*)$", PAGE, re.MULTILINE)
     assert len(lines) == 2
     with pytest.MonkeyPatch.context() as patch:
@@ -281,7 +281,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_foreign_onnx_file_gives_one_error_line(folder, tmp_path, capfd, kind):
-    draw_picture(40, 40).save("photo.png")
+    draw_image(40, 40).save("photo.png")
     Path("secret.bin").write_bytes(b"\0\0\x80?")
     (tmp_path / "secret.bin").write_bytes(b"\0\0\x80?")
     Path("theirs.onnx").write_bytes(HOSTILE[kind])

@@ -33,14 +33,14 @@ def test_blending_reduces_flicker():
     random, blend = np.random.default_rng(0), Blend(0.7)
     results, given = [], []
     for number in range(6):
-        picture = np.clip(moved(2 * number, 0) + random.normal(0, 20, PHOTO.shape), 0, 255).astype(np.uint8)
-        given.append(picture)
-        results.append(blend(picture, moved(2 * number, 0), cut=number == 0))
+        image = np.clip(moved(2 * number, 0) + random.normal(0, 20, PHOTO.shape), 0, 255).astype(np.uint8)
+        given.append(image)
+        results.append(blend(image, moved(2 * number, 0), cut=number == 0))
     inner = slice(20, -20), slice(30, -30)
 
-    def unrest(pictures):
-        follow = np.roll(pictures[-2], 2, 1)
-        return np.abs(pictures[-1][inner].astype(float) - follow[inner]).mean()
+    def unrest(images):
+        follow = np.roll(images[-2], 2, 1)
+        return np.abs(images[-1][inner].astype(float) - follow[inner]).mean()
 
     assert results[0] is given[0] and results[-1].dtype == np.uint8
     assert unrest(results) < 0.5 * unrest(given)

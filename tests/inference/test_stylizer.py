@@ -15,7 +15,7 @@ from faststyle.inference.stroke_scale import BEST_SIZE, shrink
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.network import TransformerNetwork
-from tests.support.images import chroma, draw_picture, enlarge, sample
+from tests.support.images import chroma, draw_image, enlarge, sample
 
 
 @pytest.fixture
@@ -30,38 +30,38 @@ def levels(a: Image.Image, b: Image.Image) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "I;16"])
 def test_opaque_image_of_any_mode_becomes_rgb(stylize, mode):
     if mode == "I;16":
-        picture = Image.fromarray(np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40))
+        image = Image.fromarray(np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40))
     else:
-        picture = draw_picture(40, 30).convert(mode)
-    result = stylize(picture)
+        image = draw_image(40, 30).convert(mode)
+    result = stylize(image)
     assert isinstance(result, Image.Image)
     assert (result.mode, result.size) == ("RGB", (40, 30))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
 def test_alpha_is_preserved(stylize, mode):
-    picture = draw_picture(40, 30).convert("RGBA")
-    picture.putalpha(Image.linear_gradient("L").resize((40, 30)))
-    picture = picture.convert("P").convert("PA") if mode == "PA" else picture.convert(mode)
-    result = stylize(picture)
+    image = draw_image(40, 30).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize((40, 30)))
+    image = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
+    result = stylize(image)
     assert (result.mode, result.size) == ("RGBA", (40, 30))
-    assert levels(result.getchannel("A"), picture.convert("RGBA").getchannel("A")).max() == 0
+    assert levels(result.getchannel("A"), image.convert("RGBA").getchannel("A")).max() == 0
 
 
 def test_exif_orientation_is_applied(stylize):
-    picture = draw_picture(40, 30)
-    picture.getexif()[0x0112] = 6
-    assert stylize(picture).size == (30, 40)
+    image = draw_image(40, 30)
+    image.getexif()[0x0112] = 6
+    assert stylize(image).size == (30, 40)
 
 
 def test_result_equals_the_networks_output(stylize, network):
-    picture = draw_picture(40, 32)
+    image = draw_image(40, 32)
     with torch.no_grad():
-        wide = F.pad(to_tensor(picture)[None], (8, 8, 8, 8), mode="reflect")
+        wide = F.pad(to_tensor(image)[None], (8, 8, 8, 8), mode="reflect")
         expected = network(wide)[0, :, 8:-8, 8:-8].clamp(0, 1) * 255
-    result = torch.from_numpy(np.array(stylize(picture))).permute(2, 0, 1)
+    result = torch.from_numpy(np.array(stylize(image))).permute(2, 0, 1)
     assert (result - expected).abs().max() <= 0.51
-    assert levels(stylize(picture), picture).mean() > 5  # The network changes the image.
+    assert levels(stylize(image), image).mean() > 5  # The network changes the image.
 
 
 @pytest.mark.parametrize("shape", [(3, 33, 47), (1, 3, 33, 47), (2, 3, 16, 16), (3, 1, 1)])
@@ -75,52 +75,52 @@ def test_tensor_keeps_its_shape_and_dtype(stylize, shape, dtype):
 
 
 def test_image_tensor_and_batch_give_equal_results(stylize):
-    pictures = [draw_picture(40, 30, seed) for seed in range(2)]
-    batch = stylize(torch.stack([to_tensor(picture) for picture in pictures]))
-    for picture, result in zip(pictures, batch, strict=True):
-        single = stylize(to_tensor(picture))
+    images = [draw_image(40, 30, seed) for seed in range(2)]
+    batch = stylize(torch.stack([to_tensor(image) for image in images]))
+    for image, result in zip(images, batch, strict=True):
+        single = stylize(to_tensor(image))
         assert torch.allclose(single, result, atol=1e-5)
-        assert (to_tensor(stylize(picture)) - single).abs().max() <= 0.51 / 255
+        assert (to_tensor(stylize(image)) - single).abs().max() <= 0.51 / 255
 
 
 def test_list_of_images_of_mixed_sizes_and_modes_is_stylized(stylize):
-    pictures = [draw_picture(40, 30), draw_picture(17, 65).convert("L"), draw_picture(20, 20).convert("RGBA")]
-    results = stylize(pictures)
+    images = [draw_image(40, 30), draw_image(17, 65).convert("L"), draw_image(20, 20).convert("RGBA")]
+    results = stylize(images)
     assert isinstance(results, list)
     assert [result.size for result in results] == [(40, 30), (17, 65), (20, 20)]
     assert [result.mode for result in results] == ["RGB", "RGB", "RGBA"]
-    assert levels(results[0], stylize(pictures[0])).max() == 0
+    assert levels(results[0], stylize(images[0])).max() == 0
     assert stylize([]) == []
 
 
 def test_strength_zero_returns_the_photo_exactly(stylize):
-    picture = draw_picture(41, 30)
-    assert levels(stylize(picture, strength=0), picture).max() == 0
-    assert levels(stylize(picture, strength=0, preserve_color=True), picture).max() == 0
-    tensor = to_tensor(picture)
+    image = draw_image(41, 30)
+    assert levels(stylize(image, strength=0), image).max() == 0
+    assert levels(stylize(image, strength=0, preserve_color=True), image).max() == 0
+    tensor = to_tensor(image)
     assert torch.equal(stylize(tensor, strength=0.0), tensor)
 
 
 def test_partial_strength_blends_photo_and_result(stylize):
-    picture = draw_picture(40, 30)
-    photo, full = np.asarray(picture, float), np.asarray(stylize(picture), float)
-    half = np.asarray(stylize(picture, strength=0.5), float)
+    image = draw_image(40, 30)
+    photo, full = np.asarray(image, float), np.asarray(stylize(image), float)
+    half = np.asarray(stylize(image, strength=0.5), float)
     assert np.abs(half - (photo + full) / 2).max() <= 1
-    quarter = np.asarray(stylize(picture, strength=0.25), float)
+    quarter = np.asarray(stylize(image, strength=0.25), float)
     assert np.abs(quarter - (0.75 * photo + 0.25 * full)).max() <= 1
 
 
 @pytest.mark.parametrize("scale", [1.5, 2, 4])
 def test_larger_strokes_come_from_the_shrunk_image(stylize, scale):
-    photos = torch.stack([to_tensor(draw_picture(61, 44, seed)) for seed in (1, 2)])
+    photos = torch.stack([to_tensor(draw_image(61, 44, seed)) for seed in (1, 2)])
     results = stylize(photos, stroke_scale=scale)
     assert torch.allclose(results, enlarge(stylize(shrink(photos, scale)), photos), atol=1e-4)
     assert torch.allclose(stylize(photos[0], stroke_scale=scale), results[0], atol=1e-5)
     # Images are shrunk as bytes.
-    picture = draw_picture(61, 44, seed=1)
+    image = draw_image(61, 44, seed=1)
     small = shrink(photos[:1].mul(255).round().byte(), scale)
     expected = to_image(enlarge(stylize(small), photos[:1])[0])
-    assert levels(stylize(picture, stroke_scale=scale), expected).max() <= 1
+    assert levels(stylize(image, stroke_scale=scale), expected).max() <= 1
     assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
     # Tiles are cut from the smaller image.
     tiled = enlarge(stylize(shrink(photos, scale), tile=16), photos)
@@ -128,17 +128,17 @@ def test_larger_strokes_come_from_the_shrunk_image(stylize, scale):
 
 
 def test_larger_strokes_work_with_alpha_strength_and_preserved_colours(stylize):
-    picture = Image.blend(Image.new("RGB", (64, 48), "gray"), draw_picture(64, 48), 0.3)
-    full = np.asarray(stylize(picture, stroke_scale=2), float)
-    half = np.asarray(stylize(picture, strength=0.5, stroke_scale=2), float)
-    assert np.abs(half - (np.asarray(picture, float) + full) / 2).max() <= 1
-    kept = to_tensor(stylize(picture, preserve_color=True, stroke_scale=2))
+    image = Image.blend(Image.new("RGB", (64, 48), "gray"), draw_image(64, 48), 0.3)
+    full = np.asarray(stylize(image, stroke_scale=2), float)
+    half = np.asarray(stylize(image, strength=0.5, stroke_scale=2), float)
+    assert np.abs(half - (np.asarray(image, float) + full) / 2).max() <= 1
+    kept = to_tensor(stylize(image, preserve_color=True, stroke_scale=2))
     inside = (kept.amin(0) > 0.01) & (kept.amax(0) < 0.99)
-    assert (chroma(kept) - chroma(to_tensor(picture))).abs()[:, inside].max() <= 1.5 / 255
-    picture.putalpha(90)
-    pictures = stylize([picture], stroke_scale=2)
-    assert pictures[0].getchannel("A").getextrema() == (90, 90)
-    assert levels(pictures[0].convert("RGB"), stylize(picture.convert("RGB"), stroke_scale=2)).max() == 0
+    assert (chroma(kept) - chroma(to_tensor(image))).abs()[:, inside].max() <= 1.5 / 255
+    image.putalpha(90)
+    images = stylize([image], stroke_scale=2)
+    assert images[0].getchannel("A").getextrema() == (90, 90)
+    assert levels(images[0].convert("RGB"), stylize(image.convert("RGB"), stroke_scale=2)).max() == 0
 
 
 def test_stroke_size_is_relative_to_the_image_size(stylize):
@@ -160,48 +160,48 @@ def test_stroke_size_is_relative_to_the_image_size(stylize):
 @pytest.mark.parametrize("scale", [0, 0.5, -2, float("nan"), "large"])
 def test_invalid_stroke_scale_is_rejected(stylize, scale):
     with pytest.raises(InputError) as caught:
-        stylize(draw_picture(40, 30), stroke_scale=scale)
+        stylize(draw_image(40, 30), stroke_scale=scale)
     assert caught.value.parameters == ["stroke_scale"]
 
 
 def test_preserved_colours_equal_the_photos(stylize):
     # Muted colours are not clamped except where the image is very light or dark.
-    picture = Image.blend(Image.new("RGB", (40, 30), "gray"), draw_picture(40, 30), 0.3)
-    result = to_tensor(stylize(picture, preserve_color=True))
+    image = Image.blend(Image.new("RGB", (40, 30), "gray"), draw_image(40, 30), 0.3)
+    result = to_tensor(stylize(image, preserve_color=True))
     inside = (result.amin(0) > 0.01) & (result.amax(0) < 0.99)
     assert inside.float().mean() > 0.5
-    difference = (chroma(result) - chroma(to_tensor(picture))).abs()[:, inside]
+    difference = (chroma(result) - chroma(to_tensor(image))).abs()[:, inside]
     assert difference.max() <= 1.5 / 255
 
 
 def test_grey_photo_stays_grey_with_preserved_colours(stylize):
-    result = np.asarray(stylize(draw_picture(40, 30).convert("L"), preserve_color=True), int)
+    result = np.asarray(stylize(draw_image(40, 30).convert("L"), preserve_color=True), int)
     assert (result.max(-1) - result.min(-1)).max() <= 1
 
 
 def test_input_is_not_modified(stylize):
-    picture = draw_picture(40, 30)
-    picture.getexif()[0x0112] = 3
-    picture.putalpha(90)
+    image = draw_image(40, 30)
+    image.getexif()[0x0112] = 3
+    image.putalpha(90)
     tensor = torch.rand(3, 20, 20)
-    before, values = picture.tobytes(), tensor.clone()
+    before, values = image.tobytes(), tensor.clone()
     for strength in (0, 0.5, 1):
-        stylize(picture, strength, preserve_color=True, max_size=20)
+        stylize(image, strength, preserve_color=True, max_size=20)
         stylize(tensor, strength, preserve_color=True).zero_()
-    assert picture.tobytes() == before and picture.getexif()[0x0112] == 3
+    assert image.tobytes() == before and image.getexif()[0x0112] == 3
     assert torch.equal(tensor, values)
 
 
 def test_max_size_shrinks_and_never_enlarges(stylize):
-    picture = draw_picture(80, 40).convert("RGBA")
-    assert stylize(picture, max_size=40).size == (40, 20)
-    assert stylize(picture, max_size=200).size == (80, 40)
+    image = draw_image(80, 40).convert("RGBA")
+    assert stylize(image, max_size=40).size == (40, 20)
+    assert stylize(image, max_size=200).size == (80, 40)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan"), float("inf")])
 def test_strength_outside_0_and_1_is_rejected(stylize, strength):
     with pytest.raises(InputError, match="strength"):
-        stylize(draw_picture(20, 20), strength=strength)
+        stylize(draw_image(20, 20), strength=strength)
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_default_device_and_precision_suit_the_machine(model, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_close_to_full_precision(network, precision):
-    picture = draw_picture(64, 48)
-    full = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(picture)
-    half = Stylizer(network, ModelCard(), device="cpu", precision=precision)(picture)
+    image = draw_image(64, 48)
+    full = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(image)
+    half = Stylizer(network, ModelCard(), device="cpu", precision=precision)(image)
     assert levels(half, full).mean() < 2
     assert levels(half, full).max() < 20
 
@@ -275,9 +275,9 @@ def test_package_exports_the_stylizer_and_its_error():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gpu_result_equals_cpu_result(network):
-    picture = draw_picture(64, 48)
-    cpu = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(picture)
-    gpu = Stylizer(network, ModelCard(), device="cuda", precision="fp32")(picture)
+    image = draw_image(64, 48)
+    cpu = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(image)
+    gpu = Stylizer(network, ModelCard(), device="cuda", precision="fp32")(image)
     assert levels(gpu, cpu).max() <= 2
 
 

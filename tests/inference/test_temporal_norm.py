@@ -9,7 +9,7 @@ from faststyle.inference.temporal_norm import VideoNetwork, mix_statistics, mixi
 from faststyle.inference.video import MEMORY, Shots
 from faststyle.models.layers import ConvNorm
 from faststyle.models.network import Inference, TransformerNetwork
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 torch.manual_seed(0)
 NETWORK = TransformerNetwork("fast", blocks=1).eval().requires_grad_(False)
@@ -21,7 +21,7 @@ for layer in NETWORK.modules():  # Norms as in a trained network.
 
 def frames(*seeds: int, size=(48, 40)) -> torch.Tensor:
     """Draw frames as bytes, (B,H,W,3)."""
-    return torch.from_numpy(np.stack([np.asarray(draw_picture(*size, seed)) for seed in seeds]))
+    return torch.from_numpy(np.stack([np.asarray(draw_image(*size, seed)) for seed in seeds]))
 
 
 def alone(frame: torch.Tensor) -> torch.Tensor:
@@ -90,7 +90,7 @@ def test_statistics_stay_exact_in_half_precision(dtype):
 
 
 def test_given_network_is_not_modified():
-    photo = to_tensor(draw_picture(32, 32))[None]
+    photo = to_tensor(draw_image(32, 32))[None]
     before = NETWORK(photo)
     VideoNetwork(NETWORK, 8)
     assert torch.equal(NETWORK(photo), before)
@@ -104,7 +104,7 @@ def test_mixing_weights_give_running_means():
 
 
 def test_shots_begin_only_at_cuts():
-    shots, still = Shots(), np.asarray(draw_picture(64, 48, 1))
+    shots, still = Shots(), np.asarray(draw_image(64, 48, 1))
     assert shots.share(still, 0.04) == 0
     for step in range(1, 6):  # A pan.
         assert shots.share(np.roll(still, 2 * step, 1), 0.04) == pytest.approx(math.exp(-0.04 / MEMORY))

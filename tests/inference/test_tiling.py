@@ -26,7 +26,7 @@ from faststyle.inference.tiling import (
 from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.commands import refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 LEVEL = 1 / 255
 
@@ -44,7 +44,7 @@ def make_network(size: str, blocks: int | None = 1) -> TransformerNetwork:
 
 
 def photo_of(width: int, height: int, seed: int = 0) -> torch.Tensor:
-    return to_tensor(draw_picture(width, height, seed))
+    return to_tensor(draw_image(width, height, seed))
 
 
 def to_bytes(photo: torch.Tensor) -> torch.Tensor:
@@ -183,12 +183,12 @@ def levels(a: Image.Image, b: Image.Image) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"strength": 0.4}, {"preserve_color": True}, {"strength": 0}])
 def test_stylizer_gives_the_same_image_with_tiles(stylize, options):
-    picture = draw_picture(201, 143).convert("RGBA")
-    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    image = draw_image(201, 143).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
     # The image is no larger than the thumbnail, so the statistics are exact.
-    whole, result = stylize(picture, **options), stylize(picture, tile=64, **options)
+    whole, result = stylize(image, **options), stylize(image, tile=64, **options)
     assert result.mode == "RGBA" and levels(result, whole) <= 1
-    assert levels(result.getchannel("A"), picture.getchannel("A")) == 0
+    assert levels(result.getchannel("A"), image.getchannel("A")) == 0
     photos = torch.stack([photo_of(150, 90, seed) for seed in range(2)])
     for given in (photos, photos[0]):
         result = stylize(given, tile=48, **options)
@@ -197,8 +197,8 @@ def test_stylizer_gives_the_same_image_with_tiles(stylize, options):
 
 
 def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
-    picture, tiles = draw_picture(300, 200), []
-    whole = stylize(picture)
+    image, tiles = draw_image(300, 200), []
+    whole = stylize(image)
     assert stylize.tile_for(300, 200) is None
     monkeypatch.setattr("faststyle.inference.stylizer.max_whole_pixels", lambda *_: 50_000)
     monkeypatch.setattr(stylize, "run", None)  # No image is stylized whole.
@@ -208,13 +208,13 @@ def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
         "faststyle.inference.stylizer.stylize_tiled",
         lambda *given: tiles.append(given[3]) or stylize_tiled(*given),
     )
-    assert levels(stylize(picture), whole) <= 1
+    assert levels(stylize(image), whole) <= 1
     assert tiles == [int(50_000**0.5) - 2 * receptive_radius(stylize.network) & -4]
 
 
 def test_invalid_tile_size_is_rejected(stylize):
     with pytest.raises(InputError, match="-5"):
-        stylize(draw_picture(40, 30), tile=-5)
+        stylize(draw_image(40, 30), tile=-5)
 
 
 def test_estimated_memory_grows_with_the_channels():
@@ -250,7 +250,7 @@ def test_infer_stylizes_with_tiles(tmp_path, model, capsys, monkeypatch):
         tmp_path / "photo.png",
         ["--checkpoint", str(model), "--device", "cpu", "--precision", "fp32", "-o"],
     )
-    draw_picture(300, 200).save(photo)
+    draw_image(300, 200).save(photo)
     infer([str(photo), *flags, str(tmp_path / "whole.png")])
     infer([str(photo), *flags, str(tmp_path / "tiled.png"), "--tile", "256"])
     assert "tiles" not in capsys.readouterr().err
@@ -273,10 +273,10 @@ def test_infer_stylizes_from_file_to_file(tmp_path, model, monkeypatch, mode):
         tmp_path / "photo.png",
         ["--checkpoint", str(model), "--device", "cpu", "--precision", "fp32", "-o"],
     )
-    picture = draw_picture(300, 200)
+    image = draw_image(300, 200)
     if mode == "RGBA":
-        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-    picture.save(photo)
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(photo)
     infer([str(photo), *flags, str(tmp_path / "whole.png")])
     monkeypatch.setattr("faststyle.image.vips.MIN_VIPS_PIXELS", 60_000)
     monkeypatch.setattr("faststyle.image.files.open_image", None)  # Pillow is not used.

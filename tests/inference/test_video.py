@@ -12,7 +12,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.video.clips import Frame
 from faststyle.video.opening import open_clip
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 av = pytest.importorskip("av")
 COUNT = 7
@@ -31,9 +31,9 @@ def video_stylizer(stylize: Stylizer, time_base: Fraction | None = None) -> vide
     return stylizer
 
 
-def pictures(count: int = COUNT, size=(64, 48)) -> list[Image.Image]:
+def images(count: int = COUNT, size=(64, 48)) -> list[Image.Image]:
     """Draw frames of an image that moves sideways."""
-    still = np.asarray(draw_picture(*size, 3))
+    still = np.asarray(draw_image(*size, 3))
     return [Image.fromarray(np.roll(still, 2 * number, 1)) for number in range(count)]
 
 
@@ -43,8 +43,8 @@ def clip(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for picture in pictures():
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        for image in images():
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
     return path
 
@@ -54,13 +54,13 @@ def levels(a, b) -> int:
 
 
 def test_video_of_pil_images_yields_pil_images(stylize):
-    results = list(stylize.video(pictures()))
+    results = list(stylize.video(images()))
     assert len(results) == COUNT and all(isinstance(one, Image.Image) for one in results)
-    assert levels(results[0], stylize(pictures()[0])) <= 1
+    assert levels(results[0], stylize(images()[0])) <= 1
 
 
 def test_video_of_arrays_or_frames_yields_the_same_type(stylize):
-    arrays = [np.asarray(one) for one in pictures()]
+    arrays = [np.asarray(one) for one in images()]
     results = list(stylize.video(arrays))
     assert all(one.dtype == np.uint8 and one.shape == (48, 64, 3) for one in results)
     frames = list(stylize.video([Frame(one, 10 * number) for number, one in enumerate(arrays)]))
@@ -84,7 +84,7 @@ def test_max_size_shrinks_a_file(stylize, clip):
 
 
 def test_strength_and_preserved_colours_match_still_images(stylize):
-    photos = pictures(1)
+    photos = images(1)
     for strength in (0.0, 0.5):
         expected = stylize(photos[0], strength=strength)
         assert levels(next(stylize.video(photos, strength=strength)), expected) <= 1
@@ -98,9 +98,9 @@ def test_live_frames_are_yielded_immediately(stylize):
     taken = []
 
     def source():
-        for number, picture in enumerate(pictures(50)):
+        for number, image in enumerate(images(50)):
             taken.append(number)
-            yield picture
+            yield image
 
     stream = stylize.video(source(), live=True)
     next(stream)
@@ -110,8 +110,8 @@ def test_live_frames_are_yielded_immediately(stylize):
 
 
 def test_batches_give_the_same_frames(stylize):
-    one_by_one = list(stylize.video(pictures()))
-    items = list(video.batches(pictures(), 3))
+    one_by_one = list(stylize.video(images()))
+    items = list(video.batches(images(), 3))
     assert [len(batch) for batch in items] == [3, 3, 1]
     by_batches = video_stylizer(stylize)
     together = [result for batch in items for result in by_batches(batch)]
@@ -119,7 +119,7 @@ def test_batches_give_the_same_frames(stylize):
 
 
 def test_batch_too_large_for_memory_is_stylized_frame_by_frame(stylize, monkeypatch):
-    expected = video_stylizer(stylize)(pictures(3))
+    expected = video_stylizer(stylize)(images(3))
     monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256 if height > 48 else None)
     whole, sizes = video.VideoStylizer.paint_together, []
 
@@ -128,14 +128,14 @@ def test_batch_too_large_for_memory_is_stylized_frame_by_frame(stylize, monkeypa
         return whole(self, run, blank, frames, shares)
 
     monkeypatch.setattr(video.VideoStylizer, "paint_together", noted)
-    assert max(map(levels, video_stylizer(stylize)(pictures(3)), expected)) <= 1
+    assert max(map(levels, video_stylizer(stylize)(images(3)), expected)) <= 1
     assert sizes == [1, 1, 1]
 
 
 def test_temporal_norm_decays_with_time_not_with_frame_count(stylize):
     # Videos with a variable frame rate and cameras need decay by time.
     slow, quick = video_stylizer(stylize, Fraction(1, 1)), video_stylizer(stylize, Fraction(1, 1000))
-    first, second = pictures(2)
+    first, second = images(2)
     for one in (slow, quick):
         one([Frame(np.asarray(first), 0)])
         one.shots.difference = 1.0  # No frame is a cut.
@@ -146,20 +146,20 @@ def test_temporal_norm_decays_with_time_not_with_frame_count(stylize):
 
 
 def test_frames_of_several_sizes_are_stylized(stylize):
-    mixed = [*pictures(2), *pictures(2, (40, 32)), *pictures(1)]
+    mixed = [*images(2), *images(2, (40, 32)), *images(1)]
     assert [one.size for one in stylize.video(mixed)] == [one.size for one in mixed]
     assert [len(batch) for batch in video.batches(mixed, 4)] == [2, 2, 1]
 
 
 def test_frames_are_blended_along_the_motion(stylize):
     pytest.importorskip("cv2")
-    plain, blended = (list(stylize.video(pictures(), motion_blend=share)) for share in (0.0, 0.6))
+    plain, blended = (list(stylize.video(images(), motion_blend=share)) for share in (0.0, 0.6))
     assert levels(plain[0], blended[0]) == 0 and levels(plain[-1], blended[-1]) > 0
 
 
 def test_frame_too_large_for_memory_is_tiled_without_temporal_norm(stylize, monkeypatch):
     monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256)
-    results = list(stylize.video(pictures(2)))
+    results = list(stylize.video(images(2)))
     assert [one.size for one in results] == [(64, 48)] * 2
 
 
@@ -184,8 +184,8 @@ def test_damaged_video_yields_the_frames_before_the_damage(stylize, clip):
     with av.open(str(broken), "w") as container:  # Unlike an MP4, a truncated MKV is readable.
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
-        for picture in pictures(30):
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        for image in images(30):
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
     data = broken.read_bytes()
     broken.write_bytes(data[: len(data) // 2])
     results = []
@@ -200,4 +200,4 @@ def test_damaged_video_yields_the_frames_before_the_damage(stylize, clip):
 @pytest.mark.parametrize("engine", ["torch", "compile"])
 def test_gpu_frames_equal_cpu_frames(network, stylize, engine):
     gpu = Stylizer(network, ModelCard(name="small"), device="cuda", precision="fp32", engine=engine)
-    assert max(map(levels, gpu.video(pictures()), stylize.video(pictures()))) <= 2
+    assert max(map(levels, gpu.video(images()), stylize.video(images()))) <= 2

@@ -31,7 +31,7 @@ from faststyle.image.files import open_image, save_image
 from faststyle.inference.batch import launcher, manifest
 from faststyle.inference.batch.shards import Images, Item, call_when_orphaned, explain, is_whole, rank_of
 from tests.support.commands import refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 ODD = "with\nnewline é.png"
 HEAD = {"version": "1", "model": "abc", "flags": {"strength": 1.0}}
@@ -51,10 +51,10 @@ def many(tmp_path) -> Path:
     folder = tmp_path / "many"
     for number in range(90):
         place = folder / str(number % 3) / f"p{number}.{'jpg' if number % 2 else 'png'}"
-        save_image(draw_picture(64, 40 + number % 9, seed=number), place)
-    draw_picture(40, 30).save(folder / ODD)
-    draw_picture(40, 30).save(folder / "drawn.bmp")
-    frames = [draw_picture(32, 32, seed=seed) for seed in range(2)]
+        save_image(draw_image(64, 40 + number % 9, seed=number), place)
+    draw_image(40, 30).save(folder / ODD)
+    draw_image(40, 30).save(folder / "drawn.bmp")
+    frames = [draw_image(32, 32, seed=seed) for seed in range(2)]
     frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
     (folder / "broken.jpg").write_bytes(b"not an image")
     (folder / ".hidden.jpg").write_bytes(b"hidden")
@@ -211,7 +211,7 @@ def test_every_image_belongs_to_exactly_one_rank(many, work):
     }
     assert min(map(len, shards)) > 15
     # An image that is added later does not change the rank of the others.
-    draw_picture(30, 30).save(many / "later.png")
+    draw_image(30, 30).save(many / "later.png")
     for rank, shard in enumerate(shards):
         assert set(shard) <= set(find([many], work / "out", rank, 3))
 
@@ -242,7 +242,7 @@ def test_symlink_loops_are_skipped(photos, work):
 
 
 def test_two_images_with_the_same_output_are_refused(photos, work):
-    draw_picture(30, 30).save(photos / "cat.bmp")
+    draw_image(30, 30).save(photos / "cat.bmp")
     for rank in range(2):
         if rank_of("cat.png", 2) == rank:
             with pytest.raises(InputError, match="both be written"):
@@ -257,7 +257,7 @@ def test_output_folder_among_the_inputs_is_refused(photos, tmp_path):
     with pytest.raises(InputError, match="would be read as input"):
         check([photos], photos)
     (photos / "photos").mkdir()
-    draw_picture(30, 30).save(photos / "photos" / "cat.png")
+    draw_image(30, 30).save(photos / "photos" / "cat.png")
     with pytest.raises(InputError, match="overwrite"):
         find([photos], tmp_path, 0, 1)
     with pytest.raises(InputError, match="overwrite"):
@@ -327,7 +327,7 @@ def test_long_names_with_a_common_prefix_are_written_at_the_same_time(tmp_path):
 def test_only_the_manifest_is_flushed_to_the_disk(tmp_path, monkeypatch):
     flushed = []
     monkeypatch.setattr(os, "fsync", flushed.append)
-    save_image(draw_picture(30, 30), tmp_path / "a.png")
+    save_image(draw_image(30, 30), tmp_path / "a.png")
     assert not flushed
     manifest.begin(tmp_path, HEAD)
     assert len(flushed) == 1

@@ -29,7 +29,7 @@ from faststyle.video.opening import is_animated, open_clip
 from tests.support import ROOT
 from tests.support import hostile_files as hostile
 from tests.support.commands import contents, refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.videos import make_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # which pytest would show, and the commands do not
@@ -183,7 +183,7 @@ def test_a_drawing_of_few_colours_is_no_bomb(tmp_path):
 REFUSED = {  # of the bombs, those that Pillow would read before it is asked what they hold
     "heavy tags, odd head.tif": "its tags are larger",
     "many strips.tif": "its tags are larger",
-    "heavy list of pictures.jpg": "its tags are larger",
+    "heavy list of images.jpg": "its tags are larger",
     "many scans.jpg": "more than 500 segments",
     "13000x13000 16 bit.png": "decompression bombs",
     "heavy exif avif.jpg": "its tags are larger",
@@ -206,7 +206,7 @@ def test_what_is_only_large_is_no_bomb_and_is_not_read_whole(tmp_path, little_me
     path = tmp_path / "a.jpg"
     exif = hostile.exif(6)
     exif[0x9C9C] = bytes(40_000)
-    draw_picture(60, 40).save(path, "MPO", save_all=True, append_images=[draw_picture(30, 20)], exif=exif)
+    draw_image(60, 40).save(path, "MPO", save_all=True, append_images=[draw_image(30, 20)], exif=exif)
     with path.open("ab") as file:
         file.truncate(1 << 30)  # a film, in the files of phones
     assert open_image(path).size == (40, 60)
@@ -215,7 +215,7 @@ def test_what_is_only_large_is_no_bomb_and_is_not_read_whole(tmp_path, little_me
         file.truncate(1 << 30)
     with pytest.raises(InputError, match="no image data"):
         open_image(path)
-    many = draw_picture(60, 40).resize((2_000, 1_500))
+    many = draw_image(60, 40).resize((2_000, 1_500))
     many.save(path, progressive=True, icc_profile=bytes(300_000))
     assert open_image(path).size == (2_000, 1_500)
     heavy = hostile.tiff([(256, 4, 1, 4), (700, 1, 2**31, 200)])
@@ -239,7 +239,7 @@ def test_scripts_in_drawings_and_options_in_names_do_not_reach_libvips(tmp_path)
     pytest.importorskip("pyvips")
     (tmp_path / "a.png").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9000' height='9000'/>")
     assert count_pixels(tmp_path / "a.png") == 0
-    draw_picture(40, 30).save(tmp_path / "a[shrink=2].jpg")
+    draw_image(40, 30).save(tmp_path / "a[shrink=2].jpg")
     assert count_pixels(tmp_path / "a[shrink=2].jpg") == 1200
 
 
@@ -255,13 +255,13 @@ def test_a_long_animation_is_a_clip_and_a_bomb_of_frames_is_not(tmp_path):
 
 @pytest.mark.parametrize("orientation", [0, 9, 99])
 def test_an_orientation_that_does_not_exist_is_passed_over(tmp_path, orientation):
-    draw_picture(40, 30).save(tmp_path / "a.png", exif=hostile.exif(orientation))
-    assert np.array_equal(open_image(tmp_path / "a.png"), draw_picture(40, 30))
+    draw_image(40, 30).save(tmp_path / "a.png", exif=hostile.exif(orientation))
+    assert np.array_equal(open_image(tmp_path / "a.png"), draw_image(40, 30))
 
 
 def test_an_orientation_beside_broken_tags_is_taken(tmp_path):
     tags = hostile.tiff([(0x0112, 3, 1, 6), (0x8769, 4, 1, 8), (0x9003, 2, 9_999, 60_000)], 8)
-    draw_picture(40, 30).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + tags)
+    draw_image(40, 30).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + tags)
     assert open_image(tmp_path / "a.jpg").size == (30, 40)
 
 
@@ -306,7 +306,7 @@ def test_play_lists_open_no_other_file(tmp_path, text, name):
 def test_odd_names_are_read_written_and_printed(tmp_path, infer, name, capfd):
     folder = tmp_path / f"in {name[:20]}"
     folder.mkdir()
-    draw_picture(40, 30).save(folder / "a.png")
+    draw_image(40, 30).save(folder / "a.png")
     (folder / "a.png").rename(folder / name)
     out = Path(f"out {name[:20]} here".replace(".", ""))
     infer("-o", out, "--", folder / name)
@@ -329,7 +329,7 @@ def test_odd_names_of_clips(tmp_path, infer, name, capfd):
 )
 def test_odd_names_of_models_runs_and_folders(tmp_path, train, photos, name, capfd, monkeypatch):
     style, content = tmp_path / f"{name}.png", tmp_path / name
-    draw_picture(64, 64).save(tmp_path / "style.png")
+    draw_image(64, 64).save(tmp_path / "style.png")
     (tmp_path / "style.png").rename(style)
     photos.rename(content)
     try:
@@ -355,7 +355,7 @@ def test_names_are_shown_on_one_line_and_letters_as_they_are():
 
 @pytest.mark.parametrize("name", ["-x.jpg", "--y.png"])
 def test_a_name_that_is_taken_for_a_flag_gets_a_hint(infer, name, capsys):
-    save_image(draw_picture(40, 30), f"./{name}")
+    save_image(draw_image(40, 30), f"./{name}")
     assert f"./{name}" in refused(capsys, infer, name, "-o", "out.png")
     infer(f"./{name}", "-o", "out.png")
     infer("-o", "out.png", "--", name)
@@ -364,7 +364,7 @@ def test_a_name_that_is_taken_for_a_flag_gets_a_hint(infer, name, capsys):
 @pytest.mark.slow
 def test_a_name_that_is_no_text_does_not_stop_printing(tmp_path, model):
     name = b"a\xff.png".decode(errors="surrogateescape")
-    draw_picture(40, 30).save(tmp_path / "a.png")
+    draw_image(40, 30).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / name)
     (tmp_path / "broken\udcff.png").write_bytes(b"")
     flags = ["--checkpoint", model, "--device=cpu", "--engine=torch", "-o", tmp_path / "o\udcff"]
@@ -399,7 +399,7 @@ def outcome(infer, capsys, *arguments) -> str:
 
 def test_results_do_not_leave_the_output_folder_by_links(photos, infer, elsewhere, capsys):
     (photos / "sub" / "deep").mkdir(parents=True)
-    draw_picture(40, 30).save(photos / "sub" / "deep" / "fox.png")
+    draw_image(40, 30).save(photos / "sub" / "deep" / "fox.png")
     make_clip(photos / "film.mp4", 2)
     out = Path("out")
     out.mkdir()
@@ -459,7 +459,7 @@ def test_frames_replace_links(tmp_path, infer, elsewhere):
 def test_a_temporary_name_that_is_a_link_is_not_followed(tmp_path, elsewhere):
     link = tmp_path / f".a.png.{os.getpid()}.tmp"
     link.symlink_to(elsewhere / "kept.jpg")
-    save_image(draw_picture(8, 8), tmp_path / "a.png")
+    save_image(draw_image(8, 8), tmp_path / "a.png")
     assert (elsewhere / "kept.jpg").read_bytes() == b"kept" and not link.is_symlink()
 
 

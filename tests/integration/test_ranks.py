@@ -15,7 +15,7 @@ from faststyle.models.checkpoint import load_model
 from faststyle.training.module import StyleTransfer
 from tests.support import ROOT
 from tests.support.commands import refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.photo_sets import write_parquet
 from tests.support.trainer_process import use_float64
 
@@ -29,7 +29,7 @@ def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(13):
-        draw_picture(70 + i, 81, seed=i).save(folder / f"{i:02}.png")
+        draw_image(70 + i, 81, seed=i).save(folder / f"{i:02}.png")
     (folder / "05.png").write_bytes((folder / "05.png").read_bytes()[:200])
     return folder
 

@@ -28,7 +28,7 @@ from faststyle.training import checkpointing
 from faststyle.training.module import StyleTransfer
 from faststyle.training.muon import Muon
 from tests.support.commands import contents, refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.networks import random_weights
 
 RUN = Path("runs/painting")
@@ -469,7 +469,7 @@ def test_photo_that_vanishes_is_replaced_named_and_counted(
 ):
     shutil.copytree(photos, tmp_path / "fleeting" / "train")
     (tmp_path / "fleeting" / "validation").mkdir()
-    draw_picture(64, 64).save(tmp_path / "fleeting" / "validation" / "kept.png")
+    draw_image(64, 64).save(tmp_path / "fleeting" / "validation" / "kept.png")
     gone = tmp_path / "fleeting" / "train" / "cat.png"
     at_step(monkeypatch, 1, lambda: gone.unlink(missing_ok=True))
     train("--content", str(tmp_path / "fleeting"), "--trainer.max_steps=6")

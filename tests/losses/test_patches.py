@@ -38,9 +38,9 @@ def test_mrf_is_the_distance_to_the_nearest_patches():
     ours, style = features(2, 7, 8, seed=1), 1.5 * features(1, 6, 9, seed=2)
     candidates = list(every(style[0].double().numpy()).values())
     expected = []
-    for picture in ours.double().numpy():
+    for image in ours.double().numpy():
         # Stride 2, plus the last column of patches, because 8 is even.
-        found = slow_patches(picture, (0, 2, 4), (0, 2, 4, 5)).values()
+        found = slow_patches(image, (0, 2, 4), (0, 2, 4, 5)).values()
         squares = [((patch - slow_nearest(patch, candidates)) ** 2).mean() for patch in found]
         expected.append(np.mean(squares) / np.mean(np.square(candidates)))
     assert mrf(ours, style).tolist() == pytest.approx(expected, rel=1e-5)
@@ -58,9 +58,9 @@ def test_style_swap_averages_the_overlaps_of_the_nearest_patches():
     ours, style = features(2, 6, 7, seed=1), features(1, 5, 8, seed=2)
     candidates = list(every(style[0].double().numpy()).values())
     expected = np.zeros(ours.shape)
-    for target, picture in zip(expected, ours.double().numpy(), strict=True):
+    for target, image in zip(expected, ours.double().numpy(), strict=True):
         count = np.zeros((6, 7))
-        for (y, x), patch in every(picture).items():
+        for (y, x), patch in every(image).items():
             target[:, y : y + 3, x : x + 3] += slow_nearest(patch, candidates)
             count[y : y + 3, x : x + 3] += 1
         target /= count

@@ -17,8 +17,8 @@ BAGS = [name for name, statistic in STATISTICS.items() if not statistic.spatial]
 def photo(name: str, size: int) -> torch.Tensor:
     """Load one of scikit-image's photos and crop it to (1,3,size,size)."""
     path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
-    picture = ImageOps.fit(Image.open(path).convert("RGB"), (size, size))
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].contiguous() / 255
+    image = ImageOps.fit(Image.open(path).convert("RGB"), (size, size))
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous() / 255
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_distance_of_zero_features_is_about_one(name):
 @pytest.mark.parametrize("name", STATISTICS)
 def test_distance_of_a_batch_is_per_image(name):
     features, style = small(3, seed=1), small(1, seed=2)
-    alone = torch.cat([measure(name, picture[None], style) for picture in features])
+    alone = torch.cat([measure(name, image[None], style) for image in features])
     torch.testing.assert_close(measure(name, features, style), alone, rtol=1e-4, atol=1e-6)
 
 

@@ -77,9 +77,9 @@ def test_caffe_features_distinguish_different_patterns():
     # nearer to its shifted copy than to stripes.
     y, x = np.mgrid[:64, :64]
     board, shifted, stripes = (x // 8 + y // 8) % 2, ((x + 3) // 8 + y // 8) % 2, (x // 4) % 2
-    pictures = torch.tensor(np.stack([board, shifted, stripes])).float()[:, None].expand(3, 3, 64, 64)
+    images = torch.tensor(np.stack([board, shifted, stripes])).float()[:, None].expand(3, 3, 64, 64)
     with torch.no_grad():
-        features = VGG("vgg19-caffe")(pictures, ["relu4_3"])["relu4_3"].mean((2, 3))
+        features = VGG("vgg19-caffe")(images, ["relu4_3"])["relu4_3"].mean((2, 3))
     near = F.cosine_similarity(features[0], features[1], dim=0)
     far = F.cosine_similarity(features[0], features[2], dim=0)
     assert near > far + 0.1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from faststyle.errors import UnsupportedModelError
 from faststyle.models.checkpoint import load_model
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 def make_state_dict(*names: str) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ FILES = {
     "a Git LFS pointer instead of the file: run git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid",
     "a web page, probably from a failed download": b"\n\n  <!DOCTYPE html>\n<html>",
     "an XML file": b"<?xml version='1.0'?><Error/>",
-    "an image": saved_bytes(lambda stream: draw_picture(20, 20).save(stream, "PNG")),
+    "an image": saved_bytes(lambda stream: draw_image(20, 20).save(stream, "PNG")),
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + b"\0" * 600,
     "a TensorFlow checkpoint": b"\0" * 600 + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb",
     "an ONNX model": b"\x08\x08\x12\x07pytorch\x1a\x05",

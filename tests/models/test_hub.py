@@ -12,7 +12,7 @@ from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_model
 from faststyle.models.find import find_model
 from tests.support.cards import make_card
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.networks import same_weights
 
 
@@ -27,7 +27,7 @@ def test_pushed_model_is_downloaded_with_the_same_weights_and_card(hub_server, m
 
 def test_push_makes_one_commit_with_readme_and_sample(hub_server, model, tmp_path):
     card = make_card(network={"size": "half", "blocks": 1})
-    draw_picture(20, 10).save(tmp_path / "shown.jpg")
+    draw_image(20, 10).save(tmp_path / "shown.jpg")
     hub.push(model, "museum/starry", card, tmp_path / "shown.jpg")
     files = hub_server.repos["museum/starry"]
     assert hub_server.commits == 1

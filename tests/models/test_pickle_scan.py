@@ -16,7 +16,7 @@ from faststyle.errors import InputError, UnsupportedModelError
 from faststyle.models import hub
 from faststyle.models.checkpoint import check_config, load_model
 from tests.support.commands import refused
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 class FileWriter:
@@ -100,7 +100,7 @@ def test_no_command_runs_code_from_a_hostile_model(
     (folder / "run").mkdir(parents=True)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(hub, "download", lambda repo: Path("a.pth"))
-    draw_picture(20, 20).save("a.gif", save_all=True, append_images=[draw_picture(20, 20, seed=1)])
+    draw_image(20, 20).save("a.gif", save_all=True, append_images=[draw_image(20, 20, seed=1)])
     target = tmp_path / "ran.txt"
     for content in make_hostile_files(target).values():
         for name in ("a.pth", "run/last.ckpt"):

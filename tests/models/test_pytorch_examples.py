@@ -8,7 +8,7 @@ from torch import Tensor
 
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.pytorch_examples import strip_module_prefix
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.model_files import EXAMPLES_DOWN, EXAMPLES_UP, make_examples_state_dict
 
 
@@ -53,7 +53,7 @@ def add_module_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_model_gives_the_same_image_as_the_original_network(tmp_path, variant):
     weights = make_examples_state_dict()
     torch.save(variant(weights), tmp_path / "mosaic.pth")
-    photo = draw_picture(64, 48)
+    photo = draw_image(64, 48)
     pixels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
     expected = run_examples_network(weights, pixels)[0].clamp(0, 255)
     assert expected.std() > 30  # not all black or white

@@ -12,7 +12,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.losses.vgg import VGG
 from faststyle.optimization import descent
 from faststyle.optimization.optimization import Optimization, Step, descend, optimize
-from tests.support.images import chroma, draw_picture, sample
+from tests.support.images import chroma, draw_image, sample
 
 REAL = {"device": "cpu", "precision": "fp32"}
 
@@ -24,11 +24,11 @@ def quick(random_vgg) -> dict:
 
 
 def photo(width: int = 64, height: int = 48) -> torch.Tensor:
-    return to_tensor(draw_picture(width, height, seed=1))
+    return to_tensor(draw_image(width, height, seed=1))
 
 
 def style() -> torch.Tensor:
-    return to_tensor(draw_picture(56, 40, seed=9))
+    return to_tensor(draw_image(56, 40, seed=9))
 
 
 def totals(steps: list[Step]) -> list[float]:

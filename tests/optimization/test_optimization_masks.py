@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 from faststyle.errors import InputError
 from faststyle.image.convert import to_tensor
 from faststyle.optimization.optimization import Optimization, optimize
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
-PHOTO, STYLE, OTHER = draw_picture(64, 48, seed=1), draw_picture(56, 40, seed=9), draw_picture(40, 56, seed=4)
+PHOTO, STYLE, OTHER = draw_image(64, 48, seed=1), draw_image(56, 40, seed=9), draw_image(40, 56, seed=4)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from faststyle.errors import InputError
 from faststyle.image.convert import to_tensor
 from faststyle.losses.objective import Objective
 from faststyle.optimization.optimization import Optimization, optimize
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def quick(random_vgg) -> dict:
     return {"size": 48, "steps": 3, "vgg": random_vgg, "device": "cpu", "precision": "fp32"}
 
 
-PHOTO, STYLE, OTHER = draw_picture(64, 48, seed=1), draw_picture(56, 40, seed=9), draw_picture(40, 56, seed=4)
+PHOTO, STYLE, OTHER = draw_image(64, 48, seed=1), draw_image(56, 40, seed=9), draw_image(40, 56, seed=4)
 
 
 # Types and sizes
@@ -70,7 +70,7 @@ def test_photo_is_rotated_by_its_exif_orientation(quick):
 @pytest.mark.parametrize("size", [(47, 33), (33, 47), (49, 17), (16, 16)])
 def test_tensor_keeps_its_odd_size(quick, size):
     width, height = size
-    photo = to_tensor(draw_picture(width, height))
+    photo = to_tensor(draw_image(width, height))
     assert optimize(photo, STYLE, **quick, scales=1).shape == (3, height, width)
 
 

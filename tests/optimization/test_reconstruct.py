@@ -9,9 +9,9 @@ from faststyle.losses.presets import FIVE
 from faststyle.optimization import reconstruct as module
 from faststyle.optimization.optimization import Optimization
 from faststyle.optimization.reconstruct import CAPTION_HEIGHT, GAP, draw_columns, reconstruct
-from tests.support.images import draw_picture, sample
+from tests.support.images import draw_image, sample
 
-PHOTO, PAINTING = draw_picture(48, 32, seed=1), draw_picture(40, 48, seed=9)
+PHOTO, PAINTING = draw_image(48, 32, seed=1), draw_image(40, 48, seed=9)
 REAL = {"device": "cpu", "precision": "fp32"}
 
 

@@ -10,10 +10,10 @@ from faststyle.image.convert import to_tensor
 from faststyle.models.find import find_grams
 from faststyle.optimization.optimization import Optimization
 from faststyle.optimization.refine import refine, refinement
-from tests.support.images import draw_picture, sample
+from tests.support.images import draw_image, sample
 from tests.support.networks import grams_of
 
-PHOTO, PAINTING = draw_picture(96, 72, seed=1), draw_picture(80, 64, seed=9)
+PHOTO, PAINTING = draw_image(96, 72, seed=1), draw_image(80, 64, seed=9)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def quick(random_vgg) -> dict:
 
 
 def test_refinement_starts_from_the_image_and_lowers_the_objective(quick):
-    image = draw_picture(96, 72, seed=3)
+    image = draw_image(96, 72, seed=3)
     run = refinement(image, PHOTO, PAINTING, 8, **quick)
     steps = list(run)
     assert torch.allclose(steps[0].picture, to_tensor(image)[None], atol=1e-6)
@@ -40,14 +40,14 @@ def test_gram_matrices_give_the_result_of_the_painting(quick, monkeypatch):
 
 def test_larger_images_are_refined_coarse_to_fine(quick, monkeypatch):
     monkeypatch.setattr("faststyle.optimization.refine.COARSE_SIZE", 64)
-    image = draw_picture(256, 192, seed=3)
+    image = draw_image(256, 192, seed=3)
     widths = [step.picture.shape[-1] for step in refinement(image, PHOTO, PAINTING, 10, **quick)]
     assert [widths.count(width) - 1 for width in (64, 128, 256)] == [10, 6, 4]
 
 
 def test_larger_image_keeps_its_details(quick, monkeypatch):
     monkeypatch.setattr("faststyle.optimization.refine.COARSE_SIZE", 64)
-    image = draw_picture(128, 96, seed=3)
+    image = draw_image(128, 96, seed=3)
     run = refinement(image, PHOTO, PAINTING, 1, style_weight=0, content_weight=1e-6, tv_weight=0, **quick)
     steps = list(run)
     first = next(step for step in steps if step.picture.shape[-1] == 128)
@@ -91,13 +91,13 @@ def test_arguments_that_are_no_images_are_refused(quick):
 
 
 def test_image_too_small_for_vgg_is_refused(quick):
-    small = draw_picture(16, 4, seed=1)
+    small = draw_image(16, 4, seed=1)
     with pytest.raises(InputError, match="16x4 is too small"):
         refine(small, small, PAINTING, 2, **quick)
 
 
 def test_narrow_image_has_fewer_sizes(quick):
-    run = Optimization(draw_picture(512, 40, seed=1), PAINTING, size=512, steps=2, **quick)
+    run = Optimization(draw_image(512, 40, seed=1), PAINTING, size=512, steps=2, **quick)
     assert run.sizes == [256, 512]
 
 
@@ -114,7 +114,7 @@ def test_gram_matrices_of_another_objective_are_refused(quick):
 
 def test_result_after_an_end_at_a_coarse_size_keeps_the_details(quick, monkeypatch):
     monkeypatch.setattr("faststyle.optimization.refine.COARSE_SIZE", 64)
-    image = draw_picture(256, 192, seed=3)
+    image = draw_image(256, 192, seed=3)
     run = refinement(image, PHOTO, PAINTING, 3, **quick)
     next(iter(run))
     assert np.abs(np.asarray(run.result(), float) - np.asarray(image, float)).mean() < 1

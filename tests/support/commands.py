@@ -24,7 +24,7 @@ def refused(capsys, run, *arguments) -> str:
 
 def check_bad_one_among_good(infer, photos: Path, capsys) -> None:
     """Check that a damaged file in a folder is reported while the other files are stylized."""
-    (photos / "broken.jpg").write_bytes(b"not a picture")
+    (photos / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(SystemExit) as caught:
         infer(photos, "-o", "out")
     assert caught.value.code == 2

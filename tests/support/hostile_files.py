@@ -17,40 +17,40 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.videos import make_clip
 
-PICTURES = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP", "gif": "GIF"}
-PICTURES |= {"jpeg": "JPEG", "jfif": "JPEG", "tiff": "TIFF", "ppm": "PPM"}
-CLIPS: dict[str, dict] = {
+IMAGE_FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP", "gif": "GIF"}
+IMAGE_FORMATS |= {"jpeg": "JPEG", "jfif": "JPEG", "tiff": "TIFF", "ppm": "PPM"}
+VIDEO_FORMATS: dict[str, dict] = {
     "mp4": {},
     "mkv": {},
     "avi": {"codec": "mpeg4"},
     "mov": {},
     "webm": {"codec": "libvpx"},
 }
-CLIPS |= {"ts": {"codec": "mpeg2video", "base": Fraction(1, 25), "step": 1}, "flv": {"codec": "flv1"}}
+VIDEO_FORMATS |= {"ts": {"codec": "mpeg2video", "base": Fraction(1, 25), "step": 1}, "flv": {"codec": "flv1"}}
 DEVICES = ("/dev/zero", "/dev/random")
 MEGA = 1 << 20
 # Information that infer.py prints.
 NOTE = re.compile(r": (padded|scaled) to |left out$|are too many to stylize whole")
 
 
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 @functools.cache
 def wholes() -> dict[str, bytes]:
     """Return small valid files by suffix. The damaged files are derived from them."""
-    picture = draw_picture(40, 32, seed=1)
-    found = {suffix: encoded(picture, kind) for suffix, kind in PICTURES.items()}
-    found["progressive.jpg"] = encoded(picture, "JPEG", progressive=True, exif=exif(6))
-    found["alpha.png"] = encoded(picture.convert("RGBA"), "PNG", exif=exif(3))
-    found["packed.tif"] = encoded(picture, "TIFF", compression="tiff_lzw", exif=exif(8))
-    moving = [draw_picture(40, 32, seed) for seed in range(3)]
+    image = draw_image(40, 32, seed=1)
+    found = {suffix: encoded(image, kind) for suffix, kind in IMAGE_FORMATS.items()}
+    found["progressive.jpg"] = encoded(image, "JPEG", progressive=True, exif=exif(6))
+    found["alpha.png"] = encoded(image.convert("RGBA"), "PNG", exif=exif(3))
+    found["packed.tif"] = encoded(image, "TIFF", compression="tiff_lzw", exif=exif(8))
+    moving = [draw_image(40, 32, seed) for seed in range(3)]
     for suffix, kind in (("moving.gif", "GIF"), ("moving.webp", "WEBP"), ("moving.png", "PNG")):
         found[suffix] = encoded(moving[0], kind, save_all=True, append_images=moving[1:], duration=40)
     Image.init()
@@ -59,7 +59,7 @@ def wholes() -> dict[str, bytes]:
             more = {"save_all": True, "append_images": moving[1:]} if kind == "MPO" else {}
             found[f"{kind.lower()}.jpg"] = encoded(moving[0], kind, **more)
     with tempfile.TemporaryDirectory() as folder:
-        for suffix, options in CLIPS.items():
+        for suffix, options in VIDEO_FORMATS.items():
             # Some formats otherwise write random numbers into their headers.
             muxing = {"fflags": "+bitexact"}
             path = make_clip(Path(folder) / f"a.{suffix}", 3, size=(32, 16), muxing=muxing, **options)
@@ -209,13 +209,13 @@ def jpeg_of(width: int, height: int) -> bytes:
 def jpeg_with_exif(data: bytes) -> bytes:
     """Build a JPEG whose EXIF data is split into several segments, which readers join."""
     parts = [b"Exif\0\0" + data[at : at + 65_000] for at in range(0, len(data), 65_000)]
-    whole = encoded(draw_picture(40, 32), "JPEG")
+    whole = encoded(draw_image(40, 32), "JPEG")
     start = whole.index(b"\xff\xdb")  # Without JFIF, readers look for the resolution in EXIF.
     segments = [b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts]
     return whole[:2] + b"".join(segments) + whole[start:]
 
 
-def jpeg_with_pictures(tags: int) -> bytes:
+def jpeg_with_mpf_tags(tags: int) -> bytes:
     """Build a JPEG whose MPF image list has ``tags`` extra tags that share their bytes."""
     start, whole = 8 + 2 + 12 * tags + 4, wholes()["jpg"]
     part = b"MPF\0" + tiff([(tag, 5, 3_600, start) for tag in range(tags)], tail=bytes(8 * 3_600))
@@ -292,10 +292,10 @@ def bombs(frames: int) -> Iterator[tuple[str, bytes]]:
     second = b"".join(struct.pack("<HHII", 1000 + tag, 1, MEGA, start) for tag in range(600))
     yield "heavy second page.gif", pages + struct.pack("<H", 600) + second + bytes(4 + MEGA)
     yield "many strips.tif", tiff_of_strips(2_000_000)
-    yield "heavy list of pictures.jpg", jpeg_with_pictures(300)
+    yield "heavy list of images.jpg", jpeg_with_mpf_tags(300)
     yield "many scans.jpg", jpeg_of_scans(25_000)
     if "AVIF" in Image.SAVE:
-        yield "heavy exif avif.jpg", encoded(draw_picture(40, 32), "AVIF", exif=heavy_tiff(600, MEGA))
+        yield "heavy exif avif.jpg", encoded(draw_image(40, 32), "AVIF", exif=heavy_tiff(600, MEGA))
     yield "13000x13000 16 bit.png", png(13_000, 13_000, rows + bytes(1_280_000), bits=16, color=6)
     yield "directories in a ring.tif", plain_tiff(4, 4, after=8)
     yield "exif in a ring.png", png_with(png_chunk(b"eXIf", tiff([(0x8769, 4, 1, 8)], 8)))
@@ -304,13 +304,13 @@ def bombs(frames: int) -> Iterator[tuple[str, bytes]]:
 # Unusual but valid images that some programs write
 
 
-def odd_pictures() -> Iterator[tuple[str, bytes]]:
-    picture, chance = draw_picture(40, 32, seed=2), np.random.default_rng(0)
-    yield "1x1.png", encoded(picture.resize((1, 1)), "PNG")
-    yield "1x20000.png", encoded(picture.resize((1, 20_000)), "PNG")
-    yield "20000x1.jpg", encoded(picture.resize((20_000, 1)), "JPEG")
-    yield "1x20000.tif", encoded(picture.resize((1, 20_000)), "TIFF")
-    yield "2x3.gif", encoded(picture.resize((2, 3)), "GIF")
+def odd_images() -> Iterator[tuple[str, bytes]]:
+    image, chance = draw_image(40, 32, seed=2), np.random.default_rng(0)
+    yield "1x1.png", encoded(image.resize((1, 1)), "PNG")
+    yield "1x20000.png", encoded(image.resize((1, 20_000)), "PNG")
+    yield "20000x1.jpg", encoded(image.resize((20_000, 1)), "JPEG")
+    yield "1x20000.tif", encoded(image.resize((1, 20_000)), "TIFF")
+    yield "2x3.gif", encoded(image.resize((2, 3)), "GIF")
     for mode, kind, suffix in [
         ("1", "PNG", "png"),
         ("1", "TIFF", "tif"),
@@ -323,11 +323,11 @@ def odd_pictures() -> Iterator[tuple[str, bytes]]:
         ("LAB", "TIFF", "tif"),
         ("RGBA", "WEBP", "webp"),
     ]:
-        converted = Image.new("LAB", (40, 32), (120, 130, 140)) if mode == "LAB" else picture.convert(mode)
+        converted = Image.new("LAB", (40, 32), (120, 130, 140)) if mode == "LAB" else image.convert(mode)
         yield f"{mode}.{suffix}", encoded(converted, kind)
-    yield "P transparent.png", encoded(picture.quantize(16), "PNG", transparency=3)
-    yield "P bytes.png", encoded(picture.quantize(16), "PNG", transparency=bytes(range(16)))
-    yield "P bytes.gif", encoded(picture.quantize(16), "GIF", transparency=3)
+    yield "P transparent.png", encoded(image.quantize(16), "PNG", transparency=3)
+    yield "P bytes.png", encoded(image.quantize(16), "PNG", transparency=bytes(range(16)))
+    yield "P bytes.gif", encoded(image.quantize(16), "GIF", transparency=3)
     grey = chance.integers(0, 65_536, (32, 40), np.uint16)
     yield "I;16.png", encoded(Image.fromarray(grey), "PNG")
     yield "I;16.tif", encoded(Image.fromarray(grey), "TIFF")
@@ -337,23 +337,23 @@ def odd_pictures() -> Iterator[tuple[str, bytes]]:
     yield "NaN.tif", encoded(Image.fromarray(values), "TIFF")
     yield "I.tif", encoded(Image.fromarray(chance.integers(-(2**31), 2**31, (32, 40), np.int32)), "TIFF")
     for orientation in (0, 9, 99, 65_535):
-        yield f"orientation {orientation}.jpg", encoded(picture, "JPEG", exif=exif(orientation))
-    yield "orientation up.png", encoded(picture, "PNG", exif=b"Exif\0\0" + tiff([(0x0112, 2, 3, 0x7075)]))
+        yield f"orientation {orientation}.jpg", encoded(image, "JPEG", exif=exif(orientation))
+    yield "orientation up.png", encoded(image, "PNG", exif=b"Exif\0\0" + tiff([(0x0112, 2, 3, 0x7075)]))
     ring = tiff([(0x0112, 3, 1, 6), (0x8769, 4, 1, 8), (0x8825, 4, 1, 8)], 8)
-    yield "exif ring.jpg", encoded(picture, "JPEG", exif=b"Exif\0\0" + ring)
+    yield "exif ring.jpg", encoded(image, "JPEG", exif=b"Exif\0\0" + ring)
     for name, data in (("none", b""), ("cut", ring[:11]), ("noise", chance.bytes(500))):
-        yield f"exif {name}.jpg", encoded(picture, "JPEG", exif=b"Exif\0\0" + data)
-        yield f"exif {name}.webp", encoded(picture, "WEBP", exif=b"Exif\0\0" + data)
+        yield f"exif {name}.jpg", encoded(image, "JPEG", exif=b"Exif\0\0" + data)
+        yield f"exif {name}.webp", encoded(image, "WEBP", exif=b"Exif\0\0" + data)
     for name, data in (("zeros", bytes(300)), ("noise", chance.bytes(3_000)), ("text", b"acsp" * 100)):
         for suffix in ("jpg", "png", "tif", "webp"):
-            yield f"icc {name}.{suffix}", encoded(picture, PICTURES[suffix], icc_profile=data)
+            yield f"icc {name}.{suffix}", encoded(image, IMAGE_FORMATS[suffix], icc_profile=data)
     many = PngImagePlugin.PngInfo()
     many.add_text("XML:com.adobe.xmp", "<x:xmpmeta>" + "<a>" * 5_000)
-    yield "xmp.png", encoded(picture, "PNG", pnginfo=many)
+    yield "xmp.png", encoded(image, "PNG", pnginfo=many)
     laughs = f"<?xml version='1.0'?><!DOCTYPE x [{lol_entities()}]><x:xmpmeta xmlns:tiff='t'>&l9;</x:xmpmeta>"
     many = PngImagePlugin.PngInfo()
     many.add_itxt("XML:com.adobe.xmp", laughs)
-    yield "billion laughs.png", encoded(picture, "PNG", pnginfo=many)
+    yield "billion laughs.png", encoded(image, "PNG", pnginfo=many)
 
 
 def other_kinds(secret: Path) -> Iterator[tuple[str, bytes]]:
@@ -432,7 +432,7 @@ def good(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"good {number}.jpg" for number in range(10)]
     for number, path in enumerate(paths):
-        draw_picture(48 + number, 64 - number, seed=number).save(path, quality=95)
+        draw_image(48 + number, 64 - number, seed=number).save(path, quality=95)
     return paths
 
 
@@ -454,12 +454,12 @@ def make(folder: Path, count: int = 1_000, seed: int = 0, frames: int = 10_000) 
     secret.write_bytes(wholes()["mp4"])
     # Number the files, because the results of a.bmp and a.gif would both be a.png.
     files = [(f"bomb {number} {name}", data) for number, (name, data) in enumerate(bombs(frames))]
-    files += [(f"odd {number} {name}", data) for number, (name, data) in enumerate(odd_pictures())]
+    files += [(f"odd {number} {name}", data) for number, (name, data) in enumerate(odd_images())]
     files += [(f"other {number} {name}", data) for number, (name, data) in enumerate(other_kinds(secret))]
     for suffix, content in (("png", "png"), ("mp4", "mp4")):
         files += [(f"{name[:-4]}.{suffix}", wholes()[content]) for name in NAMES]
     for number, name in enumerate(NAMES):  # The same names for files that cannot be read.
-        files.append((f"{name[: len(name) // 2]}{number}.jpg", b"no picture"))
+        files.append((f"{name[: len(name) // 2]}{number}.jpg", b"not an image"))
     special = {"folder.jpg": None, "dangling.jpg": folder / "nothing", "ring.jpg": folder / "ring.jpg"}
     special |= {"pipe.jpg": None, "pipe.mp4": None, "pipe gif.gif": None}
     for device in DEVICES:

@@ -12,22 +12,22 @@ from faststyle.image.convert import scale_to
 from faststyle.inference import stroke_scale
 
 
-def draw_picture(width: int, height: int, seed: int = 0) -> Image.Image:
+def draw_image(width: int, height: int, seed: int = 0) -> Image.Image:
     """Draw ellipses on a colour gradient, so that the image has smooth areas and edges like a photo."""
     random = np.random.default_rng(seed)
     corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
-    picture = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(image)
     for _ in range(6):
         x, y = random.integers(0, width), random.integers(0, height)
         r = random.integers(4, max(5, min(width, height) // 3))
         draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(random.integers(0, 256, 3).tolist()))
-    return picture
+    return image
 
 
 def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
     stream = io.BytesIO()
-    draw_picture(width, height, seed).save(stream, kind)
+    draw_image(width, height, seed).save(stream, kind)
     return stream.getvalue()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import datasets
 
-from tests.support.images import draw_picture, encoded
+from tests.support.images import draw_image, encoded
 
 
 def names(rows) -> list[str]:
@@ -28,7 +28,7 @@ def write_parquet(path: Path, count: int, column: str = "image", first: int = 0)
     stored = []
     for i in range(first, first + count):
         stream = io.BytesIO()
-        draw_picture(40, 40, seed=i).save(stream, "PNG")
+        draw_image(40, 40, seed=i).save(stream, "PNG")
         stored.append({"bytes": stream.getvalue(), "path": f"{i}.png"})
     features = datasets.Features({"label": datasets.Value("int64"), column: datasets.Image()})
     rows = datasets.Dataset.from_dict({"label": list(range(count)), column: stored}, features=features)

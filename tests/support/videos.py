@@ -20,13 +20,13 @@ PATCHES = np.array([[[128, 128, 128], [180, 60, 60]], [[60, 160, 80], [70, 80, 1
 SWSCALE = {0: None, 1: 1, 5: 5, 6: 5, 9: 9}
 
 
-def card(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
+def draw_test_card(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
     """Draw a test card of four colour patches, (H,W,3) uint8."""
     rows, columns = np.arange(height) * 2 // height, np.arange(width) * 2 // width
     return PATCHES[rows[:, None], columns]
 
 
-def moving(number: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
+def draw_moving_bar(number: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
     """Draw a bright bar on grey, (H,W,3) uint8. Its position encodes the frame's number."""
     pixels = np.full((height, width, 3), 60, np.uint8)
     pixels[:, number * 2 % width : number * 2 % width + 8] = (200, 180, 120)
@@ -43,7 +43,7 @@ def make_clip(
     step: int = 512,
     colors: tuple[int, int, int, int] = (2, 0, 2, 2),
     matrix: int | None = None,
-    draw=moving,
+    draw=draw_moving_bar,
     sound: str | None = None,
     subtitles: str | None = None,
     aspect: Fraction | None = None,
@@ -147,7 +147,7 @@ def lines(stream, seconds: float, mp4: bool) -> list:
     return packets
 
 
-class Seen(NamedTuple):
+class VideoContent(NamedTuple):
     """Decoded and demuxed content of a video file."""
 
     times: list[Fraction]
@@ -158,7 +158,7 @@ class Seen(NamedTuple):
     rotation: int
 
 
-def look(path: Path) -> Seen:
+def inspect_video(path: Path) -> VideoContent:
     with av.open(str(path)) as container:
         frames, times, size, rotation = container.decode(video=0), [], (0, 0), 0
         for frame in frames:
@@ -173,10 +173,10 @@ def look(path: Path) -> Seen:
         for packet in container.demux():
             if packet.stream.type in packets and packet.size:
                 packets[packet.stream.type].append((packet.pts * packet.time_base, bytes(packet)))
-    return Seen(times, length, size, packets, languages, rotation)
+    return VideoContent(times, length, size, packets, languages, rotation)
 
 
-def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
+def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
     """Set the display matrix of the only track of an MP4 file."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0
@@ -185,13 +185,13 @@ def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
     return path
 
 
-def read(source, **options):
+def read_frames(source, **options):
     """Return all frames, and the ``Clip`` after the last one was read."""
     with open_clip(source, **options) as clip:
         return list(clip), clip
 
 
-def means(pixels: np.ndarray) -> np.ndarray:
+def patch_means(pixels: np.ndarray) -> np.ndarray:
     """Return the mean colour of each patch without its border, (2,2,3)."""
     h, w = pixels.shape[0] // 2, pixels.shape[1] // 2
     return np.array(
@@ -202,6 +202,6 @@ def means(pixels: np.ndarray) -> np.ndarray:
     )
 
 
-def place(pixels: np.ndarray) -> int:
-    """Return the number of the frame that ``moving`` drew."""
+def frame_number(pixels: np.ndarray) -> int:
+    """Return the number of the frame that ``draw_moving_bar`` drew."""
     return int(np.argmax([np.mean(pixels[:, n * 2 : n * 2 + 8]) for n in range(28)]))

@@ -14,7 +14,7 @@ from faststyle.models.checkpoint import load_model
 from faststyle.training.callbacks import NotANumberGuard
 from faststyle.training.module import StyleTransfer
 from faststyle.training.sampling import center_crop
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 RUN = Path("runs/painting")
 
@@ -25,7 +25,7 @@ def photos(tmp_path) -> Path:
     for part in ("train", "validation"):
         (tmp_path / "photos" / part).mkdir(parents=True)
         for i in range(3):
-            draw_picture(64, 64, seed=i).save(tmp_path / "photos" / part / f"{i}.png")
+            draw_image(64, 64, seed=i).save(tmp_path / "photos" / part / f"{i}.png")
     return tmp_path / "photos"
 
 

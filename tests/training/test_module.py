@@ -17,7 +17,7 @@ from faststyle.models.card import Ancestor, ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer, load_style, shift_images
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def module(random_vgg, painting) -> StyleTransfer:
 
 
 def photos(count: int = 2) -> torch.Tensor:
-    return torch.stack([to_tensor(draw_picture(64, 64, seed)) for seed in range(count)])
+    return torch.stack([to_tensor(draw_image(64, 64, seed)) for seed in range(count)])
 
 
 def saved(module: StyleTransfer, path) -> dict:
@@ -91,7 +91,7 @@ def test_style_target_is_computed_at_style_size(module, painting, random_vgg):
 
 def test_style_images_are_blended(random_vgg, painting, tmp_path):
     other = tmp_path / "other.png"
-    draw_picture(64, 64, seed=20).save(other)
+    draw_image(64, 64, seed=20).save(other)
     module = StyleTransfer(
         [str(painting), str(other)], style_size=64, style_blend=[3, 1], blocks=1, vgg=random_vgg
     )

@@ -4,7 +4,7 @@ import pytest
 from faststyle.errors import InputError
 from faststyle.training.crops import read_photo
 from faststyle.training.photo_sources import HELD_OUT_PHOTOS, SAMPLES, load_content
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.photo_sets import make_rows, names, write_parquet
 
 
@@ -17,7 +17,7 @@ def test_samples_are_photos_that_come_with_scikit_image():
 
 def test_folder_is_searched_with_its_subfolders(photos):
     (photos / "sub" / "deeper").mkdir(parents=True)
-    draw_picture(64, 64).save(photos / "sub" / "deeper" / "f.webp")
+    draw_image(64, 64).save(photos / "sub" / "deeper" / "f.webp")
     (photos / "notes.txt").write_text("no picture")
     train, held_out = load_content(str(photos))
     assert sorted(names(train) + names(held_out)) == ["beach.jpg", "cat.png", "dune.jpg", "elm.png", "f.webp"]
@@ -35,7 +35,7 @@ def test_some_photos_are_held_out(tmp_path, count):
 
 
 def test_single_photo_is_used_for_both(tmp_path):
-    draw_picture(64, 64).save(tmp_path / "only.png")
+    draw_image(64, 64).save(tmp_path / "only.png")
     train, held_out = load_content(str(tmp_path))
     assert names(train) == names(held_out) == ["only.png"]
 
@@ -44,7 +44,7 @@ def test_train_and_validation_folders_are_kept_apart(tmp_path):
     for part, count in (("train", 5), ("validation", 3)):
         (tmp_path / part).mkdir()
         for i in range(count):
-            draw_picture(64, 64).save(tmp_path / part / f"{part}{i}.png")
+            draw_image(64, 64).save(tmp_path / part / f"{part}{i}.png")
     train, held_out = load_content(str(tmp_path))
     assert names(train) == [f"train{i}.png" for i in range(5)]
     assert names(held_out) == [f"validation{i}.png" for i in range(3)]
@@ -53,7 +53,7 @@ def test_train_and_validation_folders_are_kept_apart(tmp_path):
 def test_train_folder_alone_is_an_ordinary_folder(tmp_path):
     (tmp_path / "train").mkdir()
     for i in range(4):
-        draw_picture(64, 64).save(tmp_path / "train" / f"{i}.png")
+        draw_image(64, 64).save(tmp_path / "train" / f"{i}.png")
     train, held_out = load_content(str(tmp_path))
     assert len(train) + len(held_out) == 4
 
@@ -62,7 +62,7 @@ def test_train_folder_alone_is_an_ordinary_folder(tmp_path):
 def test_source_without_photos_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    draw_picture(64, 64).save(tmp_path / "a.jpg")
+    draw_image(64, 64).save(tmp_path / "a.jpg")
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(InputError, match=name.replace(".", r"\.")):
         load_content(name)

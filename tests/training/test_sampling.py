@@ -20,7 +20,7 @@ from faststyle.training.crops import (
 )
 from faststyle.training.photo_sources import HELD_OUT_PHOTOS, load_content
 from faststyle.training.sampling import HeldOutPhotos, Photos, ResumableSampler, StreamedPhotos
-from tests.support.images import draw_picture, encoded
+from tests.support.images import draw_image, encoded
 from tests.support.photo_sets import make_rows, names
 
 # Reading and cropping
@@ -29,7 +29,7 @@ from tests.support.photo_sets import make_rows, names
 @pytest.mark.parametrize("mode, kind", [("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "PNG")])
 def test_photos_of_every_mode_come_as_rgb(mode, kind):
     stream = io.BytesIO()
-    draw_picture(64, 48).convert(mode).save(stream, kind)
+    draw_image(64, 48).convert(mode).save(stream, kind)
     photo = read_photo({"image": {"bytes": stream.getvalue(), "path": None}}, 32)
     assert photo.mode == "RGB" and photo.size == (64, 48)
 
@@ -37,7 +37,7 @@ def test_photos_of_every_mode_come_as_rgb(mode, kind):
 def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    draw_picture(96, 64).save(tmp_path / "a.jpg", exif=exif)
+    draw_image(96, 64).save(tmp_path / "a.jpg", exif=exif)
     assert read_photo({"image": {"bytes": None, "path": str(tmp_path / "a.jpg")}}, 32).size == (64, 96)
 
 
@@ -64,7 +64,7 @@ def test_photo_much_smaller_than_the_crop_is_refused():
 
 
 def test_same_seed_gives_the_same_crop():
-    photo = draw_picture(120, 90)
+    photo = draw_image(120, 90)
     crops = [random_crop(photo, 32, 0.3, random.Random(f"0 {number}")).tobytes() for number in (5, 5, 6, 7)]
     assert crops[0] == crops[1]
     assert len(set(crops)) == 3
@@ -86,7 +86,7 @@ def test_random_crops_lie_within_the_photo_and_vary():
 
 
 def test_crop_of_a_photo_smaller_than_the_crop_is_enlarged():
-    assert random_crop(draw_picture(40, 50), 64, 0.3, random.Random(0)).size == (64, 64)
+    assert random_crop(draw_image(40, 50), 64, 0.3, random.Random(0)).size == (64, 64)
 
 
 def test_center_crop_is_the_middle():
@@ -99,7 +99,7 @@ def test_center_crop_is_the_middle():
 
 
 def test_to_bytes_is_channels_first():
-    photo = draw_picture(20, 30)
+    photo = draw_image(20, 30)
     assert torch.equal(to_uint8_tensor(photo), torch.from_numpy(np.array(photo)).permute(2, 0, 1))
 
 
@@ -113,7 +113,7 @@ def test_crops_grow_to_the_size_of_the_run():
 
 
 def test_faint_photos_have_little_contrast_and_every_tone():
-    photo = draw_picture(64, 48)
+    photo = draw_image(64, 48)
     pixels = [np.asarray(reduce_contrast(photo, random.Random(number)), float) for number in range(60)]
     assert all(one.shape == (48, 64, 3) for one in pixels)
     whole = np.asarray(photo, float).std()

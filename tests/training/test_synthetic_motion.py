@@ -4,9 +4,9 @@ import torch
 from faststyle.image.convert import to_tensor
 from faststyle.image.warp import in_bounds_mask, warp
 from faststyle.training.synthetic_motion import random_flow, simulate_next_frame, temporal_loss
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
-PHOTO = to_tensor(draw_picture(40, 32))[None]
+PHOTO = to_tensor(draw_image(40, 32))[None]
 
 
 def shift(x: float, y: float, height: int = 32, width: int = 40) -> torch.Tensor:

@@ -6,11 +6,11 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.video.animation import check_animation, save_animation
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 
 def frames(count: int = 4, width: int = 40, height: int = 30) -> list[Image.Image]:
-    return [draw_picture(width, height, seed) for seed in range(count)]
+    return [draw_image(width, height, seed) for seed in range(count)]
 
 
 def levels(a: Image.Image, b: Image.Image) -> float:
@@ -20,29 +20,29 @@ def levels(a: Image.Image, b: Image.Image) -> float:
 
 def read_gif(path) -> tuple[list[Image.Image], list[int], dict]:
     with Image.open(path) as image:
-        pictures, durations = [], []
+        images, durations = [], []
         for number in range(image.n_frames):
             image.seek(number)
-            pictures.append(image.convert("RGB"))
+            images.append(image.convert("RGB"))
             durations.append(image.info["duration"])
-        return pictures, durations, image.info
+        return images, durations, image.info
 
 
 def test_gif_shows_every_frame_and_the_last_one_for_an_extra_second(tmp_path):
     given = frames()
     save_animation(given, tmp_path / "way.gif")
-    pictures, durations, info = read_gif(tmp_path / "way.gif")
-    assert len(pictures) == len(durations) == 4  # Pillow merges the copies of the last frame.
+    images, durations, info = read_gif(tmp_path / "way.gif")
+    assert len(images) == len(durations) == 4  # Pillow merges the copies of the last frame.
     assert durations[:3] == [100] * 3 and durations[3] == 1100
     assert info["loop"] == 0
-    for picture, frame in zip(pictures, given, strict=True):
-        assert picture.size == (40, 30) and levels(picture, frame) < 8
+    for image, frame in zip(images, given, strict=True):
+        assert image.size == (40, 30) and levels(image, frame) < 8
 
 
 @pytest.mark.parametrize("width, height", [(41, 33), (17, 48), (1, 1)])
 def test_gif_has_the_size_of_its_frames(tmp_path, width, height):
     save_animation(frames(2, width, height), tmp_path / "way.GIF")
-    assert [picture.size for picture in read_gif(tmp_path / "way.GIF")[0]] == [(width, height)] * 2
+    assert [image.size for image in read_gif(tmp_path / "way.GIF")[0]] == [(width, height)] * 2
 
 
 @pytest.mark.parametrize("width, height", [(40, 30), (41, 33), (17, 48)])
@@ -56,15 +56,15 @@ def test_mp4_decodes_to_the_frames(tmp_path, width, height):
         decoded = [frame.to_image() for frame in container.decode(stream)]
     assert len(decoded) == 4 + 10  # The last frame stays for a second longer.
     size = (width + width % 2, height + height % 2)
-    for number, picture in enumerate(decoded):
-        shown = picture.crop((0, 0, width, height))
-        assert picture.size == size and levels(shown, given[min(number, 3)]) < 12
+    for number, image in enumerate(decoded):
+        shown = image.crop((0, 0, width, height))
+        assert image.size == size and levels(shown, given[min(number, 3)]) < 12
 
 
 def test_animation_of_a_single_frame_is_written(tmp_path):
     save_animation(frames(1), tmp_path / "way.gif")
-    pictures, durations, _ = read_gif(tmp_path / "way.gif")
-    assert len(pictures) == 1 and durations == [1100]
+    images, durations, _ = read_gif(tmp_path / "way.gif")
+    assert len(images) == 1 and durations == [1100]
 
 
 def test_folder_is_created_and_an_old_file_replaced(tmp_path):

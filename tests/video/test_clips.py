@@ -16,45 +16,45 @@ from tests.support.videos import (
     BT2020,
     PATCHES,
     SIZE,
-    card,
-    look,
+    draw_moving_bar,
+    draw_test_card,
+    frame_number,
+    inspect_video,
     make_clip,
-    means,
-    moving,
-    place,
-    read,
-    turn,
+    patch_means,
+    read_frames,
+    set_display_matrix,
 )
 
 
 def test_frames_have_the_times_of_the_file(long_video):
     with open_clip(long_video.path, max_size=160) as clip:
         times = [frame.pts * clip.time_base for frame in clip]
-    assert times == look(long_video.path).times
+    assert times == inspect_video(long_video.path).times
     assert len(times) == clip.count == long_video.frames
     assert clip.damage is None and clip.rate == 25 and clip.path == long_video.path
 
 
 def test_clip_reports_its_properties(tmp_path):
-    frames, clip = read(make_clip(tmp_path / "a.mp4", 20))
+    frames, clip = read_frames(make_clip(tmp_path / "a.mp4", 20))
     assert (clip.width, clip.height, clip.rate, clip.count) == (64, 48, 25, 20)
     assert [frame.pts * clip.time_base * 25 for frame in frames] == list(range(20))
     assert all(f.pixels.shape == (48, 64, 3) and f.pixels.flags.c_contiguous for f in frames)
-    assert [place(f.pixels) for f in frames] == list(range(20))  # No frame is overwritten by a later one.
+    assert [frame_number(f.pixels) for f in frames] == list(range(20))  # None was overwritten.
     assert {frame.duration * clip.time_base for frame in frames} == {Fraction(1, 25)}
 
 
 def test_variable_times_and_a_late_first_frame_are_kept(tmp_path):
     times = [640, 740, 2340, 2440, 5640, 6152, 20640, 21040]
-    frames, clip = read(make_clip(tmp_path / "a.mp4", times))
+    frames, clip = read_frames(make_clip(tmp_path / "a.mp4", times))
     assert [frame.pts * clip.time_base for frame in frames] == [Fraction(t, 12800) for t in times]
 
 
 @pytest.mark.parametrize("base", [Fraction(1, 25), Fraction(1, 12800)])
 def test_frames_without_pts_come_in_order_without_loss(tmp_path, base):
     step = round(1 / (25 * base))
-    frames, clip = read(make_clip(tmp_path / "a.avi", 20, base=base, step=step))  # Contains B-frames.
-    assert [place(frame.pixels) for frame in frames] == list(range(20))
+    frames, clip = read_frames(make_clip(tmp_path / "a.avi", 20, base=base, step=step))  # Contains B-frames.
+    assert [frame_number(frame.pixels) for frame in frames] == list(range(20))
     times = [frame.pts * clip.time_base for frame in frames]
     assert [time - times[0] for time in times] == [Fraction(n, 25) for n in range(20)]
     assert times[0] <= Fraction(2, 25)
@@ -82,9 +82,9 @@ def test_times_increase_strictly(tmp_path, given, expected):
 def test_part_has_exactly_the_frames_between_start_and_end(tmp_path, suffix):
     base = {"base": Fraction(1, 90000), "step": 3600}
     path = make_clip(tmp_path / f"a.{suffix}", 28, options={"g": "10"}, **base)
-    frames = read(path, start=0.5, end=0.8)[0]
-    first = 13 if suffix != "ts" else place(frames[0].pixels)  # The times of a TS do not start at 0.
-    assert [place(frame.pixels) for frame in frames] == list(range(first, first + len(frames)))
+    frames = read_frames(path, start=0.5, end=0.8)[0]
+    first = 13 if suffix != "ts" else frame_number(frames[0].pixels)  # The times of a TS do not start at 0.
+    assert [frame_number(frame.pixels) for frame in frames] == list(range(first, first + len(frames)))
     assert abs(len(frames) - 7.5) <= 1 and first in (11, 12, 13)
     assert frames[0].pts == 0
 
@@ -101,12 +101,12 @@ def test_start_after_the_end_of_the_video_is_rejected_with_its_length(tmp_path):
 
 def test_constant_rate_drops_and_repeats_frames(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 20)
-    frames, clip = read(path, fps=5)
+    frames, clip = read_frames(path, fps=5)
     assert clip.time_base == Fraction(1, 5) and clip.count == 4
     assert [f.pts for f in frames] == [0, 1, 2, 3]
-    frames, clip = read(path, fps=50)
+    frames, clip = read_frames(path, fps=50)
     assert [f.pts for f in frames] == list(range(40)) and clip.count == 40
-    assert len(read(path, fps=0.5)[0]) == 1
+    assert len(read_frames(path, fps=0.5)[0]) == 1
     assert exact_rate(29.97) == Fraction(30000, 1001) and exact_rate(12.5) == Fraction(25, 2)
     for fps in (0, 0.0003, 0.09, 1001):
         with pytest.raises(InputError) as caught:
@@ -116,8 +116,8 @@ def test_constant_rate_drops_and_repeats_frames(tmp_path):
 
 def test_frames_shrink_to_even_sides_and_are_not_enlarged(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 2)
-    assert read(path, max_size=33)[0][0].pixels.shape == (24, 32, 3)
-    assert read(path, max_size=100)[0][0].pixels.shape == (48, 64, 3)
+    assert read_frames(path, max_size=33)[0][0].pixels.shape == (24, 32, 3)
+    assert read_frames(path, max_size=100)[0][0].pixels.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -130,20 +130,20 @@ def test_frames_shrink_to_even_sides_and_are_not_enlarged(tmp_path):
     ],
 )
 def test_rotated_frames_are_turned_upright(tmp_path, matrix, expected):
-    path = make_clip(tmp_path / "a.mp4", 2, draw=lambda n, w, h: card(w, h))
-    stored = read(path)[0][0].pixels
-    turn(path, *matrix)
-    frames, clip = read(path)
+    path = make_clip(tmp_path / "a.mp4", 2, draw=lambda n, w, h: draw_test_card(w, h))
+    stored = read_frames(path)[0][0].pixels
+    set_display_matrix(path, *matrix)
+    frames, clip = read_frames(path)
     assert np.array_equal(frames[0].pixels, expected(stored))
     assert frames[0].pixels.shape == (clip.height, clip.width, 3)
-    small = read(path, max_size=32)[1]
+    small = read_frames(path, max_size=32)[1]
     assert max(small.width, small.height) == 32
 
 
 def test_non_square_pixels_are_reported(tmp_path):
     path = make_clip(tmp_path / "a.mp4", 2, aspect=Fraction(4, 3))
-    assert read(path)[1].aspect == Fraction(4, 3)
-    assert read(turn(path, 0, 1, -1, 0))[1].aspect == Fraction(3, 4)
+    assert read_frames(path)[1].aspect == Fraction(4, 3)
+    assert read_frames(set_display_matrix(path, 0, 1, -1, 0))[1].aspect == Fraction(3, 4)
 
 
 @pytest.mark.parametrize(
@@ -164,19 +164,19 @@ def test_non_square_pixels_are_reported(tmp_path):
 )
 def test_colour_matrix_range_and_depth_are_respected(tmp_path, suffix, codec, pixels, colors, matrix):
     options = {"crf": "4"} if codec == "libx264" else {}
-    draw = lambda n, w, h: card(w, h)  # noqa: E731
+    draw = lambda n, w, h: draw_test_card(w, h)  # noqa: E731
     path = tmp_path / f"a.{suffix}"
     make_clip(path, 2, codec=codec, pixels=pixels, colors=colors, matrix=matrix, draw=draw, options=options)
-    frames, clip = read(path)
-    assert np.abs(means(frames[0].pixels) - PATCHES).max() <= 2
+    frames, clip = read_frames(path)
+    assert np.abs(patch_means(frames[0].pixels) - PATCHES).max() <= 2
     assert clip.colors.matrix == (colors[0] if colors[0] in (1, 5, 6, 9) else 1 if matrix == 0 else 6)
 
 
 def test_untagged_large_frames_are_read_as_bt_709(tmp_path):
-    draw = lambda n, w, h: card(w, h)  # noqa: E731
+    draw = lambda n, w, h: draw_test_card(w, h)  # noqa: E731
     path = make_clip(tmp_path / "a.mp4", 1, size=(1280, 720), matrix=1, draw=draw)
-    frames, clip = read(path)
-    assert np.abs(means(frames[0].pixels) - PATCHES).max() <= 2 and clip.colors == (1, 1, 1)
+    frames, clip = read_frames(path)
+    assert np.abs(patch_means(frames[0].pixels) - PATCHES).max() <= 2 and clip.colors == (1, 1, 1)
 
 
 @pytest.mark.parametrize("transfer", [hdr.PQ, hdr.HLG])
@@ -187,7 +187,7 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path, transfer):
     draw = lambda n, w, h: np.repeat(np.repeat(bars[None, :, None], h, 0), 3, 2)  # noqa: E731
     path = tmp_path / "a.mkv"
     make_clip(path, 1, pixels="yuv420p10le", colors=(9, 1, 9, transfer), draw=draw, options={"crf": "4"})
-    frames, clip = read(path)
+    frames, clip = read_frames(path)
     levels = frames[0].pixels[:, 6::16][:, :4].astype(int)  # (H,4,3)
     assert np.ptp(levels, axis=2).max() <= 2  # Greys stay grey.
     black, grey, white, light = levels.mean((0, 2))
@@ -198,7 +198,7 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path, transfer):
 def test_truncated_video_yields_its_intact_frames(tmp_path):
     path = make_clip(tmp_path / "a.mkv", 100, base=Fraction(1, 1000), step=40, options={"g": "10"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    frames, clip = read(path)
+    frames, clip = read_frames(path)
     assert 20 < len(frames) < 80
     assert clip.damage is not None and f"{path} is damaged after" in clip.damage and "\n" not in clip.damage
 
@@ -210,7 +210,7 @@ def test_gap_in_a_video_ends_it_with_a_damage_report(tmp_path):
     length = int.from_bytes(data[start - 4 : start], "big")
     data[start + length // 2 : start + length * 2 // 3] = bytes(length * 2 // 3 - length // 2)
     path.write_bytes(data)
-    frames, clip = read(path)
+    frames, clip = read_frames(path)
     assert 10 < len(frames) < 100 and clip.damage is not None
 
 
@@ -244,60 +244,60 @@ def test_frames_of_changing_size_are_scaled_to_the_first(tmp_path):
     ]
     path = tmp_path / "both.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    frames, _ = read(path)
+    frames, _ = read_frames(path)
     assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)} and len(frames) > 10
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
 def test_animated_images_keep_their_times_on_white_background(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    pictures = [Image.fromarray(moving(n)).convert("RGBA") for n in range(5)]
-    for picture in pictures:
-        picture.putpixel((0, 0), (0, 0, 0, 0))
+    images = [Image.fromarray(draw_moving_bar(n)).convert("RGBA") for n in range(5)]
+    for image in images:
+        image.putpixel((0, 0), (0, 0, 0, 0))
     durations = [40, 100, 60, 200, 80]
     kind = {"webp": {"lossless": True}, "gif": {"disposal": 2}}.get(suffix, {})
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **kind)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **kind)
     assert is_clip(path)
-    frames, clip = read(path)
+    frames, clip = read_frames(path)
     assert [f.pts * clip.time_base * 1000 for f in frames] == [0, 40, 140, 200, 400]
     assert [f.duration for f in frames] == durations
     assert clip.count == 5 and clip.path is None
-    assert [place(f.pixels) for f in frames] == list(range(5))
+    assert [frame_number(f.pixels) for f in frames] == list(range(5))
     assert all(f.pixels[0, 0].min() >= 250 for f in frames)
-    part, clip = read(path, start=0.14, end=0.4)
+    part, clip = read_frames(path, start=0.14, end=0.4)
     assert [f.pts for f in part] == [0, 60] and clip.count == 2
 
 
 def test_numbered_frames_are_read_in_numerical_order(tmp_path):
     for n in (1, 2, 10, 9):
-        Image.fromarray(moving(n)).save(tmp_path / f"f{n}.png")
-    frames, clip = read(tmp_path)
-    assert [place(f.pixels) for f in frames] == clip.numbers == [1, 2, 9, 10]
+        Image.fromarray(draw_moving_bar(n)).save(tmp_path / f"f{n}.png")
+    frames, clip = read_frames(tmp_path)
+    assert [frame_number(f.pixels) for f in frames] == clip.numbers == [1, 2, 9, 10]
     assert clip.rate == 25 and [f.pts for f in frames] == [0, 1, 2, 3] and clip.count == 4
-    frames, clip = read(tmp_path / "f%d.png", fps=12, start=0.1, max_size=32)
+    frames, clip = read_frames(tmp_path / "f%d.png", fps=12, start=0.1, max_size=32)
     assert clip.numbers == [9, 10] and clip.time_base == Fraction(1, 12)
     assert frames[0].pixels.shape == (24, 32, 3)
     with pytest.raises(InputError, match="there are no numbered images"):
         open_clip(tmp_path / "g%04d.png")
-    Image.fromarray(moving(3, 32, 32)).save(tmp_path / "f11.png")
+    Image.fromarray(draw_moving_bar(3, 32, 32)).save(tmp_path / "f11.png")
     with pytest.raises(InputError, match=r"f11\.png has 32x32"):
-        read(tmp_path)
+        read_frames(tmp_path)
 
 
 def test_frame_number_is_read_at_the_patterns_field(tmp_path):
     for n in (1, 2, 10):
-        Image.fromarray(moving(n)).save(tmp_path / f"{n}_v2.png")
-    frames, clip = read(tmp_path / "%d_v2.png")
-    assert [place(f.pixels) for f in frames] == clip.numbers == [1, 2, 10]
-    frames, clip = read(tmp_path / "%d_v2.png", start=0.04)
+        Image.fromarray(draw_moving_bar(n)).save(tmp_path / f"{n}_v2.png")
+    frames, clip = read_frames(tmp_path / "%d_v2.png")
+    assert [frame_number(f.pixels) for f in frames] == clip.numbers == [1, 2, 10]
+    frames, clip = read_frames(tmp_path / "%d_v2.png", start=0.04)
     assert clip.numbers == [2, 10]
 
 
 def test_frame_folder_of_several_shots_has_no_numbers(tmp_path):
     for n, name in enumerate(("a1", "a2", "b1")):
-        Image.fromarray(moving(n)).save(tmp_path / f"{name}.png")
-    frames, clip = read(tmp_path)
-    assert [place(f.pixels) for f in frames] == [0, 1, 2] and clip.numbers is None
+        Image.fromarray(draw_moving_bar(n)).save(tmp_path / f"{name}.png")
+    frames, clip = read_frames(tmp_path)
+    assert [frame_number(f.pixels) for f in frames] == [0, 1, 2] and clip.numbers is None
 
 
 def test_videos_are_distinguished_from_images(tmp_path):
@@ -335,7 +335,7 @@ def test_cover_images_are_not_read_as_the_video(tmp_path):
             if packet.size:
                 packet.stream = copy
                 target.mux(packet)
-    frames, clip = read(covered)
+    frames, clip = read_frames(covered)
     assert (clip.width, clip.height) == SIZE and len(frames) == 5
 
 
@@ -345,9 +345,9 @@ def test_matroska_with_a_late_start_is_read_completely(tmp_path):
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
         for number in range(10):
-            frame = av.VideoFrame.from_ndarray(moving(number), "rgb24")
+            frame = av.VideoFrame.from_ndarray(draw_moving_bar(number), "rgb24")
             frame.pts, frame.time_base = 25 * 1000 + number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    frames, clip = read(path)
+    frames, clip = read_frames(path)
     assert len(frames) == 10 and clip.damage is None and clip.count in (None, 10)

@@ -21,7 +21,7 @@ from faststyle.video import live
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.live import Newest, Window, show_frames
 from tests.support.commands import refused
-from tests.support.videos import SIZE, look, make_clip, moving
+from tests.support.videos import SIZE, draw_moving_bar, inspect_video, make_clip
 
 
 class Camera(Clip):
@@ -43,7 +43,7 @@ class Camera(Clip):
         begun = time.monotonic()
         while self.most is None or self.given < self.most:
             time.sleep(self.every)
-            yield Frame(moving(self.given), round((time.monotonic() - begun) * 1_000_000))
+            yield Frame(draw_moving_bar(self.given), round((time.monotonic() - begun) * 1_000_000))
             self.given += 1
         if self.silent:
             self.awake.wait()
@@ -57,12 +57,12 @@ class FakeWindow:
     """A window without a display, which closes after ``most`` frames."""
 
     def __init__(self, title: str = "", most: int = 5):
-        self.pictures: list[np.ndarray] = []
+        self.images: list[np.ndarray] = []
         self.updates, self.closed, self.most = 0, False, most
 
     def show(self, pixels):
-        self.pictures.append(pixels)
-        self.closed = len(self.pictures) >= self.most
+        self.images.append(pixels)
+        self.closed = len(self.images) >= self.most
 
     def update(self):
         self.updates += 1
@@ -278,8 +278,8 @@ def test_live_window_runs_until_it_is_closed(infer, camera, monkeypatch, capsys)
     windows = []
     monkeypatch.setattr(stylize_camera, "Window", lambda title: windows.append(FakeWindow()) or windows[0])
     infer()
-    assert len(windows[0].pictures) == 5
-    assert windows[0].pictures[0].shape == (48, 64, 3)
+    assert len(windows[0].images) == 5
+    assert windows[0].images[0].shape == (48, 64, 3)
     assert camera.closed and list(Path().iterdir()) == []
     printed = capsys.readouterr()
     assert printed.out == "" and "engine: torch" in printed.err
@@ -299,7 +299,7 @@ def test_ctrl_c_finishes_the_recording(infer, camera, capsys, number):
     infer("-o", "out.mp4")
     assert capsys.readouterr().out == "out.mp4\n"
     assert [path.name for path in Path().iterdir()] == ["out.mp4"]
-    times = look(Path("out.mp4")).times
+    times = inspect_video(Path("out.mp4")).times
     assert 1 < len(times) <= camera.given + 1
     assert camera.closed
 
@@ -316,7 +316,7 @@ def test_excess_frames_are_dropped_and_times_are_arrival_times(infer, camera, mo
 
     monkeypatch.setattr(VideoStylizer, "__call__", slow)
     infer("-o", "out.mp4")
-    times = look(Path("out.mp4")).times
+    times = inspect_video(Path("out.mp4")).times
     assert 8 <= len(times) < 12 and camera.given > 2 * len(times)
     steps = [float(after - before) for before, after in pairwise(times)]
     assert min(steps[1:-1]) > 0.08
@@ -328,14 +328,14 @@ def test_silent_camera_does_not_delay_ctrl_c(infer, camera, monkeypatch):
     interrupt(camera)
     infer("-o", "out.mp4")
     assert time.monotonic() - camera.interrupted < 10
-    assert len(look(Path("out.mp4")).times) >= 1
+    assert len(inspect_video(Path("out.mp4")).times) >= 1
 
 
 def test_preview_shows_the_recorded_frames(infer, camera, monkeypatch):
     window = FakeWindow()
     monkeypatch.setattr(stylize_camera, "Window", lambda title: window)
     infer("-o", "out.mp4", "--preview")
-    assert len(look(Path("out.mp4")).times) == len(window.pictures) == 5
+    assert len(inspect_video(Path("out.mp4")).times) == len(window.images) == 5
 
 
 def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
@@ -361,14 +361,14 @@ def test_full_disk_keeps_the_frames_recorded_so_far(infer, camera, monkeypatch, 
         "error: out.mp4: No space left on device: what could be written is in out.part.mp4"
         in capsys.readouterr().err
     )
-    assert len(look(Path("out.part.mp4")).times) == 5 and camera.closed
+    assert len(inspect_video(Path("out.part.mp4")).times) == 5 and camera.closed
 
 
 def test_camera_can_be_a_file_or_an_address(infer, monkeypatch):
     make_clip(Path("a.mkv"), 8)
     main_flags = ["--camera", "a.mkv", "-o", "out.mp4", "--max-size", "32"]
     infer(*main_flags)
-    assert look(Path("out.mp4")).size == (32, 24)
+    assert inspect_video(Path("out.mp4")).size == (32, 24)
 
 
 def test_camera_is_not_opened_if_the_model_cannot_be_loaded(infer, monkeypatch, capsys):
@@ -391,7 +391,7 @@ def test_camera_number_opens_video4linux(infer, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     infer("-o", "out.mp4")
     assert seen == ["v4l2"]
-    assert 1 <= len(look(Path("out.mp4")).times) <= 8
+    assert 1 <= len(inspect_video(Path("out.mp4")).times) <= 8
 
 
 @pytest.mark.parametrize(

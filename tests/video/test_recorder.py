@@ -15,7 +15,18 @@ from faststyle.video.clips import Frame
 from faststyle.video.opening import open_camera, open_clip
 from faststyle.video.recorder import Recorder, check_recording
 from tests.support import ROOT
-from tests.support.videos import BT2020, PATCHES, card, look, make_clip, means, moving, place, read, turn
+from tests.support.videos import (
+    BT2020,
+    PATCHES,
+    draw_moving_bar,
+    draw_test_card,
+    frame_number,
+    inspect_video,
+    make_clip,
+    patch_means,
+    read_frames,
+    set_display_matrix,
+)
 
 VARIABLE = [640, 740, 2340, 2440, 5640, 6152, 9640, 10152, 20640, 21040, 26640]
 
@@ -38,7 +49,7 @@ def near(times: list[Fraction], others: list[Fraction], within: Fraction) -> boo
 def test_video_keeps_times_length_and_sound(tmp_path, long_video, suffix):
     source, target = long_video.path, tmp_path / f"a.{suffix}"
     assert record(source, target, max_size=128) == []
-    before, after = look(source), look(target)
+    before, after = inspect_video(source), inspect_video(target)
     # At 25 frames per second, times are whole milliseconds.
     assert after.times == before.times and after.length == before.length
     within = Fraction(1, 2000) if suffix == "mkv" else 0
@@ -52,7 +63,7 @@ def test_video_keeps_times_length_and_sound(tmp_path, long_video, suffix):
 def test_variable_frame_times_are_kept(tmp_path, suffix, codec):
     source, target = make_clip(tmp_path / "a.mp4", VARIABLE, sound="aac"), tmp_path / f"b.{suffix}"
     assert record(source, target, codec) == []
-    before, after = look(source), look(target)
+    before, after = inspect_video(source), inspect_video(target)
     assert near(after.times, before.times, Fraction(1, 2000) if suffix == "mkv" else 0)
     assert after.length == before.length
     assert [d for _, d in after.packets["audio"]] == [d for _, d in before.packets["audio"]]
@@ -65,11 +76,11 @@ def test_matroska_is_recorded_as_matroska_and_webm(tmp_path):
         tmp_path / "a.mkv", times, base=Fraction(1, 1000), step=40, sound="libopus", subtitles="subrip"
     )
     assert record(source, tmp_path / "b.mkv") == []
-    before, after = look(source), look(tmp_path / "b.mkv")
+    before, after = inspect_video(source), inspect_video(tmp_path / "b.mkv")
     assert (after.times, after.packets, after.languages) == (before.times, before.packets, before.languages)
     notes = record(source, tmp_path / "b.webm")
     assert notes == ["subtitles in subrip cannot be stored in .webm: left out"]
-    after = look(tmp_path / "b.webm")
+    after = inspect_video(tmp_path / "b.webm")
     assert after.times == before.times and after.packets["audio"] == before.packets["audio"]
 
 
@@ -82,7 +93,7 @@ def test_subtitles_names_and_chapters_are_copied(tmp_path):
     source = make_clip(tmp_path / "a.mp4", 60, sound="aac", subtitles="mov_text", chapters=chapters)
     record(source, tmp_path / "b.mp4", start=0.2)
     record(source, tmp_path / "c.mp4")
-    before, after = look(source), look(tmp_path / "c.mp4")
+    before, after = inspect_video(source), inspect_video(tmp_path / "c.mp4")
     lines = [[p for p in seen.packets["subtitle"] if p[1] != b"\0\0"] for seen in (before, after)]
     assert lines[0] == lines[1] and after.languages == before.languages
     assert after.length == before.length
@@ -95,7 +106,7 @@ def test_subtitles_names_and_chapters_are_copied(tmp_path):
 def test_part_begins_at_0_with_synchronized_sound(tmp_path):
     source = make_clip(tmp_path / "a.mkv", 60, base=Fraction(1, 1000), step=40, sound="pcm_s16le")
     record(source, tmp_path / "b.mkv", start=0.8, end=1.6)
-    before, after = look(source), look(tmp_path / "b.mkv")
+    before, after = inspect_video(source), inspect_video(tmp_path / "b.mkv")
     assert after.times[0] == 0 and len(after.times) == 20
     wanted = [
         (t - Fraction(4, 5), d) for t, d in before.packets["audio"] if Fraction(4, 5) <= t < Fraction(8, 5)
@@ -107,7 +118,7 @@ def test_part_begins_at_0_with_synchronized_sound(tmp_path):
 def test_transport_stream_starts_at_0_and_keeps_its_sound(tmp_path):
     source = make_clip(tmp_path / "a.ts", 20, sound="aac", base=Fraction(1, 90000), step=3600)
     assert record(source, tmp_path / "b.mp4") == []
-    before, after = look(source), look(tmp_path / "b.mp4")
+    before, after = inspect_video(source), inspect_video(tmp_path / "b.mp4")
     shift = before.times[0] - after.times[0]
     assert near([t - shift for t in before.times], after.times, Fraction(1, 90000))
     sound = [t for t, _ in before.packets["audio"]]
@@ -120,38 +131,40 @@ def test_odd_sides_are_encoded(tmp_path, codec):
         tmp_path / "a.mkv", 2, size=(63, 47), codec="ffv1", pixels="bgr0", colors=(0, 0, 2, 2), matrix=0
     )
     notes = record(source, tmp_path / "b.mkv", codec)
-    frames, clip = read(tmp_path / "b.mkv")
+    frames, clip = read_frames(tmp_path / "b.mkv")
     if codec in ("vp9", "ffv1"):
         assert notes == [] and (clip.width, clip.height) == (63, 47)
     else:
         assert "63x47 is odd" in notes[0] and notes[0].endswith("padded to 64x48")
         assert (clip.width, clip.height) == (64, 48)
     if codec == "ffv1":
-        assert np.array_equal(frames[1].pixels, read(source)[0][1].pixels)  # Lossless.
+        assert np.array_equal(frames[1].pixels, read_frames(source)[0][1].pixels)  # Lossless.
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])
 def test_rotation_is_applied_and_pixel_aspect_is_kept(tmp_path, suffix):
-    source = turn(make_clip(tmp_path / "a.mp4", 3, aspect=Fraction(4, 3)), 0, 1, -1, 0)
+    source = set_display_matrix(make_clip(tmp_path / "a.mp4", 3, aspect=Fraction(4, 3)), 0, 1, -1, 0)
     notes = record(source, tmp_path / f"b.{suffix}")
-    clip = read(tmp_path / f"b.{suffix}")[1]
+    clip = read_frames(tmp_path / f"b.{suffix}")[1]
     if suffix == "webm":
         assert (clip.width, clip.height, clip.aspect) == (36, 64, 1) and "scaled to 36x64" in notes[0]
     else:
         assert (clip.width, clip.height, clip.aspect) == (48, 64, Fraction(3, 4)) and notes == []
-    assert look(tmp_path / f"b.{suffix}").rotation == 0
+    assert inspect_video(tmp_path / f"b.{suffix}").rotation == 0
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp9", "ffv1", "prores", "mjpeg"])
 @pytest.mark.parametrize("colors", [(1, 1, 1, 1), (6, 2, 6, 6), pytest.param((9, 1, 9, 14), marks=BT2020)])
 def test_colours_stay_within_two_levels_and_are_tagged(tmp_path, colors, codec):
     pixels = {1: "yuv420p", 6: "yuvj420p", 9: "yuv420p10le"}[colors[0]]
-    draw = lambda n, w, h: card(w, h)  # noqa: E731
+    draw = lambda n, w, h: draw_test_card(w, h)  # noqa: E731
     source = make_clip(tmp_path / "a.mkv", 2, pixels=pixels, colors=colors, draw=draw, options={"crf": "4"})
     record(source, tmp_path / "b.mkv", codec)
-    before, after = read(source)[0][0], read(tmp_path / "b.mkv")[0][0]
-    assert np.abs(means(after.pixels) - means(before.pixels)).max() <= (2 if codec != "mjpeg" else 4)
-    assert np.abs(means(after.pixels) - PATCHES).max() <= (4 if codec != "mjpeg" else 6)
+    before, after = read_frames(source)[0][0], read_frames(tmp_path / "b.mkv")[0][0]
+    assert np.abs(patch_means(after.pixels) - patch_means(before.pixels)).max() <= (
+        2 if codec != "mjpeg" else 4
+    )
+    assert np.abs(patch_means(after.pixels) - PATCHES).max() <= (4 if codec != "mjpeg" else 6)
     if codec not in ("ffv1", "mjpeg"):
         with av.open(str(tmp_path / "b.mkv")) as container:
             context = container.streams.video[0].codec_context
@@ -162,29 +175,29 @@ def test_colours_stay_within_two_levels_and_are_tagged(tmp_path, colors, codec):
 def test_gif_keeps_times_to_a_hundredth_and_loops(tmp_path):
     source = make_clip(tmp_path / "a.mp4", [0, 512, 1024, 2560, 5120])
     record(source, tmp_path / "b.gif")
-    frames = read(tmp_path / "b.gif")[0]
+    frames = read_frames(tmp_path / "b.gif")[0]
     assert [f.pts for f in frames] == [0, 40, 80, 200, 400]
-    assert [place(f.pixels) for f in frames] == list(range(5))
+    assert [frame_number(f.pixels) for f in frames] == list(range(5))
     with Image.open(tmp_path / "b.gif") as image:
         assert image.info["loop"] == 0
-    assert np.abs(frames[2].pixels.astype(int) - moving(2)).mean() < 8
+    assert np.abs(frames[2].pixels.astype(int) - draw_moving_bar(2)).mean() < 8
 
 
 def test_numbered_images_keep_the_numbers_of_their_source(tmp_path):
     for n in (7, 8, 9):
-        Image.fromarray(moving(n)).save(tmp_path / f"{n:03d}.png")
-    record_pictures(tmp_path, tmp_path / "out" / "%05d.png")
+        Image.fromarray(draw_moving_bar(n)).save(tmp_path / f"{n:03d}.png")
+    record_images(tmp_path, tmp_path / "out" / "%05d.png")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["00007.png", "00008.png", "00009.png"]
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "00008.png")), moving(8))
-    record_pictures(make_clip(tmp_path / "a.mp4", 3), tmp_path / "film" / "%d.jpg")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "00008.png")), draw_moving_bar(8))
+    record_images(make_clip(tmp_path / "a.mp4", 3), tmp_path / "film" / "%d.jpg")
     assert sorted(p.name for p in (tmp_path / "film").iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
 def test_images_of_several_shots_are_numbered_consecutively(tmp_path):
     for n, name in enumerate(("a1", "a2", "b1")):
         (tmp_path / "in").mkdir(exist_ok=True)
-        Image.fromarray(moving(n)).save(tmp_path / "in" / f"{name}.png")
-    record_pictures(tmp_path / "in", tmp_path / "out" / "%d.png")
+        Image.fromarray(draw_moving_bar(n)).save(tmp_path / "in" / f"{name}.png")
+    record_images(tmp_path / "in", tmp_path / "out" / "%d.png")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.png", "2.png", "3.png"]
 
 
@@ -198,7 +211,7 @@ def test_frames_dropped_by_coarse_time_bases_are_reported(tmp_path, suffix, rate
         for frame in clip:
             recorder.write(frame)
     assert recorder.notes == [f"{dropped} frames had no time of their own in .{suffix}: left out"]
-    assert len(look(target).times) == recorder.count == len(times) - dropped
+    assert len(inspect_video(target).times) == recorder.count == len(times) - dropped
 
 
 def test_encoder_error_gives_one_line(tmp_path):
@@ -213,7 +226,7 @@ def test_encoder_error_gives_one_line(tmp_path):
     assert recorder.notes == [] and sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4"]
 
 
-def record_pictures(source: Path, pattern: Path) -> None:
+def record_images(source: Path, pattern: Path) -> None:
     with open_clip(source) as clip, Recorder(pattern, clip) as recorder:
         for frame in clip:
             recorder.write(frame)
@@ -280,7 +293,7 @@ def test_recording_stays_playable_after_an_error(tmp_path, suffix, error):
             recorder.write(frame)
     assert target.read_text() == "the old one"
     assert recorder.partial == tmp_path / f"b.part.{suffix}"
-    assert len(read(recorder.partial)[0]) == 10
+    assert len(read_frames(recorder.partial)[0]) == 10
 
 
 def test_recording_without_frames_leaves_no_file(tmp_path):
@@ -319,7 +332,7 @@ def test_full_disk_raises_one_oserror_and_leaves_a_playable_part(tmp_path, suffi
     )
     assert done.returncode == 0 and "one error:" in done.stdout, done.stderr
     assert not target.exists()
-    frames = read(tmp_path / f"b.part.{suffix}")[0]
+    frames = read_frames(tmp_path / f"b.part.{suffix}")[0]
     assert len(frames) >= 20 and frames[0].pts == 0
 
 
@@ -337,7 +350,7 @@ def test_damaged_sound_does_not_stop_the_video(tmp_path):
     )
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     record(source, tmp_path / "b.mp4")
-    assert len(look(tmp_path / "b.mp4").times) > 20
+    assert len(inspect_video(tmp_path / "b.mp4").times) > 20
 
 
 def test_covers_and_fonts_do_not_break_recording(tmp_path):
@@ -347,20 +360,20 @@ def test_covers_and_fonts_do_not_break_recording(tmp_path):
         fonts = [s for s in container.streams if s.type == "attachment"]
         assert [(s.name, s.data) for s in fonts] == [("a.ttf", b"a font" * 100)]
     assert record(source, tmp_path / "b.mp4") == []
-    assert len(read(tmp_path / "b.mp4")[0]) == 5
+    assert len(read_frames(tmp_path / "b.mp4")[0]) == 5
 
 
 def test_file_name_with_a_colon_is_not_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_clip(tmp_path / "a.mp4", 3, sound="aac").rename("12:30 one.mp4")
     assert record(Path("12:30 one.mp4"), Path("http:two.mp4")) == []
-    assert look(tmp_path / "http:two.mp4").packets["audio"]
+    assert inspect_video(tmp_path / "http:two.mp4").packets["audio"]
 
 
 def test_constant_rate_keeps_the_sound(tmp_path):
     source = make_clip(tmp_path / "a.mp4", VARIABLE, sound="aac")
     record(source, tmp_path / "b.mp4", fps=30)
-    before, after = look(source), look(tmp_path / "b.mp4")
+    before, after = inspect_video(source), inspect_video(tmp_path / "b.mp4")
     assert after.packets == before.packets
     assert {b - a for a, b in zip(after.times, after.times[1:], strict=False)} == {Fraction(1, 30)}
 
@@ -372,7 +385,7 @@ def test_camera_frames_have_times_of_the_clock(tmp_path):
         with Recorder(tmp_path / "b.mp4", clip) as recorder:
             for frame in clip:
                 recorder.write(frame)
-    times = look(tmp_path / "b.mp4").times
+    times = inspect_video(tmp_path / "b.mp4").times
     assert len(times) == 4 and times[0] == 0 and times == sorted(times) and times[-1] < 5
 
 
@@ -384,7 +397,7 @@ def test_sound_ends_where_a_damaged_video_ends(tmp_path):
             if number == 24:
                 clip.damage = "it broke"
                 break
-    after = look(tmp_path / "b.mkv")
+    after = inspect_video(tmp_path / "b.mkv")
     assert len(after.times) == 25 and 0.9 < after.packets["audio"][-1][0] <= 1
 
 
@@ -394,4 +407,4 @@ def test_unrelated_frames_can_be_written_at_a_videos_times(tmp_path):
         for frame in clip:
             big = np.ascontiguousarray(np.repeat(np.repeat(frame.pixels, 2, 0), 2, 1)[:, ::-1])
             recorder.write(Frame(big[:, ::-1], frame.pts))  # Not contiguous, and of another size.
-    assert look(tmp_path / "b.mp4").size == (128, 96)
+    assert inspect_video(tmp_path / "b.mp4").size == (128, 96)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.support.commands import refused
-from tests.support.images import draw_picture, sample
+from tests.support.images import draw_image, sample
 from tests.support.web_server import serving
 
 pytest.importorskip("gradio")
@@ -65,7 +65,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypat
 
 def test_eps_is_refused_before_ghostscript_runs(tmp_path, monkeypatch):
     path = tmp_path / "x.jpg"
-    draw_picture(20, 20).save(path, "EPS")
+    draw_image(20, 20).save(path, "EPS")
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     with pytest.raises(InputError, match=r"x\.jpg has the format EPS"):
         uploads.open_upload(str(path), "photo")
@@ -73,7 +73,7 @@ def test_eps_is_refused_before_ghostscript_runs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", sorted(uploads.FORMATS - {"AVIF", "HEIF"}))
 def test_accepted_formats_are_read(tmp_path, kind):
-    draw_picture(20, 10).save(tmp_path / "picture", kind)
+    draw_image(20, 10).save(tmp_path / "picture", kind)
     assert uploads.open_upload(str(tmp_path / "picture"), "photo").size == (20, 10)
 
 
@@ -121,7 +121,7 @@ def test_out_of_memory_error_names_controls_of_the_page():
         raise OutOfMemoryError("9x9 pixels do not fit into memory: lower `tile`")
 
     with pytest.raises(OutOfMemoryError, match="40 × 30") as caught:
-        stylize.stylize_image(draw_picture(40, 30), full, 1.0, False)
+        stylize.stylize_image(draw_image(40, 30), full, 1.0, False)
     assert caught.value.parameters == ["max_size"]
     assert "or lower the preview size." in components.render_error(caught.value)
 
@@ -142,7 +142,7 @@ def test_file_has_the_size_of_the_photo_and_the_names_of_photo_and_style(photo, 
 
 
 def test_transparent_image_is_saved_as_png(style, tmp_path):
-    source = draw_picture(60, 40).convert("RGBA")
+    source = draw_image(60, 40).convert("RGBA")
     source.putalpha(100)
     source.save(tmp_path / "odd & name.png")
     path, _ = stylize.stylize_full_size(
@@ -155,7 +155,7 @@ def test_transparent_image_is_saved_as_png(style, tmp_path):
 
 @pytest.mark.slow
 def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
-    draw_picture(66_000, 4).save(tmp_path / "wall.png")
+    draw_image(66_000, 4).save(tmp_path / "wall.png")
     path, _ = stylize.stylize_full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
     assert path.suffix == ".png"
     with Image.open(path) as picture:
@@ -164,7 +164,7 @@ def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
 
 def test_long_chinese_names_are_shortened(style, tmp_path):
     source = tmp_path / f"{'山' * 80}.jpg"
-    draw_picture(40, 30).save(source)
+    draw_image(40, 30).save(source)
     path, _ = stylize.stylize_full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
     assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
 
@@ -229,7 +229,7 @@ def test_sample_image_of_a_style_is_embedded_in_the_css(style):
 
 @pytest.mark.slow
 def test_objective_of_the_slow_method_decreases(photo, tmp_path, style):
-    draw_picture(64, 64).save(tmp_path / "painting.png")
+    draw_image(64, 64).save(tmp_path / "painting.png")
     stages = list(compare.compare_methods(photo, str(tmp_path / "painting.png"), style, 48, 3))
     assert [slow.step for _, slow, _ in stages] == [0, 1, 2, 3]
     objectives = [slow.objective for _, slow, _ in stages]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 
 pytest.importorskip("gradio")
 
@@ -21,7 +21,7 @@ NAME = styles.DEFAULT_STYLE
 
 @pytest.mark.slow
 def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
-    painting = draw_picture(64, 64)
+    painting = draw_image(64, 64)
     with training.Training(painting, "mine", 2, built_in_styles()[NAME], "me", str(tmp_path)) as run:
         with pytest.raises(InputError, match="being trained here already"):
             training.Training(painting, "other", 2, None, "you", str(tmp_path))
@@ -39,7 +39,7 @@ def test_training_leaves_a_model_that_stylizes_and_no_folder(tmp_path, photo):
 
 
 def test_stopped_before_the_first_step_says_so(tmp_path):
-    with training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
+    with training.Training(draw_image(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
         assert training.stop("me")
         run.process.wait()
         with pytest.raises(InputError, match="before the first step"):
@@ -59,7 +59,7 @@ def test_training_of_a_server_that_ignores_ctrl_c_stops_as_well(tmp_path):
 def test_what_stops_train_py_is_told(tmp_path):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"nothing")
-    with training.Training(draw_picture(64, 64), "mine", 2, bad, "me", str(tmp_path)) as run:
+    with training.Training(draw_image(64, 64), "mine", 2, bad, "me", str(tmp_path)) as run:
         run.process.wait()
         with pytest.raises(InputError, match=r"bad\.safetensors"):
             run.keep(str(tmp_path))
@@ -69,7 +69,7 @@ def test_what_stops_train_py_is_told(tmp_path):
 @pytest.mark.slow
 def test_training_of_a_painting_called_null_ends_by_itself_with_a_style(temporary, tmp_path):
     path = tmp_path / "null.jpg"  # which is None to YAML
-    draw_picture(64, 64).save(path)
+    draw_image(64, 64).save(path)
     *_, last = training_tab.train(str(path), NAME, 2, {}, SimpleNamespace(session_hash="me"))
     _, line, _, own, _, _ = last
     assert "Done after 2 steps" in line
@@ -80,8 +80,8 @@ def test_training_of_a_painting_called_null_ends_by_itself_with_a_style(temporar
 
 def test_full_disk_leaves_no_folder_and_lets_the_next_train(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
-        training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path / "gone"))
-    painting = draw_picture(64, 64)
+        training.Training(draw_image(64, 64), "mine", 2, None, "me", str(tmp_path / "gone"))
+    painting = draw_image(64, 64)
     monkeypatch.setattr(painting, "save", lambda path: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         training.Training(painting, "mine", 2, None, "me", str(tmp_path))
@@ -98,7 +98,7 @@ def replace_training(monkeypatch, code: str) -> None:
 def test_training_that_does_not_stop_is_killed(tmp_path, monkeypatch):
     replace_training(monkeypatch, "import time; time.sleep(60)")
     monkeypatch.setattr(training, "SECONDS_TO_STOP", 0.2)
-    with training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
+    with training.Training(draw_image(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
         assert training.stop("me")
         assert run.process.wait(20) != 0
     assert free_again()
@@ -106,7 +106,7 @@ def test_training_that_does_not_stop_is_killed(tmp_path, monkeypatch):
 
 def test_crash_is_told_in_the_servers_log(tmp_path, monkeypatch, capsys):
     replace_training(monkeypatch, "raise RuntimeError('boom')")
-    with training.Training(draw_picture(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
+    with training.Training(draw_image(64, 64), "mine", 2, None, "me", str(tmp_path)) as run:
         run.process.wait()
         with pytest.raises(InputError, match=r"status 1 .*the server's log says more"):
             run.keep(str(tmp_path))

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.support.images import draw_picture
+from tests.support.images import draw_image
 from tests.support.web_server import serving
 
 pytest.importorskip("gradio")
@@ -27,7 +27,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
 from faststyle.web import app, styles, stylize, video, video_tab
-from tests.support.videos import look, make_clip
+from tests.support.videos import inspect_video, make_clip
 
 NAME = styles.DEFAULT_STYLE
 STARRY = styles.list_built_in_styles()[NAME].title
@@ -73,7 +73,7 @@ def becomes_empty(folder: Path) -> bool:
 
 def test_video_keeps_its_frames_and_its_sound(clip, folder):
     *steps, result = start_run(clip, folder)
-    before, after = look(clip), look(result.path)
+    before, after = inspect_video(clip), inspect_video(result.path)
     assert result.path.name == f"walk_{NAME}.mp4" and after.size == (64, 48)
     assert after.times == before.times and len(after.times) == 12
     assert after.packets["audio"] == before.packets["audio"] and before.packets["audio"]
@@ -112,34 +112,34 @@ def slow_down(monkeypatch, seconds: float) -> None:
 
 def test_video_is_reduced_to_the_chosen_size(clip, folder):
     *_, result = start_run(clip, folder, size=32)
-    assert look(result.path).size == (32, 24)
+    assert inspect_video(result.path).size == (32, 24)
 
 
 def test_animated_gif_becomes_a_video(folder, tmp_path):
-    frames = [draw_picture(41, 30, seed) for seed in range(3)]
+    frames = [draw_image(41, 30, seed) for seed in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
     *_, result = start_run(tmp_path / "a.gif", folder)
-    assert len(look(result.path).times) == 3 and result.path.name == f"a_{NAME}.mp4"
+    assert len(inspect_video(result.path).times) == 3 and result.path.name == f"a_{NAME}.mp4"
     assert "odd" in result.line
 
 
 def test_too_long_video_is_cut_and_the_cut_is_reported(clip, folder, monkeypatch):
     monkeypatch.setattr(video, "MAX_SECONDS", 0.2)
     *_, result = start_run(clip, folder)
-    assert len(look(result.path).times) == 5
+    assert len(inspect_video(result.path).times) == 5
     assert "Only the first 0.2 s were stylized." in result.line
 
 
 def test_video_of_the_maximum_length_is_not_reported_as_cut(clip, folder, monkeypatch):
     monkeypatch.setattr(video, "MAX_SECONDS", 0.48)
     *_, result = start_run(clip, folder)
-    assert len(look(result.path).times) == 12 and "first" not in result.line
+    assert len(inspect_video(result.path).times) == 12 and "first" not in result.line
 
 
 def test_high_frame_rate_is_reduced_and_reported(folder, tmp_path):
     path = make_clip(tmp_path / "slow motion.mp4", frames=48, rate=240, base=Fraction(1, 240), step=1)
     *_, result = start_run(path, folder)
-    assert look(result.path).times == [Fraction(number, 60) for number in range(12)]
+    assert inspect_video(result.path).times == [Fraction(number, 60) for number in range(12)]
     assert "The frame rate was reduced from 240 to 60 per second." in result.line
     sixty = make_clip(tmp_path / "sixty.mp4", frames=6, rate=60, base=Fraction(1, 60), step=1)
     *_, result = start_run(sixty, folder)
@@ -150,7 +150,7 @@ def test_intact_part_of_a_damaged_video_is_stylized_and_the_damage_reported(fold
     path = make_clip(tmp_path / "torn.mkv", frames=60, options={"g": "5"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     *_, result = start_run(path, folder)
-    assert 5 < len(look(result.path).times) < 60
+    assert 5 < len(inspect_video(result.path).times) < 60
     assert re.search(r"torn\.mkv is damaged after [\d.]+ s", result.line)
     assert str(tmp_path) not in result.line
 
@@ -358,7 +358,7 @@ def test_client_gets_the_video_and_cannot_read_a_file_of_the_server(server, clip
     stage, _, file, line = client.predict(handle_file(str(clip)), *options, api_name="/video")
     assert "<video controls" in stage and "12 frames" in line
     found = file["value"] if isinstance(file, dict) else file
-    assert Path(found).name == f"walk_{NAME}.mp4" and len(look(Path(found)).times) == 12
+    assert Path(found).name == f"walk_{NAME}.mp4" and len(inspect_video(Path(found)).times) == 12
     forged = {"path": str(clip), "meta": {"_type": "gradio.FileData"}}
     for payload in (forged, {"path": str(clip)}, {"path": str(clip), "url": f"file://{clip}"}):
         for name, more in (("clip", ()), ("video", options)):
@@ -438,7 +438,7 @@ def test_video_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path)
         tab.get_by_role("button", name="Download the video").click()
     assert download.value.suggested_filename == f"walk_{NAME}.mp4"
     download.value.save_as(tmp_path / "out.mp4")
-    assert len(look(tmp_path / "out.mp4").times) == 12
+    assert len(inspect_video(tmp_path / "out.mp4").times) == 12
     assert str(Path("/tmp")) not in tab.locator("body").inner_text()
 
 
