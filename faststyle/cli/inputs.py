@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, resolve_links
-from faststyle.options import option, path, text, whole
+from faststyle.options import option, path, text
 
 IMAGES = path("an image, a video, or a folder of them")
 OUTPUT = path("a file's or a folder's name")
@@ -22,11 +22,6 @@ def input_option(help: str) -> Any:
 def output_option(help: str) -> Any:
     """Make the field for the file or folder that a command writes."""
     return option(None, help, OUTPUT, "PATH")
-
-
-def quality_option() -> Any:
-    """Make the field for the quality of JPEG and WebP files."""
-    return option(92, "of JPEG and WebP", whole(1, 100), "1…100")
 
 
 class Job(NamedTuple):

@@ -10,14 +10,14 @@ from faststyle.errors import InputError
 from faststyle.parser import Parser
 from faststyle.registry import choose
 
-# The modules import torch when there is work: --help answers at once.
+# Their modules import torch only in run(), so that --help answers at once.
 COMMANDS = {
     "stylize": "images and videos, by a trained model: instantly",
     "train": "a model for a painting",
     "optimize": "images without a model, slowly, from a painting alone",
     "camera": "a camera, live or recorded",
     "compare": "a report on a model beside the slow baseline",
-    "reconstruct": "the figure of what each layer of VGG keeps",
+    "reconstruct": "a figure of the content and style that each VGG layer keeps",
     "export": "a model for other runtimes",
     "push": "a model to the Hugging Face Hub",
     "styles": "list the built-in styles",
@@ -34,7 +34,7 @@ EXAMPLES = """examples:
 """
 INFER = "python infer.py"
 INFER_MODES = f"""
-These options make it another command; add --help to see that command's options:
+With one of these options it runs another command; add --help to see that command's options:
   {INFER} photo.jpg --style starry.jpg                 no model: slowly, and well
   {INFER} photo.jpg --style starry.jpg --reconstruct figure.jpg
   {INFER} photos/ --checkpoint starry.safetensors --style starry.jpg --compare report/
@@ -51,7 +51,7 @@ class Mode:
 
     Attributes:
         command: The subcommand.
-        option: Its option that takes the value; None where there is no value.
+        option: The subcommand's option for the value; None if there is no value.
     """
 
     command: str
@@ -78,7 +78,7 @@ def parser_of(command: str, prog: str | None = None) -> Parser:
 
 
 def other_command(typed: str, command: str) -> str | None:
-    """Say which other subcommands have an option."""
+    """Return a message on the other subcommands that have the option typed; None if there are none."""
     others = [name for name in COMMANDS if name not in (command, *APART)]
     having = [name for name in others if typed in parser_of(name)._option_string_actions]
     return f"it is an option of {' and '.join(having)}" if having else None
@@ -116,12 +116,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def infer(argv: Sequence[str] | None = None) -> None:
-    """Run ``python infer.py …``, which finds the subcommand by the options that are there."""
+    """Run ``python infer.py …``: the subcommand follows from the options."""
     run_command(*find_command(sys.argv[1:] if argv is None else list(argv)))
 
 
 def find_command(words: list[str]) -> tuple[str, list[str], str]:
-    """Return the subcommand that infer.py's options stand for, its own words, and what the user typed."""
+    """Return the subcommand for infer.py's arguments, its own arguments, and its name in messages."""
     typed = [word.partition("=")[0] for word in words]
     modes = [name for name in MODES if name in typed]
     if len(modes) > 1:

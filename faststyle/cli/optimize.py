@@ -8,12 +8,12 @@ from faststyle.cli.inputs import (
     input_option,
     output_option,
     plan,
-    quality_option,
     report,
     skip_videos,
     without_links,
 )
 from faststyle.errors import InputError
+from faststyle.image.settings import FileSettings
 from faststyle.optimization.settings import OptimizationSettings
 from faststyle.options import Settings, group, option, path, text, whole
 
@@ -37,7 +37,7 @@ class Options(Settings):
     output: Path | None = output_option(
         "file for one image, else a folder; by default NAME_STYLE beside each input"
     )
-    quality: int = quality_option()
+    file: FileSettings = group(FileSettings)
     mask: tuple[str, ...] | None = option(
         None, "for each painting, an image white where its style is wanted; or all", MASKS, "MASK", many=True
     )

@@ -77,9 +77,9 @@ def optimize_one(optimization: Optimization, target: Path, options: "Options") -
         stopped = True
     except InputError:
         if len(totals) > 1:
-            save_image(optimization.result(), target, options.quality)
+            save_image(optimization.result(), target, options.file.quality)
         raise
-    save_image(optimization.result(), target, options.quality)
+    save_image(optimization.result(), target, options.file.quality)
     if options.animation is not None:
         save_animation([*frames, optimization.result().convert("RGB")], options.animation)
         print(f"animation: {one_line(options.animation)}", file=sys.stderr)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import check_overwriting, input_option, output_option, quality_option
+from faststyle.cli.inputs import check_overwriting, input_option, output_option
 from faststyle.cli.optimize import PAINTINGS
 from faststyle.errors import InputError, one_line
+from faststyle.image.settings import FileSettings
 from faststyle.optimization.settings import ReconstructionSettings
 from faststyle.options import Settings, group, option
 
@@ -17,7 +18,7 @@ class Options(Settings):
     inputs: tuple[Path, ...] = input_option("a photo")
     style: tuple[Path, ...] | None = option(None, "a painting, or mosaic", PAINTINGS, "PAINTING", many=True)
     output: Path | None = output_option("image file of the figure")
-    quality: int = quality_option()
+    file: FileSettings = group(FileSettings)
     settings: ReconstructionSettings = group(ReconstructionSettings)
 
     def __post_init__(self) -> None:
@@ -43,6 +44,6 @@ def run(options: Options) -> int:
     check_writable(options.output)
     photo, painting = open_image(options.inputs[0]), open_style(options.style[0])
     figure = reconstruct(photo, painting, **options.settings.changed())
-    save_image(figure, options.output, options.quality)
+    save_image(figure, options.output, options.file.quality)
     print(one_line(options.output))
     return 0

@@ -12,13 +12,13 @@ from faststyle.cli.inputs import (
     input_option,
     output_option,
     plan,
-    quality_option,
     report,
     skip_videos,
     without_links,
 )
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
+from faststyle.image.settings import FileSettings
 from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
 from faststyle.options import Settings, group, option, path, whole
 from faststyle.video.settings import ClipSettings, RecordingSettings
@@ -43,25 +43,26 @@ class Options(Settings):
     )
     checkpoint: str | None = option(
         None,
-        "a built-in style's name, or all; a model file (.safetensors or .ckpt, or pytorch/examples'); "
-        "hf://USER/REPO; a blend of these, such as starry_night:0.6,great_wave:0.4",
+        "a built-in style's name, or all for a sheet of every style; a model file (.safetensors, .ckpt or a "
+        "model of pytorch/examples); hf://USER/REPO; a blend such as starry_night:0.6,great_wave:0.4",
         MODEL,
         "MODEL",
     )
     refine: int | None = option(
         None,
-        "then N evaluations of the per-image baseline on each image, such as 10: the best image, in seconds",
+        "refine each image by N evaluations of the per-image baseline: 10 take seconds, for the best image",
         whole(1, MAX_EVALUATIONS),
         "N",
     )
     style: tuple[Path, ...] | None = option(
         None,
-        "with --refine, the painting: for models without their painting's Gram matrices, or without a model",
+        "painting to refine towards, for a model whose file lacks its painting's Gram matrices, or without a "
+        "model; needs --refine",
         path("a painting's file, or mosaic"),
         "PAINTING",
         many=True,
     )
-    quality: int = quality_option()
+    file: FileSettings = group(FileSettings)
     image: StylizeSettings = group(StylizeSettings)
     clip: ClipSettings = group(ClipSettings)
     recording: RecordingSettings = group(RecordingSettings)
@@ -73,24 +74,26 @@ class Options(Settings):
         super().__post_init__()
         if not self.inputs:
             raise InputError("give an image or a video, or a folder of them")
-        if self.refine is None and self.style:
-            raise InputError(
-                "`checkpoint` stylizes with a model and `style` without one: give one of them; or --compare "
-                "DIR to compare both, or --init-checkpoint MODEL for --style to start from a model's image"
-            )
         if self.checkpoint is None and not self.style:
-            raise InputError("give `checkpoint` MODEL, or `style` PAINTING for the slow baseline")
+            raise InputError(
+                "give `checkpoint` MODEL, or a painting to the command optimize (infer.py --style PAINTING)"
+            )
+        if self.style and self.refine is None:
+            raise InputError(
+                "`style` needs `refine` N here; without a model use the command optimize (infer.py --style), "
+                "and for a report on both the command compare (infer.py --compare DIR)"
+            )
         if self.style and len(self.style) > 1:
             raise InputError("`refine` takes one `style`")
         if self.checkpoint == "all" and self.image.tile:
-            raise InputError("`tile` is for large images, and those on the sheet of all styles are small")
+            raise InputError("`tile` cannot be used with the sheet of all styles, whose images are small")
         if self.refine is not None:
             self.refuse_with("refine", [*self.for_videos, *self.ranks.changed()])
         if self.ranks.devices is not None:
             self.refuse_with("devices", self.for_videos)
             if self.checkpoint == "all":
                 raise InputError(
-                    "--checkpoint all is a sheet of one image: for `devices` give one built-in style"
+                    "`devices` needs one model: --checkpoint all makes a sheet of a single image"
                 )
             if self.output is None:
                 raise InputError("`devices` needs `output` FOLDER")
@@ -99,14 +102,14 @@ class Options(Settings):
 
     @property
     def for_videos(self) -> list[str]:
-        """The options given that only videos have."""
+        """The options that were given and concern only videos."""
         blend = ["motion_blend"] if self.video.motion_blend else []
         return [*self.clip.changed(), *self.recording.changed(), *blend]
 
     @property
     def for_images(self) -> list[str]:
-        """The options given that only images have."""
-        changed = {**self.changed(), **self.image.changed()}
+        """The options that were given and concern only images."""
+        changed = {**self.file.changed(), **self.image.changed()}
         return [name for name in ("tile", "stroke_scale", "quality") if name in changed]
 
     @property
@@ -150,7 +153,7 @@ def run(options: Options) -> int:
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
-    """Refuse options that none of the inputs has a use for, and modes that videos do not have.
+    """Refuse options that apply to none of the inputs, and modes that cannot stylize videos.
 
     Raises:
         InputError: There is one.

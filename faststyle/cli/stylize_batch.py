@@ -121,7 +121,7 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
     keep_freed_memory()
     check(options.inputs, out)
     check_writable(out / NAME)
-    settings, quality = options.image, options.quality
+    settings, quality = options.image, options.file.quality
     steps = Steps(
         read=partial(read_photo, max_size=settings.max_size),
         stylize=partial(stylize_photo, settings=settings),

@@ -24,7 +24,7 @@ Model = Stylizer | AllStyles | None
 
 
 def load(name: str | None, machine: EngineSettings) -> Model:
-    """Load the model, or all built-in styles; None where refinement starts from the photo."""
+    """Load the model, or all built-in styles; return None if refinement starts from the photo."""
     if name is None:
         return None
     return AllStyles(**vars(machine)) if name == "all" else Stylizer.load(name, **vars(machine))
@@ -34,8 +34,8 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
     """Read, stylize, refine and write one image.
 
     Raises:
-        InputError: The image cannot be read, stylized or written; or its refinement ended early, and the
-            best image so far was written.
+        InputError: The image cannot be read, stylized or written, or its refinement ended early; the best
+            image so far is written then.
     """
     source, target, settings = job.source, job.target, options.image
     if isinstance(model, AllStyles):
@@ -48,8 +48,8 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
     elif refine is not None or model is None:
         raise InputError(f"{source} is too large to be refined: give `max_size`, such as 4096", file=source)
     else:
-        return stylize_file(model, source, target, settings, options.quality)
-    save_image(image, target, options.quality)
+        return stylize_file(model, source, target, settings, options.file.quality)
+    save_image(image, target, options.file.quality)
     if refine is not None and refine.failure is not None:
         failure, refine.failure = refine.failure, None
         raise InputError(f"{target} is the best image so far: {failure}", file=source)
@@ -58,21 +58,21 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
 def refine_photo(
     model: Stylizer | None, photo: Image.Image, settings: StylizeSettings, refine: "Refiner"
 ) -> Image.Image:
-    """Stylize a photo, refine that, and then blend the result with the photo."""
+    """Stylize a photo, refine the stylized image, and blend the result with the photo."""
     full = replace(settings, strength=1.0, preserve_color=False)
     first = refine.start(photo) if model is None else stylize_photo(model, photo, full)
     return finished(refine(first, photo), photo, settings.strength, settings.preserve_color)
 
 
 def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
-    """Return the image, no larger than ``max_size``; None where it is to go from file to file."""
+    """Return the image, no larger than ``max_size``, or None if it must be stylized from file to file."""
     if max_size is None and vips.count_pixels(source) >= vips.MIN_VIPS_PIXELS:
         return None
     return limit_size(open_image(source), max_size)
 
 
 def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
-    """Stylize an image that was read, whole or in tiles."""
+    """Stylize an image in memory, whole or in tiles."""
     assert model is not None
     return model(photo, **vars(with_tile(model, *photo.size, settings)))
 
@@ -80,7 +80,7 @@ def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeS
 def stylize_file(
     model: Stylizer, source: Path, target: Path, settings: StylizeSettings, quality: int
 ) -> None:
-    """Stylize an image in strips or tiles, from file to file."""
+    """Stylize an image from file to file, in bands or tiles."""
     with vips.mapped_images(source, target, quality) as (photo, out):
         height, width, _ = photo.shape
         settings = with_tile(model, width, height, settings)
@@ -88,7 +88,7 @@ def stylize_file(
 
 
 def with_tile(model: Stylizer, width: int, height: int, settings: StylizeSettings) -> StylizeSettings:
-    """Return settings with the tile that an image of this size needs, and report that tile."""
+    """Return settings with the tile size that an image of this size needs, and print the tile size."""
     if settings.tile is not None:
         return settings
     scale = model.scale_for(width, height, settings.stroke_scale)

@@ -8,6 +8,7 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_rgb
+from faststyle.image.settings import FileSettings
 from faststyle.image.validation import image_errors, open_header
 
 # Pillow's formats that can be written, by file name suffix.
@@ -50,7 +51,7 @@ def check_output(path: Path) -> None:
         raise InputError(f"cannot write {path}: its name must end in one of {', '.join(FORMATS)}")
 
 
-def save_image(image: Image.Image, path: str | Path, quality: int = 92) -> None:
+def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings.quality) -> None:
     """Write an image in the format of the file's suffix, and create missing parent folders.
 
     Args:

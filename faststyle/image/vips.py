@@ -16,6 +16,7 @@ import numpy as np
 from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, shorten_name
 from faststyle.image.files import FORMATS, check_output
+from faststyle.image.settings import FileSettings
 from faststyle.image.validation import JPEG_MAGIC, check_pixel_count
 
 MAX_UNTILED_PIXELS = 50_000_000  # larger images are tiled however much memory there is
@@ -120,7 +121,7 @@ def check_decodable(path: Path) -> None:
         raise InputError(f"{path} is damaged ({first_line(error)})", file=path) from None
 
 
-def encode_from_file(pixels: np.memmap, path: Path, quality: int = 92) -> None:
+def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.quality) -> None:
     """Write an image from a file of raw pixels, like ``files.save_image``.
 
     Args:
@@ -160,7 +161,9 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = 92) -> None:
 
 
 @contextmanager
-def mapped_images(source: Path, target: Path, quality: int = 92) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def mapped_images(
+    source: Path, target: Path, quality: int = FileSettings.quality
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the pixels of an image and of its result, both in memory-mapped files; then write the result.
 
     The files lie beside ``target``, because the system's temporary folder can be in memory. They are deleted

@@ -104,11 +104,13 @@ def check_packages() -> None:
 
 def write_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
     """Write a graph with its weights and metadata to one ONNX file."""
-    from onnxscript import opset18
+    import onnxscript
+
+    opset = getattr(onnxscript, f"opset{OPSET}")
 
     def remainder(x, divisor):
         # onnxscript 0.7 takes no divisor that depends on the image's size.
-        return opset18.Mod(x, opset18.CastLike(divisor, x))
+        return opset.Mod(x, opset.CastLike(divisor, x))
 
     onnx = torch.onnx.export(
         program,
