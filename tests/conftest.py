@@ -86,7 +86,7 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.fixture
-def spoiled(photos) -> Path:
+def damaged_photos(photos) -> Path:
     """Add a damaged image and a tiny one to the folder of photos."""
     whole = (photos / "beach.jpg").read_bytes()
     (photos / "corrupt.jpg").write_bytes(whole[: len(whole) // 3])
@@ -123,7 +123,7 @@ def model(tmp_path, network) -> Path:
 
 
 @pytest.fixture
-def train_flags(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str]:
+def train_arguments(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str]:
     """Return the options of a minimal training run and change to an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
@@ -135,11 +135,11 @@ def train_flags(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str
 
 
 @pytest.fixture
-def train(train_flags):
-    """Return a function that runs ``train.py`` with ``train_flags``; its arguments override them."""
+def train(train_arguments):
+    """Return a function that runs ``train.py`` with ``train_arguments``; its arguments override them."""
     from faststyle.cli.train import main
 
-    return lambda *more: main([*train_flags, *more])
+    return lambda *more: main([*train_arguments, *more])
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from faststyle.optimization import optimization
 from faststyle.optimization.optimization import Optimization, optimize
 from faststyle.optimization.settings import OptimizationSettings
 from tests.support import ROOT
-from tests.support.commands import check_bad_one_among_good, contents, refused
+from tests.support.commands import check_damaged_file_is_skipped, expect_error_line, read_folder
 from tests.support.images import draw_image
 
 
@@ -64,11 +64,11 @@ def test_output_option_names_the_file(infer, photos, painting, random_vgg, capsy
 
 
 def test_default_output_name_contains_photo_and_painting(infer, photos, capsys):
-    before = contents(photos)
+    before = read_folder(photos)
     infer(photos / "beach.jpg")
     assert capsys.readouterr().out.strip() == str(photos / "beach_painting.jpg")
     assert open_image(photos / "beach_painting.jpg").size == (32, 24)
-    after = contents(photos)
+    after = read_folder(photos)
     assert {name: after[name] for name in before} == before
     assert set(after) == {*before, "beach_painting.jpg"}
 
@@ -95,26 +95,26 @@ def test_transparency_and_quality_are_respected(infer, photos):
 def test_folder_structure_is_kept_and_images_are_counted(infer, photos, capsys):
     (photos / "trip").mkdir()
     draw_image(65, 33).save(photos / "trip" / "f.webp")
-    before = contents(photos)
+    before = read_folder(photos)
     infer(photos, "-o", "out")
-    assert contents(photos) == before
-    assert set(contents(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png", "trip/f.webp"}
+    assert read_folder(photos) == before
+    assert set(read_folder(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png", "trip/f.webp"}
     assert open_image("out/trip/f.webp").size == (32, 16)
     assert "5 of 5" in capsys.readouterr().out
 
 
 def test_folder_results_default_to_a_sibling_folder(infer, photos):
     infer(photos)
-    assert set(contents(photos.with_name("photos_painting"))) == set(contents(photos))
+    assert set(read_folder(photos.with_name("photos_painting"))) == set(read_folder(photos))
 
 
 def test_bad_image_is_named_and_the_others_are_stylized(infer, photos, capsys):
-    check_bad_one_among_good(infer, photos, capsys)
+    check_damaged_file_is_skipped(infer, photos, capsys)
 
 
 def test_single_bad_image_prints_one_error_line(infer, photos, capsys):
     (photos / "broken.jpg").write_bytes(b"not an image")
-    assert "broken.jpg" in refused(capsys, infer, photos / "broken.jpg")
+    assert "broken.jpg" in expect_error_line(capsys, infer, photos / "broken.jpg")
 
 
 # Options
@@ -198,7 +198,7 @@ def test_photo_outside_the_mask_is_unchanged(infer, photos):
 
 def test_intermediate_steps_are_saved_in_their_own_folder(infer, photos):
     infer(photos / "cat.png", "-o", "out.png", "--steps=6", "--save-every=2", "--seed=1")
-    assert sorted(contents(Path("out_steps"))) == ["00000.png", "00002.png", "00004.png", "00006.png"]
+    assert sorted(read_folder(Path("out_steps"))) == ["00000.png", "00002.png", "00004.png", "00006.png"]
     assert level_differences("out_steps/00000.png", scale_to(open_image(photos / "cat.png"), 32)).max() == 0
 
 
@@ -222,11 +222,11 @@ def test_animation_has_one_size_at_all_scales_without_save_every(infer, photos):
 
 
 def test_reconstruct_writes_only_its_figure(infer, photos, capsys):
-    before = contents(photos)
+    before = read_folder(photos)
     infer(photos / "cat.png", "--reconstruct", "figure.png", "--steps=1")
     assert capsys.readouterr().out.strip() == "figure.png"
     assert open_image("figure.png").width > 6 * 20
-    assert contents(photos) == before
+    assert read_folder(photos) == before
 
 
 def test_ctrl_c_keeps_the_best_image_and_exits_with_130(infer, photos, monkeypatch, capsys):
@@ -251,7 +251,7 @@ def test_ctrl_c_keeps_the_best_image_and_exits_with_130(infer, photos, monkeypat
         )
     assert caught.value.code == 130
     assert "out.png" in capsys.readouterr().err
-    assert sorted(contents(Path("out_steps"))) == ["00000.png", "00001.png"]
+    assert sorted(read_folder(Path("out_steps"))) == ["00000.png", "00001.png"]
     assert any(level_differences("out.png", f"out_steps/0000{n}.png").max() == 0 for n in (0, 1))
     assert Path("way.gif").is_file()
 
@@ -261,7 +261,7 @@ def test_ctrl_c_keeps_the_best_image_and_exits_with_130(infer, photos, monkeypat
 )
 def test_unwritable_output_is_refused_before_optimizing(infer, photos, capsys, optimizations, option, name):
     Path("file").write_text("not a folder")
-    assert f"file/{name}" in refused(capsys, infer, photos / "cat.png", option, f"file/{name}")
+    assert f"file/{name}" in expect_error_line(capsys, infer, photos / "cat.png", option, f"file/{name}")
     assert optimizations == []
 
 
@@ -271,7 +271,7 @@ def test_warning_when_no_step_improves_on_the_start(infer, photos, capsys):
 
 
 def test_init_cannot_be_used_with_init_checkpoint(infer, photos, model, capsys):
-    line = refused(capsys, infer, photos / "cat.png", "--init=noise", "--init-checkpoint", model)
+    line = expect_error_line(capsys, infer, photos / "cat.png", "--init=noise", "--init-checkpoint", model)
     assert "--init-checkpoint" in line
 
 
@@ -286,7 +286,7 @@ def test_image_too_narrow_for_vgg_is_named(infer, photos, capsys):
 def test_same_command_gives_the_same_image(infer, photos):
     for name in ("a.png", "b.png"):
         infer(photos / "cat.png", "-o", name, "--statistic=sliced-wasserstein", "--init=noise")
-    assert contents(Path())["a.png"] == contents(Path())["b.png"]
+    assert read_folder(Path())["a.png"] == read_folder(Path())["b.png"]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from faststyle.optimization.descent import OPTIMIZERS
 from faststyle.optimization.optimization import INITS
 from faststyle.optimization.settings import InitName, OptimizerName
 from faststyle.options import Settings
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 
 STYLIZE = ["photo.jpg", "--checkpoint", "model.safetensors"]
 OPTIMIZE = ["photo.jpg", "--style", "painting.jpg"]
@@ -58,7 +58,9 @@ def test_out_of_range_values_are_refused_in_one_line(capsys, command):
     for field in options_of(parser_of(command).settings):
         kind = field.metadata["kind"]
         if kind is None:
-            line = refused(capsys, parser_of(command).read, [*MINIMAL[command], f"{option_name(field)}=x"])
+            line = expect_error_line(
+                capsys, parser_of(command).read, [*MINIMAL[command], f"{option_name(field)}=x"]
+            )
             assert line.startswith(f"error: {option_name(field)} takes no value")
             continue
         if field.metadata["positional"]:
@@ -69,7 +71,7 @@ def test_out_of_range_values_are_refused_in_one_line(capsys, command):
                 kind.parse(value)
             except ValueError:
                 refusals += 1
-                line = refused(
+                line = expect_error_line(
                     capsys, parser_of(command).read, [*MINIMAL[command], f"{option_name(field)}={value}"]
                 )
                 assert line.startswith(f"error: {option_name(field)} must be ")
@@ -92,7 +94,7 @@ def test_error_for_another_commands_option_names_that_command(capsys, command):
     own = {option_name(field) for field in options_of(parser_of(command).settings)}
     others = {option_name(field) for name in MINIMAL for field in options_of(parser_of(name).settings)} - own
     for foreign in others - {"--inputs"}:
-        line = refused(capsys, parser_of(command).read, [*MINIMAL[command], foreign, "1"])
+        line = expect_error_line(capsys, parser_of(command).read, [*MINIMAL[command], foreign, "1"])
         assert f"{foreign} cannot be used here: it is an option of " in line
 
 
@@ -165,11 +167,11 @@ def test_infer_finds_the_command_from_the_options_given(words, expected):
     ],
 )
 def test_error_explains_the_invalid_combination(capsys, words, expected):
-    assert expected in refused(capsys, infer, words)
+    assert expected in expect_error_line(capsys, infer, words)
 
 
 def test_unknown_command_suggests_the_nearest_one(capsys):
-    assert "did you mean 'stylize'?" in refused(capsys, main, ["stylise", "photo.jpg"])
+    assert "did you mean 'stylize'?" in expect_error_line(capsys, main, ["stylise", "photo.jpg"])
 
 
 def test_help_lists_the_commands_and_their_options(capsys):
@@ -237,22 +239,22 @@ def optimize(tmp_path, monkeypatch, photos, painting, random_vgg):
 def test_unusable_value_is_refused_in_one_line_and_writes_nothing(optimize, capsys, words, expected):
     extra = words.split()
     output = [] if {"-o", "--reconstruct"} & {*extra} else ["-o", "o.png"]
-    assert expected in refused(capsys, optimize, *extra, *output)
+    assert expected in expect_error_line(capsys, optimize, *extra, *output)
     assert list(Path().iterdir()) == []
 
 
 def test_black_mask_is_refused(optimize, capsys, tmp_path):
     Image.new("L", (20, 20)).save(tmp_path / "black.png")
-    assert "black" in refused(capsys, optimize, "--mask", tmp_path / "black.png", "-o", "out.png")
+    assert "black" in expect_error_line(capsys, optimize, "--mask", tmp_path / "black.png", "-o", "out.png")
 
 
 def test_mask_with_patch_statistic_lists_the_statistics_that_support_masks(optimize, capsys, painting):
-    line = refused(capsys, optimize, "--mask", painting, "--statistic", "mrf", "-o", "out.png")
+    line = expect_error_line(capsys, optimize, "--mask", painting, "--statistic", "mrf", "-o", "out.png")
     assert "histogram" in line and "sliced-wasserstein" in line
 
 
 def test_input_files_are_never_overwritten(optimize, capsys, photos, painting):
-    before = contents(photos), painting.read_bytes()
+    before = read_folder(photos), painting.read_bytes()
     for words in (
         ("-o", painting),
         ("-o", photos / "cat.png"),
@@ -261,26 +263,28 @@ def test_input_files_are_never_overwritten(optimize, capsys, photos, painting):
         ("--reconstruct", photos / "cat.png"),
         ("--reconstruct", painting),
     ):
-        assert "overwrite" in refused(capsys, optimize, *words)
-    assert (contents(photos), painting.read_bytes()) == before
+        assert "overwrite" in expect_error_line(capsys, optimize, *words)
+    assert (read_folder(photos), painting.read_bytes()) == before
 
 
 def test_symlink_loop_is_refused_in_one_line(optimize, capsys):
     Path("loop").symlink_to("loop")
-    assert "loop" in refused(capsys, optimize, "-o", "loop/out.png")
-    assert "loop" in refused(capsys, infer, ["loop/%03d.png", "--checkpoint", "model.safetensors"])
+    assert "loop" in expect_error_line(capsys, optimize, "-o", "loop/out.png")
+    assert "loop" in expect_error_line(capsys, infer, ["loop/%03d.png", "--checkpoint", "model.safetensors"])
     camera = ["--checkpoint", "model.safetensors", "--camera", "loop", "-o", "out.mp4"]
-    assert "model.safetensors" in refused(capsys, infer, camera)
+    assert "model.safetensors" in expect_error_line(capsys, infer, camera)
 
 
 def test_animation_of_several_images_is_refused(capsys, photos, painting, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     words = [str(photos), "--style", str(painting), "--animation", "way.gif"]
-    assert "--animation" in refused(capsys, infer, words)
+    assert "--animation" in expect_error_line(capsys, infer, words)
 
 
 def test_reconstruct_refuses_several_photos_or_paintings(optimize, capsys, photos, painting):
     figure = ["--reconstruct", "figure.png"]
-    assert "one --style" in refused(capsys, optimize, *figure, "--style", painting, photos / "cat.png")
+    assert "one --style" in expect_error_line(
+        capsys, optimize, *figure, "--style", painting, photos / "cat.png"
+    )
     several = [str(photos / "cat.png"), str(photos / "elm.png"), "--style", str(painting), *figure]
-    assert "one photo" in refused(capsys, infer, several)
+    assert "one photo" in expect_error_line(capsys, infer, several)

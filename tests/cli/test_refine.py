@@ -11,7 +11,7 @@ from faststyle.cli.main import infer as main
 from faststyle.errors import InputError
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.optimization import refine as library
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 from tests.support.images import draw_image
 from tests.support.networks import grams_of
 
@@ -63,10 +63,10 @@ def test_transparency_is_kept(infer, model, painting):
     assert set(np.unique(np.asarray(Image.open("out.png"))[..., 3])) == {90}
 
 
-def test_folder_is_refined_and_bad_image_is_named(infer, spoiled, model, painting, capsys):
+def test_folder_is_refined_and_bad_image_is_named(infer, damaged_photos, model, painting, capsys):
     with pytest.raises(SystemExit):
-        infer(spoiled, "--checkpoint", model, "--style", painting, "--refine", 1, "-o", "out")
-    assert set(contents(Path("out"))) >= {"beach.jpg", "cat.png"}
+        infer(damaged_photos, "--checkpoint", model, "--style", painting, "--refine", 1, "-o", "out")
+    assert set(read_folder(Path("out"))) >= {"beach.jpg", "cat.png"}
     assert "corrupt.jpg" in capsys.readouterr().err
 
 
@@ -76,7 +76,7 @@ def test_videos_in_a_folder_are_skipped_with_a_warning(infer, model, painting, c
     frames = [draw_image(32, 32, seed) for seed in (1, 2)]
     frames[0].save("mixed/b.gif", save_all=True, append_images=frames[1:])
     infer("mixed", "--checkpoint", model, "--style", painting, "--refine", 1, "-o", "out")
-    assert set(contents(Path("out"))) == {"a.png"}
+    assert set(read_folder(Path("out"))) == {"a.png"}
     assert "--refine takes images: videos in mixed are left out (1)" in capsys.readouterr().err
 
 
@@ -99,13 +99,13 @@ def test_gram_matrices_stored_in_the_model_are_used(infer, model, tmp_path, rand
 )
 def test_input_that_cannot_be_refined_is_refused_before_refining(infer, model, capsys, more, words):
     more = [str(model) if word == "MODEL" else word for word in more]
-    assert words in refused(capsys, infer, "photo.png", *more, "--refine", 2, "-o", "out.png")
+    assert words in expect_error_line(capsys, infer, "photo.png", *more, "--refine", 2, "-o", "out.png")
     assert not Path("out.png").exists()
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1000000", "two", "1.5"])
 def test_number_that_makes_no_sense_is_refused(infer, painting, capsys, number):
-    line = refused(capsys, infer, "photo.png", "--style", painting, f"--refine={number}")
+    line = expect_error_line(capsys, infer, "photo.png", "--style", painting, f"--refine={number}")
     assert "--refine must be a whole number from 1 to 10000" in line
 
 

@@ -18,7 +18,7 @@ from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
-from tests.support.commands import check_bad_one_among_good, contents, refused
+from tests.support.commands import check_damaged_file_is_skipped, expect_error_line, read_folder
 from tests.support.images import draw_image
 
 
@@ -50,12 +50,12 @@ def test_output_option_names_the_file(infer, photos, model, capsys):
 
 
 def test_default_output_name_contains_photo_and_model(infer, photos, capsys):
-    before = contents(photos)
+    before = read_folder(photos)
     infer(photos / "beach.jpg")
     written = photos / "beach_small.jpg"
     assert capsys.readouterr().out.strip() == str(written)
     assert open_image(written).size == (96, 72)
-    after = contents(photos)
+    after = read_folder(photos)
     assert {name: after[name] for name in before} == before
     assert set(after) == {*before, "beach_small.jpg"}
 
@@ -143,10 +143,10 @@ def test_folder_structure_is_kept(infer, photos, capsys):
     (photos / "trip" / "day 1").mkdir(parents=True)
     draw_image(65, 33).save(photos / "trip" / "day 1" / "f.webp")
     draw_image(5, 3).save(photos / "trip" / "tiny.bmp")
-    before = contents(photos)
+    before = read_folder(photos)
     infer(photos, "-o", "out")
-    assert contents(photos) == before
-    sizes = {name: open_image(Path("out") / name).size for name in contents(Path("out"))}
+    assert read_folder(photos) == before
+    sizes = {name: open_image(Path("out") / name).size for name in read_folder(Path("out"))}
     assert sizes == {
         "beach.jpg": (96, 72),
         "cat.png": (70, 110),
@@ -160,26 +160,26 @@ def test_folder_structure_is_kept(infer, photos, capsys):
 
 def test_images_and_folders_can_be_mixed(infer, photos, painting):
     infer(painting, photos, "-o", "out")
-    assert len(contents(Path("out"))) == 5
+    assert len(read_folder(Path("out"))) == 5
 
 
 def test_bad_file_is_named_and_the_others_are_stylized(infer, photos, capsys):
-    check_bad_one_among_good(infer, photos, capsys)
+    check_damaged_file_is_skipped(infer, photos, capsys)
 
 
 def test_single_bad_file_prints_one_error_line(infer, photos, capsys):
     (photos / "broken.jpg").write_bytes(b"not an image")
-    assert "broken.jpg" in refused(capsys, infer, photos / "broken.jpg")
+    assert "broken.jpg" in expect_error_line(capsys, infer, photos / "broken.jpg")
 
 
 def test_folder_results_default_to_a_sibling_folder_and_are_reproducible(infer, photos):
-    before = contents(photos)
+    before = read_folder(photos)
     infer(photos)
-    first = contents(photos.with_name("photos_small"))
+    first = read_folder(photos.with_name("photos_small"))
     assert first.keys() == before.keys()
     infer(photos)
-    assert contents(photos.with_name("photos_small")) == first
-    assert contents(photos) == before
+    assert read_folder(photos.with_name("photos_small")) == first
+    assert read_folder(photos) == before
 
 
 def test_photo_and_folder_results_default_to_siblings_of_each_input(infer, photos, tmp_path, capsys):
@@ -194,7 +194,7 @@ def test_photo_and_folder_results_default_to_siblings_of_each_input(infer, photo
 
 
 def test_image_file_as_output_of_a_folder_is_refused(infer, photos, capsys):
-    assert "folder" in refused(capsys, infer, photos, "-o", "out.jpg")
+    assert "folder" in expect_error_line(capsys, infer, photos, "-o", "out.jpg")
     assert not Path("out.jpg").exists()
 
 
@@ -203,11 +203,11 @@ def test_image_larger_than_memory_suggests_max_size(infer, photos, capsys, monke
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr("faststyle.inference.stylizer.Stylizer._stylize_batch", run)
-    assert "--max-size" in refused(capsys, infer, photos / "cat.png")
+    assert "--max-size" in expect_error_line(capsys, infer, photos / "cat.png")
 
 
 def test_output_that_is_an_input_is_refused(infer, photos, capsys):
-    before = contents(photos)
+    before = read_folder(photos)
     for arguments in (
         (photos / "cat.png", "-o", photos / "cat.png"),
         (photos / "cat.png", "-o", photos),
@@ -215,50 +215,50 @@ def test_output_that_is_an_input_is_refused(infer, photos, capsys):
         (photos / "cat.png", "-o", photos / ".." / "photos" / "cat.png"),
         (photos / "cat.png", photos / "elm.png", "-o", photos),
     ):
-        assert "overwrite" in refused(capsys, infer, *arguments)
-    assert contents(photos) == before
+        assert "overwrite" in expect_error_line(capsys, infer, *arguments)
+    assert read_folder(photos) == before
 
 
 def test_output_that_links_to_the_input_is_refused(infer, photos, capsys):
     Path("link.png").symlink_to(photos / "cat.png")
-    assert "overwrite" in refused(capsys, infer, photos / "cat.png", "-o", "link.png")
+    assert "overwrite" in expect_error_line(capsys, infer, photos / "cat.png", "-o", "link.png")
 
 
 def test_two_inputs_with_the_same_output_are_refused(infer, photos, capsys):
     (photos / "sub").mkdir()
     draw_image(40, 40).save(photos / "sub" / "cat.png")
-    line = refused(capsys, infer, photos / "cat.png", photos / "sub" / "cat.png", "-o", "out")
+    line = expect_error_line(capsys, infer, photos / "cat.png", photos / "sub" / "cat.png", "-o", "out")
     assert "cat.png" in line
     open_image(photos / "cat.png").save(photos / "cat.bmp")  # which would become cat.png
-    assert "cat.bmp" in refused(capsys, infer, photos, "-o", "out")
+    assert "cat.bmp" in expect_error_line(capsys, infer, photos, "-o", "out")
     assert not Path("out").exists()
 
 
 def test_same_image_given_twice_has_one_result(infer, photos):
     infer(photos / "cat.png", photos / "cat.png", "-o", "out")
-    assert set(contents(Path("out"))) == {"cat.png"}
+    assert set(read_folder(Path("out"))) == {"cat.png"}
 
 
 def test_one_output_file_for_several_images_is_refused(infer, photos, capsys):
     Path("out.png").write_bytes(b"an old file")
-    assert "folder" in refused(capsys, infer, photos, "-o", "out.png")
+    assert "folder" in expect_error_line(capsys, infer, photos, "-o", "out.png")
     assert Path("out.png").read_bytes() == b"an old file"
 
 
 @pytest.mark.parametrize("name", ["out.xyz", "out.gif"])
 def test_unknown_suffix_is_refused_before_stylizing(infer, photos, capsys, name):
-    assert ".png" in refused(capsys, infer, photos / "cat.png", "-o", name)
+    assert ".png" in expect_error_line(capsys, infer, photos / "cat.png", "-o", name)
     assert list(Path().iterdir()) == []
 
 
 def test_missing_input_is_refused_before_stylizing(infer, photos, capsys):
-    assert "nowhere.jpg" in refused(capsys, infer, photos, "nowhere.jpg", "-o", "out")
+    assert "nowhere.jpg" in expect_error_line(capsys, infer, photos, "nowhere.jpg", "-o", "out")
     assert not Path("out").exists()
 
 
 def test_error_prints_file_names_unchanged_except_line_breaks(infer, capsys):
-    assert "two  spaces.jpg" in refused(capsys, infer, "two  spaces.jpg")
-    assert "two\\nlines.jpg" in refused(capsys, infer, "two\nlines.jpg")
+    assert "two  spaces.jpg" in expect_error_line(capsys, infer, "two  spaces.jpg")
+    assert "two\\nlines.jpg" in expect_error_line(capsys, infer, "two\nlines.jpg")
 
 
 def test_report_is_not_written_through_links(infer, photos, painting, capsys, monkeypatch):
@@ -268,7 +268,7 @@ def test_report_is_not_written_through_links(infer, photos, painting, capsys, mo
     options = [photos / "cat.png", "--style", painting, "--compare", "."]
     infer(*options)
     Path("curves.csv").symlink_to(photos / "cat.png")
-    assert "curves.csv is a link" in refused(capsys, infer, *options)
+    assert "curves.csv is a link" in expect_error_line(capsys, infer, *options)
 
 
 def test_long_name_is_written_from_file_to_file(photos, tmp_path):
@@ -281,7 +281,7 @@ def test_long_name_is_written_from_file_to_file(photos, tmp_path):
 
 def test_folder_without_images_is_refused(infer, capsys):
     Path("empty").mkdir()
-    assert "empty" in refused(capsys, infer, "empty")
+    assert "empty" in expect_error_line(capsys, infer, "empty")
 
 
 def test_missing_or_invalid_model_is_refused(infer, photos, tmp_path, capsys):
@@ -289,7 +289,9 @@ def test_missing_or_invalid_model_is_refused(infer, photos, tmp_path, capsys):
     (tmp_path / "text.safetensors").write_text("no model")
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pth")
     for name in ("nowhere.safetensors", "folder", "text.safetensors", "other.pth"):
-        line = refused(capsys, infer, photos / "cat.png", "-o", "out.png", "--checkpoint", tmp_path / name)
+        line = expect_error_line(
+            capsys, infer, photos / "cat.png", "-o", "out.png", "--checkpoint", tmp_path / name
+        )
         assert name in line
     assert not Path("out.png").exists()
 
@@ -311,19 +313,21 @@ def test_missing_or_invalid_model_is_refused(infer, photos, tmp_path, capsys):
     ],
 )
 def test_error_for_an_invalid_value_names_the_option(infer, photos, capsys, options, word):
-    line = refused(capsys, lambda *more: infer(photos / "cat.png", "-o", "out.png", *more), *options.split())
+    line = expect_error_line(
+        capsys, lambda *more: infer(photos / "cat.png", "-o", "out.png", *more), *options.split()
+    )
     assert word in line
     assert not Path("out.png").exists()
 
 
 def test_missing_required_options_are_named(capsys):
-    assert "--checkpoint" in refused(capsys, main, ["photo.jpg"])
-    assert "give an image or a video" in refused(capsys, main, ["--checkpoint", "a.safetensors"])
+    assert "--checkpoint" in expect_error_line(capsys, main, ["photo.jpg"])
+    assert "give an image or a video" in expect_error_line(capsys, main, ["--checkpoint", "a.safetensors"])
 
 
 def test_output_below_a_file_is_refused(infer, photos, capsys):
     Path("file").write_text("in the way")
-    assert "file" in refused(capsys, infer, photos / "cat.png", "-o", "file/out.png")
+    assert "file" in expect_error_line(capsys, infer, photos / "cat.png", "-o", "file/out.png")
 
 
 # The command itself

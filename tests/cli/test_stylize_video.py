@@ -26,7 +26,7 @@ from faststyle.models.checkpoint import save_model
 from faststyle.video.opening import open_clip
 from faststyle.video.recorder import Recorder
 from tests.support import ROOT
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 from tests.support.images import draw_image
 from tests.support.videos import SIZE, draw_moving_bar, inspect_video, make_clip
 
@@ -78,7 +78,7 @@ def test_default_output_keeps_timestamps_and_audio(infer, capsys):
     assert (after.times, after.size) == (before.times, SIZE)
     assert [data for _, data in after.packets["audio"]] == [data for _, data in before.packets["audio"]]
     assert difference(frames_of("a.mp4")[0], frames_of("a_small.mp4")[0]) > 20
-    assert sorted(contents(Path())) == ["a.mp4", "a_small.mp4"]
+    assert sorted(read_folder(Path())) == ["a.mp4", "a_small.mp4"]
 
 
 def test_frames_match_the_library(infer, model):
@@ -170,7 +170,7 @@ def test_video_is_converted_to_gif_and_to_frames_and_back(infer, capsys):
     with Image.open("out.gif") as image:
         assert image.n_frames == 8
     infer("a.mp4", "-o", "frames/%03d.jpg")
-    assert sorted(contents(Path("frames"))) == [f"{number:03d}.jpg" for number in range(1, 9)]
+    assert sorted(read_folder(Path("frames"))) == [f"{number:03d}.jpg" for number in range(1, 9)]
     capsys.readouterr()
     infer("frames/%03d.jpg", "-o", "back.mp4", "--fps", 10)
     assert capsys.readouterr().out == "back.mp4\n"
@@ -180,9 +180,9 @@ def test_video_is_converted_to_gif_and_to_frames_and_back(infer, capsys):
 def test_frames_keep_their_numbers_and_default_to_a_sibling_folder(infer, capsys):
     names = make_frames("shot")
     infer("shot/%04d.png")
-    assert sorted(contents(Path("shot_small"))) == names
+    assert sorted(read_folder(Path("shot_small"))) == names
     infer("shot/%04d.png", "-o", "out")
-    assert sorted(contents(Path("out"))) == names
+    assert sorted(read_folder(Path("out"))) == names
 
 
 def test_folder_of_frames_is_a_video_if_the_output_is_one(infer):
@@ -190,9 +190,9 @@ def test_folder_of_frames_is_a_video_if_the_output_is_one(infer):
     infer("shot", "-o", "out.mp4")
     assert inspect_video(Path("out.mp4")).times == [Fraction(number, 25) for number in range(4)]
     infer("shot", "-o", "there/%05d.png")
-    assert sorted(contents(Path("there"))) == [f"0{name}" for name in names]
+    assert sorted(read_folder(Path("there"))) == [f"0{name}" for name in names]
     infer("shot", "-o", "images")  # each image on its own
-    assert sorted(contents(Path("images"))) == names
+    assert sorted(read_folder(Path("images"))) == names
 
 
 # Several inputs
@@ -204,7 +204,7 @@ def test_images_and_videos_can_be_mixed(infer, capsys):
     printed = capsys.readouterr()
     assert "2 of 2 images and videos stylized: out" in printed.out
     assert printed.err.count("engine: ") == 1
-    assert sorted(contents(Path("out"))) == ["a.mp4", "b.png"]
+    assert sorted(read_folder(Path("out"))) == ["a.mp4", "b.png"]
     assert len(frames_of("out/a.mp4")) == 8
 
 
@@ -214,9 +214,9 @@ def test_folder_structure_is_kept_for_videos(infer, capsys):
     make_clip(Path("trip/day/c.mkv"), 3)
     make_clip(Path("trip/.hidden.mp4"), 3)
     infer("trip", "-o", "out")
-    assert sorted(contents(Path("out"))) == ["b.png", "day/c.mkv"]
+    assert sorted(read_folder(Path("out"))) == ["b.png", "day/c.mkv"]
     infer("trip")
-    assert sorted(contents(Path("trip_small"))) == ["b.png", "day/c.mkv"]
+    assert sorted(read_folder(Path("trip_small"))) == ["b.png", "day/c.mkv"]
     capsys.readouterr()
     infer("trip/day")
     assert capsys.readouterr().out.strip().endswith("trip/day_small/c.mkv")
@@ -229,8 +229,8 @@ def test_bad_video_does_not_stop_the_others(infer, capsys):
     errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
     assert len(errors) == 1 and "bad.mp4" in errors[0]
     assert "1 of 2 videos stylized" in printed.out
-    assert sorted(contents(Path("out"))) == ["a.mp4"]
-    assert "bad.mp4" in refused(capsys, infer, "bad.mp4")
+    assert sorted(read_folder(Path("out"))) == ["a.mp4"]
+    assert "bad.mp4" in expect_error_line(capsys, infer, "bad.mp4")
 
 
 # Temporally consistent models, and refused combinations
@@ -262,8 +262,8 @@ def test_steady_model_is_used_for_videos_and_logged(infer, monkeypatch, capsys, 
 
 
 def test_all_styles_and_optimization_refuse_videos(infer, capsys):
-    assert "--checkpoint starry_night" in refused(capsys, infer, "a.mp4", "--checkpoint", "all")
-    line = refused(capsys, main, ["a.mp4", "--style", "mosaic"])
+    assert "--checkpoint starry_night" in expect_error_line(capsys, infer, "a.mp4", "--checkpoint", "all")
+    line = expect_error_line(capsys, main, ["a.mp4", "--style", "mosaic"])
     assert "--checkpoint MODEL" in line and "train.py" in line
 
 
@@ -272,15 +272,15 @@ def test_optimization_skips_videos_of_a_folder_with_a_warning(capsys, infer, ran
     draw_image(40, 30).save("trip/b.png")
     make_clip(Path("trip/c.mp4"), 3)
     main(["trip", "-o", "out", "--style", str(painting), "--size=32", "--steps=1", "--vgg", random_vgg])
-    assert sorted(contents(Path("out"))) == ["b.png"]
+    assert sorted(read_folder(Path("out"))) == ["b.png"]
     assert "videos in trip are left out (1)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--tile 512", "--stroke-scale 2", "--quality 80"])
 def test_image_option_with_only_videos_is_refused(infer, capsys, option):
-    line = refused(capsys, infer, "a.mp4", *option.split())
+    line = expect_error_line(capsys, infer, "a.mp4", *option.split())
     assert f"{option.split()[0]} is for images" in line
-    assert sorted(contents(Path())) == ["a.mp4"]
+    assert sorted(read_folder(Path())) == ["a.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_image_option_with_only_videos_is_refused(infer, capsys, option):
 )
 def test_video_option_with_only_images_is_refused(infer, capsys, option):
     draw_image(40, 30).save("b.png")
-    assert f"{option.split()[0]} is for videos" in refused(capsys, infer, "b.png", *option.split())
+    assert f"{option.split()[0]} is for videos" in expect_error_line(capsys, infer, "b.png", *option.split())
 
 
 @pytest.mark.parametrize(
@@ -317,27 +317,27 @@ def test_video_option_with_only_images_is_refused(infer, capsys, option):
 def test_invalid_video_command_is_refused_before_stylizing(infer, capsys, arguments, words):
     draw_image(40, 30).save("b.png")
     Path("empty").mkdir()
-    before = contents(Path())
-    assert words in refused(capsys, infer, *arguments.split())
-    assert contents(Path()) == before
+    before = read_folder(Path())
+    assert words in expect_error_line(capsys, infer, *arguments.split())
+    assert read_folder(Path()) == before
 
 
 def test_input_frames_and_partial_videos_are_not_overwritten(infer, capsys):
     make_frames("shot")
     Path("a.mp4").rename("out.part.mp4")
-    before = contents(Path())
+    before = read_folder(Path())
     for arguments in (
         ("shot", "-o", "shot/%04d.png"),
         ("shot/%04d.png", "-o", "shot"),
         ("out.part.mp4", "-o", "out.mp4"),
     ):
-        assert "overwrite" in refused(capsys, infer, *arguments)
-    assert contents(Path()) == before
+        assert "overwrite" in expect_error_line(capsys, infer, *arguments)
+    assert read_folder(Path()) == before
 
 
 def test_two_videos_with_the_same_output_are_refused(infer, capsys):
     make_clip(Path("a.wmv"), 3, codec="wmv2", base=Fraction(1, 25), step=1)
-    assert "a.wmv" in refused(capsys, infer, "a.mp4", "a.wmv", "-o", "out")
+    assert "a.wmv" in expect_error_line(capsys, infer, "a.mp4", "a.wmv", "-o", "out")
 
 
 def test_error_without_pyav_says_what_to_install(infer, capsys, monkeypatch):
@@ -346,10 +346,10 @@ def test_error_without_pyav_says_what_to_install(infer, capsys, monkeypatch):
     names = make_frames("shot")
     infer("b.png")  # images and frames do not need PyAV
     infer("shot/%04d.png", "-o", "out/%04d.png")
-    assert sorted(contents(Path("out"))) == names
+    assert sorted(read_folder(Path("out"))) == names
     monkeypatch.setattr(Stylizer, "load", None)  # fails the test if a model is loaded
-    assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4")
-    assert "pip install -e '.[video]'" in refused(capsys, infer, "a.mp4", "-o", "%d.png")
+    assert "pip install -e '.[video]'" in expect_error_line(capsys, infer, "a.mp4")
+    assert "pip install -e '.[video]'" in expect_error_line(capsys, infer, "a.mp4", "-o", "%d.png")
 
 
 def test_videos_of_folders_are_skipped_with_a_warning_without_pyav(infer, capsys, monkeypatch):
@@ -360,13 +360,13 @@ def test_videos_of_folders_are_skipped_with_a_warning_without_pyav(infer, capsys
     images[0].save("trip/d.gif", save_all=True, append_images=images[1:])
     monkeypatch.setitem(sys.modules, "av", None)
     infer("trip", "-o", "out")
-    assert sorted(contents(Path("out"))) == ["b.png"]
+    assert sorted(read_folder(Path("out"))) == ["b.png"]
     error = capsys.readouterr().err
     assert "pip install -e '.[video]': videos in folders are left out (2)" in error
     assert exit_status(infer, "trip", "trip/c.mp4", "-o", "new") == 2
     assert "error: video needs PyAV" in capsys.readouterr().err
     Path("trip/b.png").unlink()
-    assert "pip install" in refused(capsys, infer, "trip", "-o", "new")
+    assert "pip install" in expect_error_line(capsys, infer, "trip", "-o", "new")
     assert not Path("new").exists()
 
 
@@ -501,7 +501,7 @@ def test_ctrl_c_skips_the_remaining_videos(infer, capsys, monkeypatch):
     make_clip(Path("b.mp4"), 6)
     assert exit_status(infer, "a.mp4", "b.mp4", "-o", "out") == 130
     assert "stopped: the 4 frames so far are in out/a.part.mp4" in capsys.readouterr().err
-    assert sorted(contents(Path("out"))) == ["a.part.mp4"]
+    assert sorted(read_folder(Path("out"))) == ["a.part.mp4"]
 
 
 def test_recorder_notes_are_printed(infer, capsys):

@@ -20,7 +20,7 @@ from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.module import StyleTransfer
 from tests.support import ROOT
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 from tests.support.photo_sets import write_parquet
 
@@ -33,7 +33,7 @@ def same_weights(first: Path, second: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_folder(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -153,9 +153,9 @@ def test_card_records_ancestors_command_and_hardware(train):
     assert card.data.photos == 3
 
 
-def test_options_override_the_config_file(train_flags):
+def test_options_override_the_config_file(train_arguments):
     Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 2.5\n")
-    main(["--config", "mine.yaml", *train_flags])
+    main(["--config", "mine.yaml", *train_arguments])
     _, card = load_model(RUN / "painting.safetensors")
     assert card.steps == 3
     assert card.training.objective.style_weight == 2.5
@@ -165,8 +165,8 @@ def test_options_override_the_config_file(train_flags):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_configs_run(train_flags, config):
-    main(["--config", str(config), *train_flags, "--trainer.max_steps=1"])
+def test_shipped_configs_run(train_arguments, config):
+    main(["--config", str(config), *train_arguments, "--trainer.max_steps=1"])
     assert load_model(RUN / "painting.safetensors")[1].steps == 1
 
 
@@ -293,14 +293,14 @@ def test_run_resumes_after_its_init_model_was_deleted(train):
 
 def test_starting_over_an_existing_run_is_refused(train, capsys):
     train()
-    before = contents(RUN)
-    assert "--resume" in refused(capsys, train)
-    assert contents(RUN) == before
+    before = read_folder(RUN)
+    assert "--resume" in expect_error_line(capsys, train)
+    assert read_folder(RUN) == before
 
 
 def test_network_cannot_be_changed_on_resume(train, capsys):
     train()
-    assert "--model.blocks" in refused(capsys, train, "--resume", "--model.blocks=2")
+    assert "--model.blocks" in expect_error_line(capsys, train, "--resume", "--model.blocks=2")
 
 
 def test_resumed_run_keeps_settings_that_a_new_config_does_not_name(train, tmp_path):
@@ -312,9 +312,9 @@ def test_resumed_run_keeps_settings_that_a_new_config_does_not_name(train, tmp_p
 
 
 def test_folder_with_other_files_is_refused_as_output(train, photos, capsys):
-    before = contents(photos)
-    assert "not an empty folder" in refused(capsys, train, "--output", str(photos))
-    assert contents(photos) == before
+    before = read_folder(photos)
+    assert "not an empty folder" in expect_error_line(capsys, train, "--output", str(photos))
+    assert read_folder(photos) == before
 
 
 def test_next_command_is_quoted(train, capsys):
@@ -323,7 +323,7 @@ def test_next_command_is_quoted(train, capsys):
 
 
 def test_resume_without_a_run_is_refused(train, capsys):
-    assert "nothing to resume" in refused(capsys, train, "--resume")
+    assert "nothing to resume" in expect_error_line(capsys, train, "--resume")
     assert not Path("runs").exists()
 
 
@@ -331,9 +331,9 @@ def test_resume_from_a_damaged_checkpoint_is_refused_and_keeps_it(train, capsys)
     train()
     state = (RUN / "last.ckpt").read_bytes()
     (RUN / "last.ckpt").write_bytes(state[: len(state) // 2])
-    before = contents(RUN)
-    assert "last.ckpt" in refused(capsys, train, "--resume")
-    assert contents(RUN) == before
+    before = read_folder(RUN)
+    assert "last.ckpt" in expect_error_line(capsys, train, "--resume")
+    assert read_folder(RUN) == before
 
 
 # Refused options and bad photos
@@ -379,28 +379,30 @@ def test_resume_from_a_damaged_checkpoint_is_refused_and_keeps_it(train, capsys)
     ],
 )
 def test_invalid_option_is_refused_in_one_line_and_writes_nothing(train, capsys, options, word):
-    assert word in refused(capsys, train, *options.split())
+    assert word in expect_error_line(capsys, train, *options.split())
     assert list(Path().iterdir()) == []
 
 
 def test_photo_as_content_is_refused(train, photos, capsys):
-    assert "folder" in refused(capsys, train, "--content", str(photos / "beach.jpg"))
+    assert "folder" in expect_error_line(capsys, train, "--content", str(photos / "beach.jpg"))
 
 
 def test_init_of_another_size_is_refused(train, capsys):
     save_model(Path("full.safetensors"), TransformerNetwork("full", blocks=1), ModelCard())
-    assert "--model.size" in refused(capsys, train, "--init", "full.safetensors", "--model.size=half")
+    assert "--model.size" in expect_error_line(
+        capsys, train, "--init", "full.safetensors", "--model.size=half"
+    )
     assert not Path("runs").exists()
 
 
 def test_style_that_is_not_an_image_is_refused(train, capsys):
     Path("style.jpg").write_text("not an image")
-    assert "style.jpg" in refused(capsys, train, "--style", "style.jpg")
+    assert "style.jpg" in expect_error_line(capsys, train, "--style", "style.jpg")
 
 
 def test_config_that_is_not_yaml_is_refused(train, capsys):
     Path("mine.yaml").write_text("trainer: [1, {")
-    assert refused(capsys, train, "--config", "mine.yaml")
+    assert expect_error_line(capsys, train, "--config", "mine.yaml")
 
 
 def test_bad_photos_are_named_and_counted_and_training_continues(train, photos, caplog, capsys):
@@ -454,7 +456,7 @@ def test_push_to_hub_is_checked_before_training_and_done_after_it(train, capsys,
 
     monkeypatch.setenv("HF_TOKEN", "")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "such as you/nowhere" in refused(capsys, train, "--push-to-hub", "nowhere")
+    assert "such as you/nowhere" in expect_error_line(capsys, train, "--push-to-hub", "nowhere")
     assert not RUN.exists()
 
     pushed = []

@@ -13,8 +13,8 @@ from faststyle.losses import presets, settings, statistics, vgg
 from faststyle.models import network
 from faststyle.training import options
 from tests.support import ROOT
-from tests.support.commands import refused
-from tests.support.train_options import keys, said
+from tests.support.commands import expect_error_line
+from tests.support.train_options import keys, option_error
 
 NONSENSE = ["nonsense!", "", "-7", "0", "2.5", "nan", "inf", "1e999", "9" * 30, "[1, 2]", "{a: 1.5}", "true"]
 TEXT = {"style", "content", "name", "output", "init", "push_to_hub"}
@@ -84,7 +84,7 @@ def test_help_prints_ranges_and_choices(parser):
 def test_error_names_the_option_the_value_and_the_allowed_values(parser):
     for key, kind in KINDS.items():
         for value in [*NONSENSE, *values(key)["bad"]]:
-            line = said(parser, f"{option(key)}={value}")
+            line = option_error(parser, f"{option(key)}={value}")
             if value in NONSENSE and is_sensible(key, value):
                 assert line == "" or kind.what.startswith("left out"), line
                 continue
@@ -107,19 +107,19 @@ def as_numbers(value: str) -> set[str]:
 def test_range_limits_and_every_choice_are_accepted(parser):
     for key in KINDS:
         for value in values(key)["good"]:
-            assert said(parser, f"{option(key)}={value}") == "", (key, value)
+            assert option_error(parser, f"{option(key)}={value}") == "", (key, value)
 
 
 def test_layers_of_a_downscaled_image_are_accepted(parser):
-    assert said(parser, "--model.style_layers={relu2_1: 1.0, relu4_1/4: 0.5}") == ""
-    assert "must be layers with weights" in said(parser, "--model.style_layers={relu4_1/3: 0.5}")
-    assert "must be layers with weights" in said(parser, "--model.content_layers={relu4_1: -1}")
+    assert option_error(parser, "--model.style_layers={relu2_1: 1.0, relu4_1/4: 0.5}") == ""
+    assert "must be layers with weights" in option_error(parser, "--model.style_layers={relu4_1/3: 0.5}")
+    assert "must be layers with weights" in option_error(parser, "--model.content_layers={relu4_1: -1}")
 
 
 def test_shipped_configs_are_accepted(parser):
-    assert said(parser) == ""
+    assert option_error(parser) == ""
     for config in (ROOT / "configs").glob("*.yaml"):
-        assert said(parser, "--config", str(config)) == ""
+        assert option_error(parser, "--config", str(config)) == ""
 
 
 @pytest.mark.slow
@@ -151,8 +151,8 @@ def test_shipped_configs_are_accepted(parser):
         ("--trainer.limit_test_batches=2", "must be left out (held-out photos are for validation"),
     ],
 )  # fmt: skip
-def test_mistyped_option_prints_one_error_line(train_flags, capsys, flags, line):
-    assert line in refused(capsys, main, [*train_flags, *flags.split()])
+def test_mistyped_option_prints_one_error_line(train_arguments, capsys, flags, line):
+    assert line in expect_error_line(capsys, main, [*train_arguments, *flags.split()])
     assert list(Path().iterdir()) == []
 
 
@@ -191,10 +191,10 @@ def test_invalid_config_prints_one_error_line_and_runs_no_code(tmp_path, monkeyp
     content, words = CONFIGS[kind]
     Path("it.yaml").write_bytes(content)
     before = [*tmp_path.iterdir()]
-    line = refused(capsys, main, ["--config", "it.yaml"])
+    line = expect_error_line(capsys, main, ["--config", "it.yaml"])
     assert words in line
     assert [*tmp_path.iterdir()] == before
 
 
 def test_folder_as_config_is_refused(tmp_path, capsys):
-    assert "Is a directory" in refused(capsys, main, ["--config", str(tmp_path)])
+    assert "Is a directory" in expect_error_line(capsys, main, ["--config", str(tmp_path)])

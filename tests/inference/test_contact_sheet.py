@@ -19,13 +19,13 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.models.checkpoint import load_model
 from faststyle.training.synthetic_motion import random_flow, temporal_loss
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 
 PHOTO = Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
-def apart(images: torch.Tensor, others: torch.Tensor) -> float:
+def relative_error(images: torch.Tensor, others: torch.Tensor) -> float:
     """Return the mean squared difference divided by the variance of ``others``.
 
     It is 1 if ``images`` has the mean colour of ``others`` everywhere.
@@ -69,7 +69,7 @@ def test_steady_network_of_each_style_is_more_temporally_consistent():
             for model in (usual, steady)
         )
         assert left < 0.75 * change
-        assert apart(steady(photo), usual(photo)) < 0.3  # 1 would be the mean colour.
+        assert relative_error(steady(photo), usual(photo)) < 0.3  # 1 would be the mean colour.
 
 
 def test_listing_styles_does_not_import_torch():
@@ -121,14 +121,14 @@ def test_long_captions_are_truncated_and_transparency_becomes_white():
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("options", "message"),
     [
         (["--checkpoint", "stary_night"], "did you mean 'starry_night'"),
         (["--checkpoint", "starry_night:0.5,wave"], "'wave' in the blend"),
         (["--checkpoint", "all", "--style", "x.jpg"], "give one of them"),
     ],
 )
-def test_invalid_output_names_are_rejected(tmp_path, capsys, flags, says):
+def test_invalid_output_names_are_rejected(tmp_path, capsys, options, message):
     draw_image(32, 32).save(tmp_path / "photo.png")
-    assert says in refused(capsys, main, [str(tmp_path / "photo.png"), *flags])
+    assert message in expect_error_line(capsys, main, [str(tmp_path / "photo.png"), *options])
     assert [path.name for path in Path(tmp_path).iterdir()] == ["photo.png"]

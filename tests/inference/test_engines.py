@@ -105,15 +105,15 @@ def test_auto_picks_torch_without_openvino(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name, device, dtype, said",
+    "name, device, dtype, message",
     [
         ("openvin", "cpu", torch.float32, "did you mean 'openvino'"),
         ("openvino", "cuda", torch.float32, "--device cpu"),
         ("onnx", "cpu", torch.float16, "fp16"),
     ],
 )
-def test_unavailable_engine_error_names_the_reason(name, device, dtype, said):
-    with pytest.raises(InputError, match=said):
+def test_unavailable_engine_error_names_the_reason(name, device, dtype, message):
+    with pytest.raises(InputError, match=message):
         pick_engine(name, torch.device(device), dtype)
 
 
@@ -182,13 +182,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "faststyle"
 
 
-def never() -> bytes:
+def fail_if_called() -> bytes:
     raise AssertionError
 
 
 def test_cached_model_is_found_again(module, folder):
     assert cached("kind", module, lambda: b"made", bytes) == b"made"
-    assert cached("kind", module, never, bytes) == b"made"
+    assert cached("kind", module, fail_if_called, bytes) == b"made"
     assert [file.read_bytes()[-4:] for file in folder.iterdir()] == [b"made"]
 
 
@@ -214,7 +214,7 @@ def test_oldest_cached_models_are_deleted(module, folder, monkeypatch):
     for number in range(5):
         cached(str(number), module, lambda: b"made", bytes)
     assert len(list(folder.iterdir())) == 3
-    cached("4", module, never, bytes)
+    cached("4", module, fail_if_called, bytes)
 
 
 def test_unwritable_cache_folder_is_ignored(module, tmp_path, monkeypatch):
@@ -249,7 +249,7 @@ def test_world_writable_cache_is_not_read(module, folder):
     folder.chmod(0o777)
     assert cached("kind", module, lambda: b"anew", bytes) == b"anew"
     folder.chmod(0o755)
-    assert cached("kind", module, never, bytes) == b"anew"
+    assert cached("kind", module, fail_if_called, bytes) == b"anew"
 
 
 # On a GPU

@@ -19,7 +19,7 @@ from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 from tests.support.images import draw_image
 
 onnx = pytest.importorskip("onnx")
@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def furthest(run, checkpoint) -> float:
+def max_difference_from_torch(run, checkpoint) -> float:
     """Return the maximum difference between ``run`` and torch over several sizes."""
     module, _ = load_inference(checkpoint)
     generator = torch.Generator().manual_seed(1)
@@ -67,13 +67,13 @@ RUN = {".onnx": run_onnx, ".pt2": run_archive}
 @pytest.mark.slow
 def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(folder, model, capsys):
     main(["--export", "new folder/model.onnx", "--checkpoint", str(model)])
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     assert re.fullmatch(
         r"new folder/model\.onnx: opset 18, batch, height and width open; "
         r"within 0\.0000\d of torch at 256x256, 257x333, 2x480x640\n",
-        said,
+        message,
     )
-    assert set(contents(folder)) == {"new folder/model.onnx"}
+    assert set(read_folder(folder)) == {"new folder/model.onnx"}
     stored = onnx.load("new folder/model.onnx")
     onnx.checker.check_model(stored, full_check=True)
     assert [entry.version for entry in stored.opset_import if not entry.domain] == [18]
@@ -84,19 +84,19 @@ def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(folder, model, c
         assert sides == ["batch", 3, "height", "width"]
     card = json.loads({entry.key: entry.value for entry in stored.metadata_props}["faststyle"])
     assert card["name"] == "small" and card["network"]["size"] == "half"
-    assert furthest(run_onnx("new folder/model.onnx"), model) < 1e-4
+    assert max_difference_from_torch(run_onnx("new folder/model.onnx"), model) < 1e-4
 
 
 @pytest.mark.slow
 def test_archive_loads_with_torch_alone_and_has_the_metadata(folder, model, capsys):
     main(["--export", "model.pt2", "--checkpoint", str(model)])
-    said = capsys.readouterr().out
-    assert said.startswith("model.pt2: batch, height and width open; within 0.0000")
-    assert set(contents(folder)) == {"model.pt2"}
+    message = capsys.readouterr().out
+    assert message.startswith("model.pt2: batch, height and width open; within 0.0000")
+    assert set(read_folder(folder)) == {"model.pt2"}
     extra = {"faststyle.json": ""}
     torch.export.load("model.pt2", extra_files=extra)
     assert json.loads(extra["faststyle.json"])["name"] == "small"
-    assert furthest(run_archive("model.pt2"), model) < 1e-5
+    assert max_difference_from_torch(run_archive("model.pt2"), model) < 1e-5
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_every_network_is_exported_with_dynamic_sizes(folder, small_sizes, netwo
     save_model(Path("m.safetensors"), TransformerNetwork(**network).eval(), card)
     path = Path(f"m{suffix}")
     export.export("m.safetensors", path)
-    assert furthest(RUN[suffix](path), "m.safetensors") < 1e-4
+    assert max_difference_from_torch(RUN[suffix](path), "m.safetensors") < 1e-4
 
 
 @pytest.mark.slow
@@ -131,14 +131,16 @@ def test_exported_file_has_no_paths_of_the_machine(folder, small_sizes, model, s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-@pytest.mark.parametrize("apart", [0.01, float("nan")])
-def test_export_that_differs_from_torch_is_deleted(folder, small_sizes, model, monkeypatch, suffix, apart):
+@pytest.mark.parametrize("difference", [0.01, float("nan")])
+def test_export_that_differs_from_torch_is_deleted(
+    folder, small_sizes, model, monkeypatch, suffix, difference
+):
     path = Path(f"m{suffix}")
     path.write_bytes(b"the old one")
-    monkeypatch.setattr(export, "distance", lambda module, run: apart)
+    monkeypatch.setattr(export, "distance", lambda module, run: difference)
     with pytest.raises(RuntimeError, match=f"m{suffix} was not written: it would be"):
         export.export(model, path)
-    assert contents(folder) == {path.name: b"the old one"}
+    assert read_folder(folder) == {path.name: b"the old one"}
 
 
 def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
@@ -151,7 +153,7 @@ def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--export", "model.tflite"], "its name must end in one of .onnx, .pt2"),
         (["--export", "model"], "its name must end in one of"),
@@ -167,23 +169,23 @@ def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
         (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style or file is named 'all'"),
     ],
 )
-def test_invalid_export_gives_one_error_line(folder, model, capsys, arguments, said):
+def test_invalid_export_gives_one_error_line(folder, model, capsys, arguments, message):
     Path("taken.onnx").mkdir()
     Path("file").write_text("no folder")
     Path("damaged.safetensors").write_bytes(model.read_bytes()[:2000])
-    before = contents(folder)
-    assert said in refused(capsys, main, ["--checkpoint", str(model), *arguments])
-    assert contents(folder) == before
+    before = read_folder(folder)
+    assert message in expect_error_line(capsys, main, ["--checkpoint", str(model), *arguments])
+    assert read_folder(folder) == before
 
 
 def test_export_needs_a_checkpoint(capsys):
-    assert "needs --checkpoint MODEL" in refused(capsys, main, ["--export", "model.onnx"])
+    assert "needs --checkpoint MODEL" in expect_error_line(capsys, main, ["--export", "model.onnx"])
 
 
 def test_missing_packages_are_named_with_the_install_command(folder, model, capsys, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else name)
-    said = refused(capsys, main, ["--export", "model.onnx", "--checkpoint", str(model)])
-    assert said == "error: exporting to ONNX needs onnxscript: pip install -e '.[onnx]'"
+    message = expect_error_line(capsys, main, ["--export", "model.onnx", "--checkpoint", str(model)])
+    assert message == "error: exporting to ONNX needs onnxscript: pip install -e '.[onnx]'"
 
 
 @pytest.mark.slow
@@ -206,7 +208,7 @@ PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory) -> Path:
+def exports_folder(tmp_path_factory) -> Path:
     """Create a folder with a photo and both exports, made with the commands of docs/export.md."""
     folder = tmp_path_factory.mktemp("page")
     draw_image(101, 75).save(folder / "photo.jpg", quality=95)
@@ -222,10 +224,10 @@ def shown(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
-def test_each_snippet_of_the_export_docs_stylizes_the_photo(shown, monkeypatch, block):
+def test_each_snippet_of_the_export_docs_stylizes_the_photo(exports_folder, monkeypatch, block):
     if "openvino" in block:
         pytest.importorskip("openvino")
-    monkeypatch.chdir(shown)
+    monkeypatch.chdir(exports_folder)
     Path("painted.png").unlink(missing_ok=True)
     found: dict = {}
     exec(block, found)

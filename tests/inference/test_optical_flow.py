@@ -38,12 +38,12 @@ def test_blending_reduces_flicker():
         results.append(blend(image, moved(2 * number, 0), cut=number == 0))
     inner = slice(20, -20), slice(30, -30)
 
-    def unrest(images):
+    def flicker(images):
         follow = np.roll(images[-2], 2, 1)
         return np.abs(images[-1][inner].astype(float) - follow[inner]).mean()
 
     assert results[0] is given[0] and results[-1].dtype == np.uint8
-    assert unrest(results) < 0.5 * unrest(given)
+    assert flicker(results) < 0.5 * flicker(given)
 
 
 def test_blending_skips_cuts_and_changed_areas():

@@ -23,7 +23,7 @@ def stylize(network) -> Stylizer:
     return Stylizer(network, ModelCard(name="small"), device="cpu", precision="fp32")
 
 
-def levels(a: Image.Image, b: Image.Image) -> np.ndarray:
+def level_differences(a: Image.Image, b: Image.Image) -> np.ndarray:
     return np.abs(np.asarray(a, int) - np.asarray(b, int))
 
 
@@ -45,7 +45,7 @@ def test_alpha_is_preserved(stylize, mode):
     image = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
     result = stylize(image)
     assert (result.mode, result.size) == ("RGBA", (40, 30))
-    assert levels(result.getchannel("A"), image.convert("RGBA").getchannel("A")).max() == 0
+    assert level_differences(result.getchannel("A"), image.convert("RGBA").getchannel("A")).max() == 0
 
 
 def test_exif_orientation_is_applied(stylize):
@@ -61,7 +61,7 @@ def test_result_equals_the_networks_output(stylize, network):
         expected = network(wide)[0, :, 8:-8, 8:-8].clamp(0, 1) * 255
     result = torch.from_numpy(np.array(stylize(image))).permute(2, 0, 1)
     assert (result - expected).abs().max() <= 0.51
-    assert levels(stylize(image), image).mean() > 5  # The network changes the image.
+    assert level_differences(stylize(image), image).mean() > 5  # The network changes the image.
 
 
 @pytest.mark.parametrize("shape", [(3, 33, 47), (1, 3, 33, 47), (2, 3, 16, 16), (3, 1, 1)])
@@ -89,14 +89,14 @@ def test_list_of_images_of_mixed_sizes_and_modes_is_stylized(stylize):
     assert isinstance(results, list)
     assert [result.size for result in results] == [(40, 30), (17, 65), (20, 20)]
     assert [result.mode for result in results] == ["RGB", "RGB", "RGBA"]
-    assert levels(results[0], stylize(images[0])).max() == 0
+    assert level_differences(results[0], stylize(images[0])).max() == 0
     assert stylize([]) == []
 
 
 def test_strength_zero_returns_the_photo_exactly(stylize):
     image = draw_image(41, 30)
-    assert levels(stylize(image, strength=0), image).max() == 0
-    assert levels(stylize(image, strength=0, preserve_color=True), image).max() == 0
+    assert level_differences(stylize(image, strength=0), image).max() == 0
+    assert level_differences(stylize(image, strength=0, preserve_color=True), image).max() == 0
     tensor = to_tensor(image)
     assert torch.equal(stylize(tensor, strength=0.0), tensor)
 
@@ -120,7 +120,7 @@ def test_larger_strokes_come_from_the_shrunk_image(stylize, scale):
     image = draw_image(61, 44, seed=1)
     small = shrink(photos[:1].mul(255).round().byte(), scale)
     expected = to_image(enlarge(stylize(small), photos[:1])[0])
-    assert levels(stylize(image, stroke_scale=scale), expected).max() <= 1
+    assert level_differences(stylize(image, stroke_scale=scale), expected).max() <= 1
     assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
     # Tiles are cut from the smaller image.
     tiled = enlarge(stylize(shrink(photos, scale), tile=16), photos)
@@ -138,7 +138,9 @@ def test_larger_strokes_work_with_alpha_strength_and_preserved_colours(stylize):
     image.putalpha(90)
     images = stylize([image], stroke_scale=2)
     assert images[0].getchannel("A").getextrema() == (90, 90)
-    assert levels(images[0].convert("RGB"), stylize(image.convert("RGB"), stroke_scale=2)).max() == 0
+    assert (
+        level_differences(images[0].convert("RGB"), stylize(image.convert("RGB"), stroke_scale=2)).max() == 0
+    )
 
 
 def test_stroke_size_is_relative_to_the_image_size(stylize):
@@ -248,8 +250,8 @@ def test_half_precision_is_close_to_full_precision(network, precision):
     image = draw_image(64, 48)
     full = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(image)
     half = Stylizer(network, ModelCard(), device="cpu", precision=precision)(image)
-    assert levels(half, full).mean() < 2
-    assert levels(half, full).max() < 20
+    assert level_differences(half, full).mean() < 2
+    assert level_differences(half, full).max() < 20
 
 
 def test_stylizer_freezes_the_network(painting):
@@ -278,7 +280,7 @@ def test_gpu_result_equals_cpu_result(network):
     image = draw_image(64, 48)
     cpu = Stylizer(network, ModelCard(), device="cpu", precision="fp32")(image)
     gpu = Stylizer(network, ModelCard(), device="cuda", precision="fp32")(image)
-    assert levels(gpu, cpu).max() <= 2
+    assert level_differences(gpu, cpu).max() <= 2
 
 
 def test_batch_too_large_for_memory_is_stylized_image_by_image(stylize, monkeypatch):

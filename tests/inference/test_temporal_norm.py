@@ -24,7 +24,7 @@ def frames(*seeds: int, size=(48, 40)) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.asarray(draw_image(*size, seed)) for seed in seeds]))
 
 
-def alone(frame: torch.Tensor) -> torch.Tensor:
+def stylize_alone(frame: torch.Tensor) -> torch.Tensor:
     photo = frame.permute(2, 0, 1)[None].float() / 255
     return (Inference(NETWORK, 8)(photo)[0].permute(1, 2, 0) * 255).round()
 
@@ -37,7 +37,7 @@ def test_first_frame_equals_the_networks_output():
     steady = VideoNetwork(NETWORK, 8)
     result, _ = steady(frames(1), steady.blank(), mixing_weights([0.0]))
     assert result.dtype == torch.uint8 and result.shape == (1, 40, 48, 3)
-    assert difference(result[0], alone(frames(1)[0])) <= 1
+    assert difference(result[0], stylize_alone(frames(1)[0])) <= 1
 
 
 def test_equal_frames_give_equal_results():
@@ -46,7 +46,7 @@ def test_equal_frames_give_equal_results():
     for share in (0.0, 0.9, 0.9):
         result, own = steady(frames(1), memory, mixing_weights([share]))
         memory = mix_statistics(mixing_weights([share]), memory, own)
-        assert difference(result[0], alone(frames(1)[0])) <= 1
+        assert difference(result[0], stylize_alone(frames(1)[0])) <= 1
 
 
 def test_batch_equals_its_frames_in_sequence():
@@ -72,7 +72,7 @@ def test_previous_statistics_soften_a_sudden_change():
     second, _ = steady(after, memory, mixing_weights([0.95]))
     untouched = slice(None), slice(0, 16)  # Columns beyond the network's receptive field.
     softened = (second[0][untouched].float() - first[0][untouched].float()).abs().mean()
-    jump = (alone(after[0])[untouched] - alone(before[0])[untouched]).abs().mean()
+    jump = (stylize_alone(after[0])[untouched] - stylize_alone(before[0])[untouched]).abs().mean()
     assert softened < 0.3 * jump
 
 

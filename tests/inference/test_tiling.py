@@ -25,7 +25,7 @@ from faststyle.inference.tiling import (
 )
 from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference, TransformerNetwork
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 
 LEVEL = 1 / 255
@@ -176,7 +176,7 @@ def stylize() -> Stylizer:
     )
 
 
-def levels(a: Image.Image, b: Image.Image) -> int:
+def max_level_difference(a: Image.Image, b: Image.Image) -> int:
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
@@ -187,8 +187,8 @@ def test_stylizer_gives_the_same_image_with_tiles(stylize, options):
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     # The image is no larger than the thumbnail, so the statistics are exact.
     whole, result = stylize(image, **options), stylize(image, tile=64, **options)
-    assert result.mode == "RGBA" and levels(result, whole) <= 1
-    assert levels(result.getchannel("A"), image.getchannel("A")) == 0
+    assert result.mode == "RGBA" and max_level_difference(result, whole) <= 1
+    assert max_level_difference(result.getchannel("A"), image.getchannel("A")) == 0
     photos = torch.stack([photo_of(150, 90, seed) for seed in range(2)])
     for given in (photos, photos[0]):
         result = stylize(given, tile=48, **options)
@@ -208,7 +208,7 @@ def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
         "faststyle.inference.stylizer.stylize_tiled",
         lambda *given: tiles.append(given[3]) or stylize_tiled(*given),
     )
-    assert levels(stylize(image), whole) <= 1
+    assert max_level_difference(stylize(image), whole) <= 1
     assert tiles == [int(50_000**0.5) - 2 * receptive_radius(stylize.network) & -4]
 
 
@@ -259,11 +259,11 @@ def test_infer_stylizes_with_tiles(tmp_path, model, capsys, monkeypatch):
     assert [line for line in capsys.readouterr().err.splitlines() if "300x200" in line and "256" in line]
     whole = open_image(tmp_path / "whole.png")
     for name in ("tiled.png", "own.png"):
-        assert levels(open_image(tmp_path / name), whole) <= 1
+        assert max_level_difference(open_image(tmp_path / name), whole) <= 1
     for wrong in ("15", "big"):
-        assert wrong in refused(capsys, infer, [str(photo), *flags, "out.png", "--tile", wrong])
+        assert wrong in expect_error_line(capsys, infer, [str(photo), *flags, "out.png", "--tile", wrong])
     wrong = [str(photo), "--checkpoint", "all", "--tile", "256"]
-    assert "--tile" in refused(capsys, infer, wrong)
+    assert "--tile" in expect_error_line(capsys, infer, wrong)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -282,5 +282,5 @@ def test_infer_stylizes_from_file_to_file(tmp_path, model, monkeypatch, mode):
     monkeypatch.setattr("faststyle.image.files.open_image", None)  # Pillow is not used.
     infer([str(photo), *flags, str(tmp_path / "strips" / "out.png")])
     results = [Image.open(path) for path in (tmp_path / "whole.png", tmp_path / "strips" / "out.png")]
-    assert results[0].mode == results[1].mode == mode and levels(*results) <= 1
+    assert results[0].mode == results[1].mode == mode and max_level_difference(*results) <= 1
     assert [path.name for path in (tmp_path / "strips").iterdir()] == ["out.png"]

@@ -49,14 +49,14 @@ def clip(tmp_path):
     return path
 
 
-def levels(a, b) -> int:
+def max_level_difference(a, b) -> int:
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
 def test_video_of_pil_images_yields_pil_images(stylize):
     results = list(stylize.video(images()))
     assert len(results) == COUNT and all(isinstance(one, Image.Image) for one in results)
-    assert levels(results[0], stylize(images()[0])) <= 1
+    assert max_level_difference(results[0], stylize(images()[0])) <= 1
 
 
 def test_video_of_arrays_or_frames_yields_the_same_type(stylize):
@@ -87,9 +87,12 @@ def test_strength_and_preserved_colours_match_still_images(stylize):
     photos = images(1)
     for strength in (0.0, 0.5):
         expected = stylize(photos[0], strength=strength)
-        assert levels(next(stylize.video(photos, strength=strength)), expected) <= 1
+        assert max_level_difference(next(stylize.video(photos, strength=strength)), expected) <= 1
     assert (
-        levels(next(stylize.video(photos, preserve_color=True)), stylize(photos[0], preserve_color=True)) <= 1
+        max_level_difference(
+            next(stylize.video(photos, preserve_color=True)), stylize(photos[0], preserve_color=True)
+        )
+        <= 1
     )
 
 
@@ -115,7 +118,7 @@ def test_batches_give_the_same_frames(stylize):
     assert [len(batch) for batch in items] == [3, 3, 1]
     by_batches = video_stylizer(stylize)
     together = [result for batch in items for result in by_batches(batch)]
-    assert max(map(levels, one_by_one, together)) <= 1
+    assert max(map(max_level_difference, one_by_one, together)) <= 1
 
 
 def test_batch_too_large_for_memory_is_stylized_frame_by_frame(stylize, monkeypatch):
@@ -128,7 +131,7 @@ def test_batch_too_large_for_memory_is_stylized_frame_by_frame(stylize, monkeypa
         return whole(self, run, blank, frames, shares)
 
     monkeypatch.setattr(video.VideoStylizer, "paint_together", noted)
-    assert max(map(levels, video_stylizer(stylize)(images(3)), expected)) <= 1
+    assert max(map(max_level_difference, video_stylizer(stylize)(images(3)), expected)) <= 1
     assert sizes == [1, 1, 1]
 
 
@@ -154,7 +157,9 @@ def test_frames_of_several_sizes_are_stylized(stylize):
 def test_frames_are_blended_along_the_motion(stylize):
     pytest.importorskip("cv2")
     plain, blended = (list(stylize.video(images(), motion_blend=share)) for share in (0.0, 0.6))
-    assert levels(plain[0], blended[0]) == 0 and levels(plain[-1], blended[-1]) > 0
+    assert (
+        max_level_difference(plain[0], blended[0]) == 0 and max_level_difference(plain[-1], blended[-1]) > 0
+    )
 
 
 def test_frame_too_large_for_memory_is_tiled_without_temporal_norm(stylize, monkeypatch):
@@ -200,4 +205,4 @@ def test_damaged_video_yields_the_frames_before_the_damage(stylize, clip):
 @pytest.mark.parametrize("engine", ["torch", "compile"])
 def test_gpu_frames_equal_cpu_frames(network, stylize, engine):
     gpu = Stylizer(network, ModelCard(name="small"), device="cuda", precision="fp32", engine=engine)
-    assert max(map(levels, gpu.video(images()), stylize.video(images()))) <= 2
+    assert max(map(max_level_difference, gpu.video(images()), stylize.video(images()))) <= 2

@@ -30,7 +30,7 @@ from faststyle.files import atomic_write
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.batch import launcher, manifest
 from faststyle.inference.batch.shards import Images, Item, call_when_orphaned, explain, is_whole, rank_of
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 
 ODD = "with\nnewline é.png"
@@ -421,11 +421,13 @@ def test_folder_of_a_finished_run_is_not_searched_for_temporary_files(tmp_path, 
     ],
 )
 def test_invalid_combinations_of_options_are_refused(photos, model, capsys, options, message):
-    assert message in refused(capsys, main, [str(photos), "--checkpoint", str(model), *options])
+    assert message in expect_error_line(capsys, main, [str(photos), "--checkpoint", str(model), *options])
 
 
 def test_devices_cannot_be_used_without_a_model(photos, painting, capsys):
-    line = refused(capsys, main, [str(photos), "--style", str(painting), "--devices=2", "-o", "out"])
+    line = expect_error_line(
+        capsys, main, [str(photos), "--style", str(painting), "--devices=2", "-o", "out"]
+    )
     assert "--devices cannot be used here" in line
 
 
@@ -448,7 +450,7 @@ def test_several_nodes_need_torchrun_variables(photos, work, capsys, monkeypatch
     for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     flags = ["--checkpoint=starry_night", "--devices=1", "--num-nodes=2", "-o", "out"]
-    line = refused(capsys, main, [str(photos), *flags])
+    line = expect_error_line(capsys, main, [str(photos), *flags])
     assert "torchrun" in line and "MASTER_ADDR" in line
 
 

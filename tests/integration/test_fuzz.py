@@ -25,7 +25,7 @@ from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.find import find_model, label, parse_blend
 from faststyle.models.network import TransformerNetwork
 from tests.support.cards import make_card
-from tests.support.train_options import keys, said
+from tests.support.train_options import keys, option_error
 
 SECONDS = 10  # no example may take longer
 common = {"deadline": SECONDS * 1000, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -250,5 +250,5 @@ def test_flags_of_infer(argv):
 def test_options_of_train(parser, data):
     names = st.sampled_from(sorted(map(option, keys(parser))))
     pairs = data.draw(st.lists(st.tuples(names, odd | st.text(max_size=6)), max_size=4))
-    line = said(parser, *(f"{name}={value}" for name, value in pairs))
+    line = option_error(parser, *(f"{name}={value}" for name, value in pairs))
     assert len(line.splitlines()) <= 1

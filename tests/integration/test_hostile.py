@@ -28,7 +28,7 @@ from faststyle.training.datamodule import ContentPhotos
 from faststyle.video.opening import is_animated, open_clip
 from tests.support import ROOT
 from tests.support import hostile_files as hostile
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 from tests.support.images import draw_image
 from tests.support.videos import make_clip
 
@@ -78,7 +78,7 @@ def test_a_thousand_hostile_files_end_in_pictures_or_lines_and_the_good_are_done
     corpus, infer, little_memory, capfd
 ):
     folder, paths = corpus
-    before = contents(folder.parent)
+    before = read_folder(folder.parent)
     with pytest.raises(SystemExit) as caught:
         infer(folder, "-o", "out")
     printed = capfd.readouterr()
@@ -99,7 +99,7 @@ def test_a_thousand_hostile_files_end_in_pictures_or_lines_and_the_good_are_done
         if not re.search(r"\d+%\||\[\d\d:\d\d|engine: |padded to|left out|\x1b\[A", line)
     ]
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202e]", printed.err)
-    assert contents(folder.parent) == before  # no code ran, and nothing was written there
+    assert read_folder(folder.parent) == before  # no code ran, and nothing was written there
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_each_hostile_file_is_read_for_training_or_refused_in_a_line(corpus, lit
 )
 def test_pipes_and_devices_are_refused_before_they_are_opened(corpus, infer, name, capsys):
     path = corpus[0] / name
-    assert "is a pipe or a device" in refused(capsys, infer, path, "-o", "out.png")
+    assert "is a pipe or a device" in expect_error_line(capsys, infer, path, "-o", "out.png")
     for read in (open_image, open_clip):
         with pytest.raises(InputError, match="is a pipe or a device"):
             read(path)
@@ -356,7 +356,7 @@ def test_names_are_shown_on_one_line_and_letters_as_they_are():
 @pytest.mark.parametrize("name", ["-x.jpg", "--y.png"])
 def test_a_name_that_is_taken_for_a_flag_gets_a_hint(infer, name, capsys):
     save_image(draw_image(40, 30), f"./{name}")
-    assert f"./{name}" in refused(capsys, infer, name, "-o", "out.png")
+    assert f"./{name}" in expect_error_line(capsys, infer, name, "-o", "out.png")
     infer(f"./{name}", "-o", "out.png")
     infer("-o", "out.png", "--", name)
 
@@ -406,9 +406,9 @@ def test_results_do_not_leave_the_output_folder_by_links(photos, infer, elsewher
     (out / "sub").symlink_to(elsewhere)
     (out / "beach.jpg").symlink_to(elsewhere / "kept.jpg")
     (out / "film.part.mp4").symlink_to(elsewhere / "kept.mp4")
-    before = contents(elsewhere)
+    before = read_folder(elsewhere)
     said = outcome(infer, capsys, photos, "-o", out)
-    assert contents(elsewhere) == before and list(elsewhere.glob("*/")) == []
+    assert read_folder(elsewhere) == before and list(elsewhere.glob("*/")) == []
     assert said.count("error: ") == 2
     assert "out/beach.jpg is a link" in said and "out/sub/deep/fox.png would be written to" in said
     assert {path.name for path in out.iterdir() if not path.is_symlink()} == {
@@ -419,16 +419,16 @@ def test_results_do_not_leave_the_output_folder_by_links(photos, infer, elsewher
 def test_one_result_that_would_leave_is_refused(photos, infer, elsewhere, capsys):
     Path("out").mkdir()
     Path("out/cat.png").symlink_to(elsewhere / "new.png")
-    assert "is a link" in refused(capsys, infer, photos / "cat.png", "-o", "out")
+    assert "is a link" in expect_error_line(capsys, infer, photos / "cat.png", "-o", "out")
     assert not (elsewhere / "new.png").exists()
 
 
 def test_a_named_result_that_is_a_link_is_replaced(photos, infer, elsewhere):
     Path("a.jpg").symlink_to(elsewhere / "kept.jpg")
-    before = contents(elsewhere)
+    before = read_folder(elsewhere)
     infer(photos / "cat.png", "-o", "a.jpg")
     assert not Path("a.jpg").is_symlink() and open_image("a.jpg").size == (70, 110)
-    assert contents(elsewhere) == before
+    assert read_folder(elsewhere) == before
 
 
 def test_the_output_folder_itself_may_be_a_link_and_inputs_too(photos, infer, elsewhere):
@@ -451,9 +451,9 @@ def test_links_in_a_ring_are_passed_over(photos, infer):
 def test_frames_replace_links(tmp_path, infer, elsewhere):
     make_clip(tmp_path / "a.mp4", 2, size=(32, 16))
     Path("00001.png").symlink_to(elsewhere / "kept.jpg")
-    before = contents(elsewhere)
+    before = read_folder(elsewhere)
     infer(tmp_path / "a.mp4", "-o", "%05d.png")
-    assert contents(elsewhere) == before and not Path("00001.png").is_symlink()
+    assert read_folder(elsewhere) == before and not Path("00001.png").is_symlink()
 
 
 def test_a_temporary_name_that_is_a_link_is_not_followed(tmp_path, elsewhere):
@@ -470,10 +470,10 @@ def test_a_run_does_not_leave_its_folder_by_links(train, elsewhere, capsys, name
     place = Path("run") / name
     (place.rename(Path("moved")))
     place.symlink_to(elsewhere / "kept.jpg" if place.suffix else elsewhere)
-    before = contents(elsewhere)
-    said = refused(capsys, train, "--output", "run", "--resume", "--trainer.max_steps=4")
+    before = read_folder(elsewhere)
+    said = expect_error_line(capsys, train, "--output", "run", "--resume", "--trainer.max_steps=4")
     assert f"run/{name} is a link out of run" in said
-    assert contents(elsewhere) == before
+    assert read_folder(elsewhere) == before
 
 
 def test_a_link_within_the_folder_is_no_matter(tmp_path):

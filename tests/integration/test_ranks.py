@@ -14,7 +14,7 @@ from faststyle.errors import InputError
 from faststyle.models.checkpoint import load_model
 from faststyle.training.module import StyleTransfer
 from tests.support import ROOT
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 from tests.support.photo_sets import write_parquet
 from tests.support.trainer_process import use_float64
@@ -44,12 +44,12 @@ def environment(**more: object) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(train_flags):
+def start(train_arguments):
     """Start runs, one after another, in processes of their own; what they print comes together."""
     started = []
 
     def start(*runs: list[str], by: tuple[str, ...] = (), **variables: object) -> subprocess.Popen:
-        flags = [*train_flags, "--trainer.enable_progress_bar=false"]
+        flags = [*train_arguments, "--trainer.enable_progress_bar=false"]
         words = [word for more in runs for word in (*flags, *more, "then")]
         process = subprocess.Popen(
             [sys.executable, *by, str(PROCESS), *words],
@@ -197,7 +197,7 @@ def test_streamed_run_by_srun_that_is_stopped_goes_on_exactly(start):
 
 def test_another_number_of_processes_than_were_started_is_refused(train, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "--trainer.devices" in refused(capsys, train)
+    assert "--trainer.devices" in expect_error_line(capsys, train)
     monkeypatch.delenv("WORLD_SIZE")
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
     monkeypatch.setenv("SLURM_NTASKS", "8")
@@ -205,11 +205,11 @@ def test_another_number_of_processes_than_were_started_is_refused(train, monkeyp
     monkeypatch.setenv("SLURM_NODEID", "0")
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_LOCALID", "0")
-    assert "8 processes were started" in refused(capsys, train)
+    assert "8 processes were started" in expect_error_line(capsys, train)
     # Two tasks on two nodes, which here are said to be two devices of one.
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    assert "--ntasks-per-node=1" in refused(capsys, train, "--trainer.devices=2")
+    assert "--ntasks-per-node=1" in expect_error_line(capsys, train, "--trainer.devices=2")
     # In a shell that srun opened Lightning starts the processes itself.
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
@@ -219,7 +219,7 @@ def test_another_number_of_processes_than_were_started_is_refused(train, monkeyp
 
 
 def test_run_that_one_of_the_machines_does_not_have_is_named(train, capsys):
-    line = refused(capsys, train, "--resume", "--trainer.num_nodes=2")
+    line = expect_error_line(capsys, train, "--resume", "--trainer.num_nodes=2")
     assert "must share its folder" in line and "last.ckpt" in line
 
 

@@ -27,7 +27,7 @@ from faststyle.models.checkpoint import load_model
 from faststyle.training import checkpointing
 from faststyle.training.module import StyleTransfer
 from faststyle.training.muon import Muon
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 from tests.support.images import draw_image
 from tests.support.networks import random_weights
 
@@ -113,7 +113,7 @@ def test_run_killed_before_its_first_state_starts_again_by_the_same_command(trai
         (RUN / path).unlink()
     for path in (".config.yaml.123.tmp", ".last.ckpt.123.tmp", "previews/.step_000001.png.123.tmp"):
         (RUN / path).write_text("half")
-    assert "leave out --resume to start" in refused(capsys, train, "--resume")
+    assert "leave out --resume to start" in expect_error_line(capsys, train, "--resume")
     train("--trainer.max_steps=1")
     assert load_model(RUN / "painting.safetensors")[1].steps == 1
     assert not list(RUN.rglob(".*"))
@@ -130,17 +130,17 @@ def test_run_killed_before_anything_was_written_starts_again(train):
 def test_what_is_not_of_a_run_is_not_written_over(train, capsys, name):
     RUN.mkdir(parents=True)
     (RUN / name).write_text("mine: true\n")
-    assert "not an empty folder" in refused(capsys, train)
-    assert contents(RUN) == {name: b"mine: true\n"}
+    assert "not an empty folder" in expect_error_line(capsys, train)
+    assert read_folder(RUN) == {name: b"mine: true\n"}
 
 
 def test_resumed_run_that_is_done_says_so(train, capsys):
     train()
-    before = contents(RUN)
+    before = read_folder(RUN)
     capsys.readouterr()
     main(["--resume", "--output", str(RUN), "--data.size=96"])
     assert "trained already, by 3 steps" in capsys.readouterr().out
-    after = contents(RUN)
+    after = read_folder(RUN)
     for name in ("last.ckpt", "painting.safetensors", "sample.jpg", "config.yaml"):
         assert after[name] == before[name]
 
@@ -263,8 +263,8 @@ def train_in_terminals(flags: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_signal_to_a_terminal_or_to_all_of_its_processes_loses_nothing(train, train_flags):
-    process = survival.PROCESSES.Process(target=train_in_terminals, args=([*train_flags, *SIX],))
+def test_signal_to_a_terminal_or_to_all_of_its_processes_loses_nothing(train, train_arguments):
+    process = survival.PROCESSES.Process(target=train_in_terminals, args=([*train_arguments, *SIX],))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -414,7 +414,7 @@ def test_folder_that_cannot_be_written_is_refused_before_training(train, monkeyp
         mkdir(self, *args, **more)
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    line = refused(capsys, train)
+    line = expect_error_line(capsys, train)
     assert "runs/painting" in line and "Permission denied" in line and "another place" in line
 
 
@@ -481,9 +481,9 @@ def test_photo_that_vanishes_is_replaced_named_and_counted(
 # Memory
 
 
-def test_memory_of_a_short_run_is_measured(train_flags, capsys, monkeypatch):
+def test_memory_of_a_short_run_is_measured(train_arguments, capsys, monkeypatch):
     monkeypatch.setattr(training_memory.Watch, "measured", [])
-    training_memory.main(["--workers", "0", *train_flags])
+    training_memory.main(["--workers", "0", *train_arguments])
     assert [row.step for row in training_memory.Watch.measured] == [1, 2, 3]
     assert all(row.rss >= row.pss > row.own > 100 for row in training_memory.Watch.measured)
     assert "ratio" in capsys.readouterr().out.splitlines()[-1]

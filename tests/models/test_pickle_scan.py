@@ -15,7 +15,7 @@ from faststyle.cli.train import main as train
 from faststyle.errors import InputError, UnsupportedModelError
 from faststyle.models import hub
 from faststyle.models.checkpoint import check_config, load_model
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 
 
@@ -106,7 +106,7 @@ def test_no_command_runs_code_from_a_hostile_model(
         for name in ("a.pth", "run/last.ckpt"):
             Path(name).write_bytes(content)
         Path("run/config.yaml").write_text("{}")
-        line = refused(capsys, COMMANDS[command], "a.pth", str(photos / "cat.png"))
+        line = expect_error_line(capsys, COMMANDS[command], "a.pth", str(photos / "cat.png"))
         assert ("run/last.ckpt" if command == "--resume" else "a.pth") in line
         assert not target.exists()
     left = {path.name for path in folder.rglob("*") if path.is_file()}

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_folder(folder: Path) -> dict[str, bytes]:
     """Return the content of each file below a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refused(capsys, run, *arguments) -> str:
+def expect_error_line(capsys, run, *arguments) -> str:
     """Run a command that must exit with status 2 and print one error line. Return the line."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as caught:
@@ -22,7 +22,7 @@ def refused(capsys, run, *arguments) -> str:
     return lines[0]
 
 
-def check_bad_one_among_good(infer, photos: Path, capsys) -> None:
+def check_damaged_file_is_skipped(infer, photos: Path, capsys) -> None:
     """Check that a damaged file in a folder is reported while the other files are stylized."""
     (photos / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(SystemExit) as caught:
@@ -32,4 +32,4 @@ def check_bad_one_among_good(infer, photos: Path, capsys) -> None:
     errors = [line for line in printed.err.replace("\r", "\n").splitlines() if "error:" in line]
     assert len(errors) == 1 and "broken.jpg" in errors[0]
     assert "4 of 5" in printed.out
-    assert set(contents(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png"}
+    assert set(read_folder(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png"}

@@ -34,7 +34,7 @@ def keys(parser) -> list[str]:
     return [key for key in found if key not in others and not key.endswith(".help")]
 
 
-def said(parser, *argv: str) -> str:
+def option_error(parser, *argv: str) -> str:
     """Return the error line for these options, or an empty string if they are valid."""
     try:
         check(parser.parse_args([*argv]))

@@ -13,7 +13,7 @@ from faststyle.cli.train import main
 from faststyle.models.card import ModelCard, TrainingData
 from faststyle.models.checkpoint import load_model
 from faststyle.training import checkpointing, ranks, run
-from tests.support.commands import contents, refused
+from tests.support.commands import expect_error_line, read_folder
 
 RUN = Path("runs/painting")
 
@@ -75,7 +75,7 @@ def test_learning_rate_can_be_changed_on_the_way(train):
 def test_second_start_in_a_folder_is_refused_while_the_first_runs(train, capsys):
     train("--trainer.max_steps=1")
     (RUN / ".last.ckpt.123.tmp").write_text("being written")
-    before = contents(RUN)
+    before = read_folder(RUN)
     (told, tell), child = os.pipe(), os.fork()
     if child == 0:
         with run.claimed(RUN):
@@ -83,12 +83,12 @@ def test_second_start_in_a_folder_is_refused_while_the_first_runs(train, capsys)
             signal.pause()
     os.read(told, 7)
     try:
-        line = refused(capsys, main, ["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
+        line = expect_error_line(capsys, main, ["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert "another process trains in runs/painting" in line
-    assert contents(RUN) == {**before, ".lock": b""}
+    assert read_folder(RUN) == {**before, ".lock": b""}
     # Killed, it holds the folder no longer.
     main(["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
     assert state()["global_step"] == 2 and not list(RUN.glob(".*"))

@@ -25,8 +25,8 @@ def test_collate_stacks_photos_and_joins_the_skipped():
 # Unusable images
 
 
-def test_skipped_images_are_named_once(spoiled, caplog):
-    data = ContentPhotos(str(spoiled), size=64)
+def test_skipped_images_are_named_once(damaged_photos, caplog):
+    data = ContentPhotos(str(damaged_photos), size=64)
     data.setup("fit")
     photos = Photos(data.rows, 64, 0.3, seed=0)
     items = [photos[(i % len(photos), i, 1.0)] for i in range(3 * len(photos))]

@@ -172,8 +172,8 @@ def test_sample_does_not_depend_on_the_samples_before():
 # Unusable images
 
 
-def test_unusable_image_is_replaced_by_another(spoiled):
-    train, _ = load_content(str(spoiled))
+def test_unusable_image_is_replaced_by_another(damaged_photos):
+    train, _ = load_content(str(damaged_photos))
     photos = Photos(train, 64, 0.3, seed=0)
     bad = [i for i, name in enumerate(names(train)) if name in ("corrupt.jpg", "tiny.png")]
     assert len(bad) == 2
@@ -210,9 +210,11 @@ def test_crops_of_a_batch_have_one_size_after_an_unusable_image(monkeypatch):
     rows = [{"image": {"bytes": encoded(130, 130, i), "path": f"{i}.png"}} for i in range(12)]
     photos = StreamedPhotos(rows, 256, 0.3, 0, 6, batch_size=2)
     for bad in range(11):  # an unusable row's sample comes with the next usable one, perhaps in another batch
-        spoiled = [*rows]
-        spoiled[bad] = {"image": {"bytes": b"damaged", "path": "bad.png"}}
-        monkeypatch.setattr(photos, "iterate_rows", lambda spoiled=spoiled: iter(spoiled))
+        damaged_photos = [*rows]
+        damaged_photos[bad] = {"image": {"bytes": b"damaged", "path": "bad.png"}}
+        monkeypatch.setattr(
+            photos, "iterate_rows", lambda damaged_photos=damaged_photos: iter(damaged_photos)
+        )
         sizes = [photo.shape[-1] for photo, _ in photos]
         assert len(sizes) == 12 and sizes[0::2] == sizes[1::2] and len(set(sizes)) > 1
 

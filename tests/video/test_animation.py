@@ -13,7 +13,7 @@ def frames(count: int = 4, width: int = 40, height: int = 30) -> list[Image.Imag
     return [draw_image(width, height, seed) for seed in range(count)]
 
 
-def levels(a: Image.Image, b: Image.Image) -> float:
+def mean_level_difference(a: Image.Image, b: Image.Image) -> float:
     """Return the mean difference in 8-bit levels."""
     return float(np.abs(np.asarray(a.convert("RGB"), int) - np.asarray(b.convert("RGB"), int)).mean())
 
@@ -36,7 +36,7 @@ def test_gif_shows_every_frame_and_the_last_one_for_an_extra_second(tmp_path):
     assert durations[:3] == [100] * 3 and durations[3] == 1100
     assert info["loop"] == 0
     for image, frame in zip(images, given, strict=True):
-        assert image.size == (40, 30) and levels(image, frame) < 8
+        assert image.size == (40, 30) and mean_level_difference(image, frame) < 8
 
 
 @pytest.mark.parametrize("width, height", [(41, 33), (17, 48), (1, 1)])
@@ -58,7 +58,7 @@ def test_mp4_decodes_to_the_frames(tmp_path, width, height):
     size = (width + width % 2, height + height % 2)
     for number, image in enumerate(decoded):
         shown = image.crop((0, 0, width, height))
-        assert image.size == size and levels(shown, given[min(number, 3)]) < 12
+        assert image.size == size and mean_level_difference(shown, given[min(number, 3)]) < 12
 
 
 def test_animation_of_a_single_frame_is_written(tmp_path):

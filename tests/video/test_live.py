@@ -20,7 +20,7 @@ from faststyle.inference.video import VideoStylizer
 from faststyle.video import live
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.live import Newest, Window, show_frames
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.videos import SIZE, draw_moving_bar, inspect_video, make_clip
 
 
@@ -374,7 +374,9 @@ def test_camera_can_be_a_file_or_an_address(infer, monkeypatch):
 def test_camera_is_not_opened_if_the_model_cannot_be_loaded(infer, monkeypatch, capsys):
     monkeypatch.setattr(stylize_camera, "open_camera", lambda *_: pytest.fail("opened"))
     Path("bad.safetensors").write_bytes(b"no model")
-    assert "bad.safetensors" in refused(capsys, infer, "-o", "out.mp4", "--checkpoint", "bad.safetensors")
+    assert "bad.safetensors" in expect_error_line(
+        capsys, infer, "-o", "out.mp4", "--checkpoint", "bad.safetensors"
+    )
 
 
 def test_camera_number_opens_video4linux(infer, monkeypatch):
@@ -405,5 +407,5 @@ def test_camera_number_opens_video4linux(infer, monkeypatch):
 )
 def test_invalid_camera_options_give_one_error_line(infer, capsys, monkeypatch, flags, words):
     monkeypatch.delenv("DISPLAY", raising=False)
-    assert words in refused(capsys, infer, *flags.split())
+    assert words in expect_error_line(capsys, infer, *flags.split())
     assert list(Path().iterdir()) == []

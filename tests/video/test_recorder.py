@@ -40,7 +40,7 @@ def record(source: Path, target: Path, codec: str | None = None, crf: float | No
     return recorder.notes
 
 
-def near(times: list[Fraction], others: list[Fraction], within: Fraction) -> bool:
+def are_close(times: list[Fraction], others: list[Fraction], within: Fraction) -> bool:
     return len(times) == len(others) and all(abs(a - b) <= within for a, b in zip(times, others, strict=True))
 
 
@@ -55,7 +55,7 @@ def test_video_keeps_times_length_and_sound(tmp_path, long_video, suffix):
     within = Fraction(1, 2000) if suffix == "mkv" else 0
     for kind, packets in before.packets.items():
         assert [data for _, data in packets] == [data for _, data in after.packets[kind]]
-        assert near([time for time, _ in packets], [time for time, _ in after.packets[kind]], within)
+        assert are_close([time for time, _ in packets], [time for time, _ in after.packets[kind]], within)
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "vp9", "mpeg4"])
@@ -64,7 +64,7 @@ def test_variable_frame_times_are_kept(tmp_path, suffix, codec):
     source, target = make_clip(tmp_path / "a.mp4", VARIABLE, sound="aac"), tmp_path / f"b.{suffix}"
     assert record(source, target, codec) == []
     before, after = inspect_video(source), inspect_video(target)
-    assert near(after.times, before.times, Fraction(1, 2000) if suffix == "mkv" else 0)
+    assert are_close(after.times, before.times, Fraction(1, 2000) if suffix == "mkv" else 0)
     assert after.length == before.length
     assert [d for _, d in after.packets["audio"]] == [d for _, d in before.packets["audio"]]
     assert after.languages == {"audio": "fra"}
@@ -120,9 +120,9 @@ def test_transport_stream_starts_at_0_and_keeps_its_sound(tmp_path):
     assert record(source, tmp_path / "b.mp4") == []
     before, after = inspect_video(source), inspect_video(tmp_path / "b.mp4")
     shift = before.times[0] - after.times[0]
-    assert near([t - shift for t in before.times], after.times, Fraction(1, 90000))
+    assert are_close([t - shift for t in before.times], after.times, Fraction(1, 90000))
     sound = [t for t, _ in before.packets["audio"]]
-    assert near([t - shift for t in sound], [t for t, _ in after.packets["audio"]], Fraction(1, 2000))
+    assert are_close([t - shift for t in sound], [t for t, _ in after.packets["audio"]], Fraction(1, 2000))
 
 
 @pytest.mark.parametrize("codec", [None, "vp9", "ffv1", "prores"])

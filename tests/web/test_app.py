@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.commands import refused
+from tests.support.commands import expect_error_line
 from tests.support.images import draw_image, sample
 from tests.support.web_server import serving
 
@@ -262,27 +262,27 @@ def test_default_host_is_loopback():
 
 @pytest.mark.parametrize("options", [["--port", "70000"], ["--port", "x"], ["--prot", "1"]])
 def test_invalid_options_end_with_an_error_line(options, capsys):
-    assert "--help" in refused(capsys, command.main, options)
+    assert "--help" in expect_error_line(capsys, command.main, options)
 
 
 def test_taken_port_and_unknown_address_end_with_an_error_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
-        assert "another --port" in refused(capsys, command.main, ["--port", str(taken)])
-    assert "192.0.2.1" in refused(capsys, command.main, ["--host", "192.0.2.1"])
-    assert "no.such.invalid" in refused(capsys, command.main, ["--host", "no.such.invalid"])
+        assert "another --port" in expect_error_line(capsys, command.main, ["--port", str(taken)])
+    assert "192.0.2.1" in expect_error_line(capsys, command.main, ["--host", "192.0.2.1"])
+    assert "no.such.invalid" in expect_error_line(capsys, command.main, ["--host", "no.such.invalid"])
 
 
 @pytest.mark.slow
 def test_port_taken_during_the_start_ends_with_an_error_line(temporary, capsys):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
-        assert f"port {taken}" in refused(capsys, app.serve, "127.0.0.1", taken)
+        assert f"port {taken}" in expect_error_line(capsys, app.serve, "127.0.0.1", taken)
 
 
 def test_error_for_missing_gradio_names_the_package_to_install(capsys, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
-    assert "pip install -e '.[web]'" in refused(capsys, command.main, [])
+    assert "pip install -e '.[web]'" in expect_error_line(capsys, command.main, [])
 
 
 # The server
