@@ -22,7 +22,7 @@ from faststyle.video.recorder import Recorder, check_recording
 
 
 def stylize_camera(options: Options) -> int:
-    """Stylize a camera until the user ends it; return 1 where the camera broke down."""
+    """Stylize a camera until the user stops it; return 1 if the camera failed, else 0."""
     keep_freed_memory()
     target = options.output
     if target is not None:
@@ -33,19 +33,19 @@ def stylize_camera(options: Options) -> int:
     assert options.checkpoint is not None
     with window_for(options) as window:
         model = Stylizer.load(model_for_videos(options.checkpoint), **vars(options.machine))
-        clip = open_camera(options.source, options.video.max_size)
+        camera = open_camera(options.source, options.video.max_size)
         log(f"engine: {model}")
-        with recording_to(target, clip, options.recording) if target else nullcontext() as recorder:
-            run_live(model, clip, window, recorder, options)
+        with recording_to(target, camera, options.recording) if target else nullcontext() as recorder:
+            run_live(model, camera, window, recorder, options)
     if target is not None:
         print(one_line(target))
-    if clip.damage:
-        log(f"warning: {clip.damage}")
-    return int(bool(clip.damage))
+    if camera.damage:
+        log(f"warning: {camera.damage}")
+    return int(bool(camera.damage))
 
 
 def window_for(options: Options) -> AbstractContextManager[Window | None]:
-    """Return the window, where one is wanted."""
+    """Return the preview window, or a context that yields None if no preview is wanted."""
     if options.output is not None and not options.preview:
         return nullcontext()
     return Window(f"faststyle: {options.checkpoint}")
@@ -53,20 +53,21 @@ def window_for(options: Options) -> AbstractContextManager[Window | None]:
 
 def run_live(
     model: Stylizer,
-    clip: Clip,
+    camera: Clip,
     window: Window | None,
     recorder: Recorder | None,
     options: Options,
 ) -> None:
-    """Take the camera's newest frame whenever the network is ready for one."""
-    feed = Newest(clip)  # its thread closes the clip: a camera that went silent would block others
+    """Stylize the camera's newest frame whenever the network is free."""
+    # The feed's own thread closes the camera, because closing a camera that sends no frames can block.
+    feed = Newest(camera)
     video = model.video(feed, **options.video.for_frames, live=True)
     with ExitStack() as threads:
         if window is not None:
             frames = show_frames(threads.enter_context(Newest(video)), window)
         else:
             frames = threads.enter_context(closing(ahead(video, 1)))
-        # Left before those: the threads behind it then end without a frame from the camera.
+        # Entered last, so that the feed is closed first: the other threads then end without another frame.
         threads.enter_context(feed)
         threads.enter_context(interrupted_by(feed))
         for frame in tqdm(frames, unit="frame", desc=options.output and one_line(options.output.name)):
@@ -76,7 +77,7 @@ def run_live(
 
 @contextmanager
 def interrupted_by(feed: Newest[Any]) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the feed, and the second one the program."""
+    """Stop the feed at the first Ctrl-C or SIGTERM, and the program at the second."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop(*_) -> None:

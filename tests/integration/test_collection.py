@@ -94,7 +94,7 @@ def test_each_image_is_stylized_once_although_processes_are_killed(many, model, 
 
     again = subprocess.run([*command, "--devices=2"], capture_output=True, text=True)
     assert again.returncode == 2
-    assert f"92 of 93 pictures stylized ({len(stopped.listed)} of them before): {out}" in again.stdout
+    assert f"92 of 93 images stylized ({len(stopped.listed)} of them before): {out}" in again.stdout
     errors = [line for line in again.stderr.replace("\r", "\n").splitlines() if line.startswith("error")]
     assert len(errors) == 1 and "broken.jpg" in errors[0]
     assert "animations are left out (1)" in again.stderr

@@ -1,7 +1,8 @@
-"""Model files, blends and flags that hypothesis makes up: each is taken, or refused in one line, and soon.
+"""Fuzz tests of model files, blends and options: each is accepted, or refused in one line, in seconds.
 
-The same examples at every run; for others, and more of them:
-``HYPOTHESIS_PROFILE=long pytest tests/integration/test_fuzz.py``; hours with ``HYPOTHESIS_EXAMPLES=1000000``.
+The examples are the same in every run. For more and other examples, run
+``HYPOTHESIS_PROFILE=long pytest tests/integration/test_fuzz.py``; with ``HYPOTHESIS_EXAMPLES=1000000`` it
+takes hours.
 """
 
 import contextlib
@@ -27,8 +28,8 @@ from faststyle.models.network import TransformerNetwork
 from tests.support.cards import make_card
 from tests.support.train_options import keys, option_error
 
-SECONDS = 10  # no example may take longer
-common = {"deadline": SECONDS * 1000, "database": None, "suppress_health_check": list(HealthCheck)}
+MAX_SECONDS = 10  # per example
+common = {"deadline": MAX_SECONDS * 1000, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("quick", max_examples=60, derandomize=True, **common)
 examples = int(os.environ.get("HYPOTHESIS_EXAMPLES", 20_000))
 settings.register_profile("long", max_examples=examples, print_blob=True, **common)
@@ -48,7 +49,7 @@ def small() -> TransformerNetwork:
 
 @pytest.fixture(scope="module")
 def files(folder, small) -> Path:
-    """A folder of a model in each kind of file that is read."""
+    """Return a folder with the same model in each supported file format."""
     whole = folder / "whole"
     whole.mkdir()
     save_model(whole / "safetensors", small, make_card(name="small"))
@@ -61,8 +62,8 @@ def files(folder, small) -> Path:
     return whole
 
 
-def taken(call, *arguments) -> bool:
-    """Whether it is taken; what is not must be refused in one line."""
+def is_accepted(call, *arguments) -> bool:
+    """Return False if the call raises an ``InputError``, whose message must be one line."""
     try:
         call(*arguments)
     except InputError as error:
@@ -86,7 +87,7 @@ edits = st.lists(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
 @given(edits=edits)
-def test_model_file_with_changed_bytes(files, folder, kind, edits):
+def test_model_file_with_changed_bytes_is_accepted_or_refused(files, folder, kind, edits):
     content = bytearray((files / kind).read_bytes())
     for what, place, data in edits:
         place %= len(content) + 1
@@ -100,7 +101,7 @@ def test_model_file_with_changed_bytes(files, folder, kind, edits):
             content[place:place] = content[place : place + data[0]]
     path = folder / "changed.pth"
     path.write_bytes(content)
-    taken(load_model, path)
+    is_accepted(load_model, path)
 
 
 leaves = st.one_of(
@@ -138,12 +139,12 @@ cards = st.dictionaries(st.sampled_from(card_keys), values | networks, max_size=
 @pytest.mark.slow
 @given(card=values | cards, version=st.booleans())
 @example(card={"network": {"size": "half", "blocks": 0}}, version=True)
-def test_card_of_anything(small, folder, card, version):
+def test_any_metadata_is_accepted_or_refused(small, folder, card, version):
     if version and isinstance(card, dict):
         card = {**card, "format_version": 1}
     path = folder / "card.safetensors"
     path.write_bytes(save(small.state_dict(), metadata={METADATA_KEY: json.dumps(card)}))
-    taken(load_model, path)
+    is_accepted(load_model, path)
 
 
 entries = st.fixed_dictionaries(
@@ -162,11 +163,11 @@ headers = st.dictionaries(st.text(max_size=6), entries | values, max_size=4)
 
 @pytest.mark.slow
 @given(header=headers, metadata=metadata, data=st.binary(max_size=64), length=st.integers(-8, 8) | st.just(0))
-def test_safetensors_header_of_anything(folder, header, metadata, data, length):
+def test_any_safetensors_header_is_refused(folder, header, metadata, data, length):
     text = json.dumps({"__metadata__": metadata, **header}).encode()
     path = folder / "header.safetensors"
     path.write_bytes(max(0, len(text) + length).to_bytes(8, "little") + text + data)
-    assert not taken(load_model, path)
+    assert not is_accepted(load_model, path)
 
 
 PIECES = [
@@ -192,36 +193,36 @@ names = st.lists(pieces, max_size=10).map("".join) | st.text(max_size=20)
 @example(name=":1" * 400 + ",a:1")
 @example(name="starry_night" + ":1" * 3000)
 @example(name="a:1e308,b:1e308")
-def test_blend_of_anything(name):
-    if taken(parse_blend, name):
-        shares = parse_blend(name)
-        assert all(0 <= share <= 1 for share in shares.values())
-        assert abs(sum(shares.values()) - 1) < 1e-6
+def test_any_blend_is_accepted_or_refused(name):
+    if is_accepted(parse_blend, name):
+        weights = parse_blend(name)
+        assert all(0 <= weight <= 1 for weight in weights.values())
+        assert abs(sum(weights.values()) - 1) < 1e-6
 
 
 @given(name=names.filter(lambda name: "hf:" not in name))
 @example(name="x" * 5000)
 @example(name="\ud800")
-def test_model_of_any_name(folder, name):
+def test_any_model_name_is_accepted_or_refused(folder, name):
     with contextlib.chdir(folder) if hasattr(contextlib, "chdir") else contextlib.nullcontext():
         try:
-            if taken(find_model, name):
+            if is_accepted(find_model, name):
                 assert label(name)
-        except OSError:  # a name that no file can have, as the system says
+        except OSError:  # the operating system allows no file of this name
             assert name not in ("", ".")
 
 
 ODD = ["", "-1", "0", "1", "0.5", "64", "nan", "inf", "-inf", "1e999", "9" * 40, "a:1", "[1]", "--", "-", "é"]
 ODD += ["\n", "0:10", "relu1_1", "relu1_1=x", "relu9_9", "auto", "cpu", "all", "mosaic", "a.png", "a b", "\0"]
 odd = st.sampled_from(ODD)
-FLAGS = sorted(
-    {flag for name in COMMANDS.keys() - {*APART} for flag in parser_of(name)._option_string_actions}
+OPTION_NAMES = sorted(
+    {name for command in COMMANDS.keys() - {*APART} for name in parser_of(command)._option_string_actions}
 )
-FLAGS = [flag for flag in [*FLAGS, *MODES] if flag not in ("-h", "--help")]
+OPTION_NAMES = [name for name in [*OPTION_NAMES, *MODES] if name not in ("-h", "--help")]
 words = st.one_of(
-    st.sampled_from(FLAGS).map(lambda flag: [flag]),
-    st.tuples(st.sampled_from(FLAGS), odd).map(list),
-    st.tuples(st.sampled_from(FLAGS), odd).map(lambda pair: [f"{pair[0]}={pair[1]}"]),
+    st.sampled_from(OPTION_NAMES).map(lambda name: [name]),
+    st.tuples(st.sampled_from(OPTION_NAMES), odd).map(list),
+    st.tuples(st.sampled_from(OPTION_NAMES), odd).map(lambda pair: [f"{pair[0]}={pair[1]}"]),
     st.just(["photo.jpg"]),
     st.just(["--checkpoint", "starry_night"]),
     st.just(["--style", "painting.jpg"]),
@@ -235,7 +236,7 @@ words = st.one_of(
 @example(argv=["photo.jpg", "--style=--"])
 @example(argv=["photo.jpg", f"--{'x' * 5000}"])
 @example(argv=["photo.jpg", "--preview=x"])
-def test_flags_of_infer(argv):
+def test_any_options_of_infer_are_accepted_or_refused(argv):
     error = io.StringIO()
     try:
         with contextlib.redirect_stderr(error):
@@ -247,7 +248,7 @@ def test_flags_of_infer(argv):
 
 
 @given(data=st.data())
-def test_options_of_train(parser, data):
+def test_any_options_of_train_are_accepted_or_refused(parser, data):
     names = st.sampled_from(sorted(map(option, keys(parser))))
     pairs = data.draw(st.lists(st.tuples(names, odd | st.text(max_size=6)), max_size=4))
     line = option_error(parser, *(f"{name}={value}" for name, value in pairs))

@@ -1,4 +1,4 @@
-"""Training by several processes, on the CPU by gloo, started as people start them."""
+"""Tests of training with several processes, on the CPU, launched by torchrun, SLURM or Lightning."""
 
 import os
 import socket
@@ -20,12 +20,12 @@ from tests.support.photo_sets import write_parquet
 from tests.support.trainer_process import use_float64
 
 PROCESS = ROOT / "tests" / "support" / "trainer_process.py"
-LIMIT = 300  # seconds: of a machine that has much else to do
+MAX_SECONDS = 300  # long, for machines under load
 
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    """More photos than a few batches hold, one of them damaged, so that ranks share each pass unevenly."""
+    """Return a folder of 13 photos, one of them damaged, which two ranks cannot divide evenly."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(13):
@@ -45,7 +45,7 @@ def environment(**more: object) -> dict[str, str]:
 
 @pytest.fixture
 def start(train_arguments):
-    """Start runs, one after another, in processes of their own; what they print comes together."""
+    """Return a function that starts a process for consecutive runs; stdout and stderr are merged."""
     started = []
 
     def start(*runs: list[str], by: tuple[str, ...] = (), **variables: object) -> subprocess.Popen:
@@ -67,8 +67,9 @@ def start(train_arguments):
         process.wait()
 
 
-def ended(process: subprocess.Popen, status: int = 0) -> str:
-    printed = process.communicate(timeout=LIMIT)[0]
+def wait_for_output(process: subprocess.Popen, status: int = 0) -> str:
+    """Wait for a process, which must exit with this status, and return its output."""
+    printed = process.communicate(timeout=MAX_SECONDS)[0]
     assert process.returncode == status, printed
     return printed
 
@@ -79,8 +80,8 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def srun(start, *runs: list[str]) -> list[str]:
-    """Two tasks with the environment that srun gives them."""
+def run_by_srun(start, *runs: list[str]) -> list[str]:
+    """Run two tasks with the environment variables that srun sets, and return their outputs."""
     job = {"NTASKS": 2, "NTASKS_PER_NODE": 2, "NNODES": 1, "NODEID": 0, "STEP_NUM_TASKS": 2, "JOB_ID": 8}
     job |= {"JOB_NAME": "train", "NODELIST": "localhost"}
     job = {f"SLURM_{key}": value for key, value in job.items()}
@@ -88,20 +89,20 @@ def srun(start, *runs: list[str]) -> list[str]:
     tasks = [
         start(*runs, SLURM_PROCID=rank, SLURM_LOCALID=rank, MASTER_PORT=port, **job) for rank in range(2)
     ]
-    return [ended(task) for task in tasks]
+    return [wait_for_output(task) for task in tasks]
 
 
 def weights(run: str) -> dict[str, torch.Tensor]:
     return torch.load(f"runs/{run}/last.ckpt", weights_only=True)["state_dict"]
 
 
-def apart(first: str, second: str) -> float:
-    """How far two runs' weights are apart, relative to their norm."""
+def relative_difference(first: str, second: str) -> float:
+    """Return the norm of the difference of two runs' weights, relative to the norm of the first."""
     a, b = (torch.cat([w.double().flatten() for w in weights(run).values()]) for run in (first, second))
     return ((a - b).norm() / a.norm()).item()
 
 
-def same(first: str, second: str) -> bool:
+def same_weights(first: str, second: str) -> bool:
     a, b = weights(first), weights(second)
     return all(torch.equal(a[key], b[key]) for key in a)
 
@@ -122,10 +123,8 @@ TWO_BY_TWO = ["--data.batch_size=2", "--trainer.max_steps=20", "--trainer.device
 
 
 @pytest.mark.slow
-def test_two_processes_that_accumulate_give_the_weights_of_one_with_the_whole_batch(
-    train, start, monkeypatch, capfd
-):
-    # The gradient of max pooling jumps where two values tie but for rounding.
+def test_two_ranks_with_accumulation_match_one_process_with_the_whole_batch(train, start, monkeypatch, capfd):
+    # Average pooling, because rounding can change which of two tied values max pooling selects.
     smooth = "--model.pooling=avg"
     steady = "--model.temporal_weight=5"
     accumulated = ["--data.batch_size=1", "--trainer.devices=2", "--trainer.accumulate_grad_batches=2"]
@@ -136,41 +135,41 @@ def test_two_processes_that_accumulate_give_the_weights_of_one_with_the_whole_ba
     )
     use_float64(monkeypatch.setattr)
     train("--name=one", *FOUR, steady, smooth)
-    printed = ended(ranks, status=143)
-    # In float64 nothing but float32's rounding of the pictures is left; another seed gives 0.7.
-    assert apart("one", "ranks") < 1e-7
+    printed = wait_for_output(ranks, status=143)
+    # In float64 only the float32 rounding of the images differs. Another seed gives a difference of 0.7.
+    assert relative_difference("one", "ranks") < 1e-7
     assert "2 devices × 1 photo × 2 accumulated: 4 photos a step, learning rate 0.002 as given" in printed
     alone = next(line for line in capfd.readouterr().out.splitlines() if line.startswith("trained one"))
     together = [line for line in printed.splitlines() if line.startswith("trained ranks")]
-    assert together == [alone.replace("one", "ranks")]  # the figures of validation too
+    assert together == [alone.replace("one", "ranks")]  # with the same validation losses
     data = load_model("runs/ranks/ranks.safetensors")[1].data
     assert [getattr(data, key) for key in ("devices", "nodes", "accumulate", "global_batch")] == [2, 1, 2, 4]
-    # A loss of the second process alone was not a number: both skipped the step.
+    # Only rank 1 had a NaN loss; both ranks skipped the step.
     card = load_model("runs/spoiled/spoiled.safetensors")[1]
     assert card.skipped_steps == 1 and card.steps == 3
     assert printed.count("skipped: step 1, whose gradients are not numbers") == 1
-    # The first process alone was told to stop, twice: the other one did not wait for it.
-    assert "stopped: python train.py --resume --output runs/twice goes on from step 2" in printed
+    # Only rank 0 received two signals; rank 1 did not wait for it.
+    assert "stopped: python train.py --resume --output runs/twice continues from step 2" in printed
     assert "Traceback" not in printed
 
 
 @pytest.mark.slow
-def test_run_with_a_killed_process_ends_and_goes_on_exactly(train, start):
+def test_run_with_a_killed_rank_ends_and_resumes_exactly(train, start):
     killed = ["DIE_AT=13", "EVERY=10", "--name=parts", *TWO_BY_TWO]
-    printed = ended(start(["--name=whole", *TWO_BY_TWO], killed), status=2)
+    printed = wait_for_output(start(["--name=whole", *TWO_BY_TWO], killed), status=2)
     assert "Traceback" not in printed
     (line,) = (line for line in printed.splitlines() if line.startswith("error: "))
-    assert "was killed" in line and "--resume --output runs/parts goes on from step 10" in line
+    assert "was killed" in line and "--resume --output runs/parts continues from step 10" in line
     assert load_model("runs/parts/last.ckpt")
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}")
-    printed = ended(start(["--resume", "--name=parts", *TWO_BY_TWO], by=torchrun))
+    printed = wait_for_output(start(["--resume", "--name=parts", *TWO_BY_TWO], by=torchrun))
     assert printed.count("trained parts: 20 steps") == 1
-    assert same("whole", "parts")
+    assert same_weights("whole", "parts")
     assert sorted(path.name for path in Path("runs/parts/logs").iterdir()) == ["start_0", "start_1"]
-    # In float32 the same as one process but for rounding, which Muon enlarges: 0.002 was measured, and
-    # another seed gives 0.7.
+    # In float32 only rounding differs from a single process, and Muon amplifies it. The difference measured
+    # is 0.002; another seed gives 0.7.
     train("--name=one", *FOUR)
-    assert apart("one", "whole") < 0.02
+    assert relative_difference("one", "whole") < 0.02
 
 
 STREAMED = ["--content=set", "--data.streaming=true", "--data.batch_size=1", "--data.workers=2"]
@@ -178,24 +177,26 @@ STREAMED += ["--trainer.accumulate_grad_batches=3", "--trainer.max_steps=6", "--
 
 
 @pytest.mark.slow
-def test_streamed_run_by_srun_that_is_stopped_goes_on_exactly(start):
-    for i in range(3):  # of which 26 are trained on, and 36 are drawn
+def test_stopped_srun_run_of_streamed_photos_resumes_exactly(start):
+    for i in range(3):  # 26 photos are trained on; the run takes 36 samples
         Path("set").mkdir(exist_ok=True)
         write_parquet(Path(f"set/{i}.parquet"), 14, first=14 * i)
-    # Stopped after nine batches of each process, whose workers have so given five and four. The signal is
-    # SLURM's own, and comes to the second process alone.
+    # Each rank stops after nine batches: five from one worker and four from the other. Only rank 1 receives
+    # the signal, which is SLURM's own.
     parts = ["--name=parts", *STREAMED]
-    first, second = srun(start, ["--name=whole", *STREAMED], ["STOP_AT=2", *parts], ["--resume", *parts])
+    first, second = run_by_srun(
+        start, ["--name=whole", *STREAMED], ["STOP_AT=2", *parts], ["--resume", *parts]
+    )
     assert "3 files for 2 processes: each reads them all and keeps a photo in 2" in first
-    assert "stopped: python train.py --resume --output runs/parts goes on from step 3" in first
+    assert "stopped: python train.py --resume --output runs/parts continues from step 3" in first
     assert "run 2 ended with 143" in first and "run 2 ended with 138" in second
     assert "stopping" not in second and "stopped" not in second
     assert "trained parts: 6 steps" in first and "trained" not in second
     assert not list(Path("runs/parts").glob("hpc_ckpt*"))
-    assert same("whole", "parts")
+    assert same_weights("whole", "parts")
 
 
-def test_another_number_of_processes_than_were_started_is_refused(train, monkeypatch, capsys):
+def test_mismatched_number_of_processes_is_refused(train, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "--trainer.devices" in expect_error_line(capsys, train)
     monkeypatch.delenv("WORLD_SIZE")
@@ -206,11 +207,11 @@ def test_another_number_of_processes_than_were_started_is_refused(train, monkeyp
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_LOCALID", "0")
     assert "8 processes were started" in expect_error_line(capsys, train)
-    # Two tasks on two nodes, which here are said to be two devices of one.
+    # Two tasks on two nodes, but the option asks for two devices of one node.
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     monkeypatch.setenv("SLURM_NTASKS", "2")
     assert "--ntasks-per-node=1" in expect_error_line(capsys, train, "--trainer.devices=2")
-    # In a shell that srun opened Lightning starts the processes itself.
+    # In an interactive srun shell Lightning starts the processes itself.
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     with pytest.raises(SystemExit, match="7"):
@@ -218,13 +219,13 @@ def test_another_number_of_processes_than_were_started_is_refused(train, monkeyp
         train("--trainer.devices=2")
 
 
-def test_run_that_one_of_the_machines_does_not_have_is_named(train, capsys):
+def test_resume_on_several_nodes_needs_a_shared_folder(train, capsys):
     line = expect_error_line(capsys, train, "--resume", "--trainer.num_nodes=2")
     assert "must share its folder" in line and "last.ckpt" in line
 
 
 @pytest.mark.slow
-def test_run_goes_on_with_batches_that_are_split_otherwise(train, monkeypatch):
+def test_run_resumes_with_another_accumulation_of_the_same_batch(train, monkeypatch):
     use_float64(monkeypatch.setattr)
     train("--name=whole", "--trainer.max_steps=4")
     split = ["--data.batch_size=1", "--trainer.accumulate_grad_batches=2"]
@@ -233,15 +234,15 @@ def test_run_goes_on_with_batches_that_are_split_otherwise(train, monkeypatch):
         with pytest.raises(SystemExit):
             train("--name=parts", "--trainer.max_steps=4", *split)
     assert load_model("runs/parts/parts.safetensors")[1].steps == 3
-    # Beside the flags that the run has already; its config has the accumulation.
+    # Override the accumulation, which the config of the run contains.
     train("--name=parts", "--trainer.max_steps=4", "--resume", "--trainer.accumulate_grad_batches=1")
     assert load_model("runs/parts/parts.safetensors")[1].steps == 4
-    assert apart("whole", "parts") < 1e-7
+    assert relative_difference("whole", "parts") < 1e-7
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_streamed_run_that_is_stopped_goes_on_exactly(train, monkeypatch, workers):
+def test_stopped_run_of_streamed_photos_resumes_exactly(train, monkeypatch, workers):
     Path("set").mkdir()
     for i in range(2):
         write_parquet(Path(f"set/{i}.parquet"), 11, first=11 * i)
@@ -252,4 +253,4 @@ def test_streamed_run_that_is_stopped_goes_on_exactly(train, monkeypatch, worker
         with pytest.raises(SystemExit):
             train("--name=parts", *flags)
     train("--name=parts", *flags, "--resume")
-    assert same("whole", "parts")
+    assert same_weights("whole", "parts")
