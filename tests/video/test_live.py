@@ -35,13 +35,13 @@ class Camera(Clip):
 
     def __init__(self, count: int | None = None, silent: bool = False, every: float = 0.005):
         super().__init__("camera 0", *SIZE, Fraction(1, 1_000_000))
-        self.most, self.silent, self.every = count, silent, every
+        self.max_frames, self.silent, self.every = count, silent, every
         self.given, self.closed, self.awake = 0, False, threading.Event()
         self.taken, self.interrupted = 0, 0.0  # Number of stylized frames, and the time of the signal.
 
     def frames(self):
         begun = time.monotonic()
-        while self.most is None or self.given < self.most:
+        while self.max_frames is None or self.given < self.max_frames:
             time.sleep(self.every)
             yield Frame(draw_moving_bar(self.given), round((time.monotonic() - begun) * 1_000_000))
             self.given += 1
@@ -54,15 +54,15 @@ class Camera(Clip):
 
 
 class FakeWindow:
-    """A window without a display, which closes after ``most`` frames."""
+    """A window without a display, which closes after ``max_frames`` frames."""
 
-    def __init__(self, title: str = "", most: int = 5):
+    def __init__(self, title: str = "", max_frames: int = 5):
         self.images: list[np.ndarray] = []
-        self.updates, self.closed, self.most = 0, False, most
+        self.updates, self.closed, self.max_frames = 0, False, max_frames
 
     def show(self, pixels):
         self.images.append(pixels)
-        self.closed = len(self.images) >= self.most
+        self.closed = len(self.images) >= self.max_frames
 
     def update(self):
         self.updates += 1
@@ -100,7 +100,7 @@ def camera(monkeypatch) -> Camera:
 
 
 def interrupt(camera: Camera, number: int = signal.SIGINT) -> None:
-    """Send a signal to this process once the camera gave three frames and some are stylized."""
+    """Send a signal to this process once the camera has yielded three frames and some are stylized."""
 
     def work() -> None:
         while camera.given < 3 or camera.taken < (1 if camera.silent else 3):
@@ -287,7 +287,7 @@ def test_live_window_runs_until_it_is_closed(infer, camera, monkeypatch, capsys)
 
 
 def test_ctrl_c_closes_the_window(infer, camera, monkeypatch):
-    monkeypatch.setattr(stylize_camera, "Window", lambda title: FakeWindow(most=10**9))
+    monkeypatch.setattr(stylize_camera, "Window", lambda title: FakeWindow(max_frames=10**9))
     interrupt(camera)
     infer()
     assert camera.closed
@@ -311,7 +311,7 @@ def test_excess_frames_are_dropped_and_times_are_arrival_times(infer, camera, mo
     def slow(self, frames):
         time.sleep(0.1)
         if camera.taken == 7:
-            camera.most = 0  # The camera ends.
+            camera.max_frames = 0  # The camera ends.
         return original(self, frames)
 
     monkeypatch.setattr(VideoStylizer, "__call__", slow)
@@ -324,7 +324,7 @@ def test_excess_frames_are_dropped_and_times_are_arrival_times(infer, camera, mo
 
 def test_silent_camera_does_not_delay_ctrl_c(infer, camera, monkeypatch):
     monkeypatch.setattr(live, "JOIN_TIMEOUT", 0.1)
-    camera.most, camera.silent = 3, True
+    camera.max_frames, camera.silent = 3, True
     interrupt(camera)
     infer("-o", "out.mp4")
     assert time.monotonic() - camera.interrupted < 10
@@ -340,7 +340,7 @@ def test_preview_shows_the_recorded_frames(infer, camera, monkeypatch):
 
 def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
     monkeypatch.setattr(stylize_camera, "Window", None)
-    camera.most = 5
+    camera.max_frames = 5
     infer("-o", "out.gif")
     assert Path("out.gif").exists()
 
@@ -397,7 +397,7 @@ def test_camera_number_opens_video4linux(infer, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "flags, words",
+    "options, message",
     [
         ("-o out.mp4", "there is no camera"),
         ("-o out.xyz", ".mp4"),
@@ -405,7 +405,7 @@ def test_camera_number_opens_video4linux(infer, monkeypatch):
         ("", "display"),
     ],
 )
-def test_invalid_camera_options_give_one_error_line(infer, capsys, monkeypatch, flags, words):
+def test_invalid_camera_options_give_one_error_line(infer, capsys, monkeypatch, options, message):
     monkeypatch.delenv("DISPLAY", raising=False)
-    assert words in expect_error_line(capsys, infer, *flags.split())
+    assert message in expect_error_line(capsys, infer, *options.split())
     assert list(Path().iterdir()) == []
