@@ -5,6 +5,7 @@ import math
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -186,13 +187,13 @@ def with_own_config(argv: list[str]) -> list[str]:
     return argv
 
 
-def parse(argv: list[str]) -> TrainCLI:
+def parse(argv: list[str], callbacks: Sequence[pl.Callback] = ()) -> TrainCLI:
     try:
         return TrainCLI(
             StyleTransfer,
             ContentPhotos,
             save_config_callback=None,
-            trainer_defaults=TRAINER_DEFAULTS,
+            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [*callbacks]},
             seed_everything_default=0,
             run=False,
             auto_configure_optimizers=False,
@@ -206,12 +207,18 @@ def parse(argv: list[str]) -> TrainCLI:
         raise InputError(str(error)) from None
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, callbacks: Sequence[pl.Callback] = ()) -> None:
+    """Run ``train.py``.
+
+    Args:
+        argv: Its options; by default those of this process.
+        callbacks: Callbacks of the Trainer that no option gives.
+    """
     quiet_lightning()
     silence_decoders()
     keep_freed_memory()
     with one_line_errors(option):
-        cli = parse(sys.argv[1:] if argv is None else argv)
+        cli = parse(sys.argv[1:] if argv is None else argv, callbacks)
         # Before anything is written: a missing image or an empty folder ends here.
         cli.model.setup("fit")
         cli.datamodule.setup("fit")

@@ -1,9 +1,14 @@
-"""``train.py`` as a child process that stops when its standard input closes."""
+"""``train.py`` as a child process that reports its progress, and stops when its standard input closes.
+
+Started as ``python -m faststyle.cli.train_child PROGRESS_FILE …``, with the options of train.py.
+"""
 
 import _thread
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 
 
 def interrupt_at_end_of_input() -> None:
@@ -21,5 +26,6 @@ if __name__ == "__main__":
     if hasattr(os, "nice"):
         os.nice(10)  # a photo that somebody waits for comes first
     from faststyle.cli.train import main
+    from faststyle.training.callbacks import ProgressFile
 
-    main()
+    main(sys.argv[2:], [ProgressFile(Path(sys.argv[1]))])

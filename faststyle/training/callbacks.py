@@ -1,6 +1,9 @@
-"""What happens beside the training steps: previews, and the guard against what is not a number."""
+"""Callbacks of training: previews, progress for another process, and the guard against NaN gradients."""
 
+import json
 import logging
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +12,7 @@ import torch
 import torchvision
 
 from faststyle.errors import InputError
+from faststyle.files import atomic_write
 from faststyle.image.convert import to_image
 from faststyle.image.files import save_image
 from faststyle.models.card import MARGIN
@@ -53,6 +57,32 @@ class Previews(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, pl.loggers.TensorBoardLogger):
                 logger.experiment.add_image("preview", grid, trainer.global_step)
+
+
+class ProgressFile(pl.Callback):
+    """Write the step and the seconds left to a JSON file after each step, for another process.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.ended = 0.0  # when the last step ended
+        self.pace: float | None = None  # seconds for a step, a running mean
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.ended = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        took, self.ended = now - self.ended, now
+        self.pace = took if self.pace is None else 0.9 * self.pace + 0.1 * took
+        left = self.pace * (trainer.max_steps - trainer.global_step)
+        with suppress(OSError), atomic_write(self.path, flush=False) as temporary:  # no reason to end the run
+            temporary.write_text(json.dumps({"step": trainer.global_step, "seconds_left": left}))
 
 
 def not_numbers(where: str) -> InputError:

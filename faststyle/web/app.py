@@ -21,7 +21,19 @@ PHOTO_FOLDER = Path(skimage.__file__).parent / "data"
 EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelsea.png"}
 
 
-def build() -> gr.Blocks:
+def build(slot: training.TrainingSlot) -> gr.Blocks:
+    """Build the page, with a queue for its requests.
+
+    Args:
+        slot: The server's training slot.
+    """
+
+    def stop_session(request: gr.Request) -> None:
+        """Stop the training and the video of a session whose page was closed."""
+        if request.session_hash:
+            slot.stop(request.session_hash)
+            video.stop(request.session_hash)
+
     use_upload_paths()
     with gr.Blocks(
         title="faststyle: photos in the style of paintings",
@@ -40,18 +52,11 @@ def build() -> gr.Blocks:
             with gr.Tab("Video", id="video"):
                 video_tab.build(own)
             with gr.Tab("Train a style", id="train"):
-                training_tab.build(own, chooser)
+                training_tab.TrainingTab(slot).build(own, chooser)
             with gr.Tab("Fast and slow", id="compare"):
                 compare_tab.build(own)
-        page.unload(leave)
+        page.unload(stop_session)
     return page.queue(max_size=MAX_QUEUED_REQUESTS, default_concurrency_limit=1, api_open=False)
-
-
-def leave(request: gr.Request) -> None:
-    """Somebody closed the page: nobody is left to wait for their training or their clip."""
-    if request.session_hash:
-        training.stop(request.session_hash)
-        video.stop(request.session_hash)
 
 
 def warm_up() -> None:
@@ -70,7 +75,8 @@ def warm_up() -> None:
 def serve(host: str, port: int) -> None:
     """Serve the page until KeyboardInterrupt."""
     share_freed_memory()
-    page = build()
+    slot = training.TrainingSlot()
+    page = build(slot)
     try:
         page.launch(
             server_name=f"[{host}]" if ":" in host else host,
@@ -96,5 +102,5 @@ def serve(host: str, port: int) -> None:
     except OSError:
         fail(f"cannot listen on {host}, port {port}: give another --host or --port")
     finally:
-        training.stop_any()
+        slot.close()
         page.close(verbose=False)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from faststyle.cli import train as command
 from faststyle.image.convert import to_image, to_tensor
 from faststyle.models.card import MARGIN
 from faststyle.models.checkpoint import load_model
-from faststyle.training.callbacks import NotANumberGuard
+from faststyle.training.callbacks import NotANumberGuard, ProgressFile
 from faststyle.training.module import StyleTransfer
 from faststyle.training.sampling import center_crop
 from tests.support.images import draw_image
@@ -203,3 +204,17 @@ def test_previews_and_losses_are_in_tensorboard(train):
     assert [event.step for event in log.Images("preview")] == [2]
     tags = log.Tags()["scalars"]
     assert {"train/total", "train/content", "train/style", "train/variation", "validation/total"} <= set(tags)
+
+
+def test_progress_is_written_after_each_step_and_no_reason_to_end(tmp_path, monkeypatch):
+    seconds = iter([0.0, 2.0, 5.0, 6.0])
+    monkeypatch.setattr("faststyle.training.callbacks.time.monotonic", lambda: next(seconds))
+    progress, trainer = ProgressFile(tmp_path / "progress.json"), SimpleNamespace(global_step=0, max_steps=10)
+    progress.on_train_start(trainer, None)
+    for step, left in ((1, 18.0), (2, 16.8)):  # the second step took 3 seconds in place of 2
+        trainer.global_step = step
+        progress.on_train_batch_end(trainer, None, None, None, step)
+        written = json.loads(progress.path.read_text())
+        assert written == {"step": step, "seconds_left": pytest.approx(left)}
+    progress.path = tmp_path / "progress.json" / "in a file"
+    progress.on_train_batch_end(trainer, None, None, None, 3)

@@ -20,6 +20,7 @@ from gradio_client import Client, handle_file
 
 from faststyle.web import __main__ as command
 from faststyle.web import app, styles
+from faststyle.web.training import TrainingSlot
 
 NAME = styles.DEFAULT_STYLE
 
@@ -36,7 +37,7 @@ def test_help_imports_neither_torch_nor_gradio():
 
 
 def test_default_host_is_loopback():
-    assert command.build_parser().parse_args([]).host == "127.0.0.1"
+    assert command.Options().host == "127.0.0.1"
 
 
 @pytest.mark.parametrize("options", [["--port", "70000"], ["--port", "x"], ["--prot", "1"]])
@@ -103,7 +104,7 @@ def test_forged_request_cannot_read_a_file_of_the_server(tmp_path, photo):
 
 
 def test_previews_do_not_share_a_queue_with_long_computations(temporary):
-    ids = {fn.api_name: fn.concurrency_id for fn in app.build().fns.values()}
+    ids = {fn.api_name: fn.concurrency_id for fn in app.build(TrainingSlot()).fns.values()}
     assert ids["download"] == ids["compare"] != ids["stylize"]
 
 

@@ -22,6 +22,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
 from faststyle.web import app, styles, video
+from faststyle.web.training import TrainingSlot
 from tests.support.videos import inspect_video, make_clip
 
 NAME = styles.DEFAULT_STYLE
@@ -184,7 +185,9 @@ def test_a_session_can_stop_only_its_own_run(monkeypatch):
 def test_closing_the_page_stops_the_run(monkeypatch):
     mine = threading.Event()
     monkeypatch.setitem(video.stop_events, "me", mine)
-    app.leave(SimpleNamespace(session_hash="me"))
+    page = app.build(TrainingSlot())
+    (stop_session,) = (fn.fn for fn in page.fns.values() if "unload" in [event for _, event in fn.targets])
+    stop_session(SimpleNamespace(session_hash="me"))
     assert mine.is_set()
 
 
@@ -279,12 +282,12 @@ def test_too_large_frames_are_refused_before_they_are_decoded(clip, folder, monk
 
 @pytest.mark.slow
 def test_videos_share_a_queue_with_other_long_computations(temporary):
-    ids = {fn.api_name: fn.concurrency_id for fn in app.build().fns.values()}
+    ids = {fn.api_name: fn.concurrency_id for fn in app.build(TrainingSlot()).fns.values()}
     assert ids["video"] == ids["download"] == ids["compare"] != ids["stylize"]
 
 
 def test_page_without_pyav_says_what_to_install(temporary, monkeypatch):
     monkeypatch.setattr(video, "find_spec", lambda name: None)
-    blocks = app.build()
+    blocks = app.build(TrainingSlot())
     assert any("Videos need PyAV" in str(getattr(block, "value", "")) for block in blocks.blocks.values())
     assert "video" not in {fn.api_name for fn in blocks.fns.values()}
