@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from faststyle.cli.train_options import LINKED, check, check_file, explain, no_option, option
+from faststyle.cli.train_options import LINKED, check, check_file, explain, option, unknown_option
 from faststyle.console import one_line_errors
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError
@@ -23,14 +23,14 @@ from faststyle.image.validation import silence_decoders
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.checkpoint import load_model
 from faststyle.models.hub import check_push
-from faststyle.training.callbacks import NotANumberGuard, Previews, not_numbers
+from faststyle.training.callbacks import NotANumberGuard, Previews, not_finite_error
 from faststyle.training.checkpointing import Checkpoints, InferenceFile
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
 from faststyle.training.options import TRAINER_DEFAULTS
 from faststyle.training.ranks import check_processes
-from faststyle.training.run import Run, go
-from faststyle.training.run_folder import LAST, check_folder, drop_removed, name_run
+from faststyle.training.run import Run, run_training
+from faststyle.training.run_folder import LAST, check_folder, name_run, remove_old_options
 from faststyle.training.trainer import quiet_lightning, trainer_arguments
 
 CHECKPOINT_STEPS = 100
@@ -38,13 +38,13 @@ PARSER = {"prog": "train.py", "description": __doc__, "exit_on_error": False, "a
 
 
 class TrainCLI(LightningCLI):
-    """LightningCLI with options for the run itself, which becomes the attribute ``run``."""
+    """LightningCLI with options for the run, which it stores as the attribute ``run``."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         add = parser.add_argument
         add("--style", type=str, nargs="+", default=["mosaic"], help="the style image, or several")
         add("--content", type=str, default="samples", help="photos: a folder, parquet files, or OWNER/NAME")
-        add("--name", type=str | None, help="of the run and its model; by default the style's name")
+        add("--name", type=str | None, help="name of the run and its model; by default the style's name")
         add("--output", type=str | None, help="folder of the run; by default runs/NAME")
         add("--init", type=str | None, help="a trained model to start from")
         add("--resume", action="store_true", help="continue from the run's last state")
@@ -56,15 +56,15 @@ class TrainCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         for word in args:
             if word.partition("=")[0].removeprefix("--") in LINKED:
-                raise no_option(word)
+                raise unknown_option(word)
         super().parse_arguments(parser, args)
         check(self.config)
-        self.command = shlex.join(["python", "train.py", *map(without_folder, args)])
+        self.command = shlex.join(["python", "train.py", *map(hide_folder, args)])
         self.name, self.folder = name_run(self.config.style, self.config.name, self.config.output)
 
     def before_instantiate_classes(self) -> None:
         if self.config.resume:
-            keep_network(self.folder / LAST, self.config)
+            use_saved_network(self.folder / LAST, self.config)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         guard = NotANumberGuard()
@@ -86,28 +86,28 @@ class TrainCLI(LightningCLI):
             finish=partial(finish, repo=self.config.push_to_hub),
         )
         check_processes(self.trainer)
-        if self.trainer.is_global_zero:  # another process may find what this one has begun to write
+        if self.trainer.is_global_zero:  # other ranks might see files that this one has begun to write
             check_folder(self.folder, self.config.resume)
             if self.config.push_to_hub is not None:
                 check_push(self.config.push_to_hub)
 
     def save_config(self, path: Path) -> None:
-        """Write the settings, without --resume, to be read by a run that is resumed."""
+        """Write the settings, without --resume, for a resumed run to read."""
         self.config.resume = False
         self.parser.save(self.config, path, overwrite=True, skip_none=False, multifile=False)
 
 
-def without_folder(word: str) -> str:
-    """Return a word of the command line for a model's card, which has no paths of this machine."""
+def hide_folder(word: str) -> str:
+    """Return a word of the command line for the model card, with absolute paths cut to the file's name."""
     name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return name + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
-def keep_network(last: Path, config: Any) -> None:
-    """Give a run that is resumed the network of its state.
+def use_saved_network(last: Path, config: Any) -> None:
+    """Set the options of a resumed run to those of its saved network.
 
     Raises:
-        InputError: No state, a damaged one, or options of another network.
+        InputError: The state is missing or damaged, or the options are of another network.
     """
     if not last.exists() and config.trainer.num_nodes > 1:
         raise InputError(
@@ -115,9 +115,9 @@ def keep_network(last: Path, config: Any) -> None:
             "folder, or each have a copy"
         )
     if not last.exists():
-        raise InputError(f"there is nothing to resume in {last.parent}: leave out --resume to start")
-    config.model.init = None  # the state holds the weights; the file may be gone
-    network, _ = load_model(last)  # says what is wrong with a damaged file
+        raise InputError(f"there is nothing to resume in {last.parent}: leave out --resume to start a run")
+    config.model.init = None  # the state holds the weights, and the file of init may be gone
+    network, _ = load_model(last)  # raises InputError for a damaged file
     for key in ("size", "blocks"):
         if config.model[key] not in (None, network.config[key]):
             raise InputError(f"--model.{key} of the run is {network.config[key]}: leave it out to resume")
@@ -125,23 +125,23 @@ def keep_network(last: Path, config: Any) -> None:
 
 
 def finish(run: Run, repo: str | None) -> None:
-    """Save, validate and show the trained model, and print what to type next.
+    """Save and validate the trained model, write a sample image, and print the next command.
 
     Args:
-        run: A run after its last step.
-        repo: Repository on the Hub to publish the model in; None for none.
+        run: Run after its last step.
+        repo: Repository on the Hub to publish the model in; None does not publish it.
     """
     steps = run.trainer.global_step
-    if run.resumes and run.checkpoints.made == 0 and run.is_finished() and repo is None:
+    if run.resumes and run.checkpoints.steps_made == 0 and run.is_finished() and repo is None:
         if run.trainer.is_global_zero:
-            print(f"{run.folder} is trained already, by {steps} steps: raise --trainer.max_steps to continue")
+            print(f"{run.folder} already has {steps} steps: raise --trainer.max_steps to continue")
         return
-    if not run.checkpoints.is_sound(run.trainer):  # nor may it take the place of the last good state
-        raise not_numbers("the gradients or weights were not numbers in the last steps")
+    if not run.checkpoints.can_save(run.trainer):  # keep the last good state
+        raise not_finite_error("the gradients or weights were not numbers in the last steps")
     run.checkpoints.save(run.trainer)
     (figures,) = run.trainer.validate(run.model, run.datamodule, verbose=False)
     if not math.isfinite(figures["validation/total"]):
-        raise not_numbers("the held-out loss is not a number")
+        raise not_finite_error("the held-out loss is not a number")
     if not run.trainer.is_global_zero:
         return
     stylize = Stylizer.load(run.model_file, str(run.trainer.strategy.root_device))
@@ -155,16 +155,16 @@ def finish(run: Run, repo: str | None) -> None:
         f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(run.model_file))}"
     )
     if skipped := len(run.datamodule.skipped):
-        print(f"skipped: {skipped} photo{'s' * (skipped > 1)} that could not be used, named when met first")
+        print(f"skipped: {skipped} photo{'s' * (skipped > 1)} that could not be used, named above")
     if repo is not None:
         print(f"on the Hub: {stylize.push_to_hub(repo, run.sample)}")
 
 
-def with_own_config(argv: list[str]) -> list[str]:
-    """Return the command line, after the settings of the run that --resume continues.
+def add_saved_config(argv: list[str]) -> list[str]:
+    """Return the command line, with the saved settings of the run before it if it has --resume.
 
     Raises:
-        InputError: A --config is no file of options, or the run has lost its own.
+        InputError: A --config is no file of options, or the run's own settings are missing.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("-c", "--config", action="append", default=[])
@@ -177,11 +177,11 @@ def with_own_config(argv: list[str]) -> list[str]:
         _, folder = name_run(known.style, known.name, known.output)
         config = folder / "config.yaml"
         if config.exists():
-            drop_removed(config)
+            remove_old_options(config)
             argv = ["--config", str(config), *argv]
             known.config.insert(0, str(config))
         elif (folder / LAST).exists():
-            raise InputError(f"there is no {config}, which has the run's settings: bring it back to resume")
+            raise InputError(f"the run's settings {config} are missing: restore the file to resume")
     for name in known.config:
         check_file(name)
     return argv
@@ -197,12 +197,12 @@ def parse(argv: list[str], callbacks: Sequence[pl.Callback] = ()) -> TrainCLI:
             seed_everything_default=0,
             run=False,
             auto_configure_optimizers=False,
-            args=with_own_config(argv),
+            args=add_saved_config(argv),
             parser_kwargs=PARSER,
         )
     except argparse.ArgumentError as error:
         raise explain(error) from None
-    # Lightning's answers to options of the Trainer that do not go together, or not with this machine.
+    # Lightning raises these for Trainer options that conflict, or that this machine cannot run.
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise InputError(str(error)) from None
 
@@ -211,15 +211,15 @@ def main(argv: list[str] | None = None, callbacks: Sequence[pl.Callback] = ()) -
     """Run ``train.py``.
 
     Args:
-        argv: Its options; by default those of this process.
-        callbacks: Callbacks of the Trainer that no option gives.
+        argv: Options; by default those of this process.
+        callbacks: Callbacks to add to those of the options.
     """
     quiet_lightning()
     silence_decoders()
     keep_freed_memory()
     with one_line_errors(option):
         cli = parse(sys.argv[1:] if argv is None else argv, callbacks)
-        # Before anything is written: a missing image or an empty folder ends here.
+        # Fail on a missing image or an empty folder before anything is written.
         cli.model.setup("fit")
         cli.datamodule.setup("fit")
-        go(cli.run)
+        run_training(cli.run)

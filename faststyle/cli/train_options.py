@@ -1,4 +1,4 @@
-"""What each option of train.py may be, by the signatures, and the one-line errors for anything else."""
+"""Check the options of train.py against the signatures, with one-line errors."""
 
 import argparse
 import difflib
@@ -16,17 +16,17 @@ from faststyle.options import Kind, one_of, text
 from faststyle.training.callbacks import Previews
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
-from faststyle.training.options import FLAG, TRAINER_KINDS
+from faststyle.training.options import TRAINER_KINDS, TRUE_OR_FALSE
 
 HELP = "python train.py --help lists every option"
-# The groups of options, and the functions that they are the parameters of.
+# Groups of options, and the functions whose parameters they are.
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "model": (Objective.__init__, StyleTransfer.__init__),
     "data": (ContentPhotos.__init__,),
     "previews": (Previews.__init__,),
     "trainer": (pl.Trainer.__init__,),
 }
-# Parameters that options of the command stand for.
+# Parameters that have an option of another name.
 LINKED = {
     "model.style": "style",
     "data.content": "content",
@@ -41,18 +41,18 @@ COMMAND = {
 
 
 def kind_of(hint: Any) -> Kind | None:
-    """Return what an annotation allows; None where it gives no more than a type."""
+    """Return the values that an annotation allows, or None if it gives only a type."""
     if get_origin(hint) is Annotated:
         return hint.__metadata__[0]
     if get_origin(hint) is Literal:
         return one_of(map(str, get_args(hint)))
     if hint is bool:
-        return FLAG
+        return TRUE_OR_FALSE
     return next(filter(None, map(kind_of, get_args(hint))), None)
 
 
 def find_kinds() -> dict[str, Kind]:
-    """Return what each option may be, by its key such as model.style_weight."""
+    """Return the values that each option allows, by its key, such as model.style_weight."""
     found: dict[str, Kind | None] = {}
     for group, functions in GROUPS.items():
         for hints in (get_type_hints(function, include_extras=True) for function in functions):
@@ -66,20 +66,20 @@ KNOWN = [*KINDS, *GROUPS, "resume", "config", "help", "print_config"]
 
 
 def option(key: str) -> str:
-    """Return the option for a key such as model.size, or for a parameter that the library names."""
+    """Return the option for a key such as model.size, or for a parameter named in an error of the library."""
     names = [known for known in KNOWN if known.rpartition(".")[2] == key]
     return f"--{(names or [key])[0].replace('push_to_hub', 'push-to-hub')}"
 
 
-def refuse(key: str, value: Any, why: str = "") -> InputError:
-    """Return the error for an option's value."""
+def invalid_value(key: str, value: Any, why: str = "") -> InputError:
+    """Return the error for a value that an option does not allow."""
     if isinstance(value, str) and len(value) > 60:
         value = f"{value[:56]} …"
     return InputError(f"{option(key)} {KINDS[key].refusal(value)}{why}")
 
 
-def no_option(name: str) -> InputError:
-    """Return the error for a word that is no option, with the nearest that is."""
+def unknown_option(name: str) -> InputError:
+    """Return the error for an unknown option, with the most similar option."""
     typed = name.partition("=")[0]
     if (key := typed.removeprefix("--")) in LINKED:
         return InputError(f"--{key} is given as --{LINKED[key]}")
@@ -89,22 +89,22 @@ def no_option(name: str) -> InputError:
 
 
 def check(config: Any) -> None:
-    """Refuse what an option cannot be, of a configuration that was parsed.
+    """Check the values of a parsed configuration.
 
     Raises:
-        InputError: The line names the option, the value and what is allowed.
+        InputError: An option does not allow its value.
     """
     for key, kind in KINDS.items():
         value = config.get(key)
         if value is not None and not kind.fits(value):
-            raise refuse(key, value)
+            raise invalid_value(key, value)
 
 
 def check_file(name: str) -> None:
-    """Refuse a --config that is no YAML file of options, and what jsonargparse says nothing clear about.
+    """Check that a --config is a YAML file of options, because jsonargparse's errors on it are unclear.
 
     Raises:
-        InputError: No such file, no YAML, or no options; the line names the key that is wrong.
+        InputError: The file does not exist, is no YAML, or holds something else than options.
     """
     expected = f"--config {name!r} must be a YAML file of options, such as configs/quick.yaml"
     try:
@@ -115,19 +115,19 @@ def check_file(name: str) -> None:
         raise InputError(f"{expected}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise InputError(f"{expected}, not {found!r:.60}")
-    if found.get("resume"):  # the run's own options would be missing
-        raise InputError(f"--config {name!r} must not say resume: add --resume to the command")
+    if found.get("resume"):  # the run's saved settings would not be read
+        raise InputError(f"--config {name!r} must not contain resume: add --resume to the command")
     for key, value in found.items():
         if key in GROUPS and not isinstance(value, dict):
             raise InputError(f"--{key} must be a group of options, not {value!r}")
         for full in [f"{key}.{name}" for name in value] if key in GROUPS else [key]:
             if str(full).rstrip("+") not in KNOWN:
-                raise no_option(f"--{full}")
+                raise unknown_option(f"--{full}")
     if not KINDS["style"].fits(found.get("style", ["mosaic"])):
-        raise refuse("style", found["style"])
+        raise invalid_value("style", found["style"])
 
 
-# jsonargparse's exceptions carry neither the key nor the value: only their messages do, in 4.40 as in 4.53.
+# Only the messages of jsonargparse's exceptions hold the key and the value, in 4.40 and in 4.53.
 DETAIL = re.compile(
     r'Parser key "(?P<key>.+?)"|(?:Given|Got) value: (?P<value>.*)|are required: (?P<missing>.*)'
     r"|nrecognized arguments: (?P<unknown>\S*)"
@@ -135,7 +135,7 @@ DETAIL = re.compile(
 
 
 def explain(error: argparse.ArgumentError) -> InputError:
-    """Return an error of argparse or jsonargparse, whose messages have many lines, in one line."""
+    """Convert an error of argparse or jsonargparse, whose messages have many lines, to a one-line error."""
     cause: BaseException | None = error
     while cause is not None:
         if names := getattr(cause, "argument_name", None):  # a value is missing, or one too many
@@ -150,13 +150,13 @@ def explain(error: argparse.ArgumentError) -> InputError:
     for detail in DETAIL.finditer(str(error)):
         found.setdefault(str(detail.lastgroup), []).append(detail[str(detail.lastgroup)])
     if "unknown" in found:
-        return no_option(found["unknown"][0])
+        return unknown_option(found["unknown"][0])
     for key in found.get("key", []):
         if (key := LINKED.get(key, key)) in KINDS:
             if "value" not in found:
                 return InputError(f"{option(key)} must be {KINDS[key].what}")
-            why = f" (it needs {found['missing'][0]} too)" if "missing" in found else ""
-            return refuse(key, found["value"][-1], why)
+            why = f" ({found['missing'][0]} is missing)" if "missing" in found else ""
+            return invalid_value(key, found["value"][-1], why)
     if found.get("key", [""])[0] in GROUPS:
         return InputError(f"--{found['key'][0]} must be a YAML file of its options")
     return InputError(f"{' '.join(str(error).split())} ({HELP})")

@@ -20,15 +20,15 @@ from faststyle.options import whole
 
 log = logging.getLogger(__name__)
 
-MOST_SKIPPED = 10  # steps in a row, after which a run ends
+MAX_CONSECUTIVE_SKIPS = 10  # steps, after which a run ends
 
 
 class Previews(pl.Callback):
-    """A grid of held-out photos over what the network makes of them, as PNG and in TensorBoard.
+    """Callback that saves a grid of held-out photos above their stylized images, as PNG and in TensorBoard.
 
     Args:
         every_n_steps: Number of steps between two previews.
-        photos: Number of photos, side by side.
+        photos: Number of photos in the grid, side by side.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class Previews(pl.Callback):
     ) -> None:
         step = trainer.global_step
         due = step % self.every_n_steps == 0 or step == trainer.max_steps
-        if trainer.is_global_zero and due and step != self.last:  # once a step of several batches
-            self.draw(trainer, module)
+        if trainer.is_global_zero and due and step != self.last:  # once for a step of several batches
+            self.save_preview(trainer, module)
             self.last = step
 
-    def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def save_preview(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
         count = min(self.photos, len(held_out))
         photos = torch.stack([held_out[i][0] for i in range(count)]).to(module.device) / 255
@@ -60,16 +60,16 @@ class Previews(pl.Callback):
 
 
 class ProgressFile(pl.Callback):
-    """Write the step and the seconds left to a JSON file after each step, for another process.
+    """Callback that writes the step and the seconds left to a JSON file after each step, for another process.
 
     Args:
-        path: The file.
+        path: Path of the JSON file.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.ended = 0.0  # when the last step ended
-        self.pace: float | None = None  # seconds for a step, a running mean
+        self.seconds_per_step: float | None = None  # seconds for a step, a running mean
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.ended = time.monotonic()
@@ -79,30 +79,31 @@ class ProgressFile(pl.Callback):
     ) -> None:
         now = time.monotonic()
         took, self.ended = now - self.ended, now
-        self.pace = took if self.pace is None else 0.9 * self.pace + 0.1 * took
-        left = self.pace * (trainer.max_steps - trainer.global_step)
-        with suppress(OSError), atomic_write(self.path, flush=False) as temporary:  # no reason to end the run
+        mean = self.seconds_per_step
+        self.seconds_per_step = took if mean is None else 0.9 * mean + 0.1 * took
+        left = self.seconds_per_step * (trainer.max_steps - trainer.global_step)
+        # A full disk must not end the run.
+        with suppress(OSError), atomic_write(self.path, flush=False) as temporary:
             temporary.write_text(json.dumps({"step": trainer.global_step, "seconds_left": left}))
 
 
-def not_numbers(where: str) -> InputError:
-    """Return the error of a run whose values are not numbers; the command to continue follows it."""
+def not_finite_error(where: str) -> InputError:
+    """Return the error of a run with NaN or infinite values; the command to continue is appended to it."""
     return InputError(
         f"{where}: add a lower `learning_rate` or `style_weight`, or `precision` 32, to this command"
     )
 
 
 class NotANumberGuard(pl.Callback):
-    """Skips steps whose gradients are not numbers, and ends a run that has ten of them in a row.
+    """Callback that skips steps with NaN or infinite gradients, and ends a run after ten of them in a row.
 
-    What counts is the gradient of the whole step, which all ranks share and accumulated batches sum up
-    to: so ranks agree without asking each other. A loss that is not a number but has finite gradients
-    does the weights no harm.
+    It checks the gradient of the whole step, summed over accumulated batches and averaged over ranks, so all
+    ranks decide alike without communication. A NaN loss with finite gradients does not harm the weights.
     """
 
     def __init__(self) -> None:
-        self.skipped = 0  # in the whole run
-        self.row = 0  # without a good step between
+        self.skipped = 0  # steps in the whole run
+        self.consecutive = 0  # skipped steps since the last good one
 
     def state_dict(self) -> dict[str, Any]:
         return {"skipped": self.skipped}
@@ -115,21 +116,21 @@ class NotANumberGuard(pl.Callback):
     ) -> None:
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
         if torch.nn.utils.get_total_norm(gradients).isfinite():
-            self.row = 0
+            self.consecutive = 0
             return
         scaler = trainer.scaler
         if scaler is not None and scaler.get_scale() > 1:
-            return  # float16's scaler finds its scale by such steps, and skips them itself
-        self.row += 1
-        if self.row == MOST_SKIPPED:
-            raise not_numbers(
-                f"the gradients were not numbers in {MOST_SKIPPED} steps in a row, the last at step "
+            return  # float16's gradient scaler skips such steps itself, and lowers its scale
+        self.consecutive += 1
+        if self.consecutive == MAX_CONSECUTIVE_SKIPS:
+            raise not_finite_error(
+                f"the gradients were not numbers in {MAX_CONSECUTIVE_SKIPS} steps in a row, the last at step "
                 f"{trainer.global_step}"
             )
         if self.skipped == 0 and trainer.is_global_zero:
             log.warning("skipped: step %d, whose gradients are not numbers", trainer.global_step)
         self.skipped += 1
-        # Not zeroed: momentum would move the weights on without a gradient.
+        # None instead of zero, because momentum would change the weights with a zero gradient.
         optimizer.zero_grad(set_to_none=True)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

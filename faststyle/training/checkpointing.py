@@ -1,4 +1,4 @@
-"""A run's state and its model on the disk: how they are written, when, and what signals do to that."""
+"""Save a run's state and its model, regularly and on signals."""
 
 import datetime
 import io
@@ -23,17 +23,16 @@ from faststyle.models.checkpoint import save_model
 from faststyle.training.callbacks import NotANumberGuard
 from faststyle.training.module import StyleTransfer
 
-# SIGUSR1 is what SLURM sends before the time is up (--signal=SIGUSR1@90).
+# SLURM sends SIGUSR1 before a job's time is up (--signal=SIGUSR1@90).
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
 ]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a state whole or not at all: killed at any moment, the old file is there or the new one.
+    """Checkpoint writer that leaves the old or the new file if the process is killed, never a part of one.
 
-    Lightning's own goes through the system's folder for temporary files, and is copied from there where
-    that is another disk.
+    Lightning's own writer is not atomic if the system's folder for temporary files is on another disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -44,16 +43,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class InferenceFile(pl.Callback):
-    """Writes the small file for inference, whenever ``Checkpoints`` has saved the run's state.
+    """Callback that holds what the model's file needs; ``Checkpoints`` writes the file with each state.
 
     Args:
-        path: where to.
-        command: that began the run, for the model's card.
+        path: Path of the model's file.
+        command: Command that started the run, for the model card.
     """
 
     def __init__(self, path: Path, command: str):
         self.path, self.command = path, command
-        self.seconds = 0.0  # of the starts before this one
+        self.seconds = 0.0  # training time of earlier starts
         self.started = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,91 +88,96 @@ class InferenceFile(pl.Callback):
 
 
 class Checkpoints(pl.callbacks.Checkpoint):
-    """Saves the run's state, then its model: every so many steps, and when the run is stopped.
+    """Callback that saves the run's state and then its model, regularly and when the run is stopped.
 
-    Both only between two steps, when weights, optimizer and schedule belong together, so that a run
-    that resumes ends with the weights of one that never stopped. Signals therefore wait for the end of
-    the step; a second one does not. What is not sound is not saved: after a skipped step the weights
-    themselves may be the reason, and of the last step nothing else would tell.
+    It saves only between two steps, when weights, optimizer and schedule match, so that a resumed run ends
+    with the weights of one that never stopped. A signal therefore stops the run at the end of the step; a
+    second signal stops it at once. After a skipped step nothing is saved, because the weights may be corrupt.
 
     Args:
-        path: of the state.
-        model: writes the model.
-        guard: counts the skipped steps.
-        every_n_steps: how often.
+        path: Path of the state.
+        model: Writer of the model's file.
+        guard: Counter of the skipped steps.
+        every_n_steps: Number of steps between two saves.
     """
 
     def __init__(self, path: Path, model: InferenceFile, guard: NotANumberGuard, every_n_steps: int):
         self.path, self.model, self.guard, self.every_n_steps = path, model, guard, every_n_steps
-        self.step = 0  # the last that ended
-        self.made = 0  # steps in this start
-        self.tried = 0  # the last step at which its state was to be saved
-        self.whole = False  # whether the trainer stands between two steps
-        self.signal = 0
+        self.step = 0  # last step that ended
+        self.steps_made = 0  # since this start
+        self.save_step = 0  # last step at which a save was tried
+        self.between_steps = False
+        self.signal = 0  # number of the signal received
         self.process = os.getpid()
-        self.speaks = False
+        self.prints = False  # True in the main rank
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.step = self.tried = trainer.global_step
-        self.whole = True
-        self.speaks = trainer.is_global_zero
+        self.step = self.save_step = trainer.global_step
+        self.between_steps = True
+        self.prints = trainer.is_global_zero
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                # Under nohup, say, one is ignored. Lightning puts the handlers back at the end.
+                # Keep ignored signals ignored, as under nohup. Lightning restores the handlers at the end.
                 if signal.getsignal(number) != signal.SIG_IGN:
-                    signal.signal(number, self.receive)
+                    signal.signal(number, self.handle_signal)
             if hasattr(signal, "SIGCHLD"):
-                # Of a dead worker torch would tell in the middle of a step; it does also at the next batch.
+                # PyTorch's handler would raise the error of a dead worker within a step. Without it, the
+                # error comes at the next batch.
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
-    def receive(self, number: int, frame: Any) -> None:
+    def handle_signal(self, number: int, frame: Any) -> None:
         if os.getpid() != self.process:
-            return  # a worker that was forked meanwhile, and ends with the run
+            return  # this is a forked worker, which ends with the run
         if self.signal:
             raise SystemExit(128 + number)
         self.signal = number
-        if self.speaks:
-            with suppress(OSError):  # the terminal may be gone, which is what SIGHUP tells
-                # Not print, which may be at work already.
-                os.write(2, b"\nstopping at the end of this step; once more stops at once\n")
+        if self.prints:
+            with suppress(OSError):  # the terminal may be gone, as after SIGHUP
+                # print is not reentrant, and the signal may have interrupted one.
+                os.write(2, b"\nstopping at the end of this step; a second signal stops at once\n")
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        self.whole = False
+        self.between_steps = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.whole = trainer.global_step > self.step  # and not between the batches of one step
-        if not self.whole:
+        self.between_steps = trainer.global_step > self.step  # False between the batches of one step
+        if not self.between_steps:
             return
         self.step = trainer.global_step
-        self.made += 1
-        if self.step // self.every_n_steps > self.tried // self.every_n_steps and self.is_sound(trainer):
+        self.steps_made += 1
+        due = self.step // self.every_n_steps > self.save_step // self.every_n_steps
+        if due and self.can_save(trainer):
             self.save(trainer)
-        self.heed(trainer)
+        self.stop_if_signalled(trainer)
 
-    def heed(self, trainer: pl.Trainer) -> None:
-        """End the run, its state saved, if any of its processes was told to stop."""
+    def stop_if_signalled(self, trainer: pl.Trainer) -> None:
+        """Save the state and exit if any rank received a signal.
+
+        Raises:
+            SystemExit: A rank received a signal; the status is 128 plus its number.
+        """
         if trainer.strategy.reduce_boolean_decision(bool(self.signal), all=False):
-            if self.tried != trainer.global_step and self.is_sound(trainer):
+            if self.save_step != trainer.global_step and self.can_save(trainer):
                 self.save(trainer)
-            raise SystemExit(128 + (self.signal or signal.SIGTERM))  # another rank's
+            raise SystemExit(128 + (self.signal or signal.SIGTERM))  # SIGTERM if another rank received it
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         if trainer.world_size > 1:
-            return  # one rank alone cannot save: the others would have to join in
-        if self.whole and self.tried != trainer.global_step and self.is_sound(trainer):
+            return  # one rank cannot save without the others
+        if self.between_steps and self.save_step != trainer.global_step and self.can_save(trainer):
             self.save(trainer)
 
-    def is_sound(self, trainer: pl.Trainer) -> bool:
-        """Whether the last step was made, and left weights that are numbers; all ranks say the same."""
+    def can_save(self, trainer: pl.Trainer) -> bool:
+        """Return True, in all ranks alike, if the last step was not skipped and all weights are finite."""
         weights = trainer.lightning_module.parameters()
-        return self.guard.row == 0 and all(weight.isfinite().all() for weight in weights)
+        return self.guard.consecutive == 0 and all(weight.isfinite().all() for weight in weights)
 
     def save(self, trainer: pl.Trainer) -> None:
-        self.tried = trainer.global_step  # once: a full disk does not get emptier
+        self.save_step = trainer.global_step  # set first, so that a failed save is not tried again
         trainer.save_checkpoint(self.path)
         if trainer.is_global_zero:
             self.model.write(trainer, self.guard.skipped)

@@ -35,8 +35,8 @@ class Muon(torch.optim.Optimizer):
 
     Departs from the authors, who train the first and last layers with Adam: here Muon trains
     them well too. A kernel (C_out,C_in,h,w) is treated as the matrix (C_out,C_in·h·w). Its update is scaled
-    to the root mean square that Adam's updates usually have (Liu et al., "Muon is scalable for LLM training", 2025), so
-    that one learning rate suits both.
+    to the root mean square that Adam's updates usually have (Liu et al., "Muon is scalable for LLM
+    training", 2025), so that one learning rate suits both.
 
     Args:
         parameters: Parameters of a network.

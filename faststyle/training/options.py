@@ -1,4 +1,4 @@
-"""What the options of training may be: types for the signatures, and a table for Lightning's Trainer."""
+"""Allowed values of the options of training: types for signatures, and a table for Lightning's Trainer."""
 
 import os
 import re
@@ -36,11 +36,11 @@ BatchSize = Annotated[int, whole(1, 10_000)]
 Workers = Annotated[int, whole(0, 256)]
 Seed = Annotated[int, whole(0, 2**32 - 1)]
 
-# Where Lightning's own defaults do not suit; training is counted in steps, not in epochs.
+# Defaults that differ from Lightning's. Training is counted in steps, not in epochs.
 TRAINER_DEFAULTS = {
     "max_steps": 5_000,
     "devices": 1,
-    # Below a usual step's norm, so that photos count alike: one odd photo must not undo a run.
+    # Below a typical step's norm, so that one unusual photo cannot ruin a run.
     "gradient_clip_val": 10.0,
     "log_every_n_steps": 10,
     "val_check_interval": 500,
@@ -50,14 +50,14 @@ TRAINER_DEFAULTS = {
 }
 TIME = re.compile(r"\d+:\d\d:\d\d:\d\d")
 GPUS = ", or a list of GPUs such as [0, 1]" if torch.cuda.is_available() else ""
-# Photos come as float32, so that networks in other types throughout would not take them.
+# Without true 16- and 64-bit precisions, because photos are float32.
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed", "bf16", "16")
-COUNTED = "training is counted in steps: set `max_steps`"
-TESTED = "held-out photos are for validation: set `limit_val_batches`"
+STEPS_NOT_EPOCHS = "training is counted in steps: set `max_steps`"
+VALIDATION_ONLY = "held-out photos are for validation: set `limit_val_batches`"
 
 
 def accelerators() -> list[str]:
-    """Return Lightning's names of what this machine can train on."""
+    """Return Lightning's names of this machine's accelerators."""
     cuda = ["gpu", "cuda"] if torch.cuda.is_available() else []
     mps = ["gpu", "mps"] if torch.backends.mps.is_available() else []
     return ["auto", "cpu", *cuda, *mps]
@@ -66,8 +66,8 @@ def accelerators() -> list[str]:
 def is_devices(value: Any) -> bool:
     if isinstance(value, list):
         return torch.cuda.is_available() and bool(value) and all(map(whole(0).fits, value))
-    most = max(torch.cuda.device_count(), os.cpu_count() or 1)
-    return value == "auto" or (str(value).isdecimal() and 1 <= int(value) <= most)
+    max_devices = max(torch.cuda.device_count(), os.cpu_count() or 1)
+    return value == "auto" or (str(value).isdecimal() and 1 <= int(value) <= max_devices)
 
 
 def is_time(value: Any) -> bool:
@@ -75,20 +75,20 @@ def is_time(value: Any) -> bool:
 
 
 def objects(what: str, *words: Any) -> Kind:
-    """Return the kind of Lightning's own objects, which jsonargparse makes, and of some plain values."""
+    """Return the kind of an option that takes objects, which jsonargparse creates, or some plain values."""
     return Kind(what, str, lambda value: value in words or not isinstance(value, str | int | float))
 
 
 def unused(reason: str, default: Any = None) -> Kind:
-    """Return the kind of an option that must keep its default."""
+    """Return the kind of an option that must keep its default, with the reason."""
     return Kind(f"left out ({reason})", str, lambda value: value == default)
 
 
-FLAG = objects("true or false", True, False)
-# What Trainer's types leave open. Lightning refuses such values late, in many lines, or not at all.
+TRUE_OR_FALSE = objects("true or false", True, False)
+# Checks for values that Trainer's signature allows, but that Lightning rejects late, unclearly or not at all.
 TRAINER_KINDS = {
     "accelerator": one_of(accelerators())._replace(
-        what=f"one of {', '.join(accelerators())} (what there is on this machine)"
+        what=f"one of {', '.join(accelerators())} (the accelerators of this machine)"
     ),
     "strategy": one_of(["auto", "ddp"]),
     "devices": Kind(f"a whole number from 1 to what this machine has, or auto{GPUS}", str, is_devices),
@@ -112,12 +112,12 @@ TRAINER_KINDS = {
     "profiler": objects("simple, advanced, or a profiler of Lightning's as class_path", "simple", "advanced"),
     "plugins": objects("a plugin of Lightning's as class_path, or a list of such"),
     "fast_dev_run": unused("for a try set `max_steps` 3", False),
-    "max_epochs": unused(COUNTED),
-    "min_epochs": unused(COUNTED),
+    "max_epochs": unused(STEPS_NOT_EPOCHS),
+    "min_epochs": unused(STEPS_NOT_EPOCHS),
     "check_val_every_n_epoch": unused("training is counted in steps: set `val_check_interval`"),
-    "limit_train_batches": unused(COUNTED),
-    "limit_test_batches": unused(TESTED),
-    "limit_predict_batches": unused(TESTED),
+    "limit_train_batches": unused(STEPS_NOT_EPOCHS),
+    "limit_test_batches": unused(VALIDATION_ONLY),
+    "limit_predict_batches": unused(VALIDATION_ONLY),
     "overfit_batches": unused("for a few photos set `content` to a folder of them", 0.0),
     "reload_dataloaders_every_n_epochs": unused("a run has one epoch", 0),
     "barebones": unused("a run without checkpoints and logs leaves no model", False),

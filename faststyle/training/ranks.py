@@ -1,4 +1,4 @@
-"""Training by several processes, one for each device: what they say, also when one of them dies."""
+"""Training by several ranks, one for each device: checks, messages and the death of a rank."""
 
 import os
 import subprocess
@@ -15,17 +15,20 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from faststyle.errors import InputError
 
-GRACE = 15.0  # seconds for ranks to end by themselves; PyTorch takes 5 to end the workers that decode
+GRACE_SECONDS = 15.0  # for ranks to end by themselves; PyTorch takes 5 to stop DataLoader workers
 
 
 def check_processes(trainer: pl.Trainer) -> None:
-    """Refuse another number of processes than torchrun or srun started: each might train alone.
+    """Check that the Trainer uses as many processes as torchrun or srun started.
+
+    Otherwise each process might train alone.
 
     Raises:
-        ValueError: they do not fit; the message says how.
+        InputError: The numbers differ.
+        ValueError: The cluster environment has other numbers of devices or nodes.
     """
     started = os.environ.get("WORLD_SIZE")
-    if not started and SLURMEnvironment.detect():  # which a shell that srun opened is not
+    if not started and SLURMEnvironment.detect():  # False in an interactive shell of srun
         started = os.environ.get("SLURM_STEP_NUM_TASKS")
     if started and started != str(trainer.world_size):
         raise InputError(
@@ -37,8 +40,8 @@ def check_processes(trainer: pl.Trainer) -> None:
         environment.validate_settings(trainer.num_devices, trainer.num_nodes)
 
 
-def say_batch(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
-    """Say what a step is where it is more than one batch of ``photos``: the learning rate does not follow."""
+def print_batch_size(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
+    """Print the number of photos in a step of several batches; the learning rate is not adapted to it."""
     devices, accumulated = trainer.world_size, trainer.accumulate_grad_batches
     if devices * accumulated > 1:
         parts = [f"{devices} devices"] * (devices > 1) + [f"{photos} photo{'s' * (photos > 1)}"]
@@ -48,11 +51,11 @@ def say_batch(trainer: pl.Trainer, photos: int, learning_rate: float) -> None:
 
 
 class RankObserver(_ChildProcessObserver):
-    """Thread that kills all ranks of this machine some seconds after one has died.
+    """Thread that kills all ranks of this machine ``GRACE_SECONDS`` after one has died.
 
-    Lightning's own kills them at once, without a message. Most end by themselves with an error message when
-    they get no answer from the dead rank; they get the time. A rank that waits for a GPU does not notice, and
-    ``message`` is printed for it.
+    Lightning's own thread kills them at once, without a message. Most ranks end by themselves with an error
+    message when the dead rank does not answer, so they get time for it. A rank that waits for a GPU does not
+    notice the death; ``message`` is printed for it.
     """
 
     def __init__(self, processes: list[subprocess.Popen], message: Callable[[], str]):
@@ -60,14 +63,14 @@ class RankObserver(_ChildProcessObserver):
         self.message = message
 
     def _terminate_all(self) -> None:
-        time.sleep(GRACE)
-        with suppress(Exception):  # such as a state that cannot be read now: the ranks must end
+        time.sleep(GRACE_SECONDS)
+        with suppress(Exception):  # such as an unreadable state; the ranks must be killed anyway
             os.write(2, f"\nerror: {self.message()}\n".encode())
         super()._terminate_all()
 
 
 class RankLauncher(_SubprocessScriptLauncher):
-    """Starts the other ranks of this machine as Lightning does, and watches them with ``RankObserver``."""
+    """Launcher that starts the other ranks of this machine, and watches them with ``RankObserver``."""
 
     def __init__(self, launcher: _SubprocessScriptLauncher, message: Callable[[], str]):
         super().__init__(launcher.cluster_environment, launcher.num_processes, launcher.num_nodes)
@@ -83,22 +86,22 @@ class RankLauncher(_SubprocessScriptLauncher):
 
 
 def report_lost_ranks(trainer: pl.Trainer, message: Callable[[], str]) -> None:
-    """Let the process that starts the others print a message before it kills them because one died.
+    """Make the launching process print a message before it kills the other ranks because one has died.
 
     Args:
-        trainer: Trainer, before it is started.
-        message: Returns the message.
+        trainer: Trainer that is not started yet.
+        message: Function that returns the message.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
         trainer.strategy._launcher = RankLauncher(launcher, message)
 
 
-def end_others(trainer: pl.Trainer) -> None:
-    """Wait for the processes that Lightning started from this one, and end those that hear nothing."""
-    until = time.monotonic() + GRACE
+def stop_other_ranks(trainer: pl.Trainer) -> None:
+    """Wait for the ranks that this process started, and kill those that run after ``GRACE_SECONDS``."""
+    deadline = time.monotonic() + GRACE_SECONDS
     for process in getattr(trainer.strategy.launcher, "procs", []):
         try:
-            process.wait(max(0, until - time.monotonic()))
+            process.wait(max(0, deadline - time.monotonic()))
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             process.kill()

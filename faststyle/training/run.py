@@ -1,4 +1,4 @@
-"""A training run from its folder to its end: what is written, what ends it early, and what is said then."""
+"""Carry out a training run in its folder, and report how to resume it if it ends early."""
 
 import platform
 import shlex
@@ -20,8 +20,8 @@ from faststyle.files import atomic_write, check_writable, is_temporary_file
 from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
-from faststyle.training.ranks import end_others, report_lost_ranks, say_batch
-from faststyle.training.run_folder import LAST, claimed
+from faststyle.training.ranks import print_batch_size, report_lost_ranks, stop_other_ranks
+from faststyle.training.run_folder import LAST, lock_folder
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,14 @@ class Run:
 
     Args:
         name: Name of the run and its model.
-        folder: Folder of the run; exists once training starts.
-        resumes: Whether the run continues from ``last``.
-        save_config: Write the settings of the run to a path.
-        finish: Called after the last step, to evaluate and report the trained model.
+        folder: Folder of the run, which training creates.
+        resumes: True if the run continues from ``last``.
+        trainer: Lightning's Trainer.
+        model: Module to train.
+        datamodule: Photos to train on.
+        checkpoints: Callback that saves the run's state.
+        save_config: Function that writes the settings of the run to a path.
+        finish: Function that evaluates and reports the model after the last step.
     """
 
     name: str
@@ -62,9 +66,9 @@ class Run:
         return self.folder / "sample.jpg"
 
     def is_finished(self) -> bool:
-        """Return True, in all processes alike, if ``finish`` came to its end after the last state."""
+        """Return True, in all ranks alike, if ``finish`` completed after the last state was saved."""
         done = self.sample.exists() and self.sample.stat().st_mtime >= self.last.stat().st_mtime
-        # A copy of the folder on another machine has other times.
+        # The times may differ in a copy of the folder on another machine.
         return self.trainer.strategy.broadcast(done)
 
 
@@ -72,68 +76,73 @@ def prepare_folder(run: Run) -> None:
     for path in (*run.folder.iterdir(), *run.folder.glob("previews/.*")):
         if is_temporary_file(path):
             path.unlink(missing_ok=True)
-    if run.resumes and saved_step(run) >= run.trainer.max_steps:
-        return  # it is trained already, with the settings that are there
+    if run.resumes and load_saved_step(run) >= run.trainer.max_steps:
+        return  # keep the settings of a run that has all its steps
     with atomic_write(run.folder / "config.yaml") as temporary:
         run.save_config(temporary)
 
 
-def go(run: Run) -> None:
-    """Train in the run's folder, by this process and those that it starts."""
-    report_lost_ranks(run.trainer, lambda: lost(run))
+def run_training(run: Run) -> None:
+    """Lock and prepare the run's folder and train, in this process and the ranks that it starts."""
+    report_lost_ranks(run.trainer, lambda: rank_lost_message(run))
     try:
         if not run.trainer.is_global_zero:
             train(run)
             return
         check_writable(run.last)
-        with claimed(run.folder):
+        with lock_folder(run.folder):
             prepare_folder(run)
-            say_batch(run.trainer, run.datamodule.batch_size, run.model.hparams["learning_rate"])
+            print_batch_size(run.trainer, run.datamodule.batch_size, run.model.hparams["learning_rate"])
             train(run)
     except BaseException:
-        end_others(run.trainer)
+        stop_other_ranks(run.trainer)
         raise
 
 
 def train(run: Run) -> None:
-    """Train to the end; whatever stops it, a line says how to go on."""
+    """Train to the end. Any signal or error that stops training is reported with how to resume.
+
+    Raises:
+        SystemExit: A signal stopped training.
+        InputError: Training failed, or the disk did; the message ends with how to resume.
+    """
     last = run.last if run.resumes else None
     try:
-        with ended_by_signals(), quiet_threads(), process_errors():
+        with exit_on_signals(), hide_thread_disk_errors(), process_errors():
             run.trainer.fit(run.model, run.datamodule, ckpt_path=last, weights_only=True)
-            run.checkpoints.heed(run.trainer)  # of a signal after the last step
+            run.checkpoints.stop_if_signalled(run.trainer)  # a signal may come after the last step
             run.finish(run)
     except SystemExit as ended:
         status: Any = ended.code
-        # Outside the steps Lightning answers Ctrl-C with 1, and SIGTERM with nothing.
-        stop(run, {1: 130, None: 143}.get(status, status))
+        # Outside the steps Lightning exits with 1 on Ctrl-C, and without a status on SIGTERM.
+        exit_stopped(run, {1: 130, None: 143}.get(status, status))
     except KeyboardInterrupt:
-        stop(run, 130)
+        exit_stopped(run, 130)
     except RankLostError:
-        raise RankLostError(lost(run)) from None
+        raise RankLostError(rank_lost_message(run)) from None
     except WorkerDiedError as error:
-        if run.checkpoints.signal:  # which the worker got too
-            stop(run, 128 + run.checkpoints.signal)
+        if run.checkpoints.signal:  # the signal killed the worker too
+            exit_stopped(run, 128 + run.checkpoints.signal)
         print(file=sys.stderr)  # below the progress bar
         raise WorkerDiedError(
-            f"a process that decodes photos died ({error}), often for want of memory: lower `workers`, or "
-            f"set it to 0: {way_on(run)}"
+            f"a process that decodes photos died ({error}), often because memory ran out: lower `workers`, "
+            f"or set it to 0: {resume_hint(run)}"
         ) from None
     except (InputError, OSError) as error:
         print(file=sys.stderr)
-        raise InputError(f"{error_message(error)}: {way_on(run)}") from None
+        raise InputError(f"{error_message(error)}: {resume_hint(run)}") from None
 
 
-def lost(run: Run) -> str:
+def rank_lost_message(run: Run) -> str:
     return (
         f"another of the {run.trainer.world_size} processes was killed, or ended with an error of its own "
-        f"above: {way_on(run)}"
+        f"above: {resume_hint(run)}"
     )
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """The others end the run as Ctrl-C does; within its steps ``Checkpoints`` sees to all of them."""
+def exit_on_signals() -> Iterator[None]:
+    """Exit on other signals too, like on Ctrl-C; within the steps, ``Checkpoints`` handles all of them."""
     numbers = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
@@ -145,8 +154,8 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_threads() -> Iterator[None]:
-    """Without TensorBoard's thread's traceback on a full disk: what is logged next raises the same error."""
+def hide_thread_disk_errors() -> Iterator[None]:
+    """Hide the traceback of TensorBoard's thread on a full disk; the next log call raises the same error."""
     before = threading.excepthook
     threading.excepthook = lambda failed: None if isinstance(failed.exc_value, OSError) else before(failed)
     try:
@@ -155,24 +164,24 @@ def quiet_threads() -> Iterator[None]:
         threading.excepthook = before
 
 
-def stop(run: Run, status: Any) -> NoReturn:
-    """End as a signal asked for it."""
+def exit_stopped(run: Run, status: Any) -> NoReturn:
+    """Print how to resume, and exit with the status of a signal."""
     if run.trainer.is_global_zero:
         with suppress(OSError):  # the terminal may be gone
-            print(f"\nstopped: {way_on(run)}", file=sys.stderr, flush=True)
+            print(f"\nstopped: {resume_hint(run)}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 
-def saved_step(run: Run) -> int:
+def load_saved_step(run: Run) -> int:
     return torch.load(run.last, map_location="cpu", weights_only=True)["global_step"]
 
 
-def way_on(run: Run) -> str:
-    """What is left of a run that was stopped, and what to type."""
+def resume_hint(run: Run) -> str:
+    """Return what is saved of a stopped run, and the command that continues it."""
     if not run.trainer.is_global_zero:
         number = f"{run.trainer.global_rank} of {run.trainer.world_size}"
-        return f"--resume goes on (says process {number}, counted from 0, on {platform.node()})"
+        return f"continue with --resume (process {number}, counted from 0, on {platform.node()})"
     if not run.last.exists():
-        return "nothing was saved yet, and the same command starts again"
-    again = f"python train.py --resume --output {shlex.quote(str(run.folder))}"
-    return f"{again} goes on from step {saved_step(run)}, which is kept in {run.last}"
+        return "nothing was saved yet; the same command starts again"
+    command = f"python train.py --resume --output {shlex.quote(str(run.folder))}"
+    return f"{command} continues from step {load_saved_step(run)}, saved in {run.last}"

@@ -1,4 +1,4 @@
-"""The folder of a run: its name, what it holds, and who may write in it."""
+"""Name, check and lock the folder of a run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,9 +15,9 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LAST = "last.ckpt"
-LOCK = ".lock"  # in the run's folder while it is trained in
-# Options of earlier versions, by group, which the settings of their runs hold.
-REMOVED = [(None, "teacher"), ("model", "teacher"), ("model", "teacher_weight"), ("model", "alone")]
+LOCK = ".lock"  # in the run's folder during training
+# Options of earlier versions, as pairs of a group and a name, which saved settings may hold.
+REMOVED_OPTIONS = [(None, "teacher"), ("model", "teacher"), ("model", "teacher_weight"), ("model", "alone")]
 
 
 def name_run(style: Sequence[str], name: str | None, output: str | None) -> tuple[str, Path]:
@@ -40,25 +40,25 @@ def name_run(style: Sequence[str], name: str | None, output: str | None) -> tupl
 
 
 def can_start_in(folder: Path) -> bool:
-    """Return True for a folder that is empty, or holds only what a start leaves that saved no state."""
+    """Return True if a folder is empty, or holds only the files of a run that saved no state yet."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir() if not is_temporary_file(path) and path.name != LOCK}
     if not names <= {"config.yaml", "logs", "previews"}:
         return False
-    config = folder / "config.yaml"  # which is written first; its first line tells ours from another's
+    config = folder / "config.yaml"  # written first; its first line shows that a run wrote it
     return not names or (config.is_file() and config.read_bytes().startswith(b"# pytorch_lightning"))
 
 
 def check_folder(folder: Path, resumes: bool) -> None:
-    """Refuse to write into what is there already.
+    """Check that a run may write into its folder.
 
     Raises:
         InputError: The folder holds another run, or other files, or links that lead out of it.
     """
     if not resumes and (folder / LAST).exists():
         raise InputError(
-            f"{folder} holds a run already: `resume` continues it, another `name` starts another"
+            f"{folder} already holds a run: continue it with `resume`, or start another with another `name`"
         )
     if not resumes and folder.exists() and not can_start_in(folder):
         raise InputError(f"{folder} exists and is not an empty folder: give another `output` or `name`")
@@ -66,7 +66,7 @@ def check_folder(folder: Path, resumes: bool) -> None:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a folder for this process; the system releases the lock when the process ends, however it ends.
 
     Raises:
@@ -76,30 +76,32 @@ def claimed(folder: Path) -> Iterator[None]:
     with path.open("ab") as file:
         if fcntl is not None:
             try:
-                # Not flock, which the processes that decode would hold on for a while after a kill -9.
+                # With flock, workers would keep the lock for a while after kill -9 of this process.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
                 raise InputError(
                     f"another process trains in {folder}: wait for its end, or give another `output`"
                 ) from None
             except OSError:
-                pass  # a file system that has no locks
+                pass  # the file system has no locks
         try:
             yield
         finally:
-            with suppress(OSError):  # a folder that has become read-only
+            with suppress(OSError):  # the folder may have become read-only
                 path.unlink(missing_ok=True)
 
 
-def drop_removed(config: Path) -> None:
+def remove_old_options(config: Path) -> None:
     """Remove options that no longer exist from the settings of a run."""
     try:
         settings = yaml.safe_load(config.read_text())
         groups = {None: settings, "model": settings["model"]}
     except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
-        return  # who reads the settings next says what is wrong
+        return  # the parser reports damaged settings
     found = [
-        (group, key) for group, key in REMOVED if isinstance(groups[group], dict) and key in groups[group]
+        (group, key)
+        for group, key in REMOVED_OPTIONS
+        if isinstance(groups[group], dict) and key in groups[group]
     ]
     for group, key in found:
         del groups[group][key]

@@ -18,8 +18,8 @@ def random_flow(count: int, height: int, width: int, generator: torch.Generator 
 
     A flow is an enlarged coarse grid of normal values plus a shift, as in Wang et al. 2020 (ReReVST,
     https://arxiv.org/abs/2003.12209). Departs from the paper: the grid has at least three nodes a side,
-    because the flow of a small image would be only a shift otherwise. Each flow has a random strength, because
-    most of a video moves little.
+    because the flow of a small image would be only a shift otherwise. Each flow has a random strength,
+    because most of a video moves little.
 
     Args:
         count: Number of flows.

@@ -13,8 +13,8 @@ from faststyle.image.convert import to_image, to_tensor
 from faststyle.models.card import MARGIN
 from faststyle.models.checkpoint import load_model
 from faststyle.training.callbacks import NotANumberGuard, ProgressFile
+from faststyle.training.crops import center_crop
 from faststyle.training.module import StyleTransfer
-from faststyle.training.sampling import center_crop
 from tests.support.images import draw_image
 
 RUN = Path("runs/painting")
@@ -22,7 +22,7 @@ RUN = Path("runs/painting")
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    """Photos with three set apart for validation."""
+    """Return a folder of photos, three of them for validation."""
     for part in ("train", "validation"):
         (tmp_path / "photos" / part).mkdir(parents=True)
         for i in range(3):
@@ -30,17 +30,17 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
-def spoil(monkeypatch, steps, factor: float = float("nan"), validation: bool = False) -> None:
-    """Let the losses of some steps be no numbers, or those of validation after them."""
+def break_losses(monkeypatch, steps, factor: float = float("nan"), validation: bool = False) -> None:
+    """Multiply the losses of some steps, or of the validation after them, by NaN or another factor."""
     losses = StyleTransfer.losses
 
-    def spoiled(self, photos, *rest, **more):
+    def broken(self, photos, *rest, **more):
         terms = losses(self, photos, *rest, **more)
         if self.global_step in steps and self.training != validation:
             terms["total"] = terms["total"] * factor
         return terms
 
-    monkeypatch.setattr(StyleTransfer, "losses", spoiled)
+    monkeypatch.setattr(StyleTransfer, "losses", broken)
 
 
 def stored(name: str = "painting") -> dict[str, torch.Tensor]:
@@ -53,7 +53,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
-def test_step_that_is_not_a_number_is_skipped_and_counted(train, monkeypatch, caplog, factor):
+def test_step_with_nan_gradients_is_skipped_and_counted(train, monkeypatch, caplog, factor):
     flags = ["--trainer.max_steps=4", "--model.warmup=0"]
     begins = []
     start = StyleTransfer.on_train_batch_start
@@ -63,7 +63,7 @@ def test_step_that_is_not_a_number_is_skipped_and_counted(train, monkeypatch, ca
         return start(self, *args)
 
     monkeypatch.setattr(StyleTransfer, "on_train_batch_start", remember)
-    spoil(monkeypatch, {1, 2}, factor)
+    break_losses(monkeypatch, {1, 2}, factor)
     train(*flags)
     card = load_model(RUN / "painting.safetensors")[1]
     assert card.skipped_steps == 2 and card.steps == 4
@@ -78,11 +78,11 @@ def test_step_that_is_not_a_number_is_skipped_and_counted(train, monkeypatch, ca
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid value")  # in the preview of such weights
 @pytest.mark.parametrize("what", ["gradients", "weights", "validation"])
-def test_run_whose_end_is_not_a_number_fails_and_keeps_the_good_state(train, monkeypatch, capsys, what):
+def test_run_that_ends_with_nan_fails_and_keeps_the_good_state(train, monkeypatch, capsys, what):
     monkeypatch.setattr(command, "CHECKPOINT_STEPS", 2)
     with monkeypatch.context() as patch:
         if what == "gradients":
-            spoil(patch, {3})
+            break_losses(patch, {3})
         elif what == "weights":  # by the last update itself
             optimizer_step = StyleTransfer.optimizer_step
 
@@ -93,13 +93,13 @@ def test_run_whose_end_is_not_a_number_fails_and_keeps_the_good_state(train, mon
 
             patch.setattr(StyleTransfer, "optimizer_step", breaking)
         else:
-            spoil(patch, {4}, validation=True)
+            break_losses(patch, {4}, validation=True)
         with pytest.raises(SystemExit) as caught:
             train("--trainer.max_steps=4")
     assert caught.value.code == 2
     (error,) = (line for line in capsys.readouterr().err.splitlines() if "error: " in line)
     step = 4 if what == "validation" else 2
-    assert "to this command: python train.py --resume" in error and f"goes on from step {step}" in error
+    assert "to this command: python train.py --resume" in error and f"continues from step {step}" in error
     assert all(value.isfinite().all() for value in stored().values())
     assert load_model(RUN / "painting.safetensors")[1].steps == step and not (RUN / "sample.jpg").exists()
 
@@ -108,7 +108,7 @@ def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
     batches = []
     losses = StyleTransfer.losses
 
-    def spoiled(self, photos, *rest, **more):
+    def broken(self, photos, *rest, **more):
         terms = losses(self, photos, *rest, **more)
         if self.training:
             batches.append(1)
@@ -116,7 +116,7 @@ def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
                 terms["total"] = terms["total"] * float("nan")
         return terms
 
-    monkeypatch.setattr(StyleTransfer, "losses", spoiled)
+    monkeypatch.setattr(StyleTransfer, "losses", broken)
     train("--trainer.accumulate_grad_batches=2", "--data.batch_size=1", "--trainer.max_steps=3")
     card = load_model(RUN / "painting.safetensors")[1]
     assert len(batches) == 6 and card.skipped_steps == 1
@@ -129,14 +129,14 @@ def test_ten_such_steps_in_a_row_end_the_run_and_keep_the_good_state(train, monk
     flags = ["--trainer.max_steps=16", "--model.warmup=0"]
     with monkeypatch.context() as patch:
         # Nine in a row, a good one, and ten more.
-        spoil(patch, set(range(2, 11)) | set(range(12, 22)))
+        break_losses(patch, set(range(2, 11)) | set(range(12, 22)))
         with pytest.raises(SystemExit) as caught:
             train(*flags, "--trainer.max_steps=40")
     assert caught.value.code == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     (error,) = errors
     assert "not numbers in 10 steps in a row, the last at step 21" in error
-    assert "--model.learning_rate" in error and "goes on from step 12" in error
+    assert "--model.learning_rate" in error and "continues from step 12" in error
     assert "to this command: python train.py --resume" in error
     card = load_model(RUN / "painting.safetensors")[1]
     assert card.steps == 12 and card.skipped_steps == 9
@@ -146,33 +146,33 @@ def test_ten_such_steps_in_a_row_end_the_run_and_keep_the_good_state(train, monk
     assert card.steps == 16 and card.skipped_steps == 9
 
 
-def test_loss_that_is_not_a_number_with_finite_gradients_is_no_reason(train, monkeypatch):
+def test_nan_loss_with_finite_gradients_is_no_reason_to_skip(train, monkeypatch):
     losses = StyleTransfer.losses
 
-    def spoiled(self, photos, *rest, **more):
+    def broken(self, photos, *rest, **more):
         terms = losses(self, photos, *rest, **more)
         return {**terms, "total": terms["total"] + torch.tensor(float("nan") if self.training else 0)}
 
     train("--name", "whole", "--trainer.max_steps=2")
-    monkeypatch.setattr(StyleTransfer, "losses", spoiled)
-    train("--name", "spoiled", "--trainer.max_steps=2")
-    assert equal(stored("whole"), stored("spoiled"))
+    monkeypatch.setattr(StyleTransfer, "losses", broken)
+    train("--name", "broken", "--trainer.max_steps=2")
+    assert equal(stored("whole"), stored("broken"))
     assert load_model("runs/spoiled/spoiled.safetensors")[1].skipped_steps == 0
 
 
 @pytest.mark.parametrize("scale, skipped", [(65536.0, 0), (1.0, 1)])
-def test_float16_may_find_its_scale(scale, skipped):
+def test_guard_leaves_float16_steps_to_the_scaler(scale, skipped):
     guard, weight = NotANumberGuard(), torch.nn.Linear(1, 1)
     for parameter in weight.parameters():
         parameter.grad = torch.full_like(parameter, float("inf"))
     scaler = SimpleNamespace(get_scale=lambda: scale)
     trainer = SimpleNamespace(scaler=scaler, global_step=0, is_global_zero=True)
     guard.on_before_optimizer_step(trainer, weight, torch.optim.SGD(weight.parameters(), 0.1))
-    assert guard.skipped == guard.row == skipped
+    assert guard.skipped == guard.consecutive == skipped
     assert (weight.weight.grad is None) == bool(skipped)
 
 
-def test_previews_show_photos_over_pictures(train, photos):
+def test_previews_show_photos_above_stylized_images(train, photos):
     train("--trainer.max_steps=5", "--previews.every_n_steps=2", "--previews.photos=2")
     names = sorted(path.name for path in (RUN / "previews").iterdir())
     assert names == ["step_000002.png", "step_000004.png", "step_000005.png"]
@@ -206,7 +206,7 @@ def test_previews_and_losses_are_in_tensorboard(train):
     assert {"train/total", "train/content", "train/style", "train/variation", "validation/total"} <= set(tags)
 
 
-def test_progress_is_written_after_each_step_and_no_reason_to_end(tmp_path, monkeypatch):
+def test_progress_is_written_after_each_step_and_never_ends_the_run(tmp_path, monkeypatch):
     seconds = iter([0.0, 2.0, 5.0, 6.0])
     monkeypatch.setattr("faststyle.training.callbacks.time.monotonic", lambda: next(seconds))
     progress, trainer = ProgressFile(tmp_path / "progress.json"), SimpleNamespace(global_step=0, max_steps=10)

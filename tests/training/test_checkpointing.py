@@ -1,4 +1,4 @@
-"""What of a run is on the disk, and how it is taken up again; what ends a run is in test_survival.py."""
+"""Files of a run, and resuming it; test_survival.py has what ends a run."""
 
 import os
 import signal
@@ -29,8 +29,8 @@ def rates() -> list[float]:
     return [*schedule["base_lrs"], *(group["initial_lr"] for group in groups)]
 
 
-def test_file_for_inference_has_weights_and_card(train, monkeypatch):
-    # After training Lightning takes the module off the device, whose name is wanted.
+def test_model_file_has_weights_and_card(train, monkeypatch):
+    # The card must name the training device, although Lightning moves the module off it at the end.
     monkeypatch.setattr(checkpointing, "describe_device", lambda device: f"described {device}")
     train("--trainer.max_steps=2")
     network, card = load_model(RUN / "painting.safetensors")
@@ -43,7 +43,7 @@ def test_file_for_inference_has_weights_and_card(train, monkeypatch):
     assert {"faststyle", "torch", "pytorch_lightning", "python"} <= set(card.versions)
     assert card.date[:2] == "20"
     assert card.hardware == "described cpu"
-    # Nothing temporary is left.
+    # No temporary file is left.
     assert not [path for path in RUN.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]
 
 
@@ -60,7 +60,7 @@ def test_card_names_the_device_of_the_training(tmp_path, network, monkeypatch):
     assert load_model(tmp_path / "a.safetensors")[1].hardware == "cuda:0"
 
 
-def test_learning_rate_can_be_changed_on_the_way(train):
+def test_learning_rate_can_be_changed_when_resuming(train):
     train("--trainer.max_steps=3")
     assert set(rates()) == {2e-3}
     before = state()["state_dict"]
@@ -72,16 +72,16 @@ def test_learning_rate_can_be_changed_on_the_way(train):
 
 
 @pytest.mark.slow
-def test_second_start_in_a_folder_is_refused_while_the_first_runs(train, capsys):
+def test_folder_of_a_running_training_is_locked(train, capsys):
     train("--trainer.max_steps=1")
     (RUN / ".last.ckpt.123.tmp").write_text("being written")
     before = read_folder(RUN)
-    (told, tell), child = os.pipe(), os.fork()
+    (reader, writer), child = os.pipe(), os.fork()
     if child == 0:
-        with run.claimed(RUN):
-            os.write(tell, b"claimed")
+        with run.lock_folder(RUN):
+            os.write(writer, b"locked")
             signal.pause()
-    os.read(told, 7)
+    os.read(reader, 6)
     try:
         line = expect_error_line(capsys, main, ["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
     finally:
@@ -89,25 +89,25 @@ def test_second_start_in_a_folder_is_refused_while_the_first_runs(train, capsys)
         os.waitpid(child, 0)
     assert "another process trains in runs/painting" in line
     assert read_folder(RUN) == {**before, ".lock": b""}
-    # Killed, it holds the folder no longer.
+    # A killed process no longer locks the folder.
     main(["--resume", "--output", str(RUN), "--trainer.max_steps=2"])
     assert state()["global_step"] == 2 and not list(RUN.glob(".*"))
 
 
-def test_start_that_was_killed_before_it_wrote_can_be_made_again(train):
+def test_run_killed_before_it_wrote_can_start_again(train):
     RUN.mkdir(parents=True)
     (RUN / ".lock").touch()
     train("--trainer.max_steps=1")
     assert state()["global_step"] == 1
 
 
-def test_process_that_died_is_told_and_the_others_are_killed_whatever_the_state_is(capfd, monkeypatch):
+def test_lost_rank_is_reported_and_the_others_are_killed(capfd, monkeypatch):
     def unreadable():
         raise OSError("last.ckpt")
 
     died, killed = subprocess.Popen(["false"]), []
     died.wait()
-    monkeypatch.setattr(ranks, "GRACE", 0)
+    monkeypatch.setattr(ranks, "GRACE_SECONDS", 0)
     monkeypatch.setattr(ranks._ChildProcessObserver, "_terminate_all", lambda self: killed.append(self))
     for message in (unreadable, lambda: "gone"):
         observer = ranks.RankObserver([died], message)
@@ -116,9 +116,9 @@ def test_process_that_died_is_told_and_the_others_are_killed_whatever_the_state_
     assert capfd.readouterr().err == "\nerror: gone\n" and len(killed) == 2
 
 
-def test_processes_that_hear_nothing_are_ended(monkeypatch):
-    monkeypatch.setattr(ranks, "GRACE", 0.1)
+def test_other_ranks_that_do_not_end_are_killed(monkeypatch):
+    monkeypatch.setattr(ranks, "GRACE_SECONDS", 0.1)
     processes = [subprocess.Popen(["sleep", "60"]), subprocess.Popen(["true"])]
     trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=processes)))
-    ranks.end_others(trainer)
+    ranks.stop_other_ranks(trainer)
     assert [process.wait(5) for process in processes] == [-signal.SIGKILL, 0]

@@ -1,4 +1,4 @@
-"""How a training run ends when a process of it dies."""
+"""Test how a training run ends when one of its processes dies."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from faststyle.training.run import train
 
 @pytest.fixture
 def fitted(tmp_path):
-    """Train in a run whose Trainer raises an error; a signal may have come before it."""
+    """Return a function that trains in a run whose Trainer raises an error, perhaps after a signal."""
 
     def fit(error: BaseException, signal: int | None = None) -> None:
         def fit(*_, **__) -> None:
@@ -36,13 +36,13 @@ def test_worker_that_died_is_named_with_what_to_do(fitted):
     assert caught.value.parameters == ["workers"]
 
 
-def test_worker_that_got_the_signal_too_is_no_error(fitted):
+def test_worker_killed_by_the_signal_is_no_error(fitted):
     with pytest.raises(SystemExit) as caught:
         fitted(EOFError(), signal=15)
     assert caught.value.code == 143
 
 
-def test_rank_that_is_gone_is_told_from_an_error_of_this_one(fitted):
+def test_lost_rank_is_reported(fitted):
     with pytest.raises(RankLostError, match="another of the 2 processes"):
         fitted(RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"))
 
@@ -50,11 +50,11 @@ def test_rank_that_is_gone_is_told_from_an_error_of_this_one(fitted):
 @pytest.mark.parametrize(
     "error", [InputError("lower `workers`"), OSError(28, "No space left", "a")], ids=repr
 )
-def test_other_errors_say_how_to_go_on(fitted, error):
+def test_other_errors_say_how_to_resume(fitted, error):
     with pytest.raises(InputError, match="the same command starts again"):
         fitted(error)
 
 
-def test_error_of_the_code_keeps_its_traceback(fitted):
+def test_programming_error_keeps_its_traceback(fitted):
     with pytest.raises(RuntimeError, match="shapes differ"):
         fitted(RuntimeError("shapes differ"))
