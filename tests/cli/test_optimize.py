@@ -240,15 +240,8 @@ def test_ctrl_c_keeps_the_best_image_and_exits_with_130(infer, photos, monkeypat
 
     monkeypatch.setattr(optimization, "descend", stopped)
     with pytest.raises(SystemExit) as caught:
-        infer(
-            photos / "cat.png",
-            "-o",
-            "out.png",
-            "--init=noise",
-            "--steps=9",
-            "--save-every=1",
-            "--animation=way.gif",
-        )
+        options = ["--init=noise", "--steps=9", "--save-every=1", "--animation=way.gif"]
+        infer(photos / "cat.png", "-o", "out.png", *options)
     assert caught.value.code == 130
     assert "out.png" in capsys.readouterr().err
     assert sorted(read_folder(Path("out_steps"))) == ["00000.png", "00001.png"]
@@ -299,15 +292,6 @@ def test_command_stylizes_with_the_real_vgg(photos, painting):
 @pytest.mark.slow
 def test_mosaic_style_needs_no_file(photos, tmp_path, random_vgg):
     out = tmp_path / "out.png"
-    main(
-        [
-            str(photos / "cat.png"),
-            "--style=mosaic",
-            f"--vgg={random_vgg}",
-            "--size=32",
-            "--steps=1",
-            "-o",
-            str(out),
-        ]
-    )
+    options = ["--style=mosaic", f"--vgg={random_vgg}", "--size=32", "--steps=1", "-o", str(out)]
+    main([str(photos / "cat.png"), *options])
     assert open_image(out).size == (20, 32)

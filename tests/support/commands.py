@@ -33,3 +33,10 @@ def check_damaged_file_is_skipped(infer, photos: Path, capsys) -> None:
     assert len(errors) == 1 and "broken.jpg" in errors[0]
     assert "4 of 5" in printed.out
     assert set(read_folder(Path("out"))) == {"beach.jpg", "cat.png", "dune.jpg", "elm.png"}
+
+
+def exit_status(run, *arguments) -> int:
+    """Run the command, which must exit, and return its status."""
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    return caught.value.code

@@ -1,7 +1,10 @@
 """Random VGG weights, and comparison of weights."""
 
+from pathlib import Path
+
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from faststyle.image.convert import to_tensor
 from faststyle.losses.objective import Objective
@@ -34,3 +37,9 @@ def grams_of(painting: Image.Image, vgg: str) -> dict[str, torch.Tensor]:
     images = to_tensor(painting)[None]
     layers = Objective().existing(*images.shape[-2:])
     return {layer: gram(x) for layer, x in VGG(vgg)(images, layers).items()}
+
+
+def same_model_files(first: Path, second: Path) -> bool:
+    """Return True if two model files hold identical weights."""
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

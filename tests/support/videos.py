@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+from PIL import Image
 
 from faststyle.video.opening import open_clip
 
@@ -205,3 +206,18 @@ def patch_means(pixels: np.ndarray) -> np.ndarray:
 def frame_number(pixels: np.ndarray) -> int:
     """Return the number of the frame that ``draw_moving_bar`` drew."""
     return int(np.argmax([np.mean(pixels[:, n * 2 : n * 2 + 8]) for n in range(28)]))
+
+
+def frames_of(path: Path | str, **options) -> list[np.ndarray]:
+    """Return the pixels of every frame of a video."""
+    with open_clip(path, **options) as video:
+        return [frame.pixels for frame in video]
+
+
+def make_frames(folder: str, count: int = 4, first: int = 7) -> list[str]:
+    """Write numbered frames to a new folder and return their names."""
+    Path(folder).mkdir()
+    names = [f"{number:04d}.png" for number in range(first, first + count)]
+    for number, name in enumerate(names):
+        Image.fromarray(draw_moving_bar(number)).save(Path(folder) / name)
+    return names

@@ -1,0 +1,26 @@
+"""Fixtures of the tests of the commands."""
+
+from pathlib import Path
+
+import pytest
+
+from faststyle.cli.main import infer as main
+
+
+@pytest.fixture
+def infer(tmp_path, monkeypatch, model):
+    """Return ``python infer.py`` with the small model, run in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
+    return lambda *arguments: main([*options, *map(str, arguments)])
+
+
+@pytest.fixture
+def infer_video(infer):
+    """Return ``infer`` with the video a.mp4 in its folder."""
+    from tests.support.videos import make_clip  # needs PyAV, which tests of images do not
+
+    make_clip(Path("a.mp4"), 8, sound="aac")
+    return infer
