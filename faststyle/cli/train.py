@@ -24,7 +24,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models.checkpoint import load_model
 from faststyle.models.hub import check_push
 from faststyle.training.callbacks import NotANumberGuard, Previews, not_finite_error
-from faststyle.training.checkpointing import Checkpoints, InferenceFile
+from faststyle.training.checkpointing import CHECKPOINT_STEPS, Checkpoints, InferenceFile
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
 from faststyle.training.options import TRAINER_DEFAULTS
@@ -33,7 +33,6 @@ from faststyle.training.run import Run, run_training
 from faststyle.training.run_folder import LAST, check_folder, name_run, remove_old_options
 from faststyle.training.trainer import quiet_lightning, trainer_arguments
 
-CHECKPOINT_STEPS = 100
 PARSER = {"prog": "train.py", "description": __doc__, "exit_on_error": False, "allow_abbrev": False}
 
 

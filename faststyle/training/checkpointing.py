@@ -29,6 +29,9 @@ SIGNALS = [
 ]
 
 
+CHECKPOINT_STEPS = 100  # between two saves: the most that a killed run loses
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoint writer that leaves the old or the new file if the process is killed, never a part of one.
 
