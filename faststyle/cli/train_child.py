@@ -12,19 +12,19 @@ from pathlib import Path
 
 
 def interrupt_at_end_of_input() -> None:
-    """Ctrl-C for this process when the one that started it closes the pipe, or dies."""
-    # Not sys.stdin, whose lock would be held in every process that is forked for the data.
+    """Interrupt the main thread when the parent process closes standard input or exits."""
+    # Read the descriptor, because every forked data worker would inherit the lock of sys.stdin as held.
     while os.read(0, 1):
         pass
     _thread.interrupt_main()
 
 
 if __name__ == "__main__":
-    # A server that a shell started in the background ignores Ctrl-C, and so would this process.
+    # A server started in the background of a shell ignores SIGINT, and this process inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt_at_end_of_input, daemon=True).start()
     if hasattr(os, "nice"):
-        os.nice(10)  # a photo that somebody waits for comes first
+        os.nice(10)  # so that stylizing a user's photo takes precedence
     from faststyle.cli.train import main
     from faststyle.training.callbacks import ProgressFile
 
