@@ -83,6 +83,8 @@ class Optimization:
         self.precision = pick_precision(settings.precision, self.device)
         check_precision(self.precision)
         paintings: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+        if not paintings:
+            raise InputError("`style` is an empty list: give at least one painting")
         self.grams = None
         if isinstance(style, Mapping):
             paintings, self.grams = [], {layer: x.to(self.device) for layer, x in style.items()}

@@ -125,7 +125,7 @@ def test_long_captions_are_truncated_and_transparency_becomes_white():
     [
         (["--checkpoint", "stary_night"], "did you mean 'starry_night'"),
         (["--checkpoint", "starry_night:0.5,wave"], "'wave' in the blend"),
-        (["--checkpoint", "all", "--style", "x.jpg"], "give one of them"),
+        (["--checkpoint", "all", "--style", "x.jpg"], "--style needs --refine N"),
     ],
 )
 def test_invalid_output_names_are_rejected(tmp_path, capsys, options, message):
