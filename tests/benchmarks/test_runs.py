@@ -145,9 +145,9 @@ def test_video_benchmarks(tmp_path, model, photos, painting, monkeypatch, capsys
         ("engines_accuracy", "--photos photos --count 2 --size 64 --model MODEL --engines torch", 1),
         ("flat_regions", "MODEL --photo photos/beach.jpg --sky 0 0 64 64 --out out", 2),
         ("starts", "photos/beach.jpg --style painting.png --checkpoint MODEL --size 48 --style-size 48", 4),
-        ("statistics", "photos/cat.png --style painting.png --size 48 --steps 3 --only gram mean", 2),
+        ("statistics", "photos/cat.png --style painting.png --size 48 --steps 3 --only gram moments", 2),
         ("vgg_speed", "--size 32 --rounds 1", 4),
-        ("baseline", "--photo photos/cat.png --style painting.png --size 48 --steps 2", 4),
+        ("baseline", "--photo photos/dune.jpg --style painting.png --size 96 --steps 2", 4),
     ],
 )
 def test_table_has_a_row_for_each(
