@@ -162,8 +162,12 @@ def test_table_has_a_row_for_each(
 
 
 @pytest.mark.slow
-def test_cold_start_and_collection(tmp_path, photos, model, capsys):
+def test_cold_start(photos, model, capsys):
     run("cold_start", photos / "beach.jpg", "--checkpoint", model, "--size", 64, "--runs", 1)
     assert "times as long as both together" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_interrupted_collection_loses_no_image(model, capsys):
     run("collection", "--pictures", 6, "--sizes", 64, "--ranks", 2, "--kills", 1, "--checkpoint", model)
     assert "6 images, lost or different 0, in the manifest 6" in capsys.readouterr().out
