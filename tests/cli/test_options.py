@@ -150,7 +150,7 @@ def test_infer_finds_the_command_from_the_options_given(words, expected):
         ([*STYLIZE, "--devices", "2"], "--devices needs --output FOLDER"),
         ([*STYLIZE, "--devices", "2", "-o", "out", "--fps", "5"], "--fps cannot be used with --devices"),
         ([*STYLIZE, "--refine", "2", "--crf", "5"], "--crf cannot be used with --refine"),
-        (["photo.jpg", "--checkpoint", "all", "--tile", "512"], "--tile is for large images"),
+        (["photo.jpg", "--checkpoint", "all", "--tile", "512"], "--tile cannot be used with the sheet"),
         ([*OPTIMIZE, "--init", "noise", "--init-checkpoint", "m"], "are two starts"),
         ([*OPTIMIZE, "--stlye", "a.jpg"], "there is no option '--stlye'; did you mean --style?"),
         ([*OPTIMIZE, "--style-w", "3"], "there is no option '--style-w'"),

@@ -89,14 +89,15 @@ def test_error_prints_file_names_unchanged_except_line_breaks(infer, capsys):
     assert "two\\nlines.jpg" in expect_error_line(capsys, infer, "two\nlines.jpg")
 
 
-def test_report_is_not_written_through_links(infer, photos, painting, capsys, monkeypatch):
+def test_report_is_not_written_through_links(model, photos, painting, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     found = SimpleNamespace(summary=list, comparisons=[], skipped=[])
     monkeypatch.setattr("faststyle.evaluation.compare.compare", lambda *_, **__: found)
     Path("venv").symlink_to(photos)
-    options = [photos / "cat.png", "--style", painting, "--compare", "."]
-    infer(*options)
+    options = [photos / "cat.png", "--checkpoint", model, "--style", painting, "--compare", "."]
+    main([*map(str, options)])
     Path("curves.csv").symlink_to(photos / "cat.png")
-    assert "curves.csv is a link" in expect_error_line(capsys, infer, *options)
+    assert "curves.csv is a link" in expect_error_line(capsys, main, [*map(str, options)])
 
 
 def test_long_name_is_written_from_file_to_file(photos, tmp_path):

@@ -54,7 +54,7 @@ def test_ctrl_c_prints_the_command_to_resume(train, monkeypatch, capsys):
     assert caught.value.code not in (0, None)
     lines = capsys.readouterr().err.splitlines()
     (line,) = (line for line in lines if "python train.py" in line)
-    main(line.split("train.py")[1].split("goes on")[0].split())
+    main(line.split("train.py")[1].split("continues")[0].split())
     assert load_model(RUN / "painting.safetensors")[1].steps == 3
 
 

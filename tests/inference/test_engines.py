@@ -108,7 +108,7 @@ def test_auto_picks_torch_without_openvino(monkeypatch):
     "name, device, dtype, message",
     [
         ("openvin", "cpu", torch.float32, "did you mean 'openvino'"),
-        ("openvino", "cuda", torch.float32, "--device cpu"),
+        ("openvino", "cuda", torch.float32, "set it to cpu"),
         ("onnx", "cpu", torch.float16, "fp16"),
     ],
 )
@@ -159,9 +159,9 @@ def test_out_of_memory_with_exported_model_is_not_reported_as_damage(exported, m
 
 def test_unsupported_use_of_exported_model_is_rejected(exported, tmp_path):
     stylize = Stylizer.load(exported[1])
-    with pytest.raises(InputError, match="the model it was exported from"):
+    with pytest.raises(InputError, match="the model that it was exported from"):
         stylize(draw_image(400, 300), tile=256)
-    with pytest.raises(InputError, match="the model it was exported from"):
+    with pytest.raises(InputError, match="the model that it was exported from"):
         stylize.push_to_hub("user/repo")
     with pytest.raises(InputError) as caught:
         Stylizer.load(exported[1], engine="openvino")
@@ -210,7 +210,7 @@ def test_model_cached_by_older_code_is_rebuilt(module, folder, tmp_path, monkeyp
 
 
 def test_oldest_cached_models_are_deleted(module, folder, monkeypatch):
-    monkeypatch.setattr(engine_cache, "CACHED", 3)
+    monkeypatch.setattr(engine_cache, "MAX_FILES", 3)
     for number in range(5):
         cached(str(number), module, lambda: b"made", bytes)
     assert len(list(folder.iterdir())) == 3

@@ -417,7 +417,7 @@ def test_folder_of_a_finished_run_is_not_searched_for_temporary_files(tmp_path, 
         ),
         (["--num-nodes=2", "-o", "out"], "--num-nodes needs --devices"),
         (["--devices=2", "-o", "out", "--fps=25"], "--fps cannot be used with --devices"),
-        (["--devices=2", "-o", "out", "--checkpoint=all"], "--checkpoint all is a sheet"),
+        (["--devices=2", "-o", "out", "--checkpoint=all"], "--devices needs one model"),
     ],
 )
 def test_invalid_combinations_of_options_are_refused(photos, model, capsys, options, message):

@@ -215,7 +215,7 @@ def test_mismatched_number_of_processes_is_refused(train, monkeypatch, capsys):
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     with pytest.raises(SystemExit, match="7"):
-        monkeypatch.setattr(command, "go", lambda cli: sys.exit(cli.trainer.world_size + 5))
+        monkeypatch.setattr(command, "run_training", lambda cli: sys.exit(cli.trainer.world_size + 5))
         train("--trainer.devices=2")
 
 

@@ -141,7 +141,7 @@ def test_resuming_a_finished_run_prints_that_it_is_finished(train, capsys):
     before = read_folder(RUN)
     capsys.readouterr()
     main(["--resume", "--output", str(RUN), "--data.size=96"])
-    assert "trained already, by 3 steps" in capsys.readouterr().out
+    assert "already has 3 steps" in capsys.readouterr().out
     after = read_folder(RUN)
     for name in ("last.ckpt", "painting.safetensors", "sample.jpg", "config.yaml"):
         assert after[name] == before[name]
@@ -423,7 +423,7 @@ def test_unwritable_folder_is_refused_before_training(train, monkeypatch, capsys
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     line = expect_error_line(capsys, train)
-    assert "runs/painting" in line and "Permission denied" in line and "another place" in line
+    assert "runs/painting" in line and "Permission denied" in line and "another path" in line
 
 
 @pytest.mark.slow

@@ -157,7 +157,7 @@ def test_nan_loss_with_finite_gradients_is_no_reason_to_skip(train, monkeypatch)
     monkeypatch.setattr(StyleTransfer, "losses", broken)
     train("--name", "broken", "--trainer.max_steps=2")
     assert equal(stored("whole"), stored("broken"))
-    assert load_model("runs/spoiled/spoiled.safetensors")[1].skipped_steps == 0
+    assert load_model("runs/broken/broken.safetensors")[1].skipped_steps == 0
 
 
 @pytest.mark.parametrize("scale, skipped", [(65536.0, 0), (1.0, 1)])
