@@ -187,7 +187,7 @@ def test_stopped_srun_run_of_streamed_photos_resumes_exactly(start):
     first, second = run_by_srun(
         start, ["--name=whole", *STREAMED], ["STOP_AT=2", *parts], ["--resume", *parts]
     )
-    assert "3 files for 2 processes: each reads them all and keeps a photo in 2" in first
+    assert "3 files for 2 processes: each process reads all files and keeps one photo in 2" in first
     assert "stopped: python train.py --resume --output runs/parts continues from step 3" in first
     assert "run 2 ended with 143" in first and "run 2 ended with 138" in second
     assert "stopping" not in second and "stopped" not in second

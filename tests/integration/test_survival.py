@@ -287,14 +287,14 @@ def test_closed_terminal_and_signal_to_the_process_group_lose_nothing(train, tra
 @pytest.mark.slow
 def test_partially_updated_state_is_not_saved(train, monkeypatch, frequent_checkpoints):
     with monkeypatch.context() as patch:
-        adam = Muon.adam
+        adam = Muon.adam_update
 
         def failing(self, vector, *rest):
             if self.state[vector].get("step", 0) == 3:
                 raise RuntimeError("in the middle")
             return adam(self, vector, *rest)
 
-        patch.setattr(Muon, "adam", failing)
+        patch.setattr(Muon, "adam_update", failing)
         with pytest.raises(RuntimeError, match="middle"):
             train(*SIX)
     assert state()["global_step"] == 2

@@ -196,7 +196,7 @@ def test_run_delays_other_videos_but_no_previews_and_stops_with_its_page(
     page.get_by_text("queue").wait_for()
     page.get_by_role("button", name="Stop").click()
     wait_for_status(page, r"^Stopped\.$")
-    assert list(place.rglob("mine_*"))
+    assert list(place.rglob("mine_*")), tab.locator("body").inner_text()
     tab.close()
     deadline = time.monotonic() + 20
     while list(place.rglob("mine_*")) and time.monotonic() < deadline:
