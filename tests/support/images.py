@@ -31,6 +31,11 @@ def encoded(width=40, height=40, seed=0, kind="PNG") -> bytes:
     return stream.getvalue()
 
 
+def max_difference(a: Image.Image, b: Image.Image) -> int:
+    """Return the largest difference of two images, in 8-bit levels."""
+    return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
+
+
 def sample(name: str, longer: int) -> Image.Image:
     """Load one of scikit-image's photos and scale its longer side to ``longer`` pixels."""
     path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
