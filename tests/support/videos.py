@@ -1,6 +1,8 @@
 """Small videos for tests, made with PyAV, and functions to inspect videos."""
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -34,36 +36,16 @@ def draw_moving_bar(number: int, width: int = SIZE[0], height: int = SIZE[1]) ->
     return pixels
 
 
-def make_clip(
-    path: Path,
-    frames: int | list[int] = 20,
-    size: tuple[int, int] = SIZE,
-    codec: str = "libx264",
-    pixels: str = "yuv420p",
-    base: Fraction = Fraction(1, 12800),
-    step: int = 512,
-    colors: tuple[int, int, int, int] = (2, 0, 2, 2),
-    matrix: int | None = None,
-    draw=draw_moving_bar,
-    sound: str | None = None,
-    subtitles: str | None = None,
-    aspect: Fraction | None = None,
-    options: dict[str, str] | None = None,
-    muxing: dict[str, str] | None = None,
-    rate: int = 25,
-    chapters: list[dict] | None = None,
-    font: bytes | None = None,
-) -> Path:
-    """Write a video.
+@dataclass(frozen=True)
+class VideoOptions:
+    """Content and encoding of a test video.
 
-    Args:
-        path: File to write; its suffix selects the container.
-        frames: Number of frames, or the pts of each frame.
+    Attributes:
         size: Width and height in pixels.
         codec: Name of the video encoder.
         pixels: Pixel format of the encoded frames.
         base: Time base of the pts in seconds.
-        step: Pts between two frames, if ``frames`` is a number.
+        step: Pts between two frames, if the frames are given by their number.
         colors: Tags of the stream: matrix, range (1 limited, 2 full), primaries, transfer.
         matrix: Matrix to convert the pixels with. Default: the one in ``colors``.
         draw: Function that returns the pixels of a frame for its number, width and height.
@@ -75,51 +57,89 @@ def make_clip(
         rate: Frame rate of the stream in frames per second.
         chapters: Chapters in PyAV's form.
         font: Content of a font to attach.
+    """
+
+    size: tuple[int, int] = SIZE
+    codec: str = "libx264"
+    pixels: str = "yuv420p"
+    base: Fraction = Fraction(1, 12800)
+    step: int = 512
+    colors: tuple[int, int, int, int] = (2, 0, 2, 2)
+    matrix: int | None = None
+    draw: Callable[[int, int, int], np.ndarray] = draw_moving_bar
+    sound: str | None = None
+    subtitles: str | None = None
+    aspect: Fraction | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    muxing: dict[str, str] = field(default_factory=dict)
+    rate: int = 25
+    chapters: list[dict] | None = None
+    font: bytes | None = None
+
+
+def make_clip(path: Path, frames: int | list[int] = 20, **options) -> Path:
+    """Write a video.
+
+    Args:
+        path: File to write; its suffix selects the container.
+        frames: Number of frames, or the pts of each frame.
+        **options: Fields of ``VideoOptions``.
 
     Returns:
         The path of the video.
     """
-    times = [i * step for i in range(frames)] if isinstance(frames, int) else frames
-    with av.open(str(path), "w", options=muxing or {}) as container:
+    made = VideoOptions(**options)
+    times = [i * made.step for i in range(frames)] if isinstance(frames, int) else frames
+    length = float((times[-1] + made.step) * made.base)
+    with av.open(str(path), "w", options=made.muxing) as container:
         container.metadata["title"] = "Made"
-        stream = container.add_stream(codec, rate=rate, time_base=base, options=options or {})
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = *size, pixels
-        context.colorspace, context.color_range, context.color_primaries, context.color_trc = colors
-        if aspect is not None:
-            context.sample_aspect_ratio = aspect
-        other = []
-        if sound is not None:
-            other.append(container.add_stream(sound, rate=48000))
-            other[-1].metadata["language"] = "fra"
-        line = None
-        if subtitles is not None:
-            line = container.add_mux_stream(subtitles)
+        stream = add_video(container, made)
+        sound = line = None
+        if made.sound is not None:
+            sound = container.add_stream(made.sound, rate=48000)
+            sound.metadata["language"] = "fra"
+        if made.subtitles is not None:
+            line = container.add_mux_stream(made.subtitles)
             line.metadata["language"] = "deu"
-        if chapters:
-            container.set_chapters(chapters)
-        if font is not None:
-            container.add_attachment("a.ttf", "application/x-truetype-font", font)
-        reformatter = VideoReformatter()
-        matrix = SWSCALE[colors[0] if matrix is None else matrix] if (matrix or colors[0]) != 2 else 5
-        packets = []
-        for number, pts in enumerate(times):
-            rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(draw(number, *size)), "rgb24")
-            frame = reformatter.reformat(
-                rgb, format=pixels, dst_colorspace=matrix, src_color_range=2, dst_color_range=colors[1] or 1
-            )
-            frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc = colors
-            frame.pts, frame.time_base = pts, base
-            packets += stream.encode(frame)
-        packets += stream.encode(None)
-        length = float((times[-1] + step) * base)
-        for audio in other:
-            packets += tone(audio, length)
-        if line is not None:
-            packets += lines(line, length, subtitles == "mov_text")
+        if made.chapters:
+            container.set_chapters(made.chapters)
+        if made.font is not None:
+            container.add_attachment("a.ttf", "application/x-truetype-font", made.font)
+        packets = encode_frames(stream, made, times)
+        packets += tone(sound, length) if sound else []
+        packets += lines(line, length, made.subtitles == "mov_text") if line else []
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             container.mux(packet)
     return path
+
+
+def add_video(container, made: VideoOptions):
+    stream = container.add_stream(made.codec, rate=made.rate, time_base=made.base, options=made.options)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = *made.size, made.pixels
+    context.colorspace, context.color_range, context.color_primaries, context.color_trc = made.colors
+    if made.aspect is not None:
+        context.sample_aspect_ratio = made.aspect
+    return stream
+
+
+def encode_frames(stream, made: VideoOptions, times: list[int]) -> list:
+    reformatter, packets = VideoReformatter(), []
+    matrix = made.colors[0] if made.matrix is None else made.matrix
+    matrix = SWSCALE[matrix] if (made.matrix or made.colors[0]) != 2 else 5
+    for number, pts in enumerate(times):
+        pixels = np.ascontiguousarray(made.draw(number, *made.size))
+        frame = reformatter.reformat(
+            av.VideoFrame.from_ndarray(pixels, "rgba" if pixels.shape[2] == 4 else "rgb24"),
+            format=made.pixels,
+            dst_colorspace=matrix,
+            src_color_range=2,
+            dst_color_range=made.colors[1] or 1,
+        )
+        frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc = made.colors
+        frame.pts, frame.time_base = pts, made.base
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
 
 
 def tone(stream, seconds: float) -> list:

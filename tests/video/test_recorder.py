@@ -1,7 +1,5 @@
-import os
-import subprocess
-import sys
-import textwrap
+"""Tests of the frames of recordings: times, size, colours and formats."""
+
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.video.clips import Frame
 from faststyle.video.opening import open_camera, open_clip
-from faststyle.video.recorder import Recorder, check_recording
-from tests.support import ROOT
+from faststyle.video.recorder import Recorder
+from tests.support.recordings import VARIABLE, are_close, record
 from tests.support.videos import (
     BT2020,
     PATCHES,
@@ -27,21 +25,6 @@ from tests.support.videos import (
     read_frames,
     set_display_matrix,
 )
-
-VARIABLE = [640, 740, 2340, 2440, 5640, 6152, 9640, 10152, 20640, 21040, 26640]
-
-
-def record(source: Path, target: Path, codec: str | None = None, crf: float | None = None, **options):
-    """Copy the frames of a video to ``target`` and return the recorder's notes."""
-    with open_clip(source, **options) as clip, Recorder(target, clip, codec, crf) as recorder:
-        for frame in clip:
-            recorder.write(frame)
-    assert target.exists() and not recorder.partial.exists()
-    return recorder.notes
-
-
-def are_close(times: list[Fraction], others: list[Fraction], within: Fraction) -> bool:
-    return len(times) == len(others) and all(abs(a - b) <= within for a, b in zip(times, others, strict=True))
 
 
 @pytest.mark.slow
@@ -68,61 +51,6 @@ def test_variable_frame_times_are_kept(tmp_path, suffix, codec):
     assert after.length == before.length
     assert [d for _, d in after.packets["audio"]] == [d for _, d in before.packets["audio"]]
     assert after.languages == {"audio": "fra"}
-
-
-def test_matroska_is_recorded_as_matroska_and_webm(tmp_path):
-    times = [50, 58, 183, 191, 441, 800]
-    source = make_clip(
-        tmp_path / "a.mkv", times, base=Fraction(1, 1000), step=40, sound="libopus", subtitles="subrip"
-    )
-    assert record(source, tmp_path / "b.mkv") == []
-    before, after = inspect_video(source), inspect_video(tmp_path / "b.mkv")
-    assert (after.times, after.packets, after.languages) == (before.times, before.packets, before.languages)
-    notes = record(source, tmp_path / "b.webm")
-    assert notes == ["subtitles in subrip cannot be stored in .webm: left out"]
-    after = inspect_video(tmp_path / "b.webm")
-    assert after.times == before.times and after.packets["audio"] == before.packets["audio"]
-
-
-def test_subtitles_names_and_chapters_are_copied(tmp_path):
-    base = Fraction(1, 1000)
-    chapters = [
-        {"id": 0, "start": 0, "end": 400, "time_base": base, "metadata": {"title": "one"}},
-        {"id": 1, "start": 400, "end": 2400, "time_base": base, "metadata": {"title": "two"}},
-    ]
-    source = make_clip(tmp_path / "a.mp4", 60, sound="aac", subtitles="mov_text", chapters=chapters)
-    record(source, tmp_path / "b.mp4", start=0.2)
-    record(source, tmp_path / "c.mp4")
-    before, after = inspect_video(source), inspect_video(tmp_path / "c.mp4")
-    lines = [[p for p in seen.packets["subtitle"] if p[1] != b"\0\0"] for seen in (before, after)]
-    assert lines[0] == lines[1] and after.languages == before.languages
-    assert after.length == before.length
-    with av.open(str(tmp_path / "b.mp4")) as container:
-        assert container.metadata["title"] == "Made"
-        found = [(c["start"] * c["time_base"], c["metadata"]["title"]) for c in container.chapters()]
-    assert found == [(0, "one"), (Fraction(1, 5), "two")]
-
-
-def test_part_begins_at_0_with_synchronized_sound(tmp_path):
-    source = make_clip(tmp_path / "a.mkv", 60, base=Fraction(1, 1000), step=40, sound="pcm_s16le")
-    record(source, tmp_path / "b.mkv", start=0.8, end=1.6)
-    before, after = inspect_video(source), inspect_video(tmp_path / "b.mkv")
-    assert after.times[0] == 0 and len(after.times) == 20
-    wanted = [
-        (t - Fraction(4, 5), d) for t, d in before.packets["audio"] if Fraction(4, 5) <= t < Fraction(8, 5)
-    ]
-    assert after.packets["audio"] == wanted
-    assert abs(after.length - Fraction(8, 10)) < 0.03
-
-
-def test_transport_stream_starts_at_0_and_keeps_its_sound(tmp_path):
-    source = make_clip(tmp_path / "a.ts", 20, sound="aac", base=Fraction(1, 90000), step=3600)
-    assert record(source, tmp_path / "b.mp4") == []
-    before, after = inspect_video(source), inspect_video(tmp_path / "b.mp4")
-    shift = before.times[0] - after.times[0]
-    assert are_close([t - shift for t in before.times], after.times, Fraction(1, 90000))
-    sound = [t for t, _ in before.packets["audio"]]
-    assert are_close([t - shift for t in sound], [t for t, _ in after.packets["audio"]], Fraction(1, 2000))
 
 
 @pytest.mark.parametrize("codec", [None, "vp9", "ffv1", "prores"])
@@ -214,55 +142,10 @@ def test_frames_dropped_by_coarse_time_bases_are_reported(tmp_path, suffix, rate
     assert len(inspect_video(target).times) == recorder.count == len(times) - dropped
 
 
-def test_encoder_error_gives_one_line(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", 3, base=Fraction(1, 90000), step=3600)
-    with (
-        pytest.raises(InputError, match=r"^mpeg4 cannot write \.mp4 of this video \(Invalid argument\)"),
-        open_clip(source) as clip,
-        Recorder(tmp_path / "b.mp4", clip, "mpeg4") as recorder,
-    ):
-        for frame in clip:
-            recorder.write(frame)
-    assert recorder.notes == [] and sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4"]
-
-
 def record_images(source: Path, pattern: Path) -> None:
     with open_clip(source) as clip, Recorder(pattern, clip) as recorder:
         for frame in clip:
             recorder.write(frame)
-
-
-def test_unwritable_formats_are_rejected_before_recording():
-    for path, codec, message in (
-        ("a.xyz", None, "a video's name must end in one of .mp4"),
-        ("a", None, "a video's name must end in"),
-        ("a.mp4", "h265x", "no codec is named 'h265x': choose from h264, hevc"),
-        ("a.mp4", "aac", "no codec is named 'aac'"),
-        ("a.webm", "h264", "h264 does not go into .webm"),
-        ("a.mov", "vp9", "vp9 does not go into .mov"),
-        ("a.mp4", "prores", "prores does not go into .mp4"),
-        ("a.gif", "h264", "h264 does not go into .gif"),
-        ("%05d.png", "h264", "are images, which have no codec"),
-        ("%05d.bmp", None, "frames' names must end in one of"),
-    ):
-        with pytest.raises(InputError, match=message):
-            check_recording(Path(path), codec)
-    for path, codec in (
-        ("a.mp4", None),
-        ("a.webm", None),
-        ("a.mkv", "av1"),
-        ("%05d.jpg", None),
-        ("a.gif", None),
-    ):
-        check_recording(Path(path), codec)
-    for codec, most in ((None, 51), ("hevc", 51), ("av1", 63), ("vp9", 63)):
-        check_recording(Path("a.mp4"), codec, most)
-        with pytest.raises(InputError, match=f"{most + 1}: give a number from 0 to {most}") as caught:
-            check_recording(Path("a.mp4"), codec, most + 1)
-        assert caught.value.parameters == ["crf"]
-    if "h264_nvenc" in av.codecs_available and not Path("/dev/nvidia0").exists():
-        with pytest.raises(InputError, match="h264_nvenc does not work on this machine"):
-            check_recording(Path("a.mp4"), "h264_nvenc")
 
 
 def test_hevc_is_tagged_for_apple_and_crf_has_an_effect(tmp_path):
@@ -280,102 +163,11 @@ def test_hevc_is_tagged_for_apple_and_crf_has_an_effect(tmp_path):
     assert caught.value.parameters == ["crf"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "gif"])
-def test_recording_stays_playable_after_an_error(tmp_path, suffix, error):
-    source = make_clip(tmp_path / "a.mp4", 20, sound="aac")
-    target = tmp_path / f"b.{suffix}"
-    target.write_text("the old one")
-    with pytest.raises(error), open_clip(source) as clip, Recorder(target, clip) as recorder:
-        for number, frame in enumerate(clip):
-            if number == 10:
-                raise error
-            recorder.write(frame)
-    assert target.read_text() == "the old one"
-    assert recorder.partial == tmp_path / f"b.part.{suffix}"
-    assert len(read_frames(recorder.partial)[0]) == 10
-
-
-def test_recording_without_frames_leaves_no_file(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", 5)
-    with pytest.raises(KeyboardInterrupt), open_clip(source) as clip, Recorder(tmp_path / "b.mp4", clip):
-        raise KeyboardInterrupt
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_full_disk_raises_one_oserror_and_leaves_a_playable_part(tmp_path, suffix):
-    source = make_clip(tmp_path / "a.mp4", 200, options={"g": "25"})
-    target = tmp_path / f"b.{suffix}"
-    program = f"""
-        import resource, signal, sys
-        import numpy as np
-        from pathlib import Path
-        from faststyle.video.clips import Frame
-        from faststyle.video.opening import open_clip
-        from faststyle.video.recorder import Recorder
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        noise = np.random.default_rng(0)
-        try:
-            with open_clip({str(source)!r}) as video, Recorder(Path({str(target)!r}), video) as r:
-                for frame in video:
-                    r.write(Frame(noise.integers(0, 256, frame.pixels.shape, dtype=np.uint8), frame.pts))
-        except OSError as error:
-            print("one error:", error)
-    """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0 and "one error:" in done.stdout, done.stderr
-    assert not target.exists()
-    frames = read_frames(tmp_path / f"b.part.{suffix}")[0]
-    assert len(frames) >= 20 and frames[0].pts == 0
-
-
-def test_unwritable_path_raises_oserror(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", 3)
-    (tmp_path / "b.part.mp4").mkdir()
-    with pytest.raises(OSError), open_clip(source) as clip, Recorder(tmp_path / "b.mp4", clip) as recorder:
-        for frame in clip:
-            recorder.write(frame)
-
-
-def test_damaged_sound_does_not_stop_the_video(tmp_path):
-    source = make_clip(
-        tmp_path / "a.mkv", 100, base=Fraction(1, 1000), step=40, sound="aac", options={"g": "10"}
-    )
-    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    record(source, tmp_path / "b.mp4")
-    assert len(inspect_video(tmp_path / "b.mp4").times) > 20
-
-
-def test_covers_and_fonts_do_not_break_recording(tmp_path):
-    source = make_clip(tmp_path / "a.mkv", 5, base=Fraction(1, 1000), step=40, font=b"a font" * 100)
-    assert record(source, tmp_path / "b.mkv") == []
-    with av.open(str(tmp_path / "b.mkv")) as container:
-        fonts = [s for s in container.streams if s.type == "attachment"]
-        assert [(s.name, s.data) for s in fonts] == [("a.ttf", b"a font" * 100)]
-    assert record(source, tmp_path / "b.mp4") == []
-    assert len(read_frames(tmp_path / "b.mp4")[0]) == 5
-
-
 def test_file_name_with_a_colon_is_not_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_clip(tmp_path / "a.mp4", 3, sound="aac").rename("12:30 one.mp4")
     assert record(Path("12:30 one.mp4"), Path("http:two.mp4")) == []
     assert inspect_video(tmp_path / "http:two.mp4").packets["audio"]
-
-
-def test_constant_rate_keeps_the_sound(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", VARIABLE, sound="aac")
-    record(source, tmp_path / "b.mp4", fps=30)
-    before, after = inspect_video(source), inspect_video(tmp_path / "b.mp4")
-    assert after.packets == before.packets
-    assert {b - a for a, b in zip(after.times, after.times[1:], strict=False)} == {Fraction(1, 30)}
 
 
 def test_camera_frames_have_times_of_the_clock(tmp_path):
@@ -387,18 +179,6 @@ def test_camera_frames_have_times_of_the_clock(tmp_path):
                 recorder.write(frame)
     times = inspect_video(tmp_path / "b.mp4").times
     assert len(times) == 4 and times[0] == 0 and times == sorted(times) and times[-1] < 5
-
-
-def test_sound_ends_where_a_damaged_video_ends(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", 100, sound="pcm_s16le", options={"g": "10"})
-    with open_clip(source) as clip, Recorder(tmp_path / "b.mkv", clip) as recorder:
-        for number, frame in enumerate(clip):
-            recorder.write(frame)
-            if number == 24:
-                clip.damage = "it broke"
-                break
-    after = inspect_video(tmp_path / "b.mkv")
-    assert len(after.times) == 25 and 0.9 < after.packets["audio"][-1][0] <= 1
 
 
 def test_unrelated_frames_can_be_written_at_a_videos_times(tmp_path):
