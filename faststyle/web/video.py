@@ -7,40 +7,35 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from faststyle.errors import InputError, OutOfMemoryError
+from faststyle.errors import InputError
 from faststyle.image.convert import limit_size
 from faststyle.models import pretrained
-from faststyle.video.clips import Clip
-from faststyle.video.decoding import ffmpeg_message
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.web.styles import Style, list_built_in_styles, load_stylizer
 from faststyle.web.stylize import join_names
+from faststyle.web.video_upload import (
+    LENGTH_TOLERANCE,
+    MAX_PREVIEW_SIDE,
+    MAX_SECONDS,
+    check_upload,
+    get_seconds,
+    page_error,
+    remove_folder,
+)
 
 SIZES = (480, 720, 1080)  # pixels of the longer side
-MAX_SECONDS = 60  # longer videos are cut
-LENGTH_TOLERANCE = 0.1  # seconds; a video that is longer by less is not reported as cut
 MAX_FRAME_RATE = 60  # frames per second; of faster videos some frames are skipped
 FRAME_RATE_TOLERANCE = 1.02  # because the rate of a phone's 60 frames per second is rarely exact
-MAX_FRAME_PIXELS = 36_000_000  # 8K
-SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".gif", ".avi")
-# FFmpeg's demuxers of these formats. Others are refused, because a playlist could name files of the server.
-FFMPEG_OPTIONS = {
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif",
-    "protocol_whitelist": "file",
-}
 POLL_SECONDS = 0.3  # between two checks of the thread's progress
 MAX_STOP_SECONDS = 5  # to wait for the end of a stopped run
-MAX_PREVIEW_SIDE = 640  # pixels
 PREVIEW_SECONDS = 1.0  # between two previews
-MISSING_PYAV = "Videos need PyAV: pip install -e '.[video]'"
 
 stop_events: dict[str, threading.Event] = {}  # by session; setting an event stops the session's run
 
@@ -79,11 +74,6 @@ class Stopped(Exception):
     """The run was stopped."""
 
 
-def has_pyav() -> bool:
-    """Return True if PyAV is installed."""
-    return find_spec("av") is not None
-
-
 def stop(owner: str, wait: bool = False) -> bool:
     """Stop the run of a session.
 
@@ -102,88 +92,6 @@ def stop(owner: str, wait: bool = False) -> bool:
     while wait and stop_events.get(owner) is stopped and time.monotonic() < deadline:
         time.sleep(0.02)
     return True
-
-
-def check_upload(path: str | None) -> str:
-    """Check the type and the frame size of an uploaded video before any frame is decoded.
-
-    Returns:
-        The path.
-
-    Raises:
-        InputError: Nothing was uploaded, or the file is no video, has a suffix outside ``SUFFIXES`` or has
-            frames of more than ``MAX_FRAME_PIXELS``.
-    """
-    if path is None:
-        raise InputError("Add a video first.")
-    name = Path(path).name
-    if not Path(path).exists():
-        raise InputError(f"The video {name} was deleted from the server in the meantime: add it again.")
-    if Path(path).suffix.lower() not in SUFFIXES:
-        raise InputError(f"{name} is not a video: its name must end in one of {', '.join(SUFFIXES)}.")
-    if Path(path).suffix.lower() == ".gif":
-        try:
-            with Image.open(path, formats=["GIF"]) as image:
-                pixels = image.width * image.height
-        except (OSError, ValueError, SyntaxError):
-            raise InputError(f"{name} is not a GIF that can be read.") from None
-    else:
-        import av
-
-        try:
-            with av.open(path, options=FFMPEG_OPTIONS) as container:
-                pixels = max((video.width * video.height for video in container.streams.video), default=0)
-        except (av.FFmpegError, OSError, ValueError):
-            raise InputError(f"{name} is not a video that can be read.") from None
-    if pixels > MAX_FRAME_PIXELS:
-        raise InputError(
-            f"{name} has frames of {pixels / 1e6:.0f} megapixels, and the page accepts at most "
-            f"{MAX_FRAME_PIXELS / 1e6:.0f}: reduce its size first."
-        )
-    return path
-
-
-def page_error(error: InputError, path: str) -> InputError:
-    """Return the error to show on the page for a library's error about the upload at ``path``."""
-    if isinstance(error, OutOfMemoryError):
-        return OutOfMemoryError(
-            "Frames of this size do not fit into this computer's memory: choose a smaller one."
-        )
-    # The page has no control for the codec that the library's message names.
-    if "codec" in error.parameters and error.__cause__ is not None:
-        return InputError(f"The video could not be written ({ffmpeg_message(error.__cause__)}).")
-    return InputError(remove_folder(str(error), path))
-
-
-def remove_folder(line: str, path: str) -> str:
-    """Remove the server's folder from an upload's path in a message."""
-    return line.replace(path, Path(path).name)
-
-
-def get_seconds(clip: Clip) -> float | None:
-    """Return the length of a video that was opened without a limit, or None if it is unknown."""
-    return float(clip.count / clip.rate) if clip.count and clip.rate else None
-
-
-def read_first_frame(path: str | None) -> tuple[Image.Image, str]:
-    """Return the first frame of a video, reduced for the screen, and a line that describes the video.
-
-    Raises:
-        InputError: ``check_upload`` refuses the video, or its first frame cannot be decoded.
-    """
-    path = check_upload(path)
-    try:
-        with open_clip(path) as clip:
-            seconds = get_seconds(clip)
-            frame = limit_size(Image.fromarray(next(clip).pixels), MAX_PREVIEW_SIDE)
-    except InputError as error:
-        raise page_error(error, path) from None
-    line = f"{Path(path).name}: {clip.width} × {clip.height} pixels"
-    if seconds:
-        line += f", {seconds:.1f} s"
-        if seconds > MAX_SECONDS + LENGTH_TOLERANCE:
-            line += f"; only the first {MAX_SECONDS} s are stylized"
-    return frame, line
 
 
 class Job:

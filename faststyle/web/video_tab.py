@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.web import styles, uploads, video
+from faststyle.web import styles, uploads, video, video_upload
 from faststyle.web.components import (
     MAX_MEGABYTES,
     create_file_field,
@@ -21,7 +21,7 @@ from faststyle.web.components import (
 )
 
 EMPTY = '<div class="empty"><p>The stylized video will be here.</p></div>'
-LIMITS = f"{MAX_MEGABYTES}; only the first {video.MAX_SECONDS} s of a longer video are stylized."
+LIMITS = f"{MAX_MEGABYTES}; only the first {video_upload.MAX_SECONDS} s of a longer video are stylized."
 # Show the file in the player. Its address is known only after it has been set as the download's file.
 PLAY = """
 async (file) => {
@@ -38,7 +38,7 @@ def show_first_frame(upload: str | None) -> tuple[str, str, Any, str]:
     if upload is None:
         return EMPTY, *cleared, ""
     try:
-        frame, line = video.read_first_frame(upload)
+        frame, line = video_upload.read_first_frame(upload)
     except InputError as error:
         return EMPTY, *cleared, render_error(error)
     return render_frame(frame, "The video's first frame"), *cleared, render_message(line)
@@ -133,12 +133,12 @@ def render_progress(progress: video.Progress | None) -> str:
 
 def build(own: gr.State) -> None:
     """Build the tab's controls, and connect their events; without PyAV, show how to install it."""
-    if not video.has_pyav():
-        gr.HTML(render_message(video.MISSING_PYAV))
+    if not video_upload.has_pyav():
+        gr.HTML(render_message(video_upload.MISSING_PYAV))
         return
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
-            upload = create_file_field("Video", video.SUFFIXES, height=150)
+            upload = create_file_field("Video", video_upload.SUFFIXES, height=150)
             # The first tab holds the sample images of these radio buttons.
             style = gr.Radio(
                 styles.list_choices(styles.list_built_in_styles()),

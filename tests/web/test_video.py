@@ -21,7 +21,7 @@ from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
-from faststyle.web import app, styles, video
+from faststyle.web import app, styles, video, video_upload
 from faststyle.web.training import TrainingSlot
 from tests.support.videos import inspect_video, make_clip
 
@@ -272,7 +272,7 @@ def test_playlist_that_names_files_of_the_server_is_refused(clip, folder, tmp_pa
 
 
 def test_too_large_frames_are_refused_before_they_are_decoded(clip, folder, monkeypatch):
-    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 1000)
+    monkeypatch.setattr(video_upload, "MAX_FRAME_PIXELS", 1000)
     monkeypatch.setattr(video, "open_clip", lambda *_, **__: pytest.fail("decoded"))
     assert "walk.mp4 has frames of" in read_refusal(clip, folder)
 
@@ -287,7 +287,7 @@ def test_videos_share_a_queue_with_other_long_computations(temporary):
 
 
 def test_page_without_pyav_says_what_to_install(temporary, monkeypatch):
-    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    monkeypatch.setattr(video_upload, "find_spec", lambda name: None)
     blocks = app.build(TrainingSlot())
     assert any("Videos need PyAV" in str(getattr(block, "value", "")) for block in blocks.blocks.values())
     assert "video" not in {fn.api_name for fn in blocks.fns.values()}
