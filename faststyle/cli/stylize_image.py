@@ -10,11 +10,12 @@ from PIL import Image
 from faststyle.cli.inputs import Job
 from faststyle.errors import InputError
 from faststyle.image import vips
+from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size
 from faststyle.image.files import open_image, save_image
 from faststyle.inference.contact_sheet import AllStyles
 from faststyle.inference.settings import EngineSettings, StylizeSettings
-from faststyle.inference.stylizer import Stylizer, finished
+from faststyle.inference.stylizer import Stylizer
 
 if TYPE_CHECKING:
     from faststyle.cli.refine import Refiner
@@ -61,7 +62,7 @@ def refine_photo(
     """Stylize a photo, refine the stylized image, and blend the result with the photo."""
     full = replace(settings, strength=1.0, preserve_color=False)
     first = refine.start(photo) if model is None else stylize_photo(model, photo, full)
-    return finished(refine(first, photo), photo, settings.strength, settings.preserve_color)
+    return blend_images(refine(first, photo), photo, settings.strength, settings.preserve_color)
 
 
 def read_photo(source: Path, max_size: int | None) -> Image.Image | None:

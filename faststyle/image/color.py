@@ -1,7 +1,10 @@
 """Luminance, colour preservation and colour matching."""
 
 import torch
+from PIL import Image
 from torch import Tensor
+
+from faststyle.image.convert import to_image, to_tensor
 
 # Weights of RGB in the luminance Y of Y'CbCr (ITU-R BT.601).
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)
@@ -40,6 +43,19 @@ def blend_with_photo(stylized: Tensor, photos: Tensor, strength: float, preserve
     if preserve_color:
         stylized = keep_color(stylized, photos).clamp(0, 1)
     return stylized if strength == 1 else torch.lerp(photos, stylized, strength)
+
+
+def blend_images(
+    stylized: Image.Image, photo: Image.Image, strength: float, preserve_color: bool
+) -> Image.Image:
+    """Blend a PIL image with its photo of the same size, as ``blend_with_photo`` does; keep its alpha."""
+    if strength == 1 and not preserve_color:
+        return stylized
+    above, below = (to_tensor(image.convert("RGB"))[None] for image in (stylized, photo))
+    result = to_image(blend_with_photo(above, below, strength, preserve_color)[0])
+    if stylized.mode == "RGBA":
+        result.putalpha(stylized.getchannel("A"))
+    return result
 
 
 def match_color(style: Tensor, photo: Tensor) -> Tensor:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFont
 
+from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size, to_rgb
 from faststyle.inference.settings import StylizeSettings
 from faststyle.inference.stroke_scale import BEST_SIZE
-from faststyle.inference.stylizer import Stylizer, finished
+from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import built_in_styles
 
@@ -82,5 +83,5 @@ class AllStyles:
                 images[text] = model(photo, *look, stroke_scale=scale)
             else:
                 image = refine(model(photo, stroke_scale=scale), photo, name)
-                images[text] = finished(image, photo, *look)
+                images[text] = blend_images(image, photo, *look)
         return contact_sheet(images)

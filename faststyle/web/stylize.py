@@ -10,9 +10,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from faststyle.errors import OutOfMemoryError
+from faststyle.image.color import blend_images
 from faststyle.image.files import save_image
 from faststyle.image.mosaic import open_style
-from faststyle.inference.stylizer import Stylizer, finished
+from faststyle.inference.stylizer import Stylizer
 from faststyle.models.find import find_grams
 from faststyle.optimization.refine import refinement
 from faststyle.web.styles import Style, load_shared_stylizer, load_stylizer
@@ -69,7 +70,7 @@ def refine_image(image: Image.Image, style: Style, strength: float, keep_color: 
     stylized = stylize_image(image, load_shared_stylizer(style.model), 1.0, False)
     run = refinement(stylized, image, targets, REFINE_EVALUATIONS)
     for step in run:
-        yield RefineStep(finished(run.result(), image, strength, keep_color), step.number, run.steps)
+        yield RefineStep(blend_images(run.result(), image, strength, keep_color), step.number, run.steps)
 
 
 def make_file_name(photo: str, style: str, image: Image.Image) -> str:

@@ -287,7 +287,7 @@ def test_batch_too_large_for_memory_is_stylized_image_by_image(stylize, monkeypa
     batch = torch.rand(3, 3, 280, 300)
     expected = stylize(batch)
     monkeypatch.setattr(
-        "faststyle.inference.stylizer.max_whole_pixels", lambda network, device: 100_000
+        "faststyle.inference.network_runner.max_whole_pixels", lambda network, device: 100_000
     )  # One image fits.
     monkeypatch.setattr(stylize, "_tiled", None)
     assert torch.allclose(stylize(batch), expected, atol=1e-5)

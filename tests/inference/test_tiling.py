@@ -200,12 +200,12 @@ def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
     image, tiles = draw_image(300, 200), []
     whole = stylize(image)
     assert stylize.tile_for(300, 200) is None
-    monkeypatch.setattr("faststyle.inference.stylizer.max_whole_pixels", lambda *_: 50_000)
+    monkeypatch.setattr("faststyle.inference.network_runner.max_whole_pixels", lambda *_: 50_000)
     monkeypatch.setattr(stylize, "run", None)  # No image is stylized whole.
     assert stylize.tile_for(300, 200) == MIN_TILE and stylize.tile_for(250, 200) is None
     monkeypatch.setattr(tiling, "MIN_TILE", 64)
     monkeypatch.setattr(
-        "faststyle.inference.stylizer.stylize_tiled",
+        "faststyle.inference.network_runner.stylize_tiled",
         lambda *given: tiles.append(given[3]) or stylize_tiled(*given),
     )
     assert max_level_difference(stylize(image), whole) <= 1
@@ -254,7 +254,7 @@ def test_infer_stylizes_with_tiles(tmp_path, model, capsys, monkeypatch):
     infer([str(photo), *flags, str(tmp_path / "whole.png")])
     infer([str(photo), *flags, str(tmp_path / "tiled.png"), "--tile", "256"])
     assert "tiles" not in capsys.readouterr().err
-    monkeypatch.setattr("faststyle.inference.stylizer.max_whole_pixels", lambda *_: 50_000)
+    monkeypatch.setattr("faststyle.inference.network_runner.max_whole_pixels", lambda *_: 50_000)
     infer([str(photo), *flags, str(tmp_path / "own.png")])
     assert [line for line in capsys.readouterr().err.splitlines() if "300x200" in line and "256" in line]
     whole = open_image(tmp_path / "whole.png")

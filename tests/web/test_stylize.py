@@ -9,7 +9,7 @@ from tests.support.images import draw_image, sample
 pytest.importorskip("gradio")
 
 from faststyle.errors import InputError, OutOfMemoryError
-from faststyle.inference import stylizer
+from faststyle.inference import network_runner
 from faststyle.web import components, styles, stylize, stylize_tab, uploads
 
 NAME = styles.DEFAULT_STYLE
@@ -91,9 +91,9 @@ def test_long_chinese_names_are_shortened(style, tmp_path):
 
 def test_photo_larger_than_memory_is_stylized_in_tiles_at_full_size(style, tmp_path, monkeypatch):
     sample("coffee", 600).save(tmp_path / "beach.png")
-    monkeypatch.setattr(stylizer, "max_whole_pixels", lambda network, device: 2400)
-    tiled, tiles = stylizer.Stylizer._tiled, []
-    monkeypatch.setattr(stylizer.Stylizer, "_tiled", lambda *given: tiles.append(tiled(*given)))
+    monkeypatch.setattr(network_runner, "max_whole_pixels", lambda network, device: 2400)
+    tiled, tiles = network_runner.NetworkRunner._tiled, []
+    monkeypatch.setattr(network_runner.NetworkRunner, "_tiled", lambda *given: tiles.append(tiled(*given)))
     path, line = stylize.stylize_full_size(
         str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path)
     )
