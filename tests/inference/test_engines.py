@@ -7,28 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from faststyle.errors import InputError, OutOfMemoryError
-from faststyle.inference import engine_cache, engines
-from faststyle.inference.engine_cache import cached
+from faststyle.errors import InputError
+from faststyle.inference import engines
 from faststyle.inference.engines import ENGINES, Graphs, available_engines, pick_engine
-from faststyle.inference.export import export
 from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.temporal_norm import VideoNetwork, mix_statistics, mixing_weights
 from faststyle.models.card import ModelCard
-from faststyle.models.checkpoint import save_model
-from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.images import draw_image
 
 pytestmark = pytest.mark.slow  # Each test converts networks.
 
 CPU = torch.device("cpu")
 OTHERS = ["openvino", "onnx"]
-
-
-@pytest.fixture(scope="module")
-def module() -> Inference:
-    torch.manual_seed(0)
-    return Inference(TransformerNetwork("fast", blocks=1).eval().requires_grad_(False), 8)
 
 
 @pytest.fixture(scope="module")
@@ -120,136 +110,6 @@ def test_unavailable_engine_error_names_the_reason(name, device, dtype, message)
 def test_stylizer_text_names_its_engine(network):
     stylize = Stylizer(network, ModelCard(), "cpu", "fp32", "torch")
     assert str(stylize).startswith("torch, float32, CPU")
-
-
-# Exported models
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Return the path of a model and the path of its ONNX export."""
-    folder = tmp_path_factory.mktemp("exported")
-    torch.manual_seed(0)
-    save_model(folder / "model.safetensors", TransformerNetwork("fast", blocks=1), ModelCard(name="it"))
-    export(folder / "model.safetensors", folder / "model.onnx")
-    return folder / "model.safetensors", folder / "model.onnx"
-
-
-def test_exported_model_stylizes_like_the_model(exported):
-    model, export = (Stylizer.load(path, "cpu", "fp32") for path in exported)
-    image = draw_image(50, 37)
-    image.putalpha(100)
-    assert np.abs(np.asarray(model(image), int) - np.asarray(export(image), int)).max() <= 1
-    assert (export.engine, export.dtype, export.card.name) == ("onnx", torch.float32, "it")
-    assert export(torch.rand(2, 3, 33, 40), strength=0.5, preserve_color=True).shape == (2, 3, 33, 40)
-
-
-def test_out_of_memory_with_exported_model_is_not_reported_as_damage(exported, monkeypatch):
-    from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
-
-    def full(*_):
-        raise RuntimeException("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer")
-
-    stylize = Stylizer.load(exported[1])
-    monkeypatch.setattr(stylize.network, "run", full)
-    with pytest.raises(OutOfMemoryError, match="50x37 pixels") as caught:
-        stylize(draw_image(50, 37))
-    assert "max_size" in caught.value.parameters
-
-
-def test_unsupported_use_of_exported_model_is_rejected(exported, tmp_path):
-    stylize = Stylizer.load(exported[1])
-    with pytest.raises(InputError, match="the model that it was exported from"):
-        stylize(draw_image(400, 300), tile=256)
-    with pytest.raises(InputError, match="the model that it was exported from"):
-        stylize.push_to_hub("user/repo")
-    with pytest.raises(InputError) as caught:
-        Stylizer.load(exported[1], engine="openvino")
-    assert caught.value.parameters == ["engine"]
-    with pytest.raises(InputError, match="there is no model"):
-        Stylizer.load("nowhere.onnx")
-    (tmp_path / "broken.onnx").write_bytes(exported[1].read_bytes()[:500])
-    with pytest.raises(InputError, match="is no model that faststyle exported"):
-        Stylizer.load(tmp_path / "broken.onnx")
-
-
-# The cache
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "faststyle"
-
-
-def fail_if_called() -> bytes:
-    raise AssertionError
-
-
-def test_cached_model_is_found_again(module, folder):
-    assert cached("kind", module, lambda: b"made", bytes) == b"made"
-    assert cached("kind", module, fail_if_called, bytes) == b"made"
-    assert [file.read_bytes()[-4:] for file in folder.iterdir()] == [b"made"]
-
-
-def test_other_weights_margins_and_kinds_are_cached_separately(module, folder):
-    other = TransformerNetwork("fast", blocks=1)
-    linear = TransformerNetwork("fast", blocks=1, tanh=False)  # Same layers and weights.
-    linear.load_state_dict(module.network.state_dict())
-    others = [Inference(module.network, 0), Inference(other, 8), Inference(linear, 8)]
-    for number, (kind, which) in enumerate([("a", module), ("b", module), *(("a", one) for one in others)]):
-        made = str(number).encode()
-        assert cached(kind, which, lambda made=made: made, bytes) == made
-
-
-def test_model_cached_by_older_code_is_rebuilt(module, folder, tmp_path, monkeypatch):
-    cached("kind", module, lambda: b"old", bytes)
-    (tmp_path / "network.py").write_text("other code")
-    monkeypatch.setattr(engine_cache.network, "__file__", str(tmp_path / "network.py"))
-    assert cached("kind", module, lambda: b"new", bytes) == b"new"
-
-
-def test_oldest_cached_models_are_deleted(module, folder, monkeypatch):
-    monkeypatch.setattr(engine_cache, "MAX_FILES", 3)
-    for number in range(5):
-        cached(str(number), module, lambda: b"made", bytes)
-    assert len(list(folder.iterdir())) == 3
-    cached("4", module, fail_if_called, bytes)
-
-
-def test_unwritable_cache_folder_is_ignored(module, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert cached("kind", module, lambda: b"made", bytes) == b"made"
-
-
-def test_damaged_cached_model_is_rebuilt(module, folder):
-    images = torch.rand(1, 3, 32, 32)
-    expected = ENGINES["openvino"].build(module, CPU, torch.float32)(images)
-    for file in folder.iterdir():
-        file.write_bytes(file.read_bytes()[:1000])
-    assert torch.equal(ENGINES["openvino"].build(module, CPU, torch.float32)(images), expected)
-
-
-@pytest.mark.parametrize("place", [0, 40, -1])
-def test_cached_model_with_a_changed_byte_never_reaches_the_runtime(module, folder, place):
-    cached("kind", module, lambda: b"made of many bytes", bytes)
-    (file,) = folder.iterdir()
-    content = bytearray(file.read_bytes())
-    content[place] ^= 1
-    file.write_bytes(content)
-    given = []
-    assert cached("kind", module, lambda: b"anew", lambda made: given.append(made) or made) == b"anew"
-    assert given == [b"anew"]
-
-
-def test_world_writable_cache_is_not_read(module, folder):
-    cached("kind", module, lambda: b"made", bytes)
-    assert folder.stat().st_mode & 0o777 == 0o700
-    folder.chmod(0o777)
-    assert cached("kind", module, lambda: b"anew", bytes) == b"anew"
-    folder.chmod(0o755)
-    assert cached("kind", module, fail_if_called, bytes) == b"anew"
 
 
 # On a GPU
