@@ -1,9 +1,10 @@
-"""Fixtures of the tests of hostile files and of collections."""
+"""Fixtures of the tests of hostile files, of collections and of interrupted runs."""
 
 from pathlib import Path
 
 import pytest
 
+from faststyle.cli import train as train_command
 from faststyle.cli.main import infer as main
 from faststyle.image.files import save_image
 from tests.support.images import draw_image
@@ -60,3 +61,9 @@ def many(tmp_path) -> Path:
     (folder / "broken.jpg").write_bytes(b"not an image")
     (folder / ".hidden.jpg").write_bytes(b"hidden")
     return folder
+
+
+@pytest.fixture
+def frequent_checkpoints(monkeypatch):
+    """Save a checkpoint every two steps."""
+    monkeypatch.setattr(train_command, "CHECKPOINT_STEPS", 2)

@@ -1,4 +1,4 @@
-"""Files of a run, and resuming it; test_survival.py has what ends a run."""
+"""Files of a run, and resuming it; test_survival*.py have what ends a run."""
 
 import os
 import signal
