@@ -15,7 +15,7 @@ from faststyle.errors import InputError, one_line
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.pretrained import style_for_videos
 from faststyle.video.clips import Clip
-from faststyle.video.decoding import import_av
+from faststyle.video.containers import import_av
 from faststyle.video.opening import SUFFIXES, open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder, check_recording

@@ -7,42 +7,16 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from faststyle.errors import InputError, first_line
-from faststyle.video.clips import Clip, Frame, check_start, exact_seconds, shrunk_size
+from faststyle.errors import InputError
+from faststyle.video.clips import Clip, Frame, check_start, exact_seconds
+from faststyle.video.containers import ffmpeg_message, import_av, open_file
+from faststyle.video.conversion import RgbConverter
 from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
-from faststyle.video.hdr import HLG, PQ, tone_map
-from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
-# FFmpeg's demuxers for files. Playlists are left out: they make FFmpeg open other files.
-FILES = {
-    "format_whitelist": "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,ivf,nut,"
-    "h264,hevc,m4v,obu",
-    "protocol_whitelist": "file",
-}
 MAX_FRAME_PIXELS = 1 << 26  # 8192x8192
 MAX_RATE = 10_000  # frames per second; damaged files claim more
 AVFMT_TS_DISCONT = 0x0200  # the clocks of such formats start anywhere
-
-
-def import_av() -> Any:
-    """Import PyAV.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    try:
-        import av
-    except ImportError:
-        raise InputError("video needs PyAV: pip install -e '.[video]'") from None
-    return av
-
-
-def ffmpeg_message(error: BaseException) -> str:
-    """Return FFmpeg's message of an error, without number and file."""
-    return getattr(error, "strerror", None) or first_line(error)
 
 
 class VideoClip(Clip):
@@ -60,13 +34,8 @@ class VideoClip(Clip):
     ):
         super().__init__(name, 0, 0, Fraction(1))  # size and time base follow when it is open
         self.av, self.camera, self.start, self.end = import_av(), camera, start, end
-        # FFmpeg would take a relative name with a colon for an address.
-        self.opening: dict[str, Any] = {
-            "file": name if camera else str(Path(name).absolute()),
-            "format": form,
-            "options": (options or {}) if camera else FILES,
-        }
         self.live = form is not None or name.startswith(LIVE)
+        self.opening: dict[str, Any] = {"file": name, "format": form, "options": options or {}}
         if self.live:
             self.opening["timeout"] = (10, 10)  # seconds, which Ctrl-C waits for too
         self.open()
@@ -76,14 +45,12 @@ class VideoClip(Clip):
         except BaseException:
             self.container.close()
             raise
-        self.first, self.turn = first, upright(first)
-        turned = self.turn[0]
-        width, height = (first.height, first.width) if turned else (first.width, first.height)
-        self.width, self.height = shrunk_size(width, height, max_size)
-        self.size = (self.height, self.width) if turned else (self.width, self.height)
+        self.first, self.to_rgb = first, RgbConverter(first, max_size)
+        self.width, self.height = self.to_rgb.width, self.to_rgb.height
+        self.colors = self.to_rgb.colors
         self.time_base = Fraction(1, 1_000_000) if self.live else self.stream.time_base
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
-        self.aspect = 1 / aspect if turned else aspect
+        self.aspect = 1 / aspect if self.to_rgb.turned else aspect
         self.path = None if camera else Path(name)
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.rate = rate = rate if rate and rate <= MAX_RATE else None
@@ -93,9 +60,6 @@ class VideoClip(Clip):
             self.origin = self.begin
         if end != inf:
             self.until = self.begin + exact_seconds(end) - self.origin
-        self.hdr = first.color_trc if first.color_trc in (PQ, HLG) else None
-        self.matrix, self.range, self.colors = colors(first, self.hdr is not None)
-        self.reformatter = self.av.video.reformatter.VideoReformatter()
         if not self.live:
             length = self.length() or whole_length(self.container)
             self.count = estimated_count(length, rate, self.stream.frames, start, end)
@@ -104,7 +68,7 @@ class VideoClip(Clip):
         """Open the source and choose the video stream; frames start from the beginning."""
         av = self.av
         try:
-            self.container = av.open(mode="r", **self.opening)
+            self.container = av.open(mode="r", **self.opening) if self.camera else open_file(self.name)
         except (av.FFmpegError, OSError, ValueError) as error:
             if self.camera:
                 raise InputError(
@@ -247,7 +211,7 @@ class VideoClip(Clip):
             if pts * base >= self.until:
                 return
             end = self.last_end(frame) if following is None else following.pts - offset
-            yield Frame(self.pixels(frame), pts, max(1, round(min(end, self.until / base)) - pts))
+            yield Frame(self.to_rgb(frame), pts, max(1, round(min(end, self.until / base)) - pts))
             frame = following
 
     def last_end(self, frame: Any) -> int:
@@ -266,29 +230,8 @@ class VideoClip(Clip):
             now = time.monotonic()
             started = now if started is None else started
             last = max(last + 1, round((now - started) / self.time_base))
-            yield Frame(self.pixels(frame), last)
+            yield Frame(self.to_rgb(frame), last)
             frame = next(self.decoded, None)
-
-    def pixels(self, frame: Any) -> np.ndarray:
-        """Convert a frame to (H,W,3) uint8 RGB, upright, of the video's size."""
-        alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
-        rgb = self.reformatter.reformat(
-            frame,
-            *self.size,
-            "rgba" if alpha else "rgb24",
-            src_colorspace=None if frame.format.is_rgb else self.matrix,
-            src_color_range=self.range,
-            dst_color_range=FULL,
-            interpolation=EXACT if self.size == (frame.width, frame.height) else SCALED,
-        ).to_ndarray()
-        if alpha:  # laid on white
-            weight = rgb[..., 3:].astype(np.uint16)
-            rgb = ((rgb[..., :3] * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
-        if self.hdr is not None:
-            rgb = tone_map(np.ascontiguousarray(rgb), self.hdr)
-        turned, flip_x, flip_y = self.turn
-        rgb = rgb.swapaxes(0, 1) if turned else rgb
-        return np.ascontiguousarray(rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
     def close(self) -> None:
         super().close()

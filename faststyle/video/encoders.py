@@ -13,7 +13,7 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.registry import choose
 from faststyle.video.clips import RATE, Clip, Colors
-from faststyle.video.decoding import ffmpeg_message, import_av
+from faststyle.video.containers import ffmpeg_message, import_av
 from faststyle.video.tags import BT470BG, EXACT, FULL, LIMITED, SWSCALE
 
 # x264 competes with the network for CPU time. These settings take about 40 % of the time of preset veryfast

@@ -10,7 +10,8 @@ from faststyle.files import check_not_special
 from faststyle.image.files import READABLE_SUFFIXES
 from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
-from faststyle.video.decoding import VideoClip, import_av
+from faststyle.video.containers import import_av
+from faststyle.video.decoding import VideoClip
 from faststyle.video.stills import NUMBER, Animation, Numbered, numbered_files
 
 VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"

@@ -15,7 +15,7 @@ from faststyle.files import shorten_name
 from faststyle.image.files import FORMATS as IMAGE_FORMATS
 from faststyle.image.files import save_image
 from faststyle.video.clips import Clip, Frame
-from faststyle.video.decoding import ffmpeg_message, import_av
+from faststyle.video.containers import ffmpeg_message, import_av
 from faststyle.video.encoders import Encoder, find_encoder, restored_priority
 from faststyle.video.opening import is_pattern, numbered
 from faststyle.video.tags import SCALED

@@ -7,7 +7,7 @@ from typing import Any
 
 from faststyle.errors import first_line
 from faststyle.video.clips import Clip
-from faststyle.video.decoding import FILES, import_av
+from faststyle.video.containers import import_av, open_file
 
 # Metadata that a container writes itself, or that is no longer true of the video.
 DROPPED_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}
@@ -36,7 +36,7 @@ class Tracks:
         if clip.path is None or form == "gif":
             return
         self.av = import_av()
-        self.source = self.av.open(str(clip.path.absolute()), options=FILES)
+        self.source = open_file(clip.path)
         target.metadata.update(copied_metadata(self.source.metadata))
         chosen = [stream for stream in self.source.streams if self.add(stream)]
         self.add_chapters()

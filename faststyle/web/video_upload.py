@@ -8,7 +8,7 @@ from PIL import Image
 from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.image.convert import limit_size
 from faststyle.video.clips import Clip
-from faststyle.video.decoding import ffmpeg_message
+from faststyle.video.containers import ffmpeg_message
 from faststyle.video.opening import open_clip
 
 MAX_SECONDS = 60  # longer videos are cut
