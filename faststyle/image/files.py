@@ -8,12 +8,12 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_rgb
+from faststyle.image.formats import READABLE_SUFFIXES
 from faststyle.image.settings import FileSettings
 from faststyle.image.validation import image_errors, open_header
 
 # Pillow's formats that can be written, by file name suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-READABLE_SUFFIXES = {*FORMATS, ".bmp", ".gif", ".jfif", ".ppm"}
 
 
 def open_image(

@@ -9,4 +9,4 @@ from faststyle.options import Settings, option, whole
 class FileSettings(Settings):
     """How image files are written."""
 
-    quality: int = option(92, "of JPEG and WebP", whole(1, 100), "1…100")
+    quality: int = option(92, "of JPEG and WebP", whole(1, 100), "1…100", tag="q{}")

@@ -10,24 +10,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
-from PIL import AvifImagePlugin, Image
+from PIL import Image
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.image.exif import has_plausible_tags, read_avif_exif, read_jpeg_tags
+from faststyle.image.formats import MAGIC_BYTES, check_readable, readable_formats, recognize
 
-# Formats of Pillow that are read, whatever the suffix of the file. HEIF needs a plugin. EPS and others are
-# left out because Pillow would start Ghostscript for them.
-READABLE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000", "HEIF")
 MAX_PILLOW_PIXELS = 179_000_000  # Pillow raises DecompressionBombError above it
 # An image may have FREE_PIXELS, and MAX_PIXELS_PER_BYTE more for each byte of its file. Photos have a few
 # pixels per byte, up to 40 when enlarged and strongly compressed; line drawings have 130. Decompression bombs
 # have 340 and more.
 FREE_PIXELS, MAX_PIXELS_PER_BYTE = 16_000_000, 200
 JPEG_MAGIC = b"\xff\xd8\xff"
-AVIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")  # as in Pillow's plugin
 
 
 def silence_decoders() -> None:
@@ -56,18 +53,16 @@ def open_header(source: str | Path | IO[bytes], name: str | None = None) -> Imag
         if isinstance(source, str | Path):
             check_not_special(source, name)
             with Path(source).open("rb") as file:
-                size, weight = inspect_header(file, name)
+                header = inspect_header(file, name)
         else:
-            size, weight = inspect_header(source, name)
-        Image.init()
+            header = inspect_header(source, name)
         try:
-            formats = [format for format in READABLE_FORMATS if format in Image.OPEN]
-            image = Image.open(source, formats=formats)
+            image = Image.open(source, formats=header.formats)
         except Image.DecompressionBombError as error:
-            check_pixel_count(int(re.findall(r"\d+", str(error))[0]), size, name)
+            check_pixel_count(int(re.findall(r"\d+", str(error))[0]), header.size, name)
             raise
         try:
-            check_pixel_count(image.width * image.height * weight, size, name)
+            check_pixel_count(image.width * image.height * header.weight, header.size, name)
         except InputError:
             image.close()
             raise
@@ -94,7 +89,7 @@ def image_errors(name: str) -> Iterator[None]:
         raise InputError(f"{name} is a folder, not an image", file=name) from None
     except Image.UnidentifiedImageError:
         raise InputError(
-            f"{name} is not an image that can be read: expected {', '.join(READABLE_FORMATS)}", file=name
+            f"{name} is not an image that can be read: expected {', '.join(readable_formats())}", file=name
         ) from None
     except Image.DecompressionBombError:
         raise InputError(
@@ -108,25 +103,37 @@ def image_errors(name: str) -> Iterator[None]:
         raise InputError(f"{name} is damaged or cannot be read ({first_line(error)})", file=name) from None
 
 
-def inspect_header(file: IO[bytes], name: str) -> tuple[int, int]:
+class Header(NamedTuple):
+    """Facts on a file before it is opened.
+
+    Attributes:
+        size: Length of the file in bytes.
+        weight: How many pixels each of its pixels counts for: 2 in a PNG of 16 bits a channel, else 1.
+        formats: Formats of Pillow to open it with.
+    """
+
+    size: int
+    weight: int
+    formats: tuple[str, ...]
+
+
+def inspect_header(file: IO[bytes], name: str) -> Header:
     """Refuse a file whose header would make Pillow allocate gigabytes, and rewind the file.
 
     Args:
         file: File to inspect.
         name: Name of the file in error messages.
 
-    Returns:
-        The length of the file in bytes, and how many pixels each of its pixels counts for: 2 in a PNG of 16
-        bits a channel, else 1.
-
     Raises:
-        InputError: The file is a WebP of too many pixels, a JPEG of too many scans, or its TIFF or EXIF tags
-            claim more bytes than it has.
+        InputError: This machine cannot read the format; or the file is a WebP of too many pixels, a JPEG of
+            too many scans, or its TIFF or EXIF tags claim more bytes than it has.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    head = file.read(30)
+    head = file.read(MAGIC_BYTES)
     file.seek(0)
+    check_readable(head, name)
+    kind = recognize(head)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         check_pixel_count(count_webp_pixels(head), size, name)
     plausible = True
@@ -136,7 +143,7 @@ def inspect_header(file: IO[bytes], name: str) -> tuple[int, int]:
         )
     elif head[:2] in (b"II", b"MM"):
         plausible = has_plausible_tags(file, size)
-    elif head[4:8] == b"ftyp" and head[8:12] in AVIF_BRANDS and AvifImagePlugin.SUPPORTED:
+    elif kind == "AVIF":
         exif = read_avif_exif(file.read())
         plausible = has_plausible_tags(io.BytesIO(exif), len(exif))
     if not plausible:
@@ -146,7 +153,9 @@ def inspect_header(file: IO[bytes], name: str) -> tuple[int, int]:
             file=name,
         )
     file.seek(0)
-    return size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1
+    # Both plugins accept some main brands, and the wrong one would end with an error.
+    formats = (kind,) if kind in ("AVIF", "HEIF") else readable_formats()
+    return Header(size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1, formats)
 
 
 def check_pixel_count(pixels: int, size: int, name: str) -> None:

@@ -10,15 +10,14 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.image.convert import limit_size
 from faststyle.image.files import open_image
+from faststyle.image.validation import open_header
 
 MAX_PIXELS = 64_000_000  # of an upload: 190 MB when decoded
 MAX_UPLOAD_SIZE = "50mb"
-# The Pillow formats that are accepted. EPS is not, because Pillow would run Ghostscript on an untrusted file.
-FORMATS = {"JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "PPM"}
 
 
 def open_upload(path: str | None, what: str, size: int | None = None) -> Image.Image:
-    """Read an uploaded image, after a check of its format and its size.
+    """Read an uploaded image, after a check of its size.
 
     Args:
         path: Path of the upload; None if nothing was uploaded.
@@ -26,23 +25,15 @@ def open_upload(path: str | None, what: str, size: int | None = None) -> Image.I
         size: Maximum longer side in pixels; a larger image is reduced. By default the size is kept.
 
     Raises:
-        InputError: Nothing was uploaded, or the file is no image, has a format outside ``FORMATS`` or has
-            more than ``MAX_PIXELS``.
+        InputError: Nothing was uploaded, or the file is no image or has more than ``MAX_PIXELS``.
     """
     if path is None:
         raise InputError(f"Add a {what} first.")
     name = Path(path).name
     if not Path(path).exists():
         raise InputError(f"The {what} {name} was deleted from the server in the meantime: add it again.")
-    try:
-        with Image.open(path) as header:  # does not decode the pixels
-            kind, pixels = header.format, header.width * header.height
-    except Exception:
-        kind, pixels = "JPEG", 0  # open_image below raises an error with the reason
-    if kind not in FORMATS:
-        raise InputError(
-            f"{name} has the format {kind}, which the page does not read: convert it to JPEG or PNG."
-        )
+    with open_header(path, name) as header:
+        pixels = header.width * header.height
     if pixels > MAX_PIXELS:
         raise InputError(
             f"{name} has {pixels / 1e6:.0f} megapixels, and the page accepts at most {MAX_PIXELS / 1e6:.0f}: "

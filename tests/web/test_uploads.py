@@ -12,6 +12,7 @@ pytest.importorskip("gradio")
 import gradio as gr
 
 from faststyle.errors import InputError
+from faststyle.image.formats import readable_formats
 from faststyle.web import components, uploads
 
 
@@ -30,10 +31,10 @@ def test_errors_for_missing_and_deleted_uploads_say_what_to_do(tmp_path):
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
-    path = tmp_path / "wall.png"
-    Image.new("L", (9000, 8000)).save(path)
+    path = tmp_path / "wall.bmp"
+    Image.new("1", (9000, 8000)).save(path)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(InputError, match=r"wall\.png has 72 megapixels, .* at most 64"):
+    with pytest.raises(InputError, match=r"wall\.bmp has 72 megapixels, .* at most 64"):
         uploads.open_upload(str(path), "photo")
 
 
@@ -41,11 +42,11 @@ def test_eps_is_refused_before_ghostscript_runs(tmp_path, monkeypatch):
     path = tmp_path / "x.jpg"
     draw_image(20, 20).save(path, "EPS")
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(InputError, match=r"x\.jpg has the format EPS"):
+    with pytest.raises(InputError, match=r"x\.jpg is not an image that can be read"):
         uploads.open_upload(str(path), "photo")
 
 
-@pytest.mark.parametrize("kind", sorted(uploads.FORMATS - {"AVIF", "HEIF"}))
+@pytest.mark.parametrize("kind", readable_formats())
 def test_accepted_formats_are_read(tmp_path, kind):
     draw_image(20, 10).save(tmp_path / "picture", kind)
     assert uploads.open_upload(str(tmp_path / "picture"), "photo").size == (20, 10)
