@@ -16,6 +16,7 @@ from faststyle.errors import InputError
 
 MAX_COUNT = 10**9  # a product of two counts must fit in 64 bits
 TIME = re.compile(r"\d+(\.\d*)?|(\d+:)?\d+:[0-5]?\d(\.\d*)?")
+UNSAFE_IN_NAMES = re.compile(r"[^\w.=+-]")  # in names of files
 LAYER = re.compile(r"relu[1-5]_[1-4](/(2|4|8|16))?")
 
 
@@ -140,6 +141,7 @@ def option(
     metavar: str | None = None,
     many: bool = False,
     positional: bool = False,
+    tag: str | None = None,
 ) -> Any:
     """Make a field of ``Settings``.
 
@@ -150,9 +152,11 @@ def option(
         metavar: Placeholder of the value in a command's help.
         many: The option takes one value or several, as a tuple.
         positional: A command takes the values without the option's name.
+        tag: What the names of results hold if the value is not the default, with {} for the value; by default
+            the option's name and the value. Empty for an option that does not change the result.
     """
     metadata = {"help": help, "kind": kind, "metavar": metavar, "many": many, "positional": positional}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={**metadata, "tag": tag})
 
 
 def group(settings: "type[Settings]") -> Any:
@@ -186,6 +190,43 @@ class Settings:
             if one.default is not MISSING and (value := getattr(self, one.name)) != one.default
         }
 
+    def tags(self) -> list[str]:
+        """Return what a result's name says of the values that differ from their defaults, such as s0.6."""
+        found = []
+        for one in fields(self):
+            value, tag = getattr(self, one.name), one.metadata.get("tag")
+            if one.metadata.get("group"):
+                found += value.tags()
+            elif tag != "" and one.name in self.changed():
+                switch = one.metadata["kind"] is None
+                template = tag or one.name.replace("_", "-") + "{}" * (not switch)
+                found.append(UNSAFE_IN_NAMES.sub("-", template.format(tag_value(value))))
+        return list(dict.fromkeys(found))  # two groups may share an option
+
+
+def tag_value(value: Any) -> str:
+    """Return a value as a result's name holds it: 0.6, or relu2_1=0.5-relu3_1=1."""
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    match value:
+        case str(layer_name), float(weight):
+            return f"{layer_name}={weight:g}"
+    return "-".join(map(tag_value, value))
+
+
+def name_result(model: str, settings: Settings) -> str:
+    """Return a model's name and what differs from the defaults, such as starry_night_s0.6_color.
+
+    Files named by it keep the results of one image in several settings apart.
+
+    Args:
+        model: Name of the model or painting.
+        settings: The settings of the result.
+    """
+    return "_".join([model, *settings.tags()])
+
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -200,7 +241,13 @@ def device_name() -> Kind:
 class DeviceSettings(Settings):
     """What computes."""
 
-    device: str = option("auto", "cpu, cuda, cuda:1, mps, …; auto is the fastest one", device_name(), "NAME")
+    device: str = option(
+        "auto", "cpu, cuda, cuda:1, mps, …; auto is the fastest one", device_name(), "NAME", tag=""
+    )
     precision: Precision = option(
-        "auto", "fp32, bf16 or fp16; auto is bf16 where it is fast", one_of(get_args(Precision)), "NAME"
+        "auto",
+        "fp32, bf16 or fp16; auto is bf16 where it is fast",
+        one_of(get_args(Precision)),
+        "NAME",
+        tag="",
     )

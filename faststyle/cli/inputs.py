@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
-from faststyle.files import check_inside, resolve_links
+from faststyle.files import check_inside, resolve_links, shorten_name
 from faststyle.options import option, path, text
 
 IMAGES = path("an image, a video, or a folder of them")
@@ -16,12 +16,12 @@ MODEL = text("a built-in style's name, a model's file, hf://USER/REPO, or a blen
 
 def input_option(help: str) -> Any:
     """Make the field for a command's input files and folders."""
-    return option((), help, IMAGES, "FILE", many=True, positional=True)
+    return option((), help, IMAGES, "FILE", many=True, positional=True, tag="")
 
 
 def output_option(help: str) -> Any:
     """Make the field for the file or folder that a command writes."""
-    return option(None, help, OUTPUT, "PATH")
+    return option(None, help, OUTPUT, "PATH", tag="")
 
 
 class Job(NamedTuple):
@@ -101,7 +101,7 @@ def plan(inputs: tuple[Path, ...], output: Path | None, name: str, videos: bool 
     Args:
         inputs: Files, folders, and patterns of frames.
         output: File for a single input, else a folder; None for files beside the inputs.
-        name: Name of the model or painting, for the files' names beside the inputs.
+        name: Name of the model or painting and of the settings, for the files' names beside the inputs.
         videos: Take the videos in folders too.
 
     Raises:
@@ -147,7 +147,7 @@ def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> lis
     found = sorted(images | in_folder if videos else images - in_folder)
     if not found:
         raise InputError(f"there are no images{' or videos' * videos} in {path}")
-    folder = output or resolve_links(path).with_name(f"{resolve_links(path).name}_{name}")
+    folder = output or resolve_links(path).with_name(shorten_name(f"{resolve_links(path).name}_{name}"))
     jobs = []
     for file in found:
         place = file.relative_to(path)
@@ -174,9 +174,10 @@ def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
     suffix = output_suffix(path, video)
     if output is None and not path.exists():  # frames: a folder of results beside theirs
         folder = resolve_links(path.parent)
-        return Job(path, folder.with_name(f"{folder.name}_{name}") / f"{path.stem}{suffix}", video)
+        beside = folder.with_name(shorten_name(f"{folder.name}_{name}"))
+        return Job(path, beside / f"{path.stem}{suffix}", video)
     if output is None:
-        return Job(path, path.with_name(f"{path.stem}_{name}{suffix}"), video)
+        return Job(path, path.with_name(shorten_name(f"{path.stem}_{name}") + suffix), video)
     if single and output.suffix and not output.is_dir():
         if not video:
             check_output(output)

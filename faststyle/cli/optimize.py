@@ -15,7 +15,7 @@ from faststyle.cli.inputs import (
 from faststyle.errors import InputError
 from faststyle.image.settings import FileSettings
 from faststyle.optimization.settings import OptimizationSettings
-from faststyle.options import Settings, group, option, path, text, whole
+from faststyle.options import Settings, group, name_result, option, path, text, whole
 
 # torch is imported when there is work, so that --help answers at once.
 PAINTINGS = path("a painting's file, or mosaic")
@@ -33,6 +33,7 @@ class Options(Settings):
         PAINTINGS,
         "PAINTING",
         many=True,
+        tag="",
     )
     output: Path | None = output_option(
         "file for one image, else a folder; by default NAME_STYLE beside each input"
@@ -49,11 +50,13 @@ class Options(Settings):
         many=True,
     )
     init_checkpoint: str | None = option(
-        None, "start from a model's stylization: few steps then do", MODEL, "MODEL"
+        None, "start from a model's stylization: few steps then do", MODEL, "MODEL", tag="from-{}"
     )
-    save_every: int | None = option(None, "also save every Nth step, in the folder NAME_steps", whole(1), "N")
+    save_every: int | None = option(
+        None, "also save every Nth step, in the folder NAME_steps", whole(1), "N", tag=""
+    )
     animation: Path | None = option(
-        None, "animation of the steps, .gif or .mp4, with a frame each --save-every", path(), "FILE"
+        None, "animation of the steps, .gif or .mp4, with a frame each --save-every", path(), "FILE", tag=""
     )
     settings: OptimizationSettings = group(OptimizationSettings)
 
@@ -71,7 +74,7 @@ def run(options: Options) -> int:
     """Optimize each image and print where the results are; return the number that failed."""
     assert options.style is not None
     name = "+".join(painting.stem for painting in options.style)
-    jobs = plan(options.inputs, options.output, name, videos=False)
+    jobs = plan(options.inputs, options.output, name_result(name, options), videos=False)
     for job in jobs:
         if job.video:
             raise InputError(

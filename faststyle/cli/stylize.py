@@ -20,7 +20,7 @@ from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.image.settings import FileSettings
 from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
-from faststyle.options import Settings, group, option, path, whole
+from faststyle.options import Settings, group, name_result, option, path, whole
 from faststyle.video.settings import ClipSettings, RecordingSettings
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Options(Settings):
         "model of pytorch/examples); hf://USER/REPO; a blend such as starry_night:0.6,great_wave:0.4",
         MODEL,
         "MODEL",
+        tag="",
     )
     refine: int | None = option(
         None,
@@ -61,6 +62,7 @@ class Options(Settings):
         path("a painting's file, or mosaic"),
         "PAINTING",
         many=True,
+        tag="",
     )
     file: FileSettings = group(FileSettings)
     image: StylizeSettings = group(StylizeSettings)
@@ -132,13 +134,12 @@ def run(options: Options) -> int:
         from faststyle.cli.stylize_batch import stylize_collection
 
         return stylize_collection(options)
+    names = [painting.stem for painting in options.style or ()]
     if options.checkpoint is not None:
         from faststyle.models.find import label
 
-        name = label(options.checkpoint)
-    else:
-        assert options.style is not None
-        name = "+".join(painting.stem for painting in options.style)
+        names.insert(0, label(options.checkpoint))
+    name = name_result("_".join(names), options)
     jobs = plan(options.inputs, options.output, name, options.takes_videos)
     check_kinds(jobs, options)
     if options.takes_videos:

@@ -19,6 +19,7 @@ class EngineSettings(DeviceSettings):
         "torch, compile, openvino or onnx; auto is openvino on a CPU where it is installed, else torch",
         one_of(get_args(EngineName)),
         "ENGINE",
+        tag="",
     )
 
 
@@ -26,10 +27,10 @@ class EngineSettings(DeviceSettings):
 class LookSettings(Settings):
     """How images and videos look."""
 
-    strength: float = option(1.0, "blend: 0 is the photo, 1 all style", number(0, 1), "0…1")
-    preserve_color: bool = option(False, "keep the photo's colours")
+    strength: float = option(1.0, "blend: 0 is the photo, 1 all style", number(0, 1), "0…1", tag="s{}")
+    preserve_color: bool = option(False, "keep the photo's colours", tag="color")
     max_size: int | None = option(
-        None, "shrink images and videos whose longer side has more", whole(16), "PIXELS"
+        None, "shrink images and videos whose longer side has more", whole(16), "PIXELS", tag="max{}"
     )
 
 
@@ -43,6 +44,7 @@ class StylizeSettings(LookSettings):
         "image above 640 pixels",
         number(1, 16, auto=True),
         "1…16",
+        tag="strokes{}",
     )
     tile: int | None = option(
         None,
@@ -62,6 +64,7 @@ class VideoSettings(LookSettings):
         "share of each frame taken from the one before, along the motion: less flicker; needs OpenCV",
         number(0, 1, below=True),
         "0…0.99",
+        tag="motion{}",
     )
 
     @property

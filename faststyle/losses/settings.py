@@ -41,16 +41,25 @@ class LossSettings(Settings):
     """Which network judges, and by which formulas."""
 
     statistic: StatisticName = option(
-        "gram", "style statistic; docs/statistics.md shows them", one_of(get_args(StatisticName)), "NAME"
+        "gram",
+        "style statistic; docs/statistics.md shows them",
+        one_of(get_args(StatisticName)),
+        "NAME",
+        tag="{}",
     )
     preset: PresetName = option(
         "relative",
         "formulas, layers and weights of gatys, coursera, cs231n or johnson",
         one_of(get_args(PresetName)),
         "NAME",
+        tag="{}",
     )
     vgg: VGGName = option(
-        "vgg19-caffe", "network that judges: vgg19-caffe, vgg19 or vgg16", one_of(get_args(VGGName)), "NAME"
+        "vgg19-caffe",
+        "network that judges: vgg19-caffe, vgg19 or vgg16",
+        one_of(get_args(VGGName)),
+        "NAME",
+        tag="{}",
     )
     pooling: PoolingName = option("max", "max or avg", one_of(get_args(PoolingName)), "NAME")
 
@@ -60,16 +69,21 @@ class WeightSettings(Settings):
     """What the objective weighs."""
 
     style_weight: float | None = option(
-        None, "more painting, less photo; by default the preset's, 3 for relative", number(0), "W"
+        None, "more painting, less photo; by default the preset's, 3 for relative", number(0), "W", tag="sw{}"
     )
     content_weight: float | None = option(
-        None, "more photo; by default the preset's, 1 for relative", number(0), "W"
+        None, "more photo; by default the preset's, 1 for relative", number(0), "W", tag="cw{}"
     )
     tv_weight: float | None = option(
-        None, "more gives smoother areas; by default the preset's, 1 for relative", number(0), "W"
+        None, "more gives smoother areas; by default the preset's, 1 for relative", number(0), "W", tag="tv{}"
     )
     content_layers: Layers | None = option(
-        None, "by default the preset's, relu4_1=1 relu2_1=0.1 for relative", layer(), "LAYER[=W]", many=True
+        None,
+        "by default the preset's, relu4_1=1 relu2_1=0.1 for relative",
+        layer(),
+        "LAYER[=W]",
+        many=True,
+        tag="content-{}",
     )
     style_layers: Layers | None = option(
         None,
@@ -77,4 +91,5 @@ class WeightSettings(Settings):
         layer(),
         "LAYER[=W]",
         many=True,
+        tag="style-{}",
     )

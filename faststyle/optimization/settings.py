@@ -24,9 +24,11 @@ class DescentSettings(LossSettings, DeviceSettings):
         whole(1, 20),
         "N",
     )
-    optimizer: OptimizerName = option("lbfgs", "lbfgs or adam", one_of(get_args(OptimizerName)), "NAME")
+    optimizer: OptimizerName = option(
+        "lbfgs", "lbfgs or adam", one_of(get_args(OptimizerName)), "NAME", tag="{}"
+    )
     learning_rate: float | None = option(
-        None, "length of the updates; by default 1 with lbfgs, 0.02 with adam", number(0), "R"
+        None, "length of the updates; by default 1 with lbfgs, 0.02 with adam", number(0), "R", tag="rate{}"
     )
     average: float = option(
         0.0,
@@ -56,10 +58,10 @@ class OptimizationSettings(WeightSettings, DescentSettings):
         "PIXELS",
     )
     init: InitName = option(
-        "content", "start from content, noise or content+noise", one_of(get_args(InitName)), "START"
+        "content", "start from content, noise or content+noise", one_of(get_args(InitName)), "START", tag="{}"
     )
     blend: Sequence[float] | None = option(
         None, "weight of each of several paintings; by default equal", number(0), "W", many=True
     )
-    preserve_color: bool = option(False, "keep the photo's colours")
+    preserve_color: bool = option(False, "keep the photo's colours", tag="color")
     match_color: bool = option(False, "recolour the paintings to the photo's colours first")

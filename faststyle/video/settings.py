@@ -10,9 +10,11 @@ from faststyle.options import Settings, number, option, seconds, text
 class ClipSettings(Settings):
     """Which part of a video is read."""
 
-    start: float = option(0.0, "leave out what is before: seconds, MM:SS or H:MM:SS", seconds(), "TIME")
+    start: float = option(
+        0.0, "leave out what is before: seconds, MM:SS or H:MM:SS", seconds(), "TIME", tag="from{}"
+    )
     end: float | None = option(
-        None, "leave out what is after, counted from the video's beginning", seconds(), "TIME"
+        None, "leave out what is after, counted from the video's beginning", seconds(), "TIME", tag="to{}"
     )
     fps: float | None = option(
         None,
@@ -36,6 +38,7 @@ class RecordingSettings(Settings):
         "h264, hevc, av1, vp9, prores, ffv1, or an encoder of FFmpeg's; by default h264, and vp9 in .webm",
         text("h264, hevc, av1, vp9, prores, ffv1, or an encoder of FFmpeg's"),
         "NAME",
+        tag="{}",
     )
     crf: float | None = option(
         None, "quality as the codec counts it, lower is better; 18 with h264", number(0, 63), "N"

@@ -20,6 +20,8 @@ from tests.support import ROOT
 from tests.support.commands import check_damaged_file_is_skipped, expect_error_line, read_folder
 from tests.support.images import draw_image
 
+TAGS = "vgg19_size32_steps3"  # what differs from the defaults in every test
+
 
 @pytest.fixture
 def infer(tmp_path, monkeypatch, painting, random_vgg):
@@ -66,16 +68,16 @@ def test_output_option_names_the_file(infer, photos, painting, random_vgg, capsy
 def test_default_output_name_contains_photo_and_painting(infer, photos, capsys):
     before = read_folder(photos)
     infer(photos / "beach.jpg")
-    assert capsys.readouterr().out.strip() == str(photos / "beach_painting.jpg")
-    assert open_image(photos / "beach_painting.jpg").size == (32, 24)
+    assert capsys.readouterr().out.strip() == str(photos / f"beach_painting_{TAGS}.jpg")
+    assert open_image(photos / f"beach_painting_{TAGS}.jpg").size == (32, 24)
     after = read_folder(photos)
     assert {name: after[name] for name in before} == before
-    assert set(after) == {*before, "beach_painting.jpg"}
+    assert set(after) == {*before, f"beach_painting_{TAGS}.jpg"}
 
 
 def test_default_output_name_contains_every_painting(infer, photos, painting):
     infer(photos / "cat.png", "--style", painting, photos / "elm.png", "--blend", 3, 1)
-    assert (photos / "cat_painting+elm.png").is_file()
+    assert (photos / f"cat_painting+elm_{TAGS}_blend3-1.png").is_file()
 
 
 def test_transparency_and_quality_are_respected(infer, photos):
@@ -105,7 +107,7 @@ def test_folder_structure_is_kept_and_images_are_counted(infer, photos, capsys):
 
 def test_folder_results_default_to_a_sibling_folder(infer, photos):
     infer(photos)
-    assert set(read_folder(photos.with_name("photos_painting"))) == set(read_folder(photos))
+    assert set(read_folder(photos.with_name(f"photos_painting_{TAGS}"))) == set(read_folder(photos))
 
 
 def test_bad_image_is_named_and_the_others_are_stylized(infer, photos, capsys):
