@@ -13,6 +13,8 @@ IMAGES = path("an image, a video, or a folder of them")
 OUTPUT = path("a file's or a folder's name")
 MODEL = text("a built-in style's name, a model's file, hf://USER/REPO, or a blend of these")
 
+MAX_PLACES = 3  # folders of results named at the end
+
 
 def input_option(help: str) -> Any:
     """Make the field for a command's input files and folders."""
@@ -31,7 +33,7 @@ class Job(NamedTuple):
         source: An image, a video, or a pattern of frames.
         target: The file to write.
         video: The source is a video.
-        folder: The folder that -o names, which no result may leave; None where -o names none.
+        folder: The folder of results, which none may leave; None for a file of its own.
     """
 
     source: Path
@@ -240,6 +242,16 @@ def without_links(jobs: list[Job]) -> list[Job]:
     return kept
 
 
+def describe_places(jobs: list[Job]) -> str:
+    """Return where results without ``output`` are: their folders, and one of those beside the inputs."""
+    places = list(dict.fromkeys(str(job.folder) for job in jobs if job.folder is not None))
+    if len(places) > MAX_PLACES:
+        places[MAX_PLACES:] = [f"and others ({len(places) - MAX_PLACES})"]
+    if beside := [job.target for job in jobs if job.folder is None]:
+        places.append(f"beside the inputs, such as {beside[-1]}")
+    return ", ".join(places)
+
+
 def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> int:
     """Print where the results are, and return the number of inputs that failed.
 
@@ -252,7 +264,7 @@ def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> in
     if planned == 1 and done.written:
         print(one_line(jobs[0].target))
     elif planned > 1:
-        where = output or f"beside the inputs, such as {jobs[-1].target}"
+        where = output or describe_places(jobs)
         kinds = {job.video for job in jobs}
         what = "images and videos" if len(kinds) > 1 else "videos" if True in kinds else "images"
         print(f"{done.written} of {planned} {what} stylized: {one_line(where)}")

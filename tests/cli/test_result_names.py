@@ -99,3 +99,22 @@ def test_long_name_is_shortened_before_the_work(infer, tmp_path):
 def test_names_need_no_torch():
     code = "import sys, faststyle.options, faststyle.inference.settings; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_summary_says_where_the_folder_of_results_is(infer, photos, capsys):
+    infer(photos)
+    assert capsys.readouterr().out == f"4 of 4 images stylized: {photos.with_name('photos_small')}\n"
+
+
+def test_summary_names_every_folder_and_a_result_beside_its_input(infer, photos, capsys):
+    others = [photos.with_name(name) for name in ("b", "c", "d", "e")]
+    for folder in others:
+        folder.mkdir()
+        draw_image(40, 40).save(folder / "x.png")
+    infer(photos / "cat.png", photos, *others[:1])
+    cat = photos / "cat_small.png"
+    places = f"{photos}_small, {others[0]}_small, beside the inputs, such as {cat}"
+    assert capsys.readouterr().out == f"6 of 6 images stylized: {places}\n"
+    infer(*others)
+    places = ", ".join(f"{folder}_small" for folder in others[:3])
+    assert capsys.readouterr().out == f"4 of 4 images stylized: {places}, and others (1)\n"
