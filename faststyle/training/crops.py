@@ -11,6 +11,7 @@ from torch import Tensor
 
 from faststyle.errors import InputError
 from faststyle.image.files import open_image
+from faststyle.training.blank import is_blank
 
 # Pairs of a crop size, as a fraction of the final size, and the fraction of the run's steps until which it is
 # used. Small crops come first because a network learns most from them in a tenth of the time.
@@ -25,7 +26,8 @@ def read_photo(row: Row, size: int) -> Image.Image:
     """Decode a row's image. A JPEG much larger than needed is decoded at a fraction of its size.
 
     Raises:
-        InputError: The image is damaged, or its shorter side has less than half of ``size`` pixels.
+        InputError: The image is damaged, is of one colour, or its shorter side has less than half of ``size``
+            pixels.
     """
     stored = row["image"]
     name = stored.get("path") or "an image of the data set"
@@ -33,6 +35,8 @@ def read_photo(row: Row, size: int) -> Image.Image:
     photo = open_image(source, name, draft=2 * size).convert("RGB")
     if min(photo.size) * 2 < size:
         raise InputError(f"{name} is too small ({photo.width}x{photo.height})")
+    if is_blank(photo):
+        raise InputError(f"{name} has one colour in all of its pixels")
     return photo
 
 

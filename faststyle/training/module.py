@@ -22,9 +22,10 @@ from faststyle.losses.settings import PoolingName, VGGName, Weight
 from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, parse_fields
 from faststyle.models.find import find_model, label
-from faststyle.models.layers import NOISE_PERIOD
+from faststyle.models.layers import NOISE_PERIOD, apply_norm
 from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
 from faststyle.options import whole
+from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
 from faststyle.training.light import luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.options import Blocks, ModelName, SizeName, StyleBlend, StyleFiles, StyleSize
@@ -189,7 +190,9 @@ class StyleTransfer(pl.LightningModule):
 
     def forward(self, photos: Tensor, margin: int = 0, place: Tensor | None = None) -> Tensor:
         """Stylize (B,3,H,W), RGB in [0,1]. Outputs can fall slightly outside [0,1]."""
-        return self.network(photos, margin, place)
+        # Noise gives contrast to every layer.
+        blank = self.network.noise is None and has_blank_photo(photos)
+        return self.network(photos, margin, place, norm_without_flat_channels if blank else apply_norm)
 
     def losses(
         self, photos: Tensor, first_seed: int = 0, step_seed: int = 0, style_share: float = 1.0
