@@ -1,5 +1,6 @@
-"""One-line errors and exit statuses of the commands."""
+"""What the commands print: any text in any encoding, and errors in one line with exit statuses."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from faststyle.errors import InputError, error_message, name_parameters, one_line
+
+
+def accept_any_text(encoding: str | None = None) -> None:
+    """Print characters that the console's encoding lacks as escapes, where Python would raise an error.
+
+    Args:
+        encoding: Encoding of what this process prints; by default the console's.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a program without a console has none
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def fail(message: str) -> NoReturn:

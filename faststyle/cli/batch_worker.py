@@ -5,7 +5,7 @@ import pickle
 import signal
 import sys
 
-from faststyle.console import error_line
+from faststyle.console import accept_any_text, error_line
 from faststyle.errors import InputError, RankLostError
 from faststyle.inference.batch.launcher import INCOMPLETE, LOST, STOPPED, end_self
 
@@ -15,6 +15,7 @@ def main() -> None:
 
     The options come pickled on standard input.
     """
+    accept_any_text("utf-8")  # as the launcher reads it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too: its parent decides
     parent = os.getppid()
     from faststyle.cli.stylize_batch import stylize_collection

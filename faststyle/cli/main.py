@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from faststyle.console import fail, one_line_errors
+from faststyle.console import accept_any_text, fail, one_line_errors
 from faststyle.errors import InputError
 from faststyle.parser import Parser
 from faststyle.registry import choose
@@ -101,6 +101,7 @@ def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> N
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``faststyle COMMAND …``."""
+    accept_any_text()
     words = sys.argv[1:] if argv is None else list(argv)
     if not words or words[0] in ("-h", "--help"):
         print("usage: faststyle COMMAND …\n\nFast neural style transfer.\n\ncommands:")
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def infer(argv: Sequence[str] | None = None) -> None:
     """Run ``python infer.py …``: the subcommand follows from the options."""
+    accept_any_text()
     run_command(*find_command(sys.argv[1:] if argv is None else list(argv)))
 
 

@@ -15,7 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from faststyle.cli.train_options import LINKED, check, check_file, explain, option, unknown_option
-from faststyle.console import one_line_errors
+from faststyle.console import accept_any_text, one_line_errors
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError
 from faststyle.image.files import save_image
@@ -213,6 +213,7 @@ def main(argv: list[str] | None = None, callbacks: Sequence[pl.Callback] = ()) -
         argv: Options; by default those of this process.
         callbacks: Callbacks to add to those of the options.
     """
+    accept_any_text()
     quiet_lightning()
     silence_decoders()
     keep_freed_memory()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -9,12 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from faststyle.console import fail
-from faststyle.options import Settings, option, text, whole
+from faststyle.console import accept_any_text, fail
+from faststyle.options import Kind, Settings, option, text, whole
 from faststyle.parser import Parser
 
 FIRST_PORT = 7860
 MAX_PORTS_TRIED = 20
+
+
+def root_path() -> Kind:
+    """Return the kind of the path or the URL that a proxy serves the page at."""
+    what = "a path that starts with /, such as /style, or a URL, such as https://example.com/style"
+    pattern = re.compile(r"/[^\s?#\\]*|https?://[^\s?#\\]+")
+    return Kind(what, str, lambda value: bool(pattern.fullmatch(value)) and not value.startswith("//"))
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,12 @@ class Options(Settings):
     )
     port: int | None = option(
         None, f"by default {FIRST_PORT}, or the next one that is free", whole(1, 65535), "N"
+    )
+    root_path: str = option(
+        "/",
+        "path that a proxy serves the page at, such as /style, or the whole URL",
+        root_path(),
+        "PATH",
     )
 
 
@@ -62,6 +76,7 @@ def choose_port(host: str, requested: int | None) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    accept_any_text()
     options = Parser(Options, "python -m faststyle.web").read(argv)
     if find_spec("gradio") is None:
         fail("the web page needs Gradio: pip install -e '.[web]'")
@@ -77,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             from faststyle.web.app import serve
 
             silence_decoders()
-            serve(options.host, port)
+            serve(options.host, port, options.root_path.rstrip("/"))
     except KeyboardInterrupt:
         print("stopped", flush=True)
     os._exit(0)  # do not wait for an image that is still being stylized
