@@ -72,8 +72,14 @@ def warm_up() -> None:
         styles.load_shared_stylizer(style.model)
 
 
-def serve(host: str, port: int) -> None:
-    """Serve the page until KeyboardInterrupt."""
+def serve(host: str, port: int, root_path: str = "") -> None:
+    """Serve the page until KeyboardInterrupt.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on.
+        root_path: Path or URL that a proxy serves the page at, without a slash at its end.
+    """
     share_freed_memory()
     slot = training.TrainingSlot()
     page = build(slot)
@@ -81,6 +87,7 @@ def serve(host: str, port: int) -> None:
         page.launch(
             server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
+            root_path=root_path,
             theme=create_theme(),
             css_paths=CSS,
             head=HEAD,

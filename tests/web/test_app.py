@@ -40,7 +40,13 @@ def test_default_host_is_loopback():
     assert command.Options().host == "127.0.0.1"
 
 
-@pytest.mark.parametrize("options", [["--port", "70000"], ["--port", "x"], ["--prot", "1"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--port", "70000"], ["--port", "x"], ["--prot", "1"]),
+        *(["--root-path", path] for path in ("style", "", "//example.com", "/a b", "/a?b", "ftp://a/b")),
+    ],
+)
 def test_invalid_options_end_with_an_error_line(options, capsys):
     assert "--help" in expect_error_line(capsys, command.main, options)
 
