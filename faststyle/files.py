@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, one_line
 
 # Of a name that gets a prefix and a suffix. File systems allow 255.
 MAX_NAME_BYTES = 200
+MAX_NAMED = 5  # files of a list that a message names
 
 
 def resolve_links(path: Path) -> Path:
@@ -173,3 +174,15 @@ def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
         wanted: Returns True for a path to return.
     """
     return sorted(path for name in walk_files(str(folder)) if wanted(path := folder / name))
+
+
+def left_out(folder: Path, others: list[Path], kinds: str) -> str:
+    """Return a line on the files of a folder that are left out because they are none of ``kinds``."""
+    names = name_some([path.relative_to(folder) for path in others])
+    return one_line(f"{len(others):,} files in {folder} are no {kinds}, and left out: {names}")
+
+
+def name_some(paths: list[Path]) -> str:
+    """Return the first ``MAX_NAMED`` names of a list, and how many more there are."""
+    names = ", ".join(map(str, paths[:MAX_NAMED]))
+    return names + (f" and {len(paths) - MAX_NAMED:,} more" if len(paths) > MAX_NAMED else "")

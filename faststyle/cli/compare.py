@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import MODEL, images_in, input_option, output_option
+from faststyle.cli.folders import images_in
+from faststyle.cli.inputs import MODEL, input_option, output_option
 from faststyle.cli.optimize import PAINTINGS
 from faststyle.errors import InputError, one_line
 from faststyle.optimization.settings import MAX_SIDE

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from faststyle.cli.folders import no_images, read_folder, report_left_out
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, resolve_links, shorten_name
@@ -49,41 +50,25 @@ class Done(NamedTuple):
     failures: int
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Return the images below a folder.
-
-    Raises:
-        InputError: There are none.
-    """
-    from faststyle.image.files import find_images
-
-    found = find_images(folder)
-    if not found:
-        raise InputError(f"there are no images in {folder}")
-    return found
-
-
-def find_videos(folder: Path) -> set[Path]:
-    """Return the videos below a folder, without hidden files."""
-    from faststyle.files import find_files
-    from faststyle.video.opening import is_clip
-
-    return set(find_files(folder, is_clip))
-
-
-def skip_videos(folders: list[Path], mode: str) -> None:
-    """Report the videos in folders that a command for images leaves out."""
-    for folder in folders:
-        if videos := find_videos(folder):
-            print(f"{mode} takes images: videos in {folder} are left out ({len(videos)})", file=sys.stderr)
-
-
 def names_video(path: Path) -> bool:
     """Return True where an output names a video file, a GIF, or a pattern of frames."""
     from faststyle.video.opening import is_pattern
     from faststyle.video.recorder import FORMATS
 
     return not path.is_dir() and (path.suffix.lower() in FORMATS or is_pattern(path))
+
+
+def result_name(path: Path, video: bool) -> str:
+    """Return the name of a source's result in another folder. A suffix that is of no format stays in it."""
+    return result_stem(path) + output_suffix(path, video)
+
+
+def result_stem(path: Path) -> str:
+    """Return the name without its suffix, or all of it, shortened, if the suffix is of no format."""
+    from faststyle.image.formats import READABLE_SUFFIXES
+    from faststyle.video.opening import SUFFIXES
+
+    return path.stem if path.suffix.lower() in READABLE_SUFFIXES | SUFFIXES else shorten_name(path.name)
 
 
 def output_suffix(path: Path, video: bool) -> str:
@@ -142,18 +127,17 @@ def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> lis
     Raises:
         InputError: There are none.
     """
-    from faststyle.image.files import find_images
-
-    in_folder = find_videos(path)
-    images = set(find_images(path))
-    found = sorted(images | in_folder if videos else images - in_folder)
+    contents, kinds = read_folder(path), "images or videos" if videos else "images"
+    found = sorted(contents.images + contents.videos if videos else contents.images)
     if not found:
-        raise InputError(f"there are no images{' or videos' * videos} in {path}")
+        raise no_images(path, contents.others if videos else contents.others + contents.videos, kinds)
+    report_left_out(path, contents.others, kinds)
+    in_folder = {*contents.videos}
     folder = output or resolve_links(path).with_name(shorten_name(f"{resolve_links(path).name}_{name}"))
     jobs = []
     for file in found:
         place = file.relative_to(path)
-        target = folder / place.with_suffix(output_suffix(place, file in in_folder))
+        target = folder / place.with_name(result_name(place, file in in_folder))
         jobs.append(Job(file, target, file in in_folder, folder))
     return jobs
 
@@ -177,14 +161,14 @@ def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
     if output is None and not path.exists():  # frames: a folder of results beside theirs
         folder = resolve_links(path.parent)
         beside = folder.with_name(shorten_name(f"{folder.name}_{name}"))
-        return Job(path, beside / f"{path.stem}{suffix}", video)
+        return Job(path, beside / result_name(path, video), video)
     if output is None:
-        return Job(path, path.with_name(shorten_name(f"{path.stem}_{name}") + suffix), video)
+        return Job(path, path.with_name(shorten_name(f"{result_stem(path)}_{name}") + suffix), video)
     if single and output.suffix and not output.is_dir():
         if not video:
             check_output(output)
         return Job(path, output, video)
-    return Job(path, output / f"{path.stem}{suffix}", video, output)
+    return Job(path, output / result_name(path, video), video, output)
 
 
 def check_targets(jobs: list[Job]) -> list[Job]:

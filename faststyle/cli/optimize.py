@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from faststyle.cli.folders import skip_videos
 from faststyle.cli.inputs import (
     MODEL,
     input_option,
     output_option,
     plan,
     report,
-    skip_videos,
     without_links,
 )
 from faststyle.errors import InputError

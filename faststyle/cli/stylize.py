@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faststyle.cli.folders import skip_videos
 from faststyle.cli.inputs import (
     MODEL,
     Done,
@@ -13,7 +14,6 @@ from faststyle.cli.inputs import (
     output_option,
     plan,
     report,
-    skip_videos,
     without_links,
 )
 from faststyle.console import error_line

@@ -1,17 +1,18 @@
 """``faststyle stylize photos/ --devices N``: a large collection of images, by several processes."""
 
-import os
 import pickle
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faststyle.cli.inputs import output_suffix
+from faststyle.cli.folders import no_images, report_left_out
+from faststyle.cli.inputs import result_name
 from faststyle.errors import InputError, one_line
-from faststyle.files import resolve_links
+from faststyle.files import resolve_links, walk_files
 from faststyle.inference.batch import launcher
 
 if TYPE_CHECKING:
@@ -46,29 +47,32 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
     Raises:
         InputError: There are no images, or two would be written to one place, or to an input's.
     """
-    from faststyle.files import walk_files
-    from faststyle.image.files import READABLE_SUFFIXES
+    from faststyle.image.formats import is_image
     from faststyle.inference.batch.shards import Item, rank_of
     from faststyle.video.opening import SUFFIXES
 
-    found, items, videos = 0, [], 0
+    found, items, videos, others = 0, [], 0, []
     for path in inputs:
         folder = path.is_dir()
-        names = walk_files(str(path)) if folder else iter([path.name])
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-            videos += suffix in SUFFIXES
-            if folder and suffix not in READABLE_SUFFIXES:
+        for name in names_in(path, out) if folder else [path.name]:
+            source = path / name if folder else path
+            if source.suffix.lower() in SUFFIXES:
+                videos += 1
+                continue
+            if folder and not is_image(source):
+                others.append(source)
                 continue
             found += 1
-            target = str(Path(name).with_suffix(output_suffix(Path(name), False)))
+            target = str(Path(name).with_name(result_name(Path(name), False)))
             if rank_of(target, ranks) == rank:
-                source = os.path.join(path, name) if folder else str(path)  # noqa: PTH118
-                items.append(Item(source, target))
+                items.append(Item(str(source), target))
     if not found:
-        raise InputError(f"there are no images in {', '.join(map(str, inputs))}")
-    if videos and rank == 0:
-        print(f"--devices takes images: videos are left out ({videos})", file=sys.stderr)
+        raise no_images(Path(", ".join(map(str, inputs))), others, "images")
+    if rank == 0:
+        for path in inputs:
+            report_left_out(path, [one for one in others if one.is_relative_to(path)], "images")
+        if videos:
+            print(f"--devices takes images: videos are left out ({videos})", file=sys.stderr)
     items = sorted({*items}, key=lambda item: item.name)
     for one, other in pairwise(items):
         if one.name == other.name:
@@ -77,6 +81,25 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
             )
     check_overwritten(inputs, out, items)
     return items
+
+
+def names_in(folder: Path, out: Path) -> Iterator[str]:
+    """Yield the paths of the files below a folder, relative to it.
+
+    Raises:
+        InputError: A symlink leads from the folder to one that holds ``out``.
+    """
+    home, seen = resolve_links(out), set()
+    for name in walk_files(str(folder)):
+        below = name.rpartition("/")[0]
+        if below not in seen:
+            seen.add(below)
+            for place in Path(name).parents:
+                if home.is_relative_to(resolve_links(folder / place)):
+                    raise InputError(
+                        f"`output` {out} lies in {folder / place}, and would be read as input: give another"
+                    )
+        yield name
 
 
 def check_overwritten(inputs: tuple[Path, ...], out: Path, items: list["Item"]) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_rgb
-from faststyle.image.formats import READABLE_SUFFIXES
+from faststyle.image.formats import is_image
 from faststyle.image.settings import FileSettings
 from faststyle.image.validation import image_errors, open_header
 
@@ -75,5 +75,5 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the sorted paths of the image files under a folder, by suffix and without hidden files."""
-    return find_files(folder, lambda path: path.suffix.lower() in READABLE_SUFFIXES)
+    """Return the sorted paths of the image files under a folder, without hidden files."""
+    return find_files(folder, is_image)

@@ -10,7 +10,8 @@ import datasets
 import skimage
 
 from faststyle.errors import InputError, first_line, one_line
-from faststyle.image.files import find_images
+from faststyle.files import find_files, left_out
+from faststyle.image.formats import is_image
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,10 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
         folder = Path(skimage.__file__).parent / "data"
         return tuple(image_rows([folder / name for name in SAMPLES[split]]) for split in SAMPLES)
     path = Path(content)
-    if path.is_dir() and not any(path.rglob("*.parquet")):
-        return load_folder(path)
     if path.exists():
-        files = [str(file) for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
+        files = [str(file) for file in find_files(path, is_parquet)] if path.is_dir() else [content]
+        if not files:
+            return load_folder(path)
         if not files[0].endswith(".parquet"):
             raise InputError(f"`content` {content} is not a parquet file: give the folder that it is in")
         try:
@@ -78,6 +79,10 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
     return split_rows(splits)
 
 
+def is_parquet(path: Path) -> bool:
+    return path.suffix == ".parquet"
+
+
 def image_rows(paths: list[Path]) -> datasets.Dataset:
     """Return rows of image paths. Paths that are not UTF-8 are logged and left out: datasets needs text."""
     names = [str(path) for path in paths]
@@ -91,13 +96,23 @@ def image_rows(paths: list[Path]) -> datasets.Dataset:
 def load_folder(folder: Path) -> tuple[Any, Any]:
     parts = folder / "train", folder / "validation"
     if all(part.is_dir() for part in parts):
-        found = [find_images(part) for part in parts]
-        if all(found):
-            return image_rows(found[0]), image_rows(found[1])
-    rows = image_rows(find_images(folder))
+        found = [image_rows(photos_in(part)) for part in parts]
+        if all(map(len, found)):
+            return tuple(found)
+    rows = image_rows(photos_in(folder))
     if not len(rows):
         raise InputError(f"there are no images in {folder}: set `content` to a folder of photos")
     return hold_out(rows)
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Return the images below a folder, and log how many other files are left out."""
+    files = find_files(folder, lambda path: True)
+    images = [path for path in files if is_image(path)]
+    others = sorted({*files} - {*images})
+    if images and others:
+        log.warning("%s", left_out(folder, others, "images"))
+    return images
 
 
 def hold_out(rows: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faststyle.errors import InputError
 from faststyle.files import check_not_special
-from faststyle.image.files import READABLE_SUFFIXES
+from faststyle.image.formats import READABLE_SUFFIXES
 from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
 from faststyle.video.containers import import_av

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from faststyle.errors import InputError
-from faststyle.image.files import READABLE_SUFFIXES, open_image
+from faststyle.image.files import open_image
+from faststyle.image.formats import READABLE_SUFFIXES
 from faststyle.image.validation import check_pixel_count, open_header
 from faststyle.video.clips import Clip, Frame, check_start, exact_seconds
 

@@ -39,10 +39,10 @@ def test_output_names_of_inputs(many, photos, work):
     assert items["cat.png"] == str(photos / "cat.png")
 
 
-def test_image_named_directly_can_have_any_suffix(photos, work):
+def test_image_can_have_any_suffix(photos, work):
     (photos / "cat.png").rename(photos / "cat.heic")
     assert find([photos / "cat.heic"], work / "out", 0, 1) == [Item(str(photos / "cat.heic"), "cat.png")]
-    assert "cat.png" not in {item.name for item in find([photos], work / "out", 0, 1)}
+    assert "cat.png" in {item.name for item in find([photos], work / "out", 0, 1)}
 
 
 def test_symlink_loops_are_skipped(photos, work):

@@ -1,0 +1,63 @@
+"""Folders among the inputs of the commands: their images and videos, and the files that are neither."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from faststyle.errors import InputError
+from faststyle.files import find_files, left_out, name_some
+
+
+class Contents(NamedTuple):
+    """The files below a folder, without hidden ones, each list in order."""
+
+    images: list[Path]
+    videos: list[Path]
+    others: list[Path]
+
+
+def read_folder(folder: Path) -> Contents:
+    """Sort the files below a folder by their kind."""
+    from faststyle.image.formats import is_image
+    from faststyle.video.opening import is_clip
+
+    contents = Contents([], [], [])
+    for path in find_files(folder, lambda path: True):
+        kind = contents.videos if is_clip(path) else contents.images if is_image(path) else contents.others
+        kind.append(path)
+    return contents
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images below a folder, animations included, and report the files that are left out.
+
+    Raises:
+        InputError: There are none.
+    """
+    from faststyle.image.formats import is_image
+
+    files = find_files(folder, lambda path: True)
+    images = [path for path in files if is_image(path)]
+    if not images:
+        raise no_images(folder, files, "images")
+    report_left_out(folder, sorted({*files} - {*images}), "images")
+    return images
+
+
+def no_images(folder: Path, others: list[Path], kinds: str) -> InputError:
+    """Return the error for a folder without usable files; it names those that are there."""
+    only = f", only {name_some(others)}" if others else ""
+    return InputError(f"there are no {kinds} in {folder}{only}")
+
+
+def report_left_out(folder: Path, others: list[Path], kinds: str) -> None:
+    """Print how many files of a folder are left out, and the first of them."""
+    if others:
+        print(left_out(folder, others, kinds), file=sys.stderr)
+
+
+def skip_videos(folders: list[Path], mode: str) -> None:
+    """Report the videos in folders that a command for images leaves out."""
+    for folder in folders:
+        if videos := read_folder(folder).videos:
+            print(f"{mode} takes images: videos in {folder} are left out ({len(videos)})", file=sys.stderr)
