@@ -128,19 +128,24 @@ def check_writable(path: Path) -> None:
         raise InputError(f"{path} cannot be written ({error.strerror}): give another path") from None
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return True for a folder or a symlink to one. A symlink loop is neither."""
+    return entry.is_dir(follow_symlinks=False) or os.path.isdir(entry)  # noqa: PTH112
+
+
 def is_file(entry: os.DirEntry[str]) -> bool:
     """Return True for a regular file or a symlink to one. A symlink loop is neither."""
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry)  # noqa: PTH113
 
 
-def walk_files(folder: str, below: str = "") -> Iterator[str]:
+def walk_files(folder: str) -> Iterator[str]:
     """Yield the paths of all files under a folder, without hidden files and folders.
 
-    Only the names of one folder at a time are in memory.
+    Symlinks to folders are followed. Each folder is read once, so that links in a ring end, and under its own
+    name where it has one below ``folder``. Only the names of one folder at a time are in memory.
 
     Args:
         folder: Folder to walk.
-        below: Subfolder to start at, with a slash at its end; used by the recursion.
 
     Yields:
         Paths relative to ``folder``.
@@ -148,22 +153,32 @@ def walk_files(folder: str, below: str = "") -> Iterator[str]:
     Raises:
         OSError: ``folder`` itself cannot be listed. Unreadable subfolders are skipped.
     """
-    try:
-        with os.scandir(os.path.join(folder, below)) as found:  # noqa: PTH118
-            entries = [(entry.name, entry.is_dir(follow_symlinks=False), is_file(entry)) for entry in found]
-    except FileNotFoundError:  # removed after its parent was listed
-        return
-    except PermissionError:
-        if not below:
-            raise
-        return  # such as lost+found
-    for name, is_folder, is_regular in entries:
-        if name.startswith("."):
+    read: set[tuple[int, int]] = set()  # device and inode of each folder
+    folders, links = [""], list[str]()
+    while folders or links:
+        # Links are followed after all other folders, and in order, so that paths are the same in each run.
+        below = folders.pop() if folders else links.pop(links.index(min(links)))
+        place = os.path.join(folder, below)  # noqa: PTH118
+        try:
+            status = os.stat(place)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in read:
+                continue
+            read.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as found:
+                entries = [(entry, is_folder(entry), is_file(entry)) for entry in found]
+        except FileNotFoundError:  # removed after its parent was listed
             continue
-        if is_folder:
-            yield from walk_files(folder, f"{below}{name}/")
-        elif is_regular:
-            yield below + name
+        except PermissionError:
+            if not below:
+                raise
+            continue  # such as lost+found
+        for entry, folder_inside, regular in entries:
+            if entry.name.startswith("."):
+                continue
+            if folder_inside:
+                (links if entry.is_symlink() else folders).append(f"{below}{entry.name}/")
+            elif regular:
+                yield below + entry.name
 
 
 def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from faststyle.files import check_inside
+from faststyle.cli.stylize_batch import find
+from faststyle.errors import InputError
+from faststyle.files import check_inside, walk_files
 from faststyle.image.files import open_image, save_image
+from faststyle.training.photo_sources import load_content
 from tests.support.commands import expect_error_line, read_folder
 from tests.support.images import draw_image
 from tests.support.videos import make_clip
@@ -70,6 +73,67 @@ def test_output_folder_and_inputs_can_be_links(photos, infer, elsewhere):
     Path("in/there.png").symlink_to(photos / "cat.png")
     infer("in", "-o", "out")
     assert open_image(elsewhere / "there.png").size == (70, 110)
+
+
+@pytest.fixture
+def linked(photos, tmp_path) -> Path:
+    """Return a folder with links to a folder of photos, through another link, and in rings."""
+    folder = tmp_path / "linked"
+    (folder / "own").mkdir(parents=True)
+    draw_image(96, 72, seed=7).save(folder / "own" / "fox.png")
+    (folder / "train2014").symlink_to(photos)
+    (folder / "zebra").symlink_to(tmp_path / "second link")  # leads to the same photos
+    (tmp_path / "second link").symlink_to(photos)
+    (folder / "own" / "up").symlink_to("..")
+    (folder / "own" / "self").symlink_to(".")
+    (photos / "back").symlink_to(folder)
+    (folder / "nowhere").symlink_to("missing")
+    (folder / "loop").symlink_to("loop")
+    return folder
+
+
+LINKED = {"own/fox.png", *(f"train2014/{name}" for name in ("beach.jpg", "cat.png", "dune.jpg", "elm.png"))}
+
+
+def test_linked_folders_are_read_once_and_rings_end(linked, tmp_path):
+    assert set(walk_files(str(linked))) == LINKED
+    assert {item.name for item in find((linked,), tmp_path / "out", 0, 1)} == LINKED
+    rows = [row["image"]["path"] for part in load_content(str(linked)) for row in part]
+    assert {str(Path(path).relative_to(linked)) for path in rows} == LINKED
+
+
+def test_results_of_linked_folders_are_in_real_folders(linked, photos, infer):
+    before = {path: path.read_bytes() for path in photos.iterdir() if path.is_file()}
+    infer(linked, "-o", "out")
+    assert set(read_folder(Path("out"))) == LINKED
+    assert {path: path.read_bytes() for path in photos.iterdir() if path.is_file()} == before
+    assert not any(path.is_symlink() for path in Path("out").rglob("*"))
+
+
+def test_collection_refuses_an_output_inside_a_linked_folder(photos, tmp_path):
+    (photos / "link").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk").mkdir()
+    draw_image(40, 30).save(tmp_path / "disk" / "gnu.png")
+    with pytest.raises(InputError, match=r"out lies in .*photos/link, and would be read as input"):
+        find((photos,), tmp_path / "disk" / "out", 0, 1)
+
+
+def test_training_set_of_linked_parts(photos, tmp_path):
+    (tmp_path / "set").mkdir()
+    for part in ("train", "validation"):
+        (tmp_path / "set" / part).symlink_to(photos)
+    rows, held_out = load_content(str(tmp_path / "set"))
+    assert (len(rows), len(held_out)) == (4, 4)
+
+
+def test_folders_that_link_to_each_other_are_read_once(tmp_path):
+    for number in range(12):
+        folder = tmp_path / "ring" / str(number)
+        folder.mkdir(parents=True)
+        draw_image(8, 8).save(folder / "a.png")
+        for other in range(12):
+            (folder / f"to {other}").symlink_to(f"../{other}")
+    assert set(walk_files(str(tmp_path / "ring"))) == {f"{number}/a.png" for number in range(12)}
 
 
 def test_symlink_loops_are_skipped(photos, infer):
