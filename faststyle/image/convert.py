@@ -10,6 +10,9 @@ from torch import Tensor
 
 from faststyle.image.exif import EXIF_PREFIX, ORIENTATION_TAG, has_plausible_tags, read_orientation
 
+# The mode in which littleCMS converts an image of another mode.
+PROFILE_MODES = {"RGB": "RGB", "RGBA": "RGB", "RGBa": "RGB", "RGBX": "RGB", "P": "RGB", "PA": "RGB"}
+PROFILE_MODES |= {"YCbCr": "RGB", "1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}
 BAND_ROWS = 64  # converted at a time, so that intermediate values stay in the processor's cache
 # The transpose that makes an image upright, by its EXIF orientation.
 TRANSPOSES = {
@@ -33,11 +36,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.info and not image.getexif():
         return image
     image = apply_orientation(image)
+    if image.mode == "La":  # which Pillow converts to this mode only
+        image = image.convert("LA")
     profile = image.info.get("icc_profile")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode.startswith("I") or image.mode == "F":
         image = to_8_bit(image)
-    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
+    if profile:
         image = to_srgb(image, profile)
     image = image if image.mode == "RGB" else image.convert("RGB")
     image.info.clear()  # the file's orientation and profile no longer apply
@@ -71,9 +76,14 @@ def to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert an image from its embedded ICC profile to sRGB; ignore a damaged profile, as browsers do."""
-    if image.mode == "RGBA":
-        image = image.convert("RGB")
+    """Convert an image from its embedded ICC profile to sRGB, without its transparency.
+
+    Damaged profiles, and those of another colour space than the image's, are ignored, as in browsers.
+    """
+    mode = PROFILE_MODES.get(image.mode)
+    if mode is None:
+        return image
+    image = image if image.mode == mode else image.convert("RGBA").convert(mode)
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 from faststyle.image.convert import limit_size, scale_to, to_image, to_rgb, to_tensor
 from faststyle.image.files import open_image
-from tests.support.images import display_p3_profile, draw_image, max_difference
+from tests.support.images import display_p3_profile, draw_image, gray_profile, max_difference
 
 ORIENTATION = 0x0112  # the EXIF tag
 
@@ -88,6 +88,52 @@ def test_profile_is_applied_to_rgba_and_alpha_is_kept(tmp_path):
     assert max_difference(opened.convert("RGB"), image.convert("RGB")) > 4
 
 
+def with_alpha(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image to a mode with transparency, a ramp."""
+    image = image.convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image.convert("LA").convert(mode) if mode in ("LA", "La") else image.convert(mode)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("transparency", [None, 3, bytes(range(0, 256, 4))])
+def test_profile_is_applied_to_palettes(tmp_path, suffix, transparency):
+    palette = draw_image(64, 48).quantize(64)
+    options = {} if transparency is None or suffix == "tif" else {"transparency": transparency}
+    palette.save(tmp_path / f"a.{suffix}", icc_profile=display_p3_profile(), **options)
+    palette.convert("RGB").save(tmp_path / "b.png", icc_profile=display_p3_profile())
+    opened, expected = open_image(tmp_path / f"a.{suffix}"), open_image(tmp_path / "b.png")
+    assert opened.mode == ("RGBA" if options else "RGB")
+    assert max_difference(opened.convert("RGB"), expected) == 0
+    assert max_difference(expected, palette.convert("RGB")) > 4
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("mode", ["L", "LA", "1"])
+def test_profile_is_applied_to_grey(tmp_path, suffix, mode):
+    image = with_alpha(draw_image(64, 48), "LA") if mode == "LA" else draw_image(64, 48).convert(mode)
+    image.save(tmp_path / f"a.{suffix}", icc_profile=gray_profile(1.0))
+    values = np.asarray(image.convert("L"), float) / 255
+    encoded = np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+    opened = open_image(tmp_path / f"a.{suffix}")
+    assert opened.mode == ("RGBA" if mode == "LA" else "RGB")
+    assert np.abs(np.asarray(opened, float)[..., 0] - 255 * encoded).max() < 2
+    if mode == "LA":
+        assert max_difference(opened.getchannel("A"), image.getchannel("A")) == 0
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGBa", "PA", "LA", "La"])
+def test_profile_is_applied_in_every_mode_with_transparency(mode):
+    image = with_alpha(draw_image(64, 48), mode)
+    grey = mode.startswith("L")
+    straight = image.convert("LA" if grey else "RGBA")
+    image.info["icc_profile"] = gray_profile(1.0) if grey else display_p3_profile()
+    opaque = straight.convert("L" if grey else "RGB")
+    opaque.info["icc_profile"] = image.info["icc_profile"]
+    assert max_difference(to_rgb(image).convert("RGB"), to_rgb(opaque)) <= 1
+    assert to_rgb(image).mode == "RGBA"
+
+
 @pytest.mark.parametrize("profile", [b"no profile at all", srgb_profile()[:200], bytes(500)])
 def test_damaged_profile_is_ignored(tmp_path, profile):
     image = draw_image(64, 48)
@@ -127,11 +173,11 @@ def test_opaque_modes_become_rgb(mode):
     assert image.mode == mode and image.tobytes() == before.tobytes()  # the input is unchanged
 
 
-@pytest.mark.parametrize("mode", ["LA", "PA", "RGBA", "RGBa"])
+@pytest.mark.parametrize("mode", ["LA", "La", "PA", "RGBA", "RGBa"])
 def test_modes_with_alpha_become_rgba(mode):
     image = draw_image(20, 10).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize((20, 10)))
-    image = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
+    image = image.convert("LA").convert("La") if mode == "La" else image.convert(mode)
     assert to_rgb(image).mode == "RGBA"
 
 

@@ -55,18 +55,32 @@ def fixed(value: float) -> bytes:
     return round(value * 65536).to_bytes(4, "big", signed=True)
 
 
+def curve(gamma: float) -> bytes:
+    """Encode a gamma as an ICC curve."""
+    return b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
+
+
 def display_p3_profile() -> bytes:
     """Build an ICC matrix profile with Display P3's primaries, adapted to D50, and a gamma of 2.2."""
     columns = {
         b"rXYZ": (0.51512, 0.24120, -0.00105),
         b"gXYZ": (0.29198, 0.69225, 0.04189),
         b"bXYZ": (0.15710, 0.06657, 0.78407),
-        b"wtpt": (0.96420, 1.0, 0.82491),
     }
     tags = {name: b"XYZ " + bytes(4) + b"".join(map(fixed, xyz)) for name, xyz in columns.items()}
-    gamma = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(2.2 * 256).to_bytes(2, "big") + bytes(2)
-    tags |= {name: gamma for name in (b"rTRC", b"gTRC", b"bTRC")}
-    text = b"P3\0"
+    return icc_profile(b"RGB ", tags | {name: curve(2.2) for name in (b"rTRC", b"gTRC", b"bTRC")})
+
+
+def gray_profile(gamma: float) -> bytes:
+    """Build an ICC profile of grey with a gamma."""
+    return icc_profile(b"GRAY", {b"kTRC": curve(gamma)})
+
+
+def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """Build an ICC profile of a display from its colour space and its tags."""
+    white = b"".join(map(fixed, (0.96420, 1.0, 0.82491)))
+    text = b"test\0"
+    tags = {**tags, b"wtpt": b"XYZ " + bytes(4) + white}
     tags[b"desc"] = b"desc" + bytes(4) + len(text).to_bytes(4, "big") + text + bytes(79) + bytes(2)
     tags[b"cprt"] = b"text" + bytes(4) + b"none\0" + bytes(3)
 
@@ -77,7 +91,7 @@ def display_p3_profile() -> bytes:
         body += data
     content = len(tags).to_bytes(4, "big") + table + body
     header = (128 + len(content)).to_bytes(4, "big") + bytes(4) + bytes.fromhex("02400000")
-    header += b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + b"".join(map(fixed, columns[b"wtpt"]))
+    header += b"mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28) + white
     return header + bytes(128 - len(header)) + content
 
 
