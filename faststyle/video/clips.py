@@ -43,6 +43,7 @@ class Clip:
         width, height: Size in pixels, upright.
         time_base: Seconds of one unit of ``Frame.pts``.
         rate: Mean frames per second; None if unknown.
+        step: Typical seconds from one frame to the next, at a variable rate; None if unknown.
         count: Estimated number of frames to come; None if unknown.
         damage: None, or after the last frame one line that says what is damaged and where.
         path: File whose sound and subtitles can be copied; None if there is none.
@@ -58,6 +59,7 @@ class Clip:
         self.name, self.time_base = name, time_base
         self.width, self.height = shrunk_size(width, height, max_size)
         self.rate: Fraction | None = None
+        self.step: Fraction | None = None
         self.count: int | None = None
         self.damage: str | None = None
         self.path: Path | None = None
@@ -71,12 +73,16 @@ class Clip:
         """Yield the frames of the source."""
         raise NotImplementedError
 
+    def frame_seconds(self) -> Fraction:
+        """Return the typical seconds from one frame to the next; a guess where nothing is known."""
+        return self.step or 1 / (self.rate or Fraction(RATE))
+
     def resample(self, rate: Fraction) -> None:
         """Yield frames at a constant rate from now on: some are dropped, or repeated."""
         read, base = self.frames(), self.time_base
         if self.count is not None and self.rate:
             self.count = max(1, round(self.count * rate / self.rate))
-        self.rate, self.time_base, self.numbers = rate, 1 / rate, None
+        self.rate, self.step, self.time_base, self.numbers = rate, None, 1 / rate, None
         self._iterator = self._resampled(read, base)
 
     def _resampled(self, frames: Iterator[Frame], base: Fraction) -> Iterator[Frame]:

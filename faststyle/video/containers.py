@@ -39,3 +39,16 @@ def open_file(path: str | Path) -> Any:
     """
     # FFmpeg would take a relative name with a colon for an address.
     return import_av().open(str(Path(path).absolute()), options=OPTIONS)
+
+
+def choose_video(container: Any) -> Any:
+    """Return a container's video stream, which is no cover image, and discard the others; None if none."""
+    discard = import_av().stream.Discard.all
+    cover = import_av().stream.Disposition.attached_pic
+    videos = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
+    best = container.streams.best("video")
+    chosen = next((s for s in videos if best is not None and s.index == best.index), next(iter(videos), None))
+    for other in container.streams:
+        if other is not chosen:
+            other.discard = discard
+    return chosen

@@ -9,13 +9,13 @@ from typing import Any
 
 from faststyle.errors import InputError
 from faststyle.video.clips import Clip, Frame, check_start, exact_seconds
-from faststyle.video.containers import ffmpeg_message, import_av, open_file
+from faststyle.video.containers import choose_video, ffmpeg_message, import_av, open_file
 from faststyle.video.conversion import RgbConverter
 from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
+from faststyle.video.timing import Timing, claimed_timing, measure_timing
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
 MAX_FRAME_PIXELS = 1 << 26  # 8192x8192
-MAX_RATE = 10_000  # frames per second; damaged files claim more
 AVFMT_TS_DISCONT = 0x0200  # the clocks of such formats start anywhere
 
 
@@ -40,6 +40,8 @@ class VideoClip(Clip):
             self.opening["timeout"] = (10, 10)  # seconds, which Ctrl-C waits for too
         self.open()
         self.begin = Fraction(self.container.start_time or 0, 1_000_000)
+        self.timing = claimed_timing(self.stream) if camera else self.measure_timing()
+        self.rate, self.step = self.timing.rate, self.timing.step
         try:
             first = self.find_first(start)
         except BaseException:
@@ -52,8 +54,6 @@ class VideoClip(Clip):
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
         self.aspect = 1 / aspect if self.to_rgb.turned else aspect
         self.path = None if camera else Path(name)
-        rate = self.stream.average_rate or self.stream.guessed_rate
-        self.rate = rate = rate if rate and rate <= MAX_RATE else None
         if start:
             self.origin = self.clock(first)
         elif self.container.format.flags & AVFMT_TS_DISCONT:
@@ -61,8 +61,7 @@ class VideoClip(Clip):
         if end != inf:
             self.until = self.begin + exact_seconds(end) - self.origin
         if not self.live:
-            length = self.length() or whole_length(self.container)
-            self.count = estimated_count(length, rate, self.stream.frames, start, end)
+            self.count = self.estimate_count()
 
     def open(self) -> None:
         """Open the source and choose the video stream; frames start from the beginning."""
@@ -77,26 +76,35 @@ class VideoClip(Clip):
             raise InputError(
                 f"{self.name} is not a video that can be read ({ffmpeg_message(error)})", file=self.name
             ) from None
-        cover = av.stream.Disposition.attached_pic
-        videos = [s for s in self.container.streams.video if s.codec_context and not s.disposition & cover]
-        if not videos:
+        self.stream = choose_video(self.container)
+        if self.stream is None:
             self.container.close()
             raise InputError(f"{self.name} has no video in it", file=self.name)
-        best = self.container.streams.best("video")
-        self.stream = next((s for s in videos if best is not None and s.index == best.index), videos[0])
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         # AVI has no times but the order of packets, which differs from the order of display for B-frames.
         self.unordered = self.container.format.name == "avi"
-        for other in self.container.streams:
-            if other.index != self.stream.index:
-                other.discard = av.stream.Discard.all
         self.damage, self.decoded = None, self.with_times(self.decode())
+
+    def measure_timing(self) -> Timing:
+        """Measure when frames are shown, in a second reader of the file."""
+        with open_file(self.name) as container:
+            return measure_timing(container, choose_video(container), self.unordered)
+
+    def estimate_count(self) -> int | None:
+        """Return the number of frames between start and end, exact where the times of all are known."""
+        if self.timing.times is None:
+            length = self.length() or whole_length(self.container)
+            return estimated_count(length, self.rate, self.stream.frames, self.start, self.end)
+        start, end = (
+            seconds if seconds in (0, inf) else exact_seconds(seconds) for seconds in (self.start, self.end)
+        )
+        return max(1, sum(start <= time - self.begin < end for time in self.timing.times))
 
     def with_times(self, frames: Iterator[Any]) -> Iterator[Any]:
         """Yield frames with growing pts, whatever the file says, so that none is lost."""
-        base, rate = self.stream.time_base, self.stream.average_rate or self.stream.guessed_rate
-        step = max(1, round(1 / (rate * base))) if rate else 1
+        base = self.stream.time_base
+        step = max(1, round(self.frame_seconds() / base))
         last: int | None = None
         for frame in frames:
             pts, dts = frame.pts, frame.dts
@@ -217,7 +225,8 @@ class VideoClip(Clip):
     def last_end(self, frame: Any) -> int:
         """Return the end of the last frame, in units of time_base."""
         base = self.stream.time_base
-        lasts = frame.duration * base if frame.duration else 1 / self.rate if self.rate else base
+        step, lasts = self.frame_seconds(), (frame.duration or 0) * base
+        lasts = step if lasts < step / 2 else lasts  # a header's rate, which can be nonsense
         length = None if self.damage else self.length()
         end = end_of_last(self.clock(frame) - self.begin, lasts, length, whole_length(self.container))
         return round((end + self.begin - self.origin) / base)

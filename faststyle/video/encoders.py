@@ -43,14 +43,19 @@ CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 26, "libvpx-vp9": 24}
 MAX_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx-vp9": 63}
 QUALITY_OPTIONS = {"_nvenc": "cq", "_qsv": "global_quality"}  # options of hardware encoders in place of crf
 DEFAULT_QUALITY = 20
+# Options of encoders that otherwise answer a request for a keyframe with an image that no seek can use.
+FORCED_KEYFRAMES = {"libx265": "forced-idr", "_nvenc": "forced-idr", "_qsv": "forced_idr"}
+MAX_KEYFRAME_DISTANCE = 250  # frames; for encoders that ignore the requests, and slow videos
 ODD_SIZES = {"libvpx", "libvpx-vp9", "ffv1", "gif"}  # encoders that take odd sides
 # Encoders whose streams do not store the pixel aspect themselves.
 NO_PIXEL_ASPECT = {"libvpx", "libvpx-vp9", "libsvtav1", "ffv1"}
 PIXELS = ("pal8", "yuv420p", "nv12", "yuv422p10le", "yuv422p", "yuv444p", "bgr0", "rgb24", "yuvj420p")
-# A file that is cut off stays playable; a finished one is an ordinary MP4.
+# A file that is cut off stays playable; a finished one is an ordinary file.
 MOVIE = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov", "use_editlist": "1"}
-MUXING = {"mp4": MOVIE, "mov": MOVIE, "matroska": {"avoid_negative_ts": "disabled"}}
-MUXING["webm"] = MUXING["matroska"]
+MATROSKA = {"avoid_negative_ts": "disabled", "cluster_time_limit": "1000"}
+MUXING = {"mp4": MOVIE, "mov": MOVIE, "matroska": MATROSKA, "webm": MATROSKA}
+# A killed process loses what FFmpeg holds back: written bytes, and packets while another track has none.
+UNBUFFERED = {"flush_packets": "1", "max_interleave_delta": "100000"}
 TRIAL = Clip("a test video", 256, 256, Fraction(1, RATE))
 
 
@@ -98,25 +103,26 @@ class Encoder(NamedTuple):
 
     @property
     def muxing(self) -> dict[str, str]:
-        return MUXING.get(self.form, {})
+        return MUXING.get(self.form, {}) | UNBUFFERED
 
     def time_base(self, clip: Clip) -> Fraction:
         """Return the unit of times in seconds: AVI has a constant rate, GIF hundredths of a second."""
         if self.form == "gif":
             return Fraction(1, 100)
-        return 1 / (clip.rate or Fraction(RATE)) if self.form == "avi" else clip.time_base
+        return clip.frame_seconds() if self.form == "avi" else clip.time_base
 
     def add_to(self, container: Any, clip: Clip, width: int, height: int, base: Fraction, crf: float | None):
         """Add the video stream to a container, and return it."""
         av = import_av()
         rate = (clip.rate or Fraction(RATE)).limit_denominator(100_000)
         os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 would print forty lines
-        options = dict(OPTIONS.get(self.name, {})) | self.quality(crf)
+        forced = {option: "1" for end, option in FORCED_KEYFRAMES.items() if self.name.endswith(end)}
+        options = OPTIONS.get(self.name, {}) | forced | self.quality(crf)
         stream = container.add_stream(self.name, rate=rate, options=options, time_base=base)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pixels
         context.sample_aspect_ratio = Fraction(1) if self.square else clip.aspect
-        context.gop_size = max(1, round(2 * rate))  # a seek or a power cut costs two seconds at most
+        context.gop_size = 1 if self.name == "ffv1" else MAX_KEYFRAME_DISTANCE
         if self.form == "avi":
             context.max_b_frames = 0
         if self.name == "libx265" and self.form in ("mp4", "mov"):

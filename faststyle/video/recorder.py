@@ -31,6 +31,7 @@ FORMATS = {
     ".avi": "avi",
     ".gif": "gif",
 }
+KEYFRAME_SECONDS = 1  # with what the encoder holds, a kill or a power cut costs two seconds at most
 
 
 def check_recording(path: Path, codec: str | None = None, crf: float | None = None) -> None:
@@ -189,7 +190,8 @@ class Video:
         self.reformatter, self.scaler = (av.video.reformatter.VideoReformatter() for _ in range(2))
         self.durations: dict[int, int] = {}  # of frames still in the encoder
         self.held: tuple[Any, int] | None = None  # the last frame, until the next one ends it
-        self.default_duration = round(1 / (clip.rate * self.base)) if clip.rate else 1
+        self.default_duration = max(1, round(clip.frame_seconds() / self.base))
+        self.next_keyframe = 0  # pts, because the number of frames in two seconds can vary
         self.last_duration = first.duration  # of the newest frame, even a dropped one, in units of the source
         self.dropped, self.suffix = 0, path.suffix.lower()
 
@@ -221,6 +223,9 @@ class Video:
             return
         frame, pts = self.held
         frame.pts, frame.time_base = pts, self.base
+        if pts >= self.next_keyframe:
+            frame.pict_type = self.av.video.frame.PictureType.I
+            self.next_keyframe = pts + round(KEYFRAME_SECONDS / self.base)
         self.durations[pts], self.held = lasts, None
         with restored_priority():  # the first frame opens the encoder
             packets = self.stream.encode(frame)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import inf
 from pathlib import Path
+from statistics import median_low
 
 import numpy as np
 from PIL import Image, ImageSequence
@@ -64,6 +65,7 @@ class Animation(Clip):
         self.count = self.last - self.first
         lasts = self.times[self.last] - self.times[self.first]
         self.rate = Fraction(self.count * 1000, max(1, lasts))
+        self.step = Fraction(median_low(b - a for a, b in pairwise(self.times)), 1000)
 
     @staticmethod
     def duration_of(frame: Image.Image) -> int:

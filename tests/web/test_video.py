@@ -128,6 +128,16 @@ def test_high_frame_rate_is_reduced_and_reported(folder, tmp_path):
     assert "6 frames of" in result.line and "frame rate" not in result.line
 
 
+def test_each_frame_is_stylized_once_whatever_rate_the_header_claims(folder, tmp_path):
+    times = [33 * number for number in range(30) if number % 5 != 3]
+    encoding = {"codec": "libvpx", "rate": 1000, "base": Fraction(1, 1000), "step": 33}
+    path = make_clip(tmp_path / "recorded.webm", times, muxing={"live": "1"}, **encoding)
+    assert re.fullmatch(r"recorded\.webm: .*, [01]\.\d s", video_upload.read_first_frame(str(path))[1])
+    *_, last, result = start_run(path, folder)
+    assert "24 frames of" in result.line and "frame rate" not in result.line and last.total in (None, 24)
+    assert inspect_video(result.path).times == [Fraction(time, 1000) for time in times]
+
+
 def test_intact_part_of_a_damaged_video_is_stylized_and_the_damage_reported(folder, tmp_path):
     path = make_clip(tmp_path / "torn.mkv", frames=60, options={"g": "5"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
