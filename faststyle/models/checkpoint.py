@@ -5,7 +5,7 @@ Loading never runs code from a file: safetensors files hold only numbers, and pi
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from torch import Tensor
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.models.card import METADATA_KEY, ModelCard
-from faststyle.models.file_kinds import WRAPPER_KEYS, describe_layers, unsupported_model_error
+from faststyle.models.file_kinds import describe_layers, unsupported_model_error
+from faststyle.models.known_networks import (
+    KnownNetwork,
+    find_known_network,
+    rescale_weights,
+    state_dicts,
+)
 from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
 from faststyle.models.pickle_scan import load_pickle
-from faststyle.models.pytorch_examples import (
-    EXAMPLES_NAMES,
-    rename_layers,
-    rescale_weights,
-    strip_module_prefix,
-)
 from faststyle.models.quantization import TensorSpec, dequantize, dequantized_specs, quantize
 from faststyle.models.style_targets import PREFIX, check_grams, pack_grams, unpack_grams
 
@@ -66,7 +66,7 @@ def save_model(
 
 
 def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
-    """Load a model of faststyle (.safetensors, or Lightning's .ckpt) or of pytorch/examples (.pth, .model).
+    """Load a model of faststyle (.safetensors, or Lightning's .ckpt) or of a known network (.pth, .model).
 
     Returns:
         The network in eval mode on the CPU, without gradients, and its metadata.
@@ -203,7 +203,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(METADATA_KEY)
             names = list(file.keys())
+            slices = {name: file.get_slice(name) for name in names}
+            stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
             if header is None:
+                if known := find_known_network(names):
+                    return read_known_network(path, known, stored.__getitem__, file.get_tensor)
                 raise unsupported_model_error(path, f"{describe_layers(names)}, in safetensors")
             metadata = json.loads(header)
             version = metadata.get("format_version") if isinstance(metadata, dict) else FORMAT_VERSION
@@ -214,8 +218,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
                 )
             card = ModelCard.from_metadata(metadata, path)
             check_config(path, card.network)
-            slices = {name: file.get_slice(name) for name in names}
-            stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
             specs = dequantized_specs(path, stored)
             grams = {name: specs.pop(name) for name in names if name.startswith(PREFIX) and name in specs}
             check_grams(path, metadata.get("gram", {}), grams)
@@ -229,7 +231,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 
 
 def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
-    """Read the weights, by name, and the metadata of a Lightning checkpoint or a pytorch/examples model.
+    """Read the weights, by name, and the metadata of a Lightning checkpoint or of a known network.
 
     Raises:
         InputError: The file is damaged, or is no supported model.
@@ -237,24 +239,44 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     stored = load_pickle(path)
     if not isinstance(stored, dict):
         raise unsupported_model_error(path, f"an unknown checkpoint (a {type(stored).__name__})")
-    names = {strip_module_prefix(key) for key in stored}
     hyper, state = stored.get("hyper_parameters"), stored.get("state_dict")
     if isinstance(hyper, dict) and isinstance(state, dict) and hyper.keys() >= {"size", "blocks"}:
         prefix = "network."
         named = {key: value for key, value in state.items() if isinstance(key, str)}
         weights = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
         card = ModelCard({k: hyper[k] for k in ("size", "blocks")})
-    elif {f"{name}.weight" for name in EXAMPLES_NAMES} <= names:
-        weights = rename_layers(stored)
-        card = ModelCard({"size": "full", "blocks": 5, "tanh": False}, source="pytorch/examples")
-    else:
-        inner = next((stored[key] for key in WRAPPER_KEYS if isinstance(stored.get(key), dict)), None)
-        if inner is not None:
-            names = {strip_module_prefix(key) for key in inner}
-        raise unsupported_model_error(path, describe_layers(names))
-    check_config(path, card.network)
-    check_weights(path, card.network, {name: tensor_spec(weight) for name, weight in weights.items()})
-    return (rescale_weights(weights) if card.source else weights), card
+        check_config(path, card.network)
+        check_weights(path, card.network, {name: tensor_spec(weight) for name, weight in weights.items()})
+        return weights, card
+    found = list(state_dicts(stored))
+    for state in found:
+        if known := find_known_network(state):
+            specs = {key: tensor_spec(value) for key, value in state.items()}
+            return read_known_network(path, known, specs.__getitem__, state.__getitem__)
+    raise unsupported_model_error(path, describe_layers(found[0]))
+
+
+def read_known_network(
+    path: Path, known: KnownNetwork, spec: Callable[[str], TensorSpec], read: Callable[[str], Tensor]
+) -> tuple[dict[str, Tensor], ModelCard]:
+    """Read the weights of another project's network with our layout, and convert them.
+
+    Args:
+        path: The file, for error messages.
+        known: Where the file holds the weights.
+        spec: Returns the shape and data type for a key of the file.
+        read: Returns the tensor for a key of the file.
+
+    Raises:
+        InputError: The weights do not fit the layout.
+    """
+    specs = {name: spec(key) for name, key in known.keys.items()}
+    half = specs["down.0.0.weight"][0][:1] == SIZES["half"].channels[:1]
+    config = {"size": "half" if half else "full", "blocks": known.blocks, "tanh": False}
+    check_config(path, config)
+    check_weights(path, config, specs)
+    weights = {name: read(key) for name, key in known.keys.items()}
+    return rescale_weights(weights, known.source), ModelCard(config, source=known.source)
 
 
 def tensor_spec(weight: Any) -> TensorSpec:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from faststyle.errors import UnsupportedModelError
 
-SUPPORTED = "expected a .safetensors or .ckpt file of faststyle, or a state_dict of pytorch/examples"
+SUPPORTED = (
+    "expected a .safetensors or .ckpt file of faststyle, or a state_dict of pytorch/examples; for another "
+    "network train its painting: faststyle train --style PAINTING"
+)
 PYTORCH_CHECKPOINT = "a PyTorch checkpoint"
 
 # The first bytes of a file in lower case, after leading whitespace. The text completes "FILE is …".
@@ -24,6 +27,10 @@ MAGIC_BYTES = {
     b"gguf": "a GGUF file of a language model",
     b"\x1f\x8b": "compressed with gzip: decompress it first",
     b"7z\xbc\xaf": "compressed with 7-Zip: decompress it first",
+    b"rar!": "a RAR archive: extract the model from it first",
+    b"bzh": "compressed with bzip2: decompress it first",
+    b"\xfd7zxz": "compressed with xz: decompress it first",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard: decompress it first",
     b"%pdf": "a PDF",
 }
 # Names of files in a zip archive.
@@ -35,6 +42,10 @@ ZIP_MEMBERS = {
 }
 # Names of layers; the first pattern that matches any layer decides.
 LAYER_NAMES = {
+    r"^down\.0\.0\.weight": "weights of faststyle without the network's settings: use the run's model file",
+    r"^DeconvBlock\.\d\.conv_transpose": "a network with transposed convolutions, such as rrmina's "
+    "fast-neural-style-pytorch",
+    r"(^|\.)conv_transpose|^deconv\d\.weight": "a style network with transposed convolutions",
     r"lora_|\.lora|hada_w": "a LoRA for a diffusion model",
     r"^(model\.)?diffusion_model|^cond_stage|^first_stage|^text_model|time_embed": "a diffusion model",
     r"(q_proj|attn\.qkv|self_attn|transformer\.h\.)": "a checkpoint of a transformer",
@@ -44,8 +55,6 @@ LAYER_NAMES = {
     r"^(decoder\.|enc_\d\.)?\d+\.(weight|bias)$": "a network with numbered layers, such as AdaIN's decoder",
     r"^(conv|deconv|res|in|down|up)\d?\.|[Bb]lock|residual": "a style network of another architecture",
 }
-# Keys under which checkpoints of other projects hold their state_dict.
-WRAPPER_KEYS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "net", "generator", "G")
 
 
 def unsupported_model_error(path: Path, description: str) -> UnsupportedModelError:
@@ -73,6 +82,11 @@ def describe_file(path: Path) -> str:
         return "empty"
     if head.startswith(b"PK"):
         return describe_zip(path)
+    # Torch7's serialization: the type of the first value, and the class of an object or its table's number.
+    if head[:8] in (b"\3\0\0\0\1\0\0\0", b"\4\0\0\0\1\0\0\0"):
+        return (
+            "a Torch7 file (.t7), such as jcjohnson's fast-neural-style publishes, which PyTorch cannot read"
+        )
     if head[257:262] == b"ustar":
         return "a tar archive: extract the model from it first"
     if tail == b"\x57\xfb\x80\x8b\x24\x75\x47\xdb":
@@ -97,9 +111,9 @@ def describe_zip(path: Path) -> str:
     return "a zip archive: extract the model from it first"
 
 
-def describe_layers(names: Iterable[str]) -> str:
+def describe_layers(names: Iterable[object]) -> str:
     """Return what network has layers of these names, to complete the sentence "FILE is …"."""
-    layers = [name.removeprefix("module.") for name in names]
+    layers = [str(name).removeprefix("module.") for name in names if isinstance(name, str)]
     for pattern, description in LAYER_NAMES.items():
         if any(re.search(pattern, layer) for layer in layers):
             return description

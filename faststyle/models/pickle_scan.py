@@ -73,7 +73,10 @@ def check_operations(file: IO[bytes]) -> None:
     for operation, argument, _ in pickletools.genops(file):
         name, before = operation.name, operation.stack_before
         if name in ("GLOBAL", "INST") and not ALLOWED_GLOBALS.fullmatch(str(argument)):
-            raise UnsafePickleError(f"it imports {str(argument).replace(' ', '.'):.80}, which no model needs")
+            raise UnsafePickleError(
+                f"it imports {str(argument).replace(' ', '.'):.80}, which no state_dict needs "
+                "(where the file is a whole network, save its state_dict() instead)"
+            )
         if name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
             raise UnsafePickleError("it could run code")
         if name == "MARK":

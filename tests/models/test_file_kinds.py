@@ -1,7 +1,9 @@
 """Error messages that identify unsupported model files."""
 
+import bz2
 import gzip
 import io
+import lzma
 import zipfile
 
 import pytest
@@ -32,6 +34,14 @@ CHECKPOINTS = {
     "a checkpoint of a transformer": make_state_dict("h.0.self_attn.q_proj.weight"),
     "a style network of another architecture": {
         "state_dict": make_state_dict("module.conv1.weight", "res1.conv1.weight")
+    },
+    "a network with transposed convolutions, such as rrmina's": make_state_dict(
+        "ConvBlock.0.conv_layer.weight", "DeconvBlock.0.conv_transpose.weight"
+    ),
+    "a style network with transposed convolutions": {"net": make_state_dict("deconv1.weight")},
+    "weights of faststyle without the network's settings": {
+        "epoch": 1,
+        "model": make_state_dict("down.0.0.weight", "last.bias"),
     },
     r"an unknown checkpoint \(with backbone\.weight\)": {"model": make_state_dict("backbone.weight")},
     r"an unknown checkpoint \(a list\)": [torch.zeros(1)],
@@ -74,6 +84,12 @@ FILES = {
     "a TensorFlow checkpoint": b"\0" * 600 + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb",
     "an ONNX model": b"\x08\x08\x12\x07pytorch\x1a\x05",
     "compressed with gzip": gzip.compress(b"a"),
+    "a RAR archive": b"Rar!\x1a\x07\x01\0",
+    "compressed with bzip2": bz2.compress(b"a"),
+    "compressed with xz": lzma.compress(b"a"),
+    "compressed with Zstandard": b"\x28\xb5\x2f\xfd\x04\0",
+    r"a Torch7 file \(\.t7\), such as jcjohnson's": b"\4\0\0\0\1\0\0\0\3\0\0\0V 1\r\0\0\0nn.Sequential",
+    r"a Torch7 file \(\.t7\)": b"\3\0\0\0\1\0\0\0\5\0\0\0" + b"\2\0\0\0\5\0\0\0model",
     "a GGUF file": b"GGUF\x03\0\0\0",
     "a Keras model": make_zip("metadata.json", "config.json", "model.weights.h5"),
     "a torch.export archive": make_zip("model/archive_format", "model/models/model.json"),
