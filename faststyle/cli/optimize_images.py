@@ -13,7 +13,7 @@ from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, check_writable
 from faststyle.image.convert import to_image
-from faststyle.image.files import open_image, save_image
+from faststyle.image.files import check_size, open_image, save_image
 from faststyle.image.mosaic import open_style
 from faststyle.inference.stylizer import Stylizer
 from faststyle.optimization.optimization import Optimization
@@ -71,6 +71,8 @@ def optimize_one(optimization: Optimization, target: Path, options: "Options") -
     frames: list[Image.Image] = []
     totals: list[float] = []
     stopped = False
+    for path in (target, options.animation or target):
+        check_size(path, *optimization.output_size)
     try:
         run_steps(optimization, target, options, frames, totals)
     except KeyboardInterrupt:

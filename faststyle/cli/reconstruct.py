@@ -33,9 +33,11 @@ def run(options: Options) -> int:
     """Write the figure; no input fails."""
     from faststyle.device import keep_freed_memory
     from faststyle.files import check_writable
-    from faststyle.image.files import check_output, open_image, save_image
+    from faststyle.image.convert import scale_to
+    from faststyle.image.files import check_output, check_size, open_image, save_image
     from faststyle.image.mosaic import open_style
-    from faststyle.optimization.reconstruct import reconstruct
+    from faststyle.losses.presets import FIVE
+    from faststyle.optimization.reconstruct import figure_size, reconstruct
 
     keep_freed_memory()
     assert options.output is not None and options.style is not None
@@ -43,6 +45,8 @@ def run(options: Options) -> int:
     check_overwriting([options.output], [*options.inputs, *options.style])
     check_writable(options.output)
     photo, painting = open_image(options.inputs[0]), open_style(options.style[0])
+    width, height = scale_to(photo, options.settings.size).size
+    check_size(options.output, *figure_size(len(FIVE) + 1, width, height))
     figure = reconstruct(photo, painting, **options.settings.changed())
     save_image(figure, options.output, options.file.quality)
     print(one_line(options.output))

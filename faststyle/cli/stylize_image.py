@@ -12,7 +12,7 @@ from faststyle.errors import InputError
 from faststyle.image import vips
 from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size
-from faststyle.image.files import open_image, save_image
+from faststyle.image.files import check_size, open_image, save_image
 from faststyle.inference.contact_sheet import AllStyles
 from faststyle.inference.settings import EngineSettings, StylizeSettings
 from faststyle.inference.stylizer import Stylizer
@@ -40,8 +40,11 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
     """
     source, target, settings = job.source, job.target, options.image
     if isinstance(model, AllStyles):
-        image = model(open_image(source), settings, refine)
+        original = open_image(source)
+        check_size(target, *model.sheet_size(original, settings))
+        image = model(original, settings, refine)
     elif (photo := read_photo(source, settings.max_size)) is not None:
+        check_size(target, *photo.size)
         if refine is not None:
             image = refine_photo(model, photo, settings, refine)
         else:

@@ -1,11 +1,12 @@
 """Reading and writing of image files."""
 
+import struct
 from pathlib import Path
 from typing import IO
 
 from PIL import Image
 
-from faststyle.errors import InputError
+from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_rgb
 from faststyle.image.formats import is_image
@@ -14,6 +15,7 @@ from faststyle.image.validation import image_errors, open_header
 
 # Pillow's formats that can be written, by file name suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # pixels; other formats hold any image
 
 
 def open_image(
@@ -51,6 +53,21 @@ def check_output(path: Path) -> None:
         raise InputError(f"cannot write {path}: its name must end in one of {', '.join(FORMATS)}")
 
 
+def check_size(path: Path, width: int, height: int) -> None:
+    """Check before the work that a file's format can hold an image of this size.
+
+    Raises:
+        InputError: It cannot.
+    """
+    format = FORMATS.get(path.suffix.lower(), path.suffix[1:].upper())
+    if max(width, height) > (limit := MAX_SIDES.get(format, max(width, height))):
+        raise InputError(
+            f"{path} cannot hold {width}x{height} pixels, because {format} has at most {limit:,} on a side: "
+            "give a name that ends in .png or .tif, or a smaller `max_size`",
+            file=path,
+        )
+
+
 def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings.quality) -> None:
     """Write an image in the format of the file's suffix, and create missing parent folders.
 
@@ -60,10 +77,12 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
         quality: Quality of JPEG and WebP, from 1 to 100.
 
     Raises:
-        InputError: The suffix is none of ``FORMATS``.
+        InputError: The suffix is none of ``FORMATS``, or the format cannot hold the image.
+        OSError: The file cannot be written, for example on a full disk.
     """
     path = Path(path)
     check_output(path)
+    check_size(path, *image.size)
     format = FORMATS[path.suffix.lower()]
     if format == "JPEG" and image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -71,7 +90,14 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
     if format == "JPEG" and quality >= 90:
         options["subsampling"] = 0  # because brush strokes have sharp colour edges
     with atomic_write(path, flush=False) as temporary:
-        image.save(temporary, format=format, **options)
+        try:
+            image.save(temporary, format=format, **options)
+        # Encoders raise exceptions of several classes; only those with a number are of the system.
+        except (OSError, ValueError, RuntimeError, struct.error, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            message = f"{path} cannot be written ({first_line(error)}): give a name that ends in .png"
+            raise InputError(message, file=path) from None
 
 
 def find_images(folder: Path) -> list[Path]:

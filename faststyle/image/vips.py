@@ -15,7 +15,7 @@ import numpy as np
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, shorten_name
-from faststyle.image.files import FORMATS, check_output
+from faststyle.image.files import FORMATS, check_output, check_size
 from faststyle.image.settings import FileSettings
 from faststyle.image.validation import JPEG_MAGIC, check_pixel_count
 
@@ -137,6 +137,7 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.
     check_output(path)
     format = FORMATS[path.suffix.lower()]
     height, width, bands = pixels.shape
+    check_size(path, width, height)
     pixels.flush()
     image = pyvips.Image.rawload(os.fsencode(str(pixels.filename)), width, height, bands, access="sequential")
     image = image.copy(interpretation="srgb")
@@ -155,8 +156,7 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.
             save(os.fsencode(temporary), **options)
         except pyvips.Error as error:
             raise InputError(
-                f"{width}x{height} pixels cannot be written to {path} ({first_line(error)}): "
-                "JPEG is limited to 65535 pixels a side, WebP to 16383; write a .tif instead"
+                f"{width}x{height} pixels cannot be written to {path} ({first_line(error)}): write a .tif"
             ) from None
 
 
@@ -189,6 +189,7 @@ def mapped_images(
         ignore_cleanup_errors=True,
     ) as folder:
         photo = decode_to_file(source, Path(folder) / "photo")
+        check_size(target, photo.shape[1], photo.shape[0])
         result = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)
         result[..., 3:] = photo[..., 3:]
         yield photo, result

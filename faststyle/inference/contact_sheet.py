@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -34,12 +35,9 @@ def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) 
         The sheet, in RGB.
     """
     width, height = next(iter(pictures.values())).size
-    size = max(12, round(min(width / 26, height / 14)))
+    columns, size, across, down, sheet_size = lay_out(len(pictures), width, height, columns)
     font = ImageFont.load_default(size)
-    columns = columns or math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    across, down = width + GAP, height + round(1.8 * size) + GAP
-    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
+    sheet = Image.new("RGB", sheet_size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for place, (text, picture) in enumerate(pictures.items()):
         left, top = GAP + place % columns * across, GAP + place // columns * down
@@ -48,6 +46,32 @@ def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) 
             text = text.rstrip("…")[:-1] + "…"
         draw.text((left, top + height + round(0.3 * size)), text, INK, font)
     return sheet
+
+
+class Layout(NamedTuple):
+    """The grid of a sheet, in pixels.
+
+    Attributes:
+        columns: Number of columns.
+        text: Size of the captions.
+        across, down: Distance of the cells' left sides, and of their upper sides.
+        size: Width and height of the sheet.
+    """
+
+    columns: int
+    text: int
+    across: int
+    down: int
+    size: tuple[int, int]
+
+
+def lay_out(count: int, width: int, height: int, columns: int | None = None) -> Layout:
+    """Return the grid for a number of images of one size."""
+    text = max(12, round(min(width / 26, height / 14)))
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    across, down = width + GAP, height + round(1.8 * text) + GAP
+    return Layout(columns, text, across, down, (columns * across + GAP, rows * down + GAP))
 
 
 class AllStyles:
@@ -61,6 +85,10 @@ class AllStyles:
         files = built_in_styles()
         models = {name: Stylizer.load(path, device, precision, engine) for name, path in files.items()}
         self.models = {caption(name, model.card): (name, model) for name, model in models.items()}
+
+    def sheet_size(self, photo: Image.Image, settings: StylizeSettings) -> tuple[int, int]:
+        """Return the width and height of a photo's sheet in pixels."""
+        return lay_out(len(self.models), *limit_size(photo, settings.max_size or CELL_SIZE).size).size
 
     def __call__(
         self,

@@ -59,12 +59,15 @@ def reconstruct(
     return draw_columns(columns)
 
 
+def figure_size(columns: int, width: int, height: int) -> tuple[int, int]:
+    """Return the width and height of a figure of columns of two images, in pixels."""
+    return columns * (width + GAP) + GAP, CAPTION_HEIGHT + 2 * (height + GAP) + GAP
+
+
 def draw_columns(columns: list[tuple[str, Image.Image, Image.Image]]) -> Image.Image:
     """Draw columns of a caption and two images, one above the other; no image is larger than the first."""
     width, height = columns[0][1].size
-    sheet = Image.new(
-        "RGB", (len(columns) * (width + GAP) + GAP, CAPTION_HEIGHT + 2 * (height + GAP) + GAP), "white"
-    )
+    sheet = Image.new("RGB", figure_size(len(columns), width, height), "white")
     pen = ImageDraw.Draw(sheet)
     for place, (caption, above, below) in enumerate(columns):
         left = GAP + place * (width + GAP)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from faststyle.errors import OutOfMemoryError
 from faststyle.image.color import blend_images
-from faststyle.image.files import save_image
+from faststyle.image.files import MAX_SIDES, save_image
 from faststyle.image.mosaic import open_style
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.find import find_grams
@@ -21,7 +21,6 @@ from faststyle.web.uploads import open_upload
 
 PREVIEW_SIZES = (640, 768, 1024, 1536, 2048)  # pixels of the longer side
 REFINE_EVALUATIONS = 10
-MAX_JPEG_SIDE = 65_500  # pixels, libjpeg's limit
 MAX_NAME_BYTES = 100  # of each part; file systems allow 255 in all, and a Chinese character takes three
 
 
@@ -75,7 +74,7 @@ def refine_image(image: Image.Image, style: Style, strength: float, keep_color: 
 
 def make_file_name(photo: str, style: str, image: Image.Image) -> str:
     """Return a name such as photo_starry_night.jpg; .png for transparency or an image too large for JPEG."""
-    png = image.mode == "RGBA" or max(image.size) > MAX_JPEG_SIDE
+    png = image.mode == "RGBA" or max(image.size) > MAX_SIDES["JPEG"]
     return join_names(photo, style, "photo") + (".png" if png else ".jpg")
 
 

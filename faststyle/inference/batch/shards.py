@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Sampler
 from faststyle.console import error_line
 from faststyle.errors import InputError
 from faststyle.files import check_inside
+from faststyle.image.files import check_size
 from faststyle.image.validation import silence_decoders
 from faststyle.image.vips import MIN_VIPS_PIXELS, check_decodable, count_pixels
 from faststyle.video.opening import is_clip
@@ -120,7 +121,10 @@ class Images(Dataset[Read]):
             check_inside(self.out / item.name, self.out)
             if is_clip(source):
                 return Read(item, is_video=True)
-            return Read(item, image=self.read(source))
+            image = self.read(source)
+            if image is not None:
+                check_size(self.out / item.name, *image.size)
+            return Read(item, image=image)
         except (InputError, OSError) as error:
             return Read(item, error=explain(error))
 
