@@ -63,7 +63,7 @@ def check_size(path: Path, width: int, height: int) -> None:
     if max(width, height) > (limit := MAX_SIDES.get(format, max(width, height))):
         raise InputError(
             f"{path} cannot hold {width}x{height} pixels, because {format} has at most {limit:,} on a side: "
-            "give a name that ends in .png or .tif, or a smaller `max_size`",
+            "give a name that ends in .png or .tif",
             file=path,
         )
 
