@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.evaluation.judge import Judge
+from faststyle.evaluation.same_painting import is_same_painting
 from faststyle.image.convert import to_image, to_tensor
+from faststyle.models.card import ModelCard, TrainingSettings
+from faststyle.models.find import find_grams
 from faststyle.web.styles import Style, load_shared_stylizer
 from faststyle.web.uploads import open_upload
 
@@ -34,7 +38,7 @@ class Stage(NamedTuple):
 
 def compare_methods(
     photo: str | None, painting: str | None, style: Style, size: int, steps: int
-) -> Iterator[tuple[Stage, Stage, list[str]]]:
+) -> Iterator[tuple[Stage, Stage]]:
     """Stylize a photo with the network, then optimize the photo step by step.
 
     Args:
@@ -45,10 +49,11 @@ def compare_methods(
         steps: Number of optimization steps, which start from the photo.
 
     Yields:
-        The network's result, the best result of the optimization so far, and notes about the comparison.
+        The network's result, and the best result of the optimization so far.
 
     Raises:
-        InputError: The photo or the painting is missing or cannot be read.
+        InputError: The photo or the painting is missing or cannot be read, or the style was trained on
+            another painting.
     """
     content = open_upload(photo, "photo", size).convert("RGB")
     if painting is None and style.painting is None:
@@ -56,9 +61,9 @@ def compare_methods(
             f"Add the painting of {style.title}: the slow method needs the painting itself, and a built-in "
             "style does not contain it."
         )
-    if painting is not None:
-        open_upload(painting, "painting")  # raises the page's error for a file that cannot be read
     stylize = load_shared_stylizer(style.model)
+    if painting is not None:
+        check_painting(painting, style, stylize.card)
     judge = Judge(stylize.card, painting or str(style.painting), stylize.device, stylize.dtype)
     pixels = to_tensor(content)[None].to(stylize.device)
 
@@ -76,4 +81,19 @@ def compare_methods(
         # Keep the best image so far, because L-BFGS can increase the objective for some steps.
         image = to_image(step.picture[0]) if slow is None or total < slow.objective else slow.image
         slow = Stage(image, step.number, min(total, slow.objective if slow else total), seconds)
-        yield fast, slow, judge.notes
+        yield fast, slow
+
+
+def check_painting(path: str, style: Style, card: ModelCard) -> None:
+    """Check that an uploaded painting is the one that a style was trained on.
+
+    Raises:
+        InputError: It is another one, or cannot be read.
+    """
+    painting = open_upload(path, "painting")
+    size = (card.training or TrainingSettings()).style_size
+    if not is_same_painting(painting, find_grams(style.model), size):
+        raise InputError(
+            f"{Path(path).name} is not the painting of {style.title}. Both methods must aim at the same "
+            "painting: add that one, choose its style, or train a style on yours first."
+        )

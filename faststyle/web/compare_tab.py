@@ -26,7 +26,7 @@ def run(
         style = styles.find_style(name, own)
         yield FAST_EMPTY, SLOW_EMPTY, render_message("Reading the photo and the painting …")
         caught_up = None
-        for fast, slow, notes in compare.compare_methods(photo, painting, style, size, steps):
+        for fast, slow in compare.compare_methods(photo, painting, style, size, steps):
             if caught_up is None and slow.objective <= fast.objective:
                 caught_up = slow
             yield (
@@ -34,7 +34,7 @@ def run(
                 uploads.render_figure(
                     slow.image, "Result of the slow method so far", describe_stage("Slow", slow)
                 ),
-                render_message(" ".join([f"Step {slow.step} of {steps}.", *notes])),
+                render_message(f"Step {slow.step} of {steps}."),
             )
     except InputError as error:
         yield gr.skip(), gr.skip(), render_error(error)
@@ -42,22 +42,22 @@ def run(
     if caught_up:
         ratio = caught_up.seconds / fast.seconds
         line = (
-            f"The slow method reached the fast one's objective at step {caught_up.step}, and took "
+            f"The slow method came as close as the fast one at step {caught_up.step}, and took "
             f"{ratio:,.0f} times as long."
         )
     else:
         ratio = slow.seconds / fast.seconds
         line = (
-            f"After {steps} steps, which took {ratio:,.0f} times as long, the slow method's objective is "
-            "still higher."
+            f"After {steps} steps, which took {ratio:,.0f} times as long, the slow method is still farther "
+            "away."
         )
-    yield gr.skip(), gr.skip(), render_message(" ".join([line, *notes]))
+    yield gr.skip(), gr.skip(), render_message(line)
 
 
 def describe_stage(method: str, stage: compare.Stage) -> str:
-    """Return a caption with the step of the slow method, the time and the objective."""
+    """Return a caption with the step of the slow method, the time and the distance."""
     step = f"step {stage.step}, " if method == "Slow" else ""
-    return f"{method}: {step}{stage.seconds:.2f} s, objective {stage.objective:.3f}"
+    return f"{method}: {step}{stage.seconds:.2f} s, distance {stage.objective:.3f}"
 
 
 def report_stopped() -> str:
@@ -70,7 +70,8 @@ def build(own: gr.State) -> None:
     gr.HTML(
         "<p>The slow method (Gatys et al.) optimizes the image itself, until a large network finds the "
         "photo's content and the painting's style in it. The fast method is a network that was trained to do "
-        "so in one forward pass. Both are measured by the same objective: lower is better.</p>"
+        "so in one forward pass. The distance from the photo's content and the painting's style measures "
+        "both: lower is better.</p>"
     )
     with gr.Row(elem_classes="fields"):
         photo = create_image_field("Photo", "Drop a photo here, paste one, or tap to choose", height=210)

@@ -286,7 +286,7 @@ def test_stopped_training_gives_a_style_that_stylizes_and_compares(page, photo):
     upload(page, photo)
     page.get_by_role("button", name="Compare").click()
     wait_for_status(page, r"Step [1-9]\d* of 50")
-    playwright.expect(page.get_by_text(re.compile(r"^Fast: [\d.]+ s, objective [\d.]+$"))).to_be_visible()
+    playwright.expect(page.get_by_text(re.compile(r"^Fast: [\d.]+ s, distance [\d.]+$"))).to_be_visible()
     first = page.get_by_text(re.compile(r"^Slow: step")).inner_text()
     playwright.expect(page.get_by_text(first)).to_have_count(0)  # the step advances
     page.get_by_role("button", name="Stop").click()
