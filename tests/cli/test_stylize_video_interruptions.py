@@ -75,9 +75,9 @@ def test_full_disk_stops_one_video_and_not_the_others(infer_video, capsys, monke
 SLOW = """
 import sys, time
 from faststyle.cli.main import infer as main
-from faststyle.video.decoding import VideoClip
-pixels = VideoClip.pixels
-VideoClip.pixels = lambda *frame: time.sleep(0.02) or pixels(*frame)
+from faststyle.video.conversion import RgbConverter
+convert = RgbConverter.__call__
+RgbConverter.__call__ = lambda *frame: time.sleep(0.02) or convert(*frame)
 main(sys.argv[1:])
 """
 
