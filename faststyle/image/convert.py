@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from torch import Tensor
 
 from faststyle.image.exif import EXIF_PREFIX, ORIENTATION_TAG, has_plausible_tags, read_orientation
+from faststyle.image.levels import to_levels
 
 # The mode in which littleCMS converts an image of another mode.
 PROFILE_MODES = {"RGB": "RGB", "RGBA": "RGB", "RGBa": "RGB", "RGBX": "RGB", "P": "RGB", "PA": "RGB"}
@@ -69,10 +70,11 @@ def decode_text_profile(text: str) -> bytes:
 
 
 def to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit integers, or floats in [0,1], to 8-bit grey."""
-    values = np.asarray(image, dtype=np.float32)
-    scale = 255.0 if image.mode == "F" else 255 / 65535
-    return Image.fromarray(np.nan_to_num(values * scale).clip(0, 255).round().astype(np.uint8))
+    """Scale integers or floats to 8-bit grey."""
+    values = np.asarray(image)
+    if values.min() >= 0 and values.max() <= 65535 and image.mode != "F":
+        values = values.astype(np.uint16)  # Pillow holds 16 bits in 32, too
+    return Image.fromarray(to_levels(values))
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

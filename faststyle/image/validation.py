@@ -18,6 +18,7 @@ from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.image.exif import has_plausible_tags, read_avif_exif, read_jpeg_tags
 from faststyle.image.formats import MAGIC_BYTES, check_readable, readable_formats, recognize
+from faststyle.image.tiff import SampledTiff, needs_tifffile
 
 MAX_PILLOW_PIXELS = 179_000_000  # Pillow raises DecompressionBombError above it
 # An image may have FREE_PIXELS, and MAX_PIXELS_PER_BYTE more for each byte of its file. Photos have a few
@@ -33,7 +34,8 @@ def silence_decoders() -> None:
     For the processes of a command, because exceptions report whatever matters.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    for name in ("PIL", "tifffile"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     with suppress(AttributeError, OSError):  # where libtiff is no shared library, it cannot be silenced
         ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
@@ -57,11 +59,16 @@ def open_header(source: str | Path | IO[bytes], name: str | None = None) -> Imag
         else:
             header = inspect_header(source, name)
         try:
-            image = Image.open(source, formats=header.formats)
+            if header.is_sampled:
+                image: Image.Image = SampledTiff(source)
+            else:
+                image = Image.open(source, formats=header.formats)
         except Image.DecompressionBombError as error:
             check_pixel_count(int(re.findall(r"\d+", str(error))[0]), header.size, name)
             raise
         try:
+            if isinstance(image, SampledTiff):
+                check_samples(image, name)
             check_pixel_count(image.width * image.height * header.weight, header.size, name)
         except InputError:
             image.close()
@@ -110,11 +117,13 @@ class Header(NamedTuple):
         size: Length of the file in bytes.
         weight: How many pixels each of its pixels counts for: 2 in a PNG of 16 bits a channel, else 1.
         formats: Formats of Pillow to open it with.
+        is_sampled: The file is a TIFF that ``SampledTiff`` opens.
     """
 
     size: int
     weight: int
     formats: tuple[str, ...]
+    is_sampled: bool = False
 
 
 def inspect_header(file: IO[bytes], name: str) -> Header:
@@ -153,9 +162,26 @@ def inspect_header(file: IO[bytes], name: str) -> Header:
             file=name,
         )
     file.seek(0)
+    is_sampled = kind == "TIFF" and needs_tifffile(file, name)
+    file.seek(0)
     # Both plugins accept some main brands, and the wrong one would end with an error.
     formats = (kind,) if kind in ("AVIF", "HEIF") else readable_formats()
-    return Header(size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1, formats)
+    return Header(size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1, formats, is_sampled)
+
+
+def check_samples(image: SampledTiff, name: str) -> None:
+    """Check that the samples of a TIFF take no more memory than the largest image that Pillow reads.
+
+    Raises:
+        InputError: They do.
+    """
+    size = image.width * image.height * image.bytes_per_pixel
+    if size > 3 * MAX_PILLOW_PIXELS:
+        raise InputError(
+            f"{name} is too large: it has {size / 1e9:.1f} GB of samples, and at most "
+            f"{3 * MAX_PILLOW_PIXELS / 1e9:.1f} GB can be read; save it as RGB of 8 bits",
+            file=name,
+        )
 
 
 def check_pixel_count(pixels: int, size: int, name: str) -> None:

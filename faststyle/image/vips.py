@@ -68,7 +68,12 @@ def count_pixels(path: Path) -> int:
         image = open_lazily(path)
     except pyvips.Error:
         return 0
-    pixels = image.width * image.height if image else 0
+    # libvips takes other samples for 8 bits, and mixes grey and alpha in planes.
+    if not image or image.format not in ("uchar", "ushort") or image.bands > 4:
+        return 0
+    if image.bands == 2 and image.get("vips-loader").startswith("tiff"):
+        return 0
+    pixels = image.width * image.height
     check_pixel_count(pixels, path.stat().st_size, str(path))
     return pixels
 
@@ -94,7 +99,7 @@ def decode_to_file(path: Path, raw: Path) -> np.ndarray:
         image = open_lazily(path)
         # A rotated image cannot be read from top to bottom: libvips decodes it into a temporary file first.
         is_rotated = image.get_typeof("orientation") and image.get("orientation") != 1
-        options = {"access": "random" if is_rotated else "sequential", "fail_on": "truncated"}
+        options = {"access": "random" if is_rotated else "sequential", "fail_on": "error"}
         image = open_lazily(path, **options).autorot()
         if image.get_typeof("icc-profile-data"):
             image = image.icc_transform("srgb", embedded=True, intent="perceptual", depth=8)
@@ -116,7 +121,7 @@ def check_decodable(path: Path) -> None:
     import pyvips
 
     try:
-        open_lazily(path, access="sequential", fail_on="truncated").avg()
+        open_lazily(path, access="sequential", fail_on="error").avg()
     except pyvips.Error as error:
         raise InputError(f"{path} is damaged ({first_line(error)})", file=path) from None
 

@@ -143,6 +143,7 @@ def test_find_images_below_a_hidden_folder(tmp_path):
 def test_only_commands_silence_pillow():
     code = """
 import logging, warnings
+import numpy  # which adds filters
 before = list(warnings.filters)
 from faststyle.image import validation
 assert warnings.filters == before and not logging.getLogger("PIL").handlers

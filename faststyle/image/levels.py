@@ -1,0 +1,58 @@
+"""Scaling of integers and floats of any range to 8 bits."""
+
+from typing import Any
+
+import numpy as np
+
+MAX_SAMPLED = 1_000_000  # values whose distribution decides
+MAX_NOISE = 0.05  # how far below black floats may be that nevertheless are from 0 to 1
+
+
+def to_levels(values: np.ndarray, bits: int | None = None, is_alpha: bool = False) -> np.ndarray:
+    """Scale values to bytes. What is no number becomes black.
+
+    Args:
+        values: Integers or floats of any range.
+        bits: Bits of an integer; by default those of its type.
+        is_alpha: The values are of a transparency, whose range is always the type's.
+    """
+    white = type_white(values.dtype, bits)
+    black = 0.0
+    if not is_alpha and (values.dtype.kind != "u" or values.dtype.itemsize > 2):
+        black, white = find_range(values, white)
+    scaled: Any = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    scaled = (scaled - black) * (255 / (white - black))
+    return np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
+
+
+def type_white(dtype: np.dtype, bits: int | None = None) -> float:
+    """Return the largest integer of a type or of a number of bits; 1 for floats."""
+    if dtype.kind == "f":
+        return 1.0
+    return float(np.iinfo(dtype).max if bits is None or dtype.kind == "i" else 2**bits - 1)
+
+
+def find_range(values: np.ndarray, largest: float) -> tuple[float, float]:
+    """Return the values that are black and white, where the type does not say so.
+
+    Floats are from 0 to 1, unless a tenth of them is outside, because highlights can be brighter. For other
+    values there is no rule. White is the maximum of 8 bits, of 16 bits or of the type, whichever the values
+    come near to, or else the largest value. Black is 0, or the smallest value if it is negative.
+
+    Args:
+        values: Signed or large integers, or floats.
+        largest: White of the type.
+    """
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    if values.dtype.kind == "f":
+        sample = finite.ravel()[:: 1 + finite.size // MAX_SAMPLED].astype(np.float64)
+        if np.quantile(sample, 0.01) >= -MAX_NOISE and np.quantile(sample, 0.9) <= 1:
+            return 0.0, 1.0
+        largest = 65535.0
+    black = min(0.0, low)
+    near = [top for top in (255.0, 65535.0, largest) if top <= largest and top / 2 < high <= top]
+    white = near[0] if near and black == 0 else high
+    return black, white if white > black else black + 1
