@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
-from faststyle.errors import InputError, one_line
+from faststyle.console import option_name
+from faststyle.errors import InputError, name_parameters, one_line
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.pretrained import style_for_videos
 from faststyle.video.clips import Clip
@@ -142,6 +143,8 @@ def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: b
         for frame in frames:
             recorder.write(frame)
             bar.update()
+    for note in clip.notes:
+        log(f"{job.source}: {name_parameters(note, option_name)}")
     if clip.damage:
         log(f"warning: {clip.damage}: {job.target} ends there")
     return not clip.damage

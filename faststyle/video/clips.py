@@ -45,6 +45,7 @@ class Clip:
         rate: Mean frames per second; None if unknown.
         step: Typical seconds from one frame to the next, at a variable rate; None if unknown.
         count: Estimated number of frames to come; None if unknown.
+        notes: Lines for the user on what is unusual about the video. They can mention parameters.
         damage: None, or after the last frame one line that says what is damaged and where.
         path: File whose sound and subtitles can be copied; None if there is none.
         start, end: Seconds of the source to read.
@@ -61,6 +62,7 @@ class Clip:
         self.rate: Fraction | None = None
         self.step: Fraction | None = None
         self.count: int | None = None
+        self.notes: list[str] = []
         self.damage: str | None = None
         self.path: Path | None = None
         self.start, self.end, self.origin = 0.0, inf, Fraction(0)

@@ -1,16 +1,23 @@
-"""Open video files with FFmpeg, in formats on a list."""
+"""Open video files with FFmpeg, in formats on a list, by their content and not by their suffix."""
 
+import io
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from faststyle.errors import InputError, first_line
+from faststyle.image.formats import READABLE_SUFFIXES
 
 # FFmpeg's demuxers for files. Playlists are left out: they make FFmpeg open other files.
 OPTIONS = {
     "format_whitelist": "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,ivf,nut,"
-    "h264,hevc,m4v,obu",
+    "h264,hevc,vvc,m4v,obu,mjpeg,vc1",
     "protocol_whitelist": "file",
 }
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+# What is read to find a second JPEG after the first: less of photos, because folders have thousands.
+MAX_PHOTO_BYTES, MAX_FRAME_BYTES = 1 << 18, 1 << 23
 
 
 def import_av() -> Any:
@@ -38,7 +45,66 @@ def open_file(path: str | Path) -> Any:
         FFmpegError: FFmpeg cannot read it, or its format is not on the list.
     """
     # FFmpeg would take a relative name with a colon for an address.
-    return import_av().open(str(Path(path).absolute()), options=OPTIONS)
+    av, path = import_av(), Path(path).absolute()
+    try:
+        return av.open(str(path), format="mjpeg" if is_motion_jpeg(path) else None, options=OPTIONS)
+    except (av.error.InvalidDataError, av.error.ArgumentError):
+        form = format_by_content(path)
+        if form is None:
+            raise
+        return av.open(str(path), format=form, options=OPTIONS)
+
+
+def format_by_content(path: Path) -> str | None:
+    """Return FFmpeg's name of a file's format without regard to its suffix, which can mislead FFmpeg."""
+    av = import_av()
+    try:
+        with path.open("rb") as file, av.open(file, options=OPTIONS) as container:
+            return container.format.name.split(",")[0]
+    except (av.FFmpegError, OSError, ValueError):
+        return None
+
+
+def is_motion_jpeg(path: Path) -> bool:
+    """Return True for a file of JPEG images of one size, one after another: a stream of a camera.
+
+    Photos of phones can hold several images, too. They have a list of these, which begins with "MPF".
+    """
+    with path.open("rb") as file:
+        data = file.read(len(JPEG_START))
+        if data != JPEG_START:
+            return False
+        data += file.read(MAX_PHOTO_BYTES if path.suffix.lower() in READABLE_SUFFIXES else MAX_FRAME_BYTES)
+    at = data.find(JPEG_END)
+    while at >= 0:
+        rest = data[at + len(JPEG_END) :].lstrip(b"\0")
+        if rest.startswith(JPEG_START):
+            return b"MPF\0" not in data[:at] and jpeg_size(rest) == jpeg_size(data)
+        at = data.find(JPEG_END, at + 1)
+    return False
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return the size of a JPEG by its header; None if it is damaged."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            return image.size
+    # Pillow raises many exception classes for damaged files.
+    except Exception:
+        return None
+
+
+def has_video(path: Path) -> bool:
+    """Return True for a file in which FFmpeg finds a video of a known codec and size."""
+    try:
+        av = import_av()
+        with open_file(path) as container:
+            video = choose_video(container)
+            return video is not None and bool(video.codec_context.width and video.codec_context.pix_fmt)
+    except InputError:  # without PyAV, the suffix decides
+        return False
+    except (av.FFmpegError, OSError, ValueError):
+        return False
 
 
 def choose_video(container: Any) -> Any:

@@ -12,10 +12,11 @@ from faststyle.video.clips import Clip, Frame, check_start, exact_seconds
 from faststyle.video.containers import choose_video, ffmpeg_message, import_av, open_file
 from faststyle.video.conversion import RgbConverter
 from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
-from faststyle.video.timing import Timing, claimed_timing, measure_timing
+from faststyle.video.timing import Timing, claimed_timing, measure_timing, raw_timing
 
 LIVE = ("http:", "https:", "rtsp:", "rtsps:", "rtp:", "rtmp:", "udp:", "srt:", "tcp:")
 MAX_FRAME_PIXELS = 1 << 26  # 8192x8192
+AVFMT_NOTIMESTAMPS = 0x0080  # raw streams
 AVFMT_TS_DISCONT = 0x0200  # the clocks of such formats start anywhere
 
 
@@ -31,7 +32,17 @@ class VideoClip(Clip):
         form: str | None = None,
         options: dict[str, str] | None = None,
         camera: bool = False,
+        raw_rate: Fraction | None = None,
     ):
+        """
+        Args:
+            name: A file, or a camera for FFmpeg.
+            start, end: Seconds to read.
+            max_size: Shrink frames whose longer side has more pixels.
+            form, options: FFmpeg's format and options for a camera.
+            camera: The name is a camera's.
+            raw_rate: Frames per second of a stream without times.
+        """
         super().__init__(name, 0, 0, Fraction(1))  # size and time base follow when it is open
         self.av, self.camera, self.start, self.end = import_av(), camera, start, end
         self.live = form is not None or name.startswith(LIVE)
@@ -40,7 +51,7 @@ class VideoClip(Clip):
             self.opening["timeout"] = (10, 10)  # seconds, which Ctrl-C waits for too
         self.open()
         self.begin = Fraction(self.container.start_time or 0, 1_000_000)
-        self.timing = claimed_timing(self.stream) if camera else self.measure_timing()
+        self.timing = claimed_timing(self.stream) if camera else self.measure_timing(raw_rate)
         self.rate, self.step = self.timing.rate, self.timing.step
         try:
             first = self.find_first(start)
@@ -84,12 +95,20 @@ class VideoClip(Clip):
         self.stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         # AVI has no times but the order of packets, which differs from the order of display for B-frames.
         self.unordered = self.container.format.name == "avi"
+        self.raw = bool(self.container.format.flags & AVFMT_NOTIMESTAMPS)
         self.damage, self.decoded = None, self.with_times(self.decode())
 
-    def measure_timing(self) -> Timing:
+    def measure_timing(self, raw_rate: Fraction | None) -> Timing:
         """Measure when frames are shown, in a second reader of the file."""
         with open_file(self.name) as container:
-            return measure_timing(container, choose_video(container), self.unordered)
+            stream = choose_video(container)
+            if not self.raw:
+                return measure_timing(container, stream, self.unordered)
+            timing = raw_timing(container, stream, raw_rate)
+        if raw_rate is None:
+            rate = f"{float(timing.rate):g} frames per second"
+            self.notes.append(f"it holds no times, so that {rate} are assumed: `fps` sets another rate")
+        return timing
 
     def estimate_count(self) -> int | None:
         """Return the number of frames between start and end, exact where the times of all are known."""
@@ -108,7 +127,9 @@ class VideoClip(Clip):
         last: int | None = None
         for frame in frames:
             pts, dts = frame.pts, frame.dts
-            if self.unordered or pts is None or (None not in (last, dts) and pts <= last < dts):
+            if self.raw:
+                pts = None
+            elif self.unordered or pts is None or (None not in (last, dts) and pts <= last < dts):
                 pts = dts
             if last is None:
                 pts = round(self.begin / base) if pts is None else pts
@@ -178,7 +199,8 @@ class VideoClip(Clip):
                 check_start(self.name, start, length)
             at = self.begin + exact_seconds(start)
             try:
-                self.container.seek(int(at / self.stream.time_base), stream=self.stream)
+                if not self.raw:
+                    self.container.seek(int(at / self.stream.time_base), stream=self.stream)
                 frame = next(self.decoded, None)
             except (self.av.FFmpegError, OSError):
                 frame = None

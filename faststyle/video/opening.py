@@ -7,26 +7,37 @@ from pathlib import Path
 
 from faststyle.errors import InputError
 from faststyle.files import check_not_special
-from faststyle.image.formats import READABLE_SUFFIXES
+from faststyle.image.formats import MAGIC_BYTES, READABLE_SUFFIXES, recognize
 from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
-from faststyle.video.containers import import_av
+from faststyle.video.containers import has_video, import_av, is_motion_jpeg
 from faststyle.video.decoding import VideoClip
 from faststyle.video.stills import NUMBER, Animation, Numbered, numbered_files
 
 VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"
-SUFFIXES = {f".{name}" for name in VIDEOS.split()}
-ANIMATED = (".gif", ".webp", ".png", ".apng")  # can hold one image or several
+STREAMS = "h264 264 avc hevc h265 265 vvc h266 266 mjpeg mjpg m1v obu ivf nut vc1"
+SUFFIXES = {f".{name}" for name in f"{VIDEOS} {STREAMS}".split()}
+ANIMATED = ("GIF", "WEBP", "PNG")  # Pillow's formats that hold one image or several frames
+ANIMATED_SUFFIXES = (".gif", ".webp", ".png", ".apng")
+
+
+def image_format(path: Path) -> str | None:
+    """Return the format of an image file by its first bytes; None for a camera's stream of JPEG images."""
+    try:
+        with path.open("rb") as file:
+            format = recognize(file.read(MAGIC_BYTES))
+        return None if format == "JPEG" and is_motion_jpeg(path) else format
+    except OSError:
+        return None
 
 
 def is_animated(path: Path) -> bool:
-    """Return True for an image file of several frames, and for a GIF that is missing."""
-    if path.suffix.lower() not in ANIMATED or not path.is_file():
-        return path.suffix.lower() == ".gif"
+    """Return True for an image file of several frames."""
     try:
+        if image_format(path) not in ANIMATED:
+            return False
         with open_header(path) as image:
-            # The format, not the suffix, decides: Pillow would read the second page of a TIFF to count pages.
-            return image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
+            return getattr(image, "is_animated", False)
     # A damaged file is reported when it is read.
     except Exception:
         return False
@@ -43,8 +54,14 @@ def numbered(pattern: Path, number: int) -> Path:
 
 
 def is_clip(path: Path) -> bool:
-    """Return True for a video: by the suffix, or for GIF, WebP and PNG by the number of frames."""
-    return path.suffix.lower() in SUFFIXES or is_pattern(path) or is_animated(path)
+    """Return True for a video: by its content, or by the suffix of a file that is missing or damaged."""
+    if is_pattern(path):
+        return True
+    if not path.is_file():
+        return path.suffix.lower() in SUFFIXES | {".gif"}
+    if image_format(path) is not None:
+        return is_animated(path)
+    return path.suffix.lower() in SUFFIXES or has_video(path)
 
 
 def open_clip(
@@ -62,7 +79,8 @@ def open_clip(
         start: Seconds to skip.
         end: Seconds at which to end. By default the video's own end.
         max_size: Shrink frames whose longer side has more pixels.
-        fps: Constant frames per second. By default the video's own times, and 25 for frames in a folder.
+        fps: Constant frames per second. By default the video's own times, and 25 for frames in a folder and
+            for raw streams, which have no times.
 
     Raises:
         InputError: No such file, no video in it, damaged from its beginning, or a start after its end.
@@ -76,14 +94,13 @@ def open_clip(
     if not path.exists():
         raise InputError(f"there is no file {path}", file=path)
     check_not_special(path, str(path))
-    if path.suffix.lower() in ANIMATED:
-        open_header(path).close()  # reports what is wrong with the file
-    clip: Clip
     if is_animated(path):
-        clip = Animation(path, start, end, max_size)
+        clip: Clip = Animation(path, start, end, max_size)
     else:
-        clip = VideoClip(str(path), start, end, max_size)
-    if rate is not None:
+        if image_format(path) or (path.suffix.lower() in ANIMATED_SUFFIXES and not has_video(path)):
+            open_header(path).close()  # reports what is wrong with the file
+        clip = VideoClip(str(path), start, end, max_size, raw_rate=rate)
+    if rate is not None and not (isinstance(clip, VideoClip) and clip.raw):
         clip.resample(rate)
     return clip
 

@@ -38,6 +38,23 @@ def claimed_timing(stream: Any) -> Timing:
     return Timing(rate, 1 / rate, None)
 
 
+def raw_timing(container: Any, stream: Any, rate: Fraction | None) -> Timing:
+    """Return the timing of a raw stream, which has no times.
+
+    Args:
+        container: Open at its beginning; its packets are counted.
+        stream: The video.
+        rate: Frames per second. By default what the stream itself claims, or 25.
+    """
+    rate = rate or next(iter(claimed_rates(stream)), Fraction(RATE))
+    count = 0
+    for packet in readable(container, stream):
+        count += packet.size > 0
+        if count > MAX_PACKETS:
+            return Timing(rate, 1 / rate, None)
+    return Timing(rate, 1 / rate, [number / rate for number in range(count)])
+
+
 def measure_timing(container: Any, stream: Any, by_dts: bool) -> Timing:
     """Measure the timing of a stream by the packets at the beginning of its file.
 

@@ -40,7 +40,7 @@ class Tracks:
         target.metadata.update(copied_metadata(self.source.metadata))
         chosen = [stream for stream in self.source.streams if self.add(stream)]
         self.add_chapters()
-        if clip.start:
+        if clip.start and chosen:
             self.source.seek(int(clip.origin * 1_000_000))
         self.packets = self.source.demux(*chosen) if chosen else iter(())
         self.pending = self.next_packet()
