@@ -19,6 +19,7 @@ from faststyle.errors import InputError, RankLostError, WorkerDiedError, error_m
 from faststyle.files import atomic_write, check_writable, is_temporary_file
 from faststyle.training.checkpointing import SIGNALS, Checkpoints
 from faststyle.training.datamodule import ContentPhotos
+from faststyle.training.learned import has_learned
 from faststyle.training.module import StyleTransfer
 from faststyle.training.ranks import print_batch_size, report_lost_ranks, stop_other_ranks
 from faststyle.training.run_folder import LAST, lock_folder
@@ -168,8 +169,15 @@ def exit_stopped(run: Run, status: Any) -> NoReturn:
     """Print how to resume, and exit with the status of a signal."""
     if run.trainer.is_global_zero:
         with suppress(OSError):  # the terminal may be gone
-            print(f"\nstopped: {resume_hint(run)}", file=sys.stderr, flush=True)
+            print(f"\nstopped: {resume_hint(run)}{warn_if_unlearned(run)}", file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def warn_if_unlearned(run: Run) -> str:
+    """Return a warning if the saved model of a stopped run has hardly learned the style, otherwise ""."""
+    if not run.last.exists() or has_learned(load_saved_step(run), run.model.start is not None):
+        return ""
+    return ". The model has hardly learned the style yet"
 
 
 def load_saved_step(run: Run) -> int:

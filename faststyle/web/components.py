@@ -78,6 +78,11 @@ def render_message(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
+def render_warning(text: str) -> str:
+    """Return HTML of a warning for the status line."""
+    return f'<p class="warning">{escape(text)}</p>'
+
+
 def render_error(error: Exception) -> str:
     """Return HTML of an error's message. Parameters in it become the labels of their controls."""
     message = name_parameters(str(error), lambda name: CONTROL_LABELS.get(name, name.replace("_", " ")))

@@ -12,6 +12,7 @@ from faststyle.image.files import open_image
 from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
+from faststyle.web.training import Job
 from faststyle.web.uploads import encode_data_uri
 
 MAX_SAMPLE_SIDE = 192  # pixels
@@ -26,12 +27,14 @@ class Style(NamedTuple):
         model: Path of the model file.
         sample: Path of an image in this style.
         painting: Path of the painting that the style was trained on, or None if it is not available.
+        job: The training of a style of the session, otherwise None.
     """
 
     title: str
     model: Path
     sample: Path
     painting: Path | None
+    job: Job | None = None
 
 
 Styles = dict[str, Style]  # by name
@@ -101,4 +104,5 @@ load_shared_stylizer = lru_cache(32)(load_stylizer)
 def delete_styles(styles: Styles) -> None:
     """Delete the files of a session's own styles."""
     for style in styles.values():
-        shutil.rmtree(style.model.parent, ignore_errors=True)
+        if style.job:
+            shutil.rmtree(style.job.folder, ignore_errors=True)

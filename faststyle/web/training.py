@@ -15,6 +15,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from faststyle.errors import InputError
+from faststyle.models.card import ModelCard
+from faststyle.models.pretrained import read_cards
 
 PREVIEW_STEPS = 10  # steps between two previews
 MAX_STOP_SECONDS = 30  # a process that takes longer to stop is killed
@@ -38,12 +40,77 @@ class Progress(NamedTuple):
     preview: Path | None
 
 
+class Result(NamedTuple):
+    """The model of an ended training.
+
+    Attributes:
+        model: Path of the model.
+        card: Card of the model, with the number of steps done.
+        error: Why the training failed after it had saved the model; None if it did not fail.
+    """
+
+    model: Path
+    card: ModelCard
+    error: str | None
+
+
+class Job(NamedTuple):
+    """What is trained, and the folder of its files.
+
+    Attributes:
+        folder: Folder of the run, the painting and the log.
+        name: Name of the model.
+        steps: Number of training steps in all.
+    """
+
+    folder: Path
+    name: str
+    steps: int
+
+    @property
+    def run(self) -> Path:
+        """The folder of ``train.py``."""
+        return self.folder / "run"
+
+    @property
+    def painting(self) -> Path:
+        """The painting to train on."""
+        return self.folder / f"{self.name}.png"
+
+    @property
+    def log(self) -> Path:
+        """What ``train.py`` printed."""
+        return self.folder / "log.txt"
+
+    @property
+    def progress_file(self) -> Path:
+        """The file in which ``train.py`` reports its progress."""
+        return self.folder / "progress.json"
+
+
 class TrainingSlot:
     """The server's only training, or None if no training runs."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # held until the training's folder is deleted
+        self.lock = threading.Lock()  # held until the training's process has ended
         self.current: Training | None = None
+
+    def reserve(self) -> None:
+        """Reserve the slot for a training, until ``release``.
+
+        Raises:
+            InputError: Another training is running.
+        """
+        if not self.lock.acquire(blocking=False):
+            raise InputError(
+                "Another style is being trained here already, and only one can be at a time: try again in "
+                "some minutes."
+            )
+
+    def release(self) -> None:
+        """Allow the next training."""
+        self.current = None
+        self.lock.release()
 
     def stop(self, owner: str) -> bool:
         """Stop the training that ``owner`` started. Return False if there is none."""
@@ -61,8 +128,16 @@ class TrainingSlot:
             training.process.wait()
 
 
-class Training:
-    """A running ``train.py`` process. Leaving the ``with`` block stops it and deletes its folder.
+def start_training(
+    slot: TrainingSlot,
+    painting: Image.Image,
+    name: str,
+    steps: int,
+    init: Path | None,
+    owner: str,
+    folder: str,
+) -> "Training":
+    """Start a training.
 
     Args:
         slot: The server's training slot.
@@ -71,51 +146,73 @@ class Training:
         steps: Number of training steps.
         init: Path of the model to start from, or None to train from scratch.
         owner: Session that can stop the training.
-        folder: Folder in which a new folder for the run is created.
+        folder: Folder in which a new folder for the job is created.
 
     Raises:
         InputError: Another training is running.
         OSError: The folder cannot be written to.
     """
+    slot.reserve()
+    job = Job(Path(folder) / f"training_{secrets.token_hex(8)}", name, steps)
+    options = ["--style", str(job.painting), "--name", RUN_NAME]
+    options += ["--trainer.max_steps", str(steps), "--previews.every_n_steps", str(PREVIEW_STEPS)]
+    options += ["--init", str(init)] if init else []
+    try:
+        job.folder.mkdir()
+        painting.save(job.painting)
+        return Training(slot, job, owner, options)
+    except BaseException:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        slot.release()
+        raise
 
-    def __init__(
-        self,
-        slot: TrainingSlot,
-        painting: Image.Image,
-        name: str,
-        steps: int,
-        init: Path | None,
-        owner: str,
-        folder: str,
-    ):
-        if not slot.lock.acquire(blocking=False):
-            raise InputError(
-                "Another style is being trained here already, and only one can be at a time: try again in "
-                "some minutes."
+
+def resume_training(slot: TrainingSlot, job: Job, owner: str) -> "Training":
+    """Continue a training that was stopped.
+
+    Args:
+        slot: The server's training slot.
+        job: The stopped job.
+        owner: Session that can stop the training.
+
+    Raises:
+        InputError: Another training is running.
+        OSError: The job's folder is gone.
+    """
+    slot.reserve()
+    try:
+        return Training(slot, job, owner, ["--resume"])
+    except BaseException:
+        slot.release()
+        raise
+
+
+class Training:
+    """A running ``train.py`` process. Leaving the ``with`` block stops it.
+
+    Args:
+        slot: The server's training slot, which is reserved.
+        job: What to train.
+        owner: Session that can stop the training.
+        options: Options of ``train.py``, besides the folder of the run.
+
+    Attributes:
+        stopped: Whether the process was asked to stop.
+        has_result: Whether the job's folder is kept, because it belongs to a style.
+    """
+
+    def __init__(self, slot: TrainingSlot, job: Job, owner: str, options: list[str]):
+        self.slot, self.job, self.owner, self.stopped = slot, job, owner, False
+        self.has_result = job.run.exists()
+        job.progress_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "faststyle.cli.train_child", str(job.progress_file), *options]
+        with job.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--output", str(job.run)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
-        self.slot, self.name, self.owner, self.stopped = slot, name, owner, False
-        self.folder = Path(folder) / f"training_{secrets.token_hex(8)}"
-        self.run = self.folder / "run"
-        self.log = self.folder / "log.txt"
-        self.progress_file = self.folder / "progress.json"
-        self.painting = self.folder / f"{name}.png"
-        options = ["--style", str(self.painting), "--name", RUN_NAME, "--output", str(self.run)]
-        options += ["--trainer.max_steps", str(steps), "--previews.every_n_steps", str(PREVIEW_STEPS)]
-        options += ["--init", str(init)] if init else []
-        try:
-            self.folder.mkdir()
-            painting.save(self.painting)
-            with self.log.open("wb") as log:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "faststyle.cli.train_child", str(self.progress_file), *options],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            slot.lock.release()
-            raise
         slot.current = self
 
     def __enter__(self) -> "Training":
@@ -127,11 +224,11 @@ class Training:
         threading.Thread(target=self.clean_up).start()
 
     def clean_up(self) -> None:
-        """Wait for the end of the process, delete its folder, and allow the next training."""
+        """Wait for the end of the process, delete a folder without a result, and allow the next training."""
         self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.slot.current = None
-        self.slot.lock.release()
+        if not self.has_result:
+            shutil.rmtree(self.job.folder, ignore_errors=True)
+        self.slot.release()
 
     def is_running(self) -> bool:
         """Return True until the process has ended."""
@@ -150,35 +247,42 @@ class Training:
     def read_progress(self) -> Progress:
         """Read the progress of the process, and find the newest preview."""
         try:
-            found = json.loads(self.progress_file.read_text())
+            found = json.loads(self.job.progress_file.read_text())
         except FileNotFoundError:  # before the first step
             found = {"step": 0, "seconds_left": 0}
-        previews = sorted((self.run / "previews").glob("step_*.png"))
+        previews = sorted((self.job.run / "previews").glob("step_*.png"))
         return Progress(found["step"], found["seconds_left"], previews[-1] if previews else None)
 
-    def move_results(self, folder: str) -> tuple[Path, Path]:
-        """Move the model and the painting of an ended process to a new folder that outlives the run.
+    def take_result(self) -> Result:
+        """Copy the model of the ended process into the job's folder, and keep the folder.
 
-        Returns:
-            The new paths of the model and the painting.
+        The run's own files are kept only if the training was stopped, and can be resumed.
 
         Raises:
             InputError: The process has saved no model. The message gives the reason.
         """
-        model = self.run / f"{RUN_NAME}.safetensors"
-        if model.exists():
-            place = Path(tempfile.mkdtemp(prefix="style_", dir=folder))
-            moved = shutil.move(model, place / f"{self.name}.safetensors")
-            return Path(moved), Path(shutil.move(self.painting, place))
-        log = self.log.read_text(errors="replace")
+        saved = self.job.run / f"{RUN_NAME}.safetensors"
+        ended_well = self.process.returncode == 0
+        error = None if self.stopped or ended_well else self.read_error()
+        if not saved.exists():
+            raise InputError(error or "Stopped before the first step, so there is no model.")
+        place = Path(tempfile.mkdtemp(prefix="model_", dir=self.job.folder))
+        model = Path(shutil.copy(saved, place / f"{self.job.name}.safetensors"))
+        self.has_result = True
+        if ended_well:
+            shutil.rmtree(self.job.run)
+        (card,) = read_cards({self.job.name: model}).values()
+        return Result(model, card, error)
+
+    def read_error(self) -> str:
+        """Return why the process failed; copy the end of its log to the server's log if that is unknown."""
+        log = self.job.log.read_text(errors="replace")
         errors = re.findall(r"^error: (.+)$", log, re.MULTILINE)
         if errors:
-            raise InputError(errors[-1])
-        if self.stopped:
-            raise InputError("Stopped before the first step, so there is no model.")
+            return errors[-1]
         lines = log.strip().splitlines()[-MAX_LOG_LINES:] or ["no output"]
         print("\n".join(lines), file=sys.stderr, flush=True)
-        raise InputError(
+        return (
             f"The training failed with exit status {self.process.returncode} ({lines[-1]}): see the "
             "server's log for details."
         )

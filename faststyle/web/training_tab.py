@@ -13,8 +13,15 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image.files import open_image
+from faststyle.training.learned import has_learned
 from faststyle.web import styles, training, uploads
-from faststyle.web.components import create_image_field, create_status_line, render_error, render_message
+from faststyle.web.components import (
+    create_image_field,
+    create_status_line,
+    render_error,
+    render_message,
+    render_warning,
+)
 from faststyle.web.stylize_tab import Chooser
 
 STEPS = {
@@ -47,6 +54,31 @@ def describe_progress(progress: training.Progress, steps: int) -> str:
     return f"{progress.step} of {steps} steps, {seconds // 60}:{seconds % 60:02} to go"
 
 
+def render_failure(error: InputError) -> tuple[Any, ...]:
+    """Return the updates of a training without a result: only the status line."""
+    return gr.skip(), render_error(error), *(gr.skip(),) * 5
+
+
+def render_end(result: training.Result, job: training.Job) -> str:
+    """Return the status line of a training that has a result."""
+    steps = result.card.steps or 0
+    if result.error:
+        line = f"The training failed after {steps} steps: {result.error.rstrip('.')}."
+    else:
+        line = f"Stopped after {steps} of {job.steps} steps." if job.run.exists() else f"Done: {steps} steps."
+    line += " The style is now selected on the first tab. You can download its model here."
+    if job.run.exists() and not has_learned(steps, result.card.init is not None):
+        before = "the style that it started from" if result.card.init else "no style yet"
+        return render_warning(f"{line} It has hardly learned the painting, and looks like {before}: go on.")
+    return render_message(line)
+
+
+def find_stopped_job(own: styles.Styles) -> training.Job | None:
+    """Return the job of the session's newest style if its training was stopped, otherwise None."""
+    job = list(own.values())[-1].job if own else None
+    return job if job and job.run.exists() else None
+
+
 class TrainingTab:
     """The tab that trains a style.
 
@@ -60,55 +92,65 @@ class TrainingTab:
     def train(
         self, upload: str | None, init: str, steps: int, own: styles.Styles, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        """Train a style.
-
-        Yields:
-            Updates of the preview, the status line, the model's download button, the session's own styles,
-            and the first tab's radio buttons and sample images.
-        """
-        unchanged = (gr.skip(),) * 4
+        """Train a style; yield the updates of ``follow``."""
         folder, owner = os.environ["GRADIO_TEMP_DIR"], request.session_hash or ""
         try:
             painting = uploads.open_upload(upload, "painting", MAX_PAINTING_SIDE).convert("RGB")
             name = training.make_model_name(str(upload))
+            while name in styles.list_styles(own):
+                name += "_2"
             start = styles.list_built_in_styles().get(init)  # None for FROM_SCRATCH
             model = start.model if start else None
-            with training.Training(self.slot, painting, name, steps, model, owner, folder) as run:
-                yield EMPTY, render_message(STARTING), *unchanged
-                shown = None
-                while run.is_running():
-                    time.sleep(0.5)
-                    progress = run.read_progress()
-                    new = progress.preview if progress.preview != shown else None
-                    image = render_preview(new) if new else gr.skip()
-                    shown = progress.preview
-                    yield (
-                        image,
-                        render_message("Stopping …" if run.stopped else describe_progress(progress, steps)),
-                        *unchanged,
-                    )
-                step = run.read_progress().step
-                ended = "Stopped" if run.stopped else "Done"  # before leaving the block sets run.stopped
-                model, kept = run.move_results(folder)
-                # A copy, because Gradio deletes downloaded files while the style is still in use.
-                copy = shutil.copy(model, tempfile.mkdtemp(dir=folder))
+            run = training.start_training(self.slot, painting, name, steps, model, owner, folder)
+            yield from self.follow(run, own)
         except InputError as error:
-            yield gr.skip(), render_error(error), *unchanged
-            return
-        while name in styles.list_styles(own):
-            name += "_2"
-        title = f"{name.replace('_', ' ').capitalize()} (yours)"
-        own = own | {name: styles.Style(title, model, kept, kept)}
+            yield render_failure(error)
+
+    def resume(self, own: styles.Styles, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Continue the training of the newest style of the session; yield the updates of ``follow``."""
+        try:
+            job = find_stopped_job(own)
+            if job is None:
+                raise InputError("There is no stopped training to continue.")
+            yield from self.follow(training.resume_training(self.slot, job, request.session_hash or ""), own)
+        except InputError as error:
+            yield render_failure(error)
+
+    def follow(self, run: training.Training, own: styles.Styles) -> Iterator[tuple[Any, ...]]:
+        """Wait for the end of a training, and add its style to the session's own styles.
+
+        Yields:
+            Updates of the preview, the status line, the model's download button, the button that continues,
+            the session's own styles, and the first tab's radio buttons and sample images.
+
+        Raises:
+            InputError: The training has no result.
+        """
+        unchanged, job = (gr.skip(),) * 3, run.job
+        with run:
+            yield EMPTY, render_message(STARTING), gr.skip(), gr.Button(interactive=False), *unchanged
+            shown = None
+            while run.is_running():
+                time.sleep(0.5)
+                progress = run.read_progress()
+                new = progress.preview if progress.preview != shown else None
+                image = render_preview(new) if new else gr.skip()
+                shown = progress.preview
+                line = "Stopping …" if run.stopped else describe_progress(progress, job.steps)
+                yield image, render_message(line), gr.skip(), gr.skip(), *unchanged
+            result = run.take_result()
+        title = f"{job.name.replace('_', ' ').capitalize()} (yours)"
+        own = own | {job.name: styles.Style(title, result.model, job.painting, job.painting, job)}
         available = styles.list_styles(own)
+        # A copy, because Gradio deletes downloaded files while the style is still in use.
+        copy = shutil.copy(result.model, tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
         yield (
             gr.skip(),
-            render_message(
-                f"{ended} after {step} steps. The style is now selected on the first tab. You can download "
-                "its model here."
-            ),
+            render_end(result, job),
             gr.DownloadButton(value=copy, interactive=True),
+            gr.Button(interactive=job.run.exists()),
             own,
-            gr.Radio(styles.list_choices(available), value=name),
+            gr.Radio(styles.list_choices(available), value=job.name),
             styles.render_sample_css(available),
         )
 
@@ -146,6 +188,7 @@ class TrainingTab:
                 with gr.Row():
                     start = gr.Button("Train", variant="primary")
                     end = gr.Button("Stop", variant="stop")
+                    go_on = gr.Button("Go on", interactive=False)
             with gr.Column(scale=3, min_width=300):
                 status = create_status_line()
                 preview = gr.HTML(EMPTY, elem_classes="pictures")
@@ -156,12 +199,9 @@ class TrainingTab:
                     "the server while the page is open, and up to an hour longer. To use the model elsewhere "
                     "download it, and run: python infer.py photo.jpg --checkpoint MODEL</small>"
                 )
-        start.click(
-            self.train,
-            [painting, init, length, own],
-            [preview, status, file, own, chooser.style, chooser.samples],
-            api_name="train",
-            concurrency_limit=None,  # a second training gets an error at once instead of waiting in the queue
-            show_progress="hidden",
-        )
+        outputs = [preview, status, file, go_on, own, chooser.style, chooser.samples]
+        # A second training gets an error at once instead of waiting in the queue.
+        events: dict[str, Any] = {"outputs": outputs, "concurrency_limit": None, "show_progress": "hidden"}
+        start.click(self.train, [painting, init, length, own], api_name="train", **events)
+        go_on.click(self.resume, own, api_name="go_on", **events)
         end.click(self.stop, outputs=status, api_name="stop", show_progress="hidden")

@@ -30,6 +30,7 @@ def test_signal_saves_a_checkpoint_at_the_end_of_the_step(train, monkeypatch, ca
         code, line = run_until_exit(capsys, train, *SIX)
     assert code == 128 + number
     assert line.startswith("stopped: python train.py --resume") and "continues from step 3" in line
+    assert "hardly learned" in line
     assert signal.getsignal(number) == before
     if number == signal.SIGTERM:
         assert resumes_exactly(train)
