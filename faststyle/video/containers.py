@@ -118,3 +118,18 @@ def choose_video(container: Any) -> Any:
         if other is not chosen:
             other.discard = discard
     return chosen
+
+
+def decoder_for(stream: Any) -> Any:
+    """Return a decoder of a video stream that decodes its transparency too.
+
+    WebM holds the transparency of VP8 and VP9 beside the stream. FFmpeg's own decoders pass over it.
+    """
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    av = import_av()
+    if tags.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return stream.codec_context
+    decoder = av.CodecContext.create(name, "r")
+    decoder.extradata = stream.codec_context.extradata
+    return decoder

@@ -34,20 +34,34 @@ class RgbConverter:
 
     def __call__(self, frame: Any) -> np.ndarray:
         """Return a frame as (H,W,3) uint8 RGB, upright."""
-        alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
-        rgb = self.reformatter.reformat(
-            frame,
-            *self.size,
-            "rgba" if alpha else "rgb24",
-            src_colorspace=None if frame.format.is_rgb else self.matrix,
-            src_color_range=self.range,
-            dst_color_range=FULL,
-            interpolation=EXACT if self.size == (frame.width, frame.height) else SCALED,
-        ).to_ndarray()
-        if alpha:  # composited on white
-            weight = rgb[..., 3:].astype(np.uint16)
-            rgb = ((rgb[..., :3] * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+        if has_alpha(frame.format):
+            frame = self.on_white(frame)
+        rgb = self.reformat(frame, self.size, "rgb24").to_ndarray()
         if self.hdr is not None:
             rgb = tone_map(np.ascontiguousarray(rgb), self.hdr)
         rgb = rgb.swapaxes(0, 1) if self.turned else rgb
         return np.ascontiguousarray(rgb[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1])
+
+    def on_white(self, frame: Any) -> Any:
+        """Composite a frame on white before it shrinks, so that hidden colours do not spread."""
+        rgba = self.reformat(frame, (frame.width, frame.height), "rgba").to_ndarray()
+        weight = rgba[..., 3:].astype(np.uint16)
+        rgb = ((rgba[..., :3] * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+        return import_av().VideoFrame.from_ndarray(rgb, "rgb24")
+
+    def reformat(self, frame: Any, size: tuple[int, int], form: str) -> Any:
+        """Convert a frame to a format of RGB, by the video's colour matrix and range."""
+        return self.reformatter.reformat(
+            frame,
+            *size,
+            form,
+            src_colorspace=None if frame.format.is_rgb else self.matrix,
+            src_color_range=FULL if frame.format.is_rgb else self.range,
+            dst_color_range=FULL,
+            interpolation=EXACT if size == (frame.width, frame.height) else SCALED,
+        )
+
+
+def has_alpha(form: Any) -> bool:
+    """Return True for a pixel format that can hold transparency."""
+    return form.has_palette or any(component.is_alpha for component in form.components)

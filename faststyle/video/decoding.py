@@ -9,7 +9,7 @@ from typing import Any
 
 from faststyle.errors import InputError
 from faststyle.video.clips import Clip, Frame, check_start, exact_seconds
-from faststyle.video.containers import choose_video, ffmpeg_message, import_av, open_file
+from faststyle.video.containers import choose_video, decoder_for, ffmpeg_message, import_av, open_file
 from faststyle.video.conversion import RgbConverter
 from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
 from faststyle.video.timing import Timing, claimed_timing, measure_timing, raw_timing
@@ -91,8 +91,9 @@ class VideoClip(Clip):
         if self.stream is None:
             self.container.close()
             raise InputError(f"{self.name} has no video in it", file=self.name)
-        self.stream.thread_type = "AUTO"
-        self.stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+        self.decoder = decoder_for(self.stream)
+        self.decoder.thread_type = "AUTO"
+        self.decoder.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         # AVI has no times but the order of packets, which differs from the order of display for B-frames.
         self.unordered = self.container.format.name == "avi"
         self.raw = bool(self.container.format.flags & AVFMT_NOTIMESTAMPS)
@@ -148,7 +149,7 @@ class VideoClip(Clip):
         try:
             for packet in self.container.demux(self.stream):
                 try:
-                    frames = packet.decode()
+                    frames = self.decoder.decode(packet)
                 except av.FFmpegError:
                     if last is not None:
                         raise
@@ -168,7 +169,7 @@ class VideoClip(Clip):
     def remaining(self) -> Iterator[Any]:
         """Yield the frames that the decoder still held when a later one failed."""
         try:
-            yield from [f for f in self.stream.codec_context.decode(None) if not f.is_corrupt]
+            yield from [f for f in self.decoder.decode(None) if not f.is_corrupt]
         except (self.av.FFmpegError, OSError):
             return
 

@@ -57,6 +57,7 @@ class VideoOptions:
         rate: Frame rate of the stream in frames per second.
         chapters: Chapters in PyAV's form.
         font: Content of a font to attach.
+        tags: Metadata of the video stream.
     """
 
     size: tuple[int, int] = SIZE
@@ -75,6 +76,7 @@ class VideoOptions:
     rate: int = 25
     chapters: list[dict] | None = None
     font: bytes | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def make_clip(path: Path, frames: int | list[int] = 20, **options) -> Path:
@@ -115,6 +117,7 @@ def make_clip(path: Path, frames: int | list[int] = 20, **options) -> Path:
 
 def add_video(container, made: VideoOptions):
     stream = container.add_stream(made.codec, rate=made.rate, time_base=made.base, options=made.options)
+    stream.metadata.update(made.tags)
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = *made.size, made.pixels
     context.colorspace, context.color_range, context.color_primaries, context.color_trc = made.colors
