@@ -194,7 +194,7 @@ def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 def left_out(folder: Path, others: list[Path], kinds: str) -> str:
     """Return a line on the files of a folder that are left out because they are none of ``kinds``."""
     names = name_some([path.relative_to(folder) for path in others])
-    return one_line(f"{len(others):,} files in {folder} are no {kinds}, and left out: {names}")
+    return one_line(f"{folder} has other files than {kinds}, which are left out ({len(others):,}): {names}")
 
 
 def name_some(paths: list[Path]) -> str:
