@@ -236,6 +236,17 @@ def describe_places(jobs: list[Job]) -> str:
     return ", ".join(places)
 
 
+def report_missing(source: Path, target: Path, warning: str | None) -> bool:
+    """Print that pixels of a photo are missing, above progress bars; return True if there are all."""
+    from tqdm import tqdm
+
+    from faststyle.image.files import truncation_warning
+
+    if warning is not None:
+        tqdm.write(truncation_warning(source, target, warning), file=sys.stderr)
+    return warning is None
+
+
 def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> int:
     """Print where the results are, and return the number of inputs that failed.
 

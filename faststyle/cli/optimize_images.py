@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
-from faststyle.cli.inputs import Done, Job, check_overwriting
+from faststyle.cli.inputs import Done, Job, check_overwriting, report_missing
 from faststyle.console import error_line
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_inside, check_writable
 from faststyle.image.convert import to_image
-from faststyle.image.files import check_size, open_image, save_image
+from faststyle.image.files import check_size, missing_pixels, open_image, read_image, save_image
 from faststyle.image.mosaic import open_style
 from faststyle.inference.stylizer import Stylizer
 from faststyle.optimization.optimization import Optimization
@@ -41,14 +41,17 @@ def optimize_all(options: "Options", jobs: list[Job]) -> Done:
         check_animation(options.animation)
         if len(jobs) > 1:
             raise InputError("`animation` is of one image: give one")
-    failures = 0
+    written = failures = 0
     for source, target, *_ in jobs:
         try:
-            optimize_one(Optimization(open_image(source), styles, **arguments), target, options)
+            photo = read_image(source)
+            optimize_one(Optimization(photo, styles, **arguments), target, options)
+            failures += not report_missing(source, target, missing_pixels(photo))
+            written += 1
         except (InputError, OSError) as error:
             failures += 1
             print(f"error: {error_line(error, source)}", file=sys.stderr)
-    return Done(len(jobs) - failures, failures)
+    return Done(written, failures)
 
 
 def optimization_arguments(options: "Options") -> dict[str, Any]:

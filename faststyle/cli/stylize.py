@@ -204,7 +204,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
             if job.video:
                 failures += not stylize_video(video_model, job, options, alone)
             else:
-                stylize_image(image_model, job, options, refine)
+                failures += not stylize_image(image_model, job, options, refine)
             written += 1
             if refine is not None and refine.stopped:
                 print(f"stopped: the best image so far is {one_line(job.target)}", file=sys.stderr)

@@ -168,4 +168,4 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
     made = totals.done + totals.kept
     before = f" ({totals.kept:,} of them before)" if totals.kept else ""
     print(f"{made:,} of {made + totals.failed:,} images stylized{before}: {one_line(out)}")
-    return totals.failed
+    return totals.failed + totals.truncated

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from faststyle.cli.inputs import Job
+from faststyle.cli.inputs import Job, report_missing
 from faststyle.errors import InputError
 from faststyle.image import vips
 from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size
-from faststyle.image.files import check_size, open_image, save_image
+from faststyle.image.files import check_size, missing_pixels, read_image, save_image
 from faststyle.inference.contact_sheet import AllStyles
 from faststyle.inference.settings import EngineSettings, StylizeSettings
 from faststyle.inference.stylizer import Stylizer
@@ -31,8 +31,11 @@ def load(name: str | None, machine: EngineSettings) -> Model:
     return AllStyles(**vars(machine)) if name == "all" else Stylizer.load(name, **vars(machine))
 
 
-def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner | None" = None) -> None:
+def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner | None" = None) -> bool:
     """Read, stylize, refine and write one image.
+
+    Returns:
+        False where pixels of the photo are missing, which is reported.
 
     Raises:
         InputError: The image cannot be read, stylized or written, or its refinement ended early; the best
@@ -40,10 +43,12 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
     """
     source, target, settings = job.source, job.target, options.image
     if isinstance(model, AllStyles):
-        original = open_image(source)
+        original = read_image(source)
+        warning = missing_pixels(original)
         check_size(target, *model.sheet_size(original, settings))
         image = model(original, settings, refine)
     elif (photo := read_photo(source, settings.max_size)) is not None:
+        warning = missing_pixels(photo)
         check_size(target, *photo.size)
         if refine is not None:
             image = refine_photo(model, photo, settings, refine)
@@ -52,11 +57,13 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
     elif refine is not None or model is None:
         raise InputError(f"{source} is too large to be refined: give `max_size`, such as 4096", file=source)
     else:
-        return stylize_file(model, source, target, settings, options.file.quality)
+        warning = stylize_file(model, source, target, settings, options.file.quality)
+        return report_missing(source, target, warning)
     save_image(image, target, options.file.quality)
     if refine is not None and refine.failure is not None:
         failure, refine.failure = refine.failure, None
         raise InputError(f"{target} is the best image so far: {failure}", file=source)
+    return report_missing(source, target, warning)
 
 
 def refine_photo(
@@ -69,10 +76,13 @@ def refine_photo(
 
 
 def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
-    """Return the image, no larger than ``max_size``, or None if it must be stylized from file to file."""
+    """Return the image, no larger than ``max_size``, or None if it must be stylized from file to file.
+
+    ``missing_pixels`` says how many of its pixels are missing.
+    """
     if max_size is None and vips.count_pixels(source) >= vips.MIN_VIPS_PIXELS:
         return None
-    return limit_size(open_image(source), max_size)
+    return limit_size(read_image(source), max_size)
 
 
 def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
@@ -83,12 +93,18 @@ def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeS
 
 def stylize_file(
     model: Stylizer, source: Path, target: Path, settings: StylizeSettings, quality: int
-) -> None:
-    """Stylize an image from file to file, in bands or tiles."""
-    with vips.mapped_images(source, target, quality) as (photo, out):
+) -> str | None:
+    """Stylize an image from file to file, in bands or tiles.
+
+    Returns:
+        A warning if pixels of the image are missing, else None.
+    """
+    warnings: list[str] = []
+    with vips.mapped_images(source, target, quality, warnings) as (photo, out):
         height, width, _ = photo.shape
         settings = with_tile(model, width, height, settings)
         model.stylize_pixels(photo[..., :3], out[..., :3], settings)
+    return warnings[0] if warnings else None
 
 
 def with_tile(model: Stylizer, width: int, height: int, settings: StylizeSettings) -> StylizeSettings:

@@ -6,16 +6,19 @@ from typing import IO
 
 from PIL import Image
 
-from faststyle.errors import InputError, first_line
+from faststyle.errors import InputError, first_line, one_line
 from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_rgb
 from faststyle.image.formats import is_image
 from faststyle.image.settings import FileSettings
+from faststyle.image.truncated import read_truncated_jpeg
 from faststyle.image.validation import image_errors, open_header
 
 # Pillow's formats that can be written, by file name suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # pixels; other formats hold any image
+MISSING = "missing"  # key of the fraction of pixels that are missing in an image that was read
+MAX_MISSING = 0.05  # of the pixels, in an image to learn from
 
 
 def open_image(
@@ -33,14 +36,60 @@ def open_image(
         RGB, or RGBA if the image has transparency, 8 bits a channel.
 
     Raises:
+        InputError: The file is missing, no image, damaged, too large, or more than ``MAX_MISSING`` of its
+            pixels are missing.
+    """
+    image = read_image(source, name, draft)
+    if image.info.get(MISSING, 0) > MAX_MISSING:
+        raise InputError(f"{name or source} is truncated: {missing_pixels(image)}", file=name or str(source))
+    return image
+
+
+def read_image(
+    source: str | Path | IO[bytes], name: str | None = None, draft: int | None = None
+) -> Image.Image:
+    """Read an image like ``open_image``, however many pixels are missing.
+
+    Returns:
+        The image. If pixels are missing at the end of a truncated JPEG, they are grey, and ``info[MISSING]``
+        is their fraction.
+
+    Raises:
         InputError: The file is missing, no image, damaged, or too large.
     """
     name = name or str(source)
-    with image_errors(name), open_header(source, name) as image:
-        if draft is not None:
-            image.draft("RGB", (draft, draft))
-        image.load()
-        return to_rgb(image)
+    with image_errors(name):
+        with open_header(source, name) as image:
+            if draft is not None:
+                image.draft("RGB", (draft, draft))
+            try:
+                image.load()
+                return to_rgb(image)
+            except OSError:
+                if image.format not in ("JPEG", "MPO"):
+                    raise
+        if isinstance(source, str | Path):
+            data = Path(source).read_bytes()
+        else:
+            source.seek(0)
+            data = source.read()
+        truncated, missing = read_truncated_jpeg(data, name, draft)
+        result = to_rgb(truncated)
+        if missing:
+            result.info[MISSING] = missing
+        return result
+
+
+def missing_pixels(image: Image.Image) -> str | None:
+    """Return how many pixels of an image that was read are missing, in words; None if there are all."""
+    missing = image.info.get(MISSING, 0)
+    share = "less than 1 %" if missing < 0.01 else f"{100 * missing:.0f} %"
+    return f"{share} of its pixels are missing" if missing else None
+
+
+def truncation_warning(source: str | Path, target: Path, missing: str) -> str:
+    """Return the line of a command on a photo with missing pixels, in words, and on its result."""
+    return one_line(f"warning: {source} is truncated, and {missing}: {target} shows grey there")
 
 
 def check_output(path: Path) -> None:

@@ -5,6 +5,7 @@
 
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, shorten_name
 from faststyle.image.files import FORMATS, check_output, check_size
 from faststyle.image.settings import FileSettings
+from faststyle.image.truncated import END_MARKER
 from faststyle.image.validation import JPEG_MAGIC, check_pixel_count
 
 MAX_UNTILED_PIXELS = 50_000_000  # larger images are tiled however much memory there is
@@ -78,7 +80,7 @@ def count_pixels(path: Path) -> int:
     return pixels
 
 
-def decode_to_file(path: Path, raw: Path) -> np.ndarray:
+def decode_to_file(path: Path, raw: Path, warnings: list[str] | None = None) -> np.ndarray:
     """Decode an image into a file of raw pixels, upright and in sRGB like ``files.open_image``.
 
     CMYK without a profile can differ from Pillow's, because libvips converts it by a profile of its own.
@@ -86,6 +88,8 @@ def decode_to_file(path: Path, raw: Path) -> np.ndarray:
     Args:
         path: Image to decode.
         raw: File to write, of three or four bytes a pixel.
+        warnings: List to add a warning to if pixels are missing at the end of a JPEG, which are grey then;
+            by default such an image is refused.
 
     Returns:
         The file mapped into memory, (H,W,3), or (H,W,4) if the image has transparency.
@@ -96,19 +100,57 @@ def decode_to_file(path: Path, raw: Path) -> np.ndarray:
     import pyvips
 
     try:
-        image = open_lazily(path)
-        # A rotated image cannot be read from top to bottom: libvips decodes it into a temporary file first.
-        is_rotated = image.get_typeof("orientation") and image.get("orientation") != 1
-        options = {"access": "random" if is_rotated else "sequential", "fail_on": "error"}
-        image = open_lazily(path, **options).autorot()
-        if image.get_typeof("icc-profile-data"):
-            image = image.icc_transform("srgb", embedded=True, intent="perceptual", depth=8)
-        else:
-            image = image.colourspace("srgb")
-        image = image.cast("uchar")
-        image.rawsave(os.fsencode(raw))
+        try:
+            return decode(path, raw, "error")
+        except pyvips.Error:
+            ended = raw.with_suffix(".jpg")
+            if not add_end_marker(path, ended):
+                raise
+            try:
+                return decode(ended, raw, "warning")
+            except pyvips.Error:
+                if warnings is None:
+                    raise
+                pixels = decode(ended, raw, "error")
+                warnings.append("pixels are missing at its end")
+                return pixels
     except pyvips.Error as error:
         raise InputError(f"{path} is damaged or cannot be read ({first_line(error)})", file=path) from None
+
+
+def add_end_marker(path: Path, ended: Path) -> bool:
+    """Copy a JPEG and add the marker of its end; return False for another file."""
+    with path.open("rb") as file:
+        if file.read(len(JPEG_MAGIC)) != JPEG_MAGIC:
+            return False
+    shutil.copyfile(path, ended)
+    with ended.open("ab") as file:
+        file.write(END_MARKER)
+    return True
+
+
+def decode(path: Path, raw: Path, fail_on: str) -> np.ndarray:
+    """Decode an image into a file of raw pixels, and map it into memory.
+
+    Args:
+        path: Image to decode.
+        raw: File to write.
+        fail_on: Damage that is an error, as libvips names it.
+
+    Raises:
+        pyvips.Error: The image is damaged.
+    """
+    image = open_lazily(path)
+    # A rotated image cannot be read from top to bottom: libvips decodes it into a temporary file first.
+    is_rotated = image.get_typeof("orientation") and image.get("orientation") != 1
+    options = {"access": "random" if is_rotated else "sequential", "fail_on": fail_on}
+    image = open_lazily(path, **options).autorot()
+    if image.get_typeof("icc-profile-data"):
+        image = image.icc_transform("srgb", embedded=True, intent="perceptual", depth=8)
+    else:
+        image = image.colourspace("srgb")
+    image = image.cast("uchar")
+    image.rawsave(os.fsencode(raw))
     return np.memmap(raw, np.uint8, "r+", shape=(image.height, image.width, image.bands))
 
 
@@ -167,7 +209,10 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.
 
 @contextmanager
 def mapped_images(
-    source: Path, target: Path, quality: int = FileSettings.quality
+    source: Path,
+    target: Path,
+    quality: int = FileSettings.quality,
+    warnings: list[str] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the pixels of an image and of its result, both in memory-mapped files; then write the result.
 
@@ -178,6 +223,7 @@ def mapped_images(
         source: Image to read.
         target: Image to write; its suffix decides the format.
         quality: Quality of JPEG and WebP, from 1 to 100.
+        warnings: As in ``decode_to_file``.
 
     Yields:
         The image's pixels, and pixels of the same shape for the caller to fill. The transparency is already
@@ -193,7 +239,7 @@ def mapped_images(
         suffix=".strips",
         ignore_cleanup_errors=True,
     ) as folder:
-        photo = decode_to_file(source, Path(folder) / "photo")
+        photo = decode_to_file(source, Path(folder) / "photo", warnings)
         check_size(target, photo.shape[1], photo.shape[0])
         result = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)
         result[..., 3:] = photo[..., 3:]

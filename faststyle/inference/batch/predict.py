@@ -30,6 +30,7 @@ from tqdm import tqdm
 from faststyle import __version__
 from faststyle.device import process_errors
 from faststyle.errors import InputError, RankLostError, WorkerDiedError, first_line
+from faststyle.image.files import truncation_warning
 from faststyle.inference.batch import manifest
 from faststyle.inference.batch.shards import (
     Images,
@@ -55,13 +56,14 @@ class Steps(NamedTuple):
         read: Opens an image; returns None for one that is to go from file to file.
         stylize: Stylizes an image.
         save: Writes an image.
-        convert: Reads, stylizes and writes a large image, from file to file.
+        convert: Reads, stylizes and writes a large image, from file to file; returns a warning if pixels of
+            it are missing.
     """
 
     read: Callable[[Path], Image.Image | None]
     stylize: Callable[[Stylizer, Image.Image], Image.Image]
     save: Callable[[Image.Image, Path], None]
-    convert: Callable[[Stylizer, Path, Path], None]
+    convert: Callable[[Stylizer, Path, Path], str | None]
 
 
 class Totals(NamedTuple):
@@ -72,12 +74,14 @@ class Totals(NamedTuple):
         kept: Stylized by an earlier run.
         failed: Not readable or not writable.
         videos: Animations, which are left out.
+        truncated: Stylized now, with pixels missing.
     """
 
     done: int
     kept: int
     failed: int
     videos: int
+    truncated: int = 0
 
 
 class Collection(pl.LightningModule):
@@ -135,8 +139,8 @@ class Collection(pl.LightningModule):
         try:
             if read.image is not None:
                 return read._replace(image=self.steps.stylize(self.stylizer, read.image))
-            self.steps.convert(self.stylizer, Path(read.item.source), self.out / read.item.name)
-            return read
+            target = self.out / read.item.name
+            return read._replace(warning=self.steps.convert(self.stylizer, Path(read.item.source), target))
         except (InputError, OSError) as error:
             return read._replace(error=explain(error))
 
@@ -147,7 +151,7 @@ class Writer(BasePredictionWriter):
     def __init__(self) -> None:
         super().__init__("batch")
         self.totals = Totals(0, 0, 0, 0)
-        self.pending: deque[Future[str | None]] = deque()
+        self.pending: deque[Future[Read]] = deque()
         self.pool: ThreadPoolExecutor | None = None
 
     def on_predict_start(self, trainer: pl.Trainer, module: Any) -> None:
@@ -169,16 +173,16 @@ class Writer(BasePredictionWriter):
         if len(self.pending) == self.max_pending:
             self.count(self.pending.popleft().result())
         if prediction.is_video or prediction.kept:
-            done, kept, failed, videos = self.totals
-            self.totals = Totals(done, kept + prediction.kept, failed, videos + prediction.is_video)
+            kept, videos = self.totals.kept + prediction.kept, self.totals.videos + prediction.is_video
+            self.totals = self.totals._replace(kept=kept, videos=videos)
             self.bar.total -= 1  # so that the bar shows the speed of stylizing
         else:
             assert self.pool is not None
             self.pending.append(self.pool.submit(self.write, prediction))
             self.bar.update()
 
-    def write(self, result: Read) -> str | None:
-        """Write an image, then its line in the manifest; return why it failed, or None."""
+    def write(self, result: Read) -> Read:
+        """Write an image, then its line in the manifest; return the result with the error, if it failed."""
         error = result.error
         if result.image is not None and not error:
             try:
@@ -186,15 +190,19 @@ class Writer(BasePredictionWriter):
             except (InputError, OSError) as failure:
                 error = explain(failure)
         self.part.add(result.item.name, error)
-        return error
+        return result._replace(error=error)
 
-    def count(self, error: str | None) -> None:
-        """Count an image as done or failed, and print the error."""
-        if error:
+    def count(self, result: Read) -> None:
+        """Count an image as done or failed, and print its error or warning."""
+        line = f"error: {result.error}" if result.error else None
+        if result.warning and not result.error:
+            line = truncation_warning(result.item.source, self.out / result.item.name, result.warning)
+        if line:
             start = "\n" if self.bar.disable else ""  # below the bar of another rank
-            self.bar.write(f"{start}error: {error}", file=sys.stderr)
-        done, kept, failed, videos = self.totals
-        self.totals = Totals(done + (not error), kept, failed + bool(error), videos)
+            self.bar.write(start + line, file=sys.stderr)
+        done, failed = self.totals.done + (not result.error), self.totals.failed + bool(result.error)
+        truncated = self.totals.truncated + bool(line and not result.error)
+        self.totals = self.totals._replace(done=done, failed=failed, truncated=truncated)
 
     def on_predict_end(self, trainer: pl.Trainer, module: Any) -> None:
         while self.pending:

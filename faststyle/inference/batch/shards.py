@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, Sampler
 from faststyle.console import error_line
 from faststyle.errors import InputError
 from faststyle.files import check_inside
-from faststyle.image.files import check_size
+from faststyle.image.files import check_size, missing_pixels
 from faststyle.image.validation import silence_decoders
 from faststyle.image.vips import MIN_VIPS_PIXELS, check_decodable, count_pixels
 from faststyle.video.opening import is_clip
@@ -52,6 +52,7 @@ class Read(NamedTuple):
         is_video: The file is an animation, which is left out.
         image: The image; None for one that goes from file to file.
         error: Why reading failed; None if it did not.
+        warning: How many pixels of the image are missing, in words; None if there are all.
     """
 
     item: Item
@@ -59,6 +60,7 @@ class Read(NamedTuple):
     is_video: bool = False
     image: Image.Image | None = None
     error: str | None = None
+    warning: str | None = None
 
 
 def rank_of(name: str, ranks: int) -> int:
@@ -122,9 +124,10 @@ class Images(Dataset[Read]):
             if is_clip(source):
                 return Read(item, is_video=True)
             image = self.read(source)
-            if image is not None:
-                check_size(self.out / item.name, *image.size)
-            return Read(item, image=image)
+            if image is None:
+                return Read(item)
+            check_size(self.out / item.name, *image.size)
+            return Read(item, image=image, warning=missing_pixels(image))
         except (InputError, OSError) as error:
             return Read(item, error=explain(error))
 

@@ -1,0 +1,50 @@
+"""JPEG files without their last bytes: the pixels that are there, and how many are missing."""
+
+import io
+import random
+
+import numpy as np
+from PIL import Image
+
+from faststyle.image.exif import iterate_jpeg_segments
+from faststyle.image.validation import open_header
+
+END_MARKER = b"\xff\xd9"
+FILLER = bytes(random.Random(0).choices(range(255), k=1 << 16))  # without 255, which begins a marker
+MAX_BLOCK_ROWS = 17  # rows that are decoded together, and one that their colours reach
+
+
+def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Image.Image, float]:
+    """Decode a JPEG whose last bytes are missing. What cannot be decoded is grey.
+
+    Args:
+        data: The file.
+        name: Name of the file in error messages.
+        draft: As in ``files.open_image``.
+
+    Returns:
+        The image as Pillow opens it, decoded, and the fraction of its pixels that are missing. In a
+        progressive JPEG these pixels can merely lack details.
+
+    Raises:
+        InputError: The file is damaged otherwise.
+        OSError: Likewise.
+    """
+    for _, start, length in iterate_jpeg_segments(io.BytesIO(data)):
+        if start + length > len(data):  # a header is cut, and the decoder would read the end as a part of it
+            data = data[: start - 4]
+    image = decode(data + END_MARKER, name, draft)
+    # What other bytes at the end would change is missing.
+    other = np.asarray(decode(data + FILLER + END_MARKER, name, draft))
+    differs = (np.asarray(image) != other).reshape(image.height, image.width, -1).any(-1)
+    rows = np.flatnonzero(differs.any(1))
+    below = image.height - rows[0] - MAX_BLOCK_ROWS if len(rows) else 0  # the bytes do not fill a large image
+    return image, max(float(differs.mean()), below / image.height)
+
+
+def decode(data: bytes, name: str, draft: int | None) -> Image.Image:
+    image = open_header(io.BytesIO(data), name)
+    if draft is not None:
+        image.draft("RGB", (draft, draft))
+    image.load()
+    return image
