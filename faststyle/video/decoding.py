@@ -11,6 +11,7 @@ from faststyle.errors import InputError
 from faststyle.video.clips import Clip, Frame, check_start, exact_seconds
 from faststyle.video.containers import choose_video, decoder_for, ffmpeg_message, import_av, open_file
 from faststyle.video.conversion import RgbConverter
+from faststyle.video.deinterlacing import deinterlace, stream_parity
 from faststyle.video.durations import breaks_off, end_of_last, estimated_count, video_length, whole_length
 from faststyle.video.timing import Timing, claimed_timing, measure_timing, raw_timing
 
@@ -97,7 +98,9 @@ class VideoClip(Clip):
         # AVI has no times but the order of packets, which differs from the order of display for B-frames.
         self.unordered = self.container.format.name == "avi"
         self.raw = bool(self.container.format.flags & AVFMT_NOTIMESTAMPS)
-        self.damage, self.decoded = None, self.with_times(self.decode())
+        self.damage, frames = None, self.with_times(self.decode())
+        parity = stream_parity(self.stream)
+        self.decoded = deinterlace(frames, self.stream.time_base, parity, self.note_interlaced)
 
     def measure_timing(self, raw_rate: Fraction | None) -> Timing:
         """Measure when frames are shown, in a second reader of the file."""
@@ -108,7 +111,7 @@ class VideoClip(Clip):
             timing = raw_timing(container, stream, raw_rate)
         if raw_rate is None:
             rate = f"{float(timing.rate):g} frames per second"
-            self.notes.append(f"it holds no times, so that {rate} are assumed: `fps` sets another rate")
+            self.notes.append(f"the video holds no times, so that {rate} are assumed: `fps` sets another rate")
         return timing
 
     def estimate_count(self) -> int | None:
@@ -142,6 +145,10 @@ class VideoClip(Clip):
                 step = pts - last
             frame.pts = last = pts
             yield frame
+
+    def note_interlaced(self) -> None:
+        note = "the video is interlaced: each frame is deinterlaced (bwdif)"
+        self.notes += [note] * (note not in self.notes)
 
     def decode(self) -> Iterator[Any]:
         """Yield decoded frames; end at the first that cannot be decoded."""

@@ -166,7 +166,7 @@ class Job:
         if fast:
             parts.append(f"The frame rate was reduced from {float(rate):.0f} to {MAX_FRAME_RATE} per second.")
         damage = [remove_folder(clip.damage, path)] if clip.damage else []
-        parts += [f"{note.rstrip('.')}." for note in [*damage, *recorder.notes]]
+        parts += [f"{note.rstrip('.')}." for note in [*damage, *clip.notes, *recorder.notes]]
         return " ".join(parts)
 
 

@@ -58,6 +58,7 @@ class VideoOptions:
         chapters: Chapters in PyAV's form.
         font: Content of a font to attach.
         tags: Metadata of the video stream.
+        field: Field that comes first in interlaced frames, tff or bff. Default: frames are progressive.
     """
 
     size: tuple[int, int] = SIZE
@@ -77,6 +78,7 @@ class VideoOptions:
     chapters: list[dict] | None = None
     font: bytes | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    field: str | None = None
 
 
 def make_clip(path: Path, frames: int | list[int] = 20, **options) -> Path:
@@ -140,9 +142,23 @@ def encode_frames(stream, made: VideoOptions, times: list[int]) -> list:
             dst_color_range=made.colors[1] or 1,
         )
         frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc = made.colors
+        frame = frame if made.field is None else mark_interlaced(frame, made.field)
         frame.pts, frame.time_base = pts, made.base
         packets += stream.encode(frame)
     return packets + stream.encode(None)
+
+
+def mark_interlaced(frame, first: str):
+    graph = av.filter.Graph()
+    size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    nodes = [
+        graph.add_buffer(**size, time_base=Fraction(1)),
+        graph.add("setfield", first),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*nodes).configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def tone(stream, seconds: float) -> list:

@@ -48,7 +48,7 @@ def test_raw_stream_is_read_to_its_end_in_order(tmp_path, kind):
     assert [frame.pts * clip.time_base for frame in frames] == [Fraction(n, 25) for n in range(20)]
     assert abs(clip.count - 20) <= 1
     assert clip.notes == [
-        "it holds no times, so that 25 frames per second are assumed: `fps` sets another rate"
+        "the video holds no times, so that 25 frames per second are assumed: `fps` sets another rate"
     ]
     record(path, tmp_path / "b.mp4")
     assert len(inspect_video(tmp_path / "b.mp4").times) == 20

@@ -138,6 +138,12 @@ def test_each_frame_is_stylized_once_whatever_rate_the_header_claims(folder, tmp
     assert inspect_video(result.path).times == [Fraction(time, 1000) for time in times]
 
 
+def test_interlaced_video_is_reported(folder, tmp_path):
+    options = {"options": {"x264-params": "tff=1"}, "field": "tff"}
+    *_, result = start_run(make_clip(tmp_path / "tape.mov", 4, **options), folder)
+    assert "the video is interlaced: each frame is deinterlaced (bwdif)." in result.line
+
+
 def test_intact_part_of_a_damaged_video_is_stylized_and_the_damage_reported(folder, tmp_path):
     path = make_clip(tmp_path / "torn.mkv", frames=60, options={"g": "5"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
