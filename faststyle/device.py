@@ -23,6 +23,19 @@ CGROUP_FILES = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
+process_of_threads = os.getpid()  # the process whose threads torch uses
+
+
+def survive_fork() -> None:
+    """Compute with one thread in a child that was forked from a process that had imported this module.
+
+    The threads of torch's pool exist only in the parent, and the child would wait for them forever.
+    """
+    global process_of_threads
+    if os.getpid() != process_of_threads:
+        process_of_threads = os.getpid()  # once, so that the child can choose another number
+        torch.set_num_threads(1)
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return a device by name.
@@ -33,6 +46,7 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: This machine has no such device.
     """
+    survive_fork()
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator or torch.device("cpu")

@@ -1,12 +1,13 @@
 """Run a network over images of any size: whole, at a smaller size, or in tiles."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from faststyle.device import memory_errors, pick_device, pick_precision
+from faststyle.device import memory_errors, pick_device, pick_precision, survive_fork
 from faststyle.errors import InputError
 from faststyle.image.color import blend_with_photo
 from faststyle.inference.engines import ENGINES, pick_engine
@@ -60,7 +61,23 @@ class NetworkRunner:
                 raise InputError("the engine onnx computes in fp32: leave out `precision`")
             self.dtype = torch.float32  # it computes as exported
         self.margin = margin
+        self.process = os.getpid()
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
+
+    def check_process(self) -> None:
+        """Check that this process can use the network: the one that loaded it, or most forked children.
+
+        Raises:
+            InputError: This is a forked child, and the device or the engine works only in the parent.
+        """
+        if os.getpid() == self.process:
+            return
+        survive_fork()
+        if self.device.type != "cpu" or self.engine == "compile":
+            raise InputError(
+                f"{self.engine} on {self.device} cannot be used in a forked process: start processes with "
+                "multiprocessing.get_context('spawn'), or load the model in each"
+            )
 
     def tile_for(self, width: int, height: int) -> int | None:
         """Return the tile for an image of this size and the free memory; None if it is stylized whole."""
@@ -93,6 +110,7 @@ class NetworkRunner:
         Raises:
             InputError: Not even a tile fits into memory.
         """
+        self.check_process()
         pixels, result = torch.from_numpy(photo).permute(2, 0, 1), torch.from_numpy(out).permute(2, 0, 1)
         height, width = photo.shape[:2]
         scale = self.scale_for(width, height, settings.stroke_scale)

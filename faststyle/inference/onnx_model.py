@@ -52,6 +52,10 @@ class Exported(nn.Module):
         check_config(path, self.card.network)
         self.path, self.run = path, session_runner(session)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path, because a session cannot be pickled."""
+        return Exported, (self.path,)
+
     def forward(self, images: Tensor, margin: int, place: Tensor | None = None) -> Tensor:
         height, width = images.shape[-2:]
         if min(height, width) < MIN_SIDE:

@@ -53,6 +53,7 @@ class Stylizer(NetworkRunner):
     ):
         self.card = card
         self.source: str | Path | None = None  # name or file of the model
+        self.choice = device, precision, engine
         super().__init__(network, card.margin, device, precision, engine)
 
     @classmethod
@@ -66,12 +67,21 @@ class Stylizer(NetworkRunner):
             InputError: There is no such model, the file is no model, or there is no such device, precision
                 or engine on this machine.
         """
+        network: TransformerNetwork | Exported
         if Path(checkpoint).suffix == ".onnx":
-            exported = Exported(Path(checkpoint))
-            return cls(exported, exported.card, device, precision, engine)
-        stylizer = cls(*find_model(checkpoint), device=device, precision=precision, engine=engine)
+            network = Exported(Path(checkpoint))
+            card = network.card
+        else:
+            network, card = find_model(checkpoint)
+        stylizer = cls(network, card, device, precision, engine)
         stylizer.source = checkpoint
         return stylizer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the stylizer was made of; another process loads the model again."""
+        if self.source is not None:
+            return Stylizer.load, (self.source, *self.choice)
+        return Stylizer, (self.network, self.card, *self.choice)
 
     def grams(self) -> dict[str, Tensor]:
         """Return the painting's Gram matrices by layer; none where the model's file has none."""
@@ -125,6 +135,7 @@ class Stylizer(NetworkRunner):
         Raises:
             InputError: A value out of the range of ``StylizeSettings``, or a tensor of another shape.
         """
+        self.check_process()
         settings = StylizeSettings(strength, preserve_color, max_size, stroke_scale, tile)
         return self._stylize(image, settings)
 
@@ -183,6 +194,7 @@ class Stylizer(NetworkRunner):
             InputError: A value out of the range of ``VideoSettings``; there is no such video; it is damaged
                 (raised after the frames before the damage); or OpenCV, for motion_blend, is missing.
         """
+        self.check_process()
         settings = VideoSettings(strength, preserve_color, max_size, motion_blend)
         whole = partial(self._stylize, settings=StylizeSettings(strength, preserve_color, stroke_scale=1.0))
         # The engine onnx runs norms without running means.

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from faststyle.device import survive_fork
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.models.card import METADATA_KEY, ModelCard
@@ -74,6 +75,7 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     Raises:
         InputError: The file does not exist, is damaged, or is no supported model.
     """
+    survive_fork()
     path = Path(path)
     if path.is_dir():
         raise InputError(
