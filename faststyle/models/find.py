@@ -1,4 +1,4 @@
-"""Loading of models by name: a built-in style, a file, a Hugging Face Hub repository, or a blend of these."""
+"""Loading of models by name: built-in styles, trained models, files, the Hugging Face Hub, and blends."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,7 @@ from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_grams, load_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.models.pretrained import built_in_styles, steady_styles
+from faststyle.models.runs import RUNS, trained_models
 from faststyle.registry import choose
 
 HUB_PREFIX = "hf://"
@@ -22,9 +23,9 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     """Load a model by name.
 
     Args:
-        name: A built-in style (starry_night or starry_night-steady), a model file, hf://user/repo, or a blend
-            of these (starry_night:0.6,great_wave:0.4). A file takes precedence over a built-in style of the
-            same name.
+        name: A built-in style (starry_night or starry_night-steady), a model that was trained in runs/, a
+            model file, hf://user/repo, or a blend of these (starry_night:0.6,great_wave:0.4). A file takes
+            precedence over a built-in style of the same name, and that over a trained model.
 
     Returns:
         The network in eval mode on the CPU, and its metadata.
@@ -52,9 +53,10 @@ def find_file(text: str, styles: dict[str, Path]) -> Path:
         raise InputError(f"no model is named {text!r}: give a built-in style's name, or a model's file")
     if text.startswith(HUB_PREFIX):
         return hub.download(text.removeprefix(HUB_PREFIX))
-    if (exists_on_disk(text) and Path(text).is_file()) or (text not in styles and is_path(text)):
+    known = trained_models() | styles
+    if (exists_on_disk(text) and Path(text).is_file()) or (text not in known and is_path(text)):
         return Path(text)
-    return choose("built-in style or file", text, styles)
+    return choose(f"built-in style, model in {RUNS}/ or file", text, known)
 
 
 def find_grams(name: str | Path) -> dict[str, Tensor]:

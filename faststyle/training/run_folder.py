@@ -8,6 +8,7 @@ import yaml
 
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, check_links, is_temporary_file, shorten_name
+from faststyle.models.runs import RUNS
 
 try:
     import fcntl
@@ -36,7 +37,7 @@ def name_run(style: Sequence[str], name: str | None, output: str | None) -> tupl
         raise InputError(f"`name` {name} must be a plain name, without a path: `output` gives the folder")
     if shorten_name(name) != name:
         raise InputError(f"`name` {name} is too long for a file's name: give a shorter `name`")
-    return name, Path(output or Path("runs") / name)
+    return name, Path(output or RUNS / name)
 
 
 def can_start_in(folder: Path) -> bool:

@@ -166,7 +166,7 @@ def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
         (["--export", "model.onnx", "--push-to-hub", "me/it"], "--export cannot be used with --push-to-hub"),
         (["--export", "model.onnx", "--checkpoint", "damaged.safetensors"], "damaged.safetensors is damaged"),
         (["--export", "model.onnx", "--checkpoint", "stary_night"], "did you mean 'starry_night'"),
-        (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style or file is named 'all'"),
+        (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style, model in runs/ or file is named 'all'"),
     ],
 )
 def test_invalid_export_gives_one_error_line(folder, model, capsys, arguments, message):

@@ -1,9 +1,12 @@
 """Loading of models by name: built-in styles, files, blends."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from faststyle import InputError, Stylizer
+from faststyle.cli.main import main
 from faststyle.models import hub, pretrained
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_model, save_model
@@ -116,3 +119,59 @@ def test_label_can_be_used_in_file_names():
 
 def test_weight_of_a_single_model_in_a_blend_is_1():
     assert parse_blend("a:0.3") == {"a": 1}
+
+
+# Trained models
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch, styles, network):
+    """Change to a folder in which starry, autumn and copy were trained, and starry also in another folder."""
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (
+        ("starry", "starry"),
+        ("autumn", "autumn"),
+        ("a", "copy"),
+        ("a", "starry"),
+        ("z", "starry"),
+    ):
+        path = tmp_path / "runs" / folder / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_model(path, network, ModelCard(name=f"{folder}/{name}"))
+    return tmp_path / "runs"
+
+
+def test_trained_model_is_found_by_name_after_the_built_in_styles(runs):
+    assert find_model("starry")[1].name == "starry/starry"
+    assert find_model("copy")[1].name == "a/copy"
+    assert find_model("autumn")[1].name == "autumn"  # the built-in style
+    assert Stylizer.load("starry", "cpu", "fp32", "torch").card.name == "starry/starry"
+    assert label("starry") == "starry"
+    assert set(find_model("starry:0.5,spring:0.5")[1].blend) == {"starry", "spring"}
+
+
+def test_folder_or_file_in_the_current_folder_does_not_hide_a_trained_model_unless_it_is_a_file(runs, model):
+    runs.with_name("copy").mkdir()
+    assert find_model("copy")[1].name == "a/copy"
+    runs.with_name("starry").write_bytes(model.read_bytes())
+    assert find_model("starry")[1].name == "small"
+
+
+def test_error_for_an_unknown_name_lists_the_trained_models(runs):
+    with pytest.raises(
+        InputError, match=r"model in runs/ or file is named 'stary'.*copy, starry.*mean 'starry'"
+    ):
+        find_model("stary")
+
+
+def test_trained_models_are_listed(runs, capsys, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", Path(pretrained.__file__).parent)
+    main(["styles"])
+    assert "trained in runs/: autumn, copy, starry\n" in capsys.readouterr().out
+
+
+def test_empty_or_missing_folder_of_runs_is_no_error(styles, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").touch()
+    with pytest.raises(InputError, match="choose from autumn, spring"):
+        find_model("winter")
