@@ -110,8 +110,10 @@ class VideoClip(Clip):
                 return measure_timing(container, stream, self.unordered)
             timing = raw_timing(container, stream, raw_rate)
         if raw_rate is None:
-            rate = f"{float(timing.rate):g} frames per second"
-            self.notes.append(f"the video holds no times, so that {rate} are assumed: `fps` sets another rate")
+            self.notes.append(
+                f"the video holds no times, so that {float(timing.rate):g} frames per second are assumed: "
+                "`fps` sets another rate"
+            )
         return timing
 
     def estimate_count(self) -> int | None:

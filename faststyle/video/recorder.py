@@ -252,6 +252,7 @@ class Video:
             self.encode(max(1, lasts))
             self.mux(self.stream.encode(None))
             self.tracks.copy_until(None if whole and self.clip.damage is None else end)
+            self.tracks.finish()
         finally:
             self.tracks.close()
             self.container.close()

@@ -1,4 +1,7 @@
-"""Copy sound, subtitles, chapters and metadata from one video file to another, packet by packet."""
+"""Copy sound, subtitles, chapters and metadata from one video file to another, packet by packet.
+
+Sound that the other container cannot hold is encoded again.
+"""
 
 import io
 from fractions import Fraction
@@ -8,6 +11,7 @@ from typing import Any
 from faststyle.errors import first_line
 from faststyle.video.clips import Clip
 from faststyle.video.containers import import_av, open_file
+from faststyle.video.sound import TITLES, SoundEncoder, sound_encoder
 
 # Metadata that a container writes itself, or that is no longer true of the video.
 DROPPED_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "duration"}
@@ -33,6 +37,7 @@ class Tracks:
         self.pending: Any = None
         self.copies: dict[int, Any] = {}  # streams of the target, by index in the source
         self.filters: dict[int, Any] = {}
+        self.encoders: dict[int, SoundEncoder] = {}  # by index in the source
         if clip.path is None or form == "gif":
             return
         self.av = import_av()
@@ -60,13 +65,27 @@ class Tracks:
                     filter = self.av.bitstream.BitStreamFilterContext("aac_adtstoasc", stream)
                     self.filters[stream.index] = filter
                 return True
-            self.notes.append(
-                f"{COPIED_TYPES[stream.type]} in {problem} cannot be stored in {self.suffix}: left out"
-            )
+            what = f"{COPIED_TYPES[stream.type]} in {problem} cannot be stored in {self.suffix}"
+            if self.add_encoder(stream):
+                title = TITLES[self.encoders[stream.index].stream.codec_context.name]
+                self.notes.append(f"{what}: encoded again as {title}")
+                return True
+            self.notes.append(f"{what}: left out")
         elif stream.type == "attachment" and self.form == "matroska":
             self.target.add_stream_from_template(stream)
         stream.discard = self.av.stream.Discard.all
         return False
+
+    def add_encoder(self, stream: Any) -> bool:
+        """Add an encoder of a sound track; return False where the sound cannot be decoded or encoded."""
+        name = sound_encoder(self.form)
+        context = stream.codec_context
+        if stream.type != "audio" or name is None or context is None or not context.sample_rate:
+            return False
+        self.encoders[stream.index] = encoder = SoundEncoder(self.target, name, stream)
+        encoder.stream.metadata.update(copied_metadata(stream.metadata))
+        encoder.stream.disposition = stream.disposition
+        return True
 
     def unsupported_codec(self, stream: Any) -> str | None:
         """Return the name of a stream's codec that the target cannot hold; None if it can."""
@@ -111,7 +130,7 @@ class Tracks:
                     packet.duration = min(packet.duration, int((until - at) / base))
                 return packet
         except (self.av.FFmpegError, OSError) as error:
-            self.notes.append(f"the sound of {self.clip.name} is damaged: {first_line(error)}")
+            self.note_damage(error)
         return None
 
     def copy_until(self, time: Fraction | None) -> None:
@@ -121,10 +140,32 @@ class Tracks:
             if time is not None and packet.dts * packet.time_base > time:
                 return
             number = packet.stream_index
-            for part in self.filters[number].filter(packet) if number in self.filters else [packet]:
-                part.stream = self.copies[number]
-                self.target.mux(part)
+            if number in self.encoders:
+                self.encode(self.encoders[number], packet)
+            else:
+                for part in self.filters[number].filter(packet) if number in self.filters else [packet]:
+                    part.stream = self.copies[number]
+                    self.target.mux(part)
             self.pending = self.next_packet()
+
+    def encode(self, encoder: SoundEncoder, packet: Any) -> None:
+        """Mux what an encoder makes of a packet; None is the end."""
+        try:
+            packets = encoder.convert(packet)
+        except (self.av.error.InvalidDataError, ValueError) as error:
+            self.note_damage(error)
+            return
+        for part in packets:
+            self.target.mux(part)
+
+    def note_damage(self, error: Exception) -> None:
+        note = f"the sound of {self.clip.name} is damaged: {first_line(error)}"
+        self.notes += [note] * (note not in self.notes)
+
+    def finish(self) -> None:
+        """Mux what the encoders of sound still hold."""
+        for encoder in self.encoders.values():
+            self.encode(encoder, None)
 
     def close(self) -> None:
         self.pending = None

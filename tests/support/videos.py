@@ -50,6 +50,7 @@ class VideoOptions:
         matrix: Matrix to convert the pixels with. Default: the one in ``colors``.
         draw: Function that returns the pixels of a frame for its number, width and height.
         sound: Audio encoder. If given, add a tone as long as the video.
+        onset: Seconds of silence before the tone.
         subtitles: Subtitle codec. If given, add a line every half second.
         aspect: Sample aspect ratio. Default: untagged.
         options: Options of the video encoder.
@@ -70,6 +71,7 @@ class VideoOptions:
     matrix: int | None = None
     draw: Callable[[int, int, int], np.ndarray] = draw_moving_bar
     sound: str | None = None
+    onset: float = 0
     subtitles: str | None = None
     aspect: Fraction | None = None
     options: dict[str, str] = field(default_factory=dict)
@@ -101,7 +103,7 @@ def make_clip(path: Path, frames: int | list[int] = 20, **options) -> Path:
         sound = line = None
         if made.sound is not None:
             sound = container.add_stream(made.sound, rate=48000)
-            sound.metadata["language"] = "fra"
+            sound.metadata["language"], sound.bit_rate = "fra", 128_000
         if made.subtitles is not None:
             line = container.add_mux_stream(made.subtitles)
             line.metadata["language"] = "deu"
@@ -110,7 +112,7 @@ def make_clip(path: Path, frames: int | list[int] = 20, **options) -> Path:
         if made.font is not None:
             container.add_attachment("a.ttf", "application/x-truetype-font", made.font)
         packets = encode_frames(stream, made, times)
-        packets += tone(sound, length) if sound else []
+        packets += tone(sound, length, made.onset) if sound else []
         packets += lines(line, length, made.subtitles == "mov_text") if line else []
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             container.mux(packet)
@@ -161,8 +163,9 @@ def mark_interlaced(frame, first: str):
     return graph.pull()
 
 
-def tone(stream, seconds: float) -> list:
+def tone(stream, seconds: float, onset: float = 0) -> list:
     samples = np.sin(np.arange(round(48000 * seconds)) * 440 * 2 * np.pi / 48000) * 0.3
+    samples[: round(48000 * onset)] = 0
     size, packets = 960, []
     form, channels = stream.codec_context.format.name, stream.codec_context.layout.nb_channels
     for at in range(0, len(samples) - size + 1, size):
