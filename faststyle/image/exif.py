@@ -21,6 +21,8 @@ MAX_TAG_BYTES = 1 << 26  # of all values together
 MAX_STRAY_BYTES = 1 << 22  # of values outside the file; some ordinary images have a few
 MAX_STRIPS = 1 << 18  # because Pillow makes an object of each
 MAX_JPEG_SEGMENTS = 500  # because decoding a scan of 31 bytes can take as long as the whole image
+MAX_METADATA_SEGMENTS = 20_000  # because Pillow keeps each; files with a depth map have hundreds
+METADATA_MARKERS = {*range(0xE0, 0xF0), 0xFE}  # of applications, and comments
 SEARCH_BYTES = 1 << 16  # read at a time to find the next marker of a JPEG
 START_OF_SCAN, END_OF_IMAGE, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 # Markers that have no length and no content, according to Pillow.
@@ -39,7 +41,7 @@ def read_tags(file: IO[bytes]) -> tuple[str, list[tuple[int, int, int, bytes]]]:
         A damaged file has no tags, because Pillow reports what is wrong with it.
     """
     head = file.read(16)
-    order, big = ("<" if head[:2] == b"II" else ">"), head[2:3] == b"+"
+    order, big = ("<" if head[:2] == b"II" else ">"), b"+" in head[2:4]
     try:
         file.seek(struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0])
         count = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))[0]
@@ -103,10 +105,13 @@ def read_jpeg_tags(file: IO[bytes], name: str) -> list[bytes]:
         InputError: The file has too many segments, or no image data.
     """
     exif, indexes, has_scan, last_end, junk = b"", [], False, 2, 0
-    for count, (marker, start, length) in enumerate(iterate_jpeg_segments(file)):
-        if count > MAX_JPEG_SEGMENTS:
+    counts = {True: 0, False: 0}  # of metadata, and of other segments
+    for marker, start, length in iterate_jpeg_segments(file):
+        is_metadata = marker in METADATA_MARKERS
+        counts[is_metadata] += 1
+        if counts[is_metadata] > (MAX_METADATA_SEGMENTS if is_metadata else MAX_JPEG_SEGMENTS):
             raise InputError(
-                f"{name} is damaged: it has more than {MAX_JPEG_SEGMENTS} segments or scans", file=name
+                f"{name} is damaged: it has more than {counts[is_metadata] - 1} segments or scans", file=name
             )
         if marker == END_OF_IMAGE and has_scan:
             break

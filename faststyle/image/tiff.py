@@ -28,7 +28,8 @@ def needs_tifffile(file: IO[bytes], name: str) -> bool:
     try:
         with tifffile.TiffFile(file) as tiff:
             page: Any = tiff.pages[0]
-            if is_read_by_pillow(page):
+            # Pillow takes a BigTIFF of the other byte order for no TIFF.
+            if is_read_by_pillow(page) and not (tiff.is_bigtiff and tiff.byteorder == ">"):
                 return False
             check_layout(page, name)
             return True

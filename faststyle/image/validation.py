@@ -16,8 +16,8 @@ from PIL import Image
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
-from faststyle.image.exif import has_plausible_tags, read_avif_exif, read_jpeg_tags
 from faststyle.image.formats import MAGIC_BYTES, check_readable, readable_formats, recognize
+from faststyle.image.metadata import without_large_metadata
 from faststyle.image.tiff import SampledTiff, needs_tifffile
 
 MAX_PILLOW_PIXELS = 179_000_000  # Pillow raises DecompressionBombError above it
@@ -58,6 +58,8 @@ def open_header(source: str | Path | IO[bytes], name: str | None = None) -> Imag
                 header = inspect_header(file, name)
         else:
             header = inspect_header(source, name)
+        if header.copy is not None:
+            source = io.BytesIO(header.copy)
         try:
             if header.is_sampled:
                 image: Image.Image = SampledTiff(source)
@@ -118,12 +120,14 @@ class Header(NamedTuple):
         weight: How many pixels each of its pixels counts for: 2 in a PNG of 16 bits a channel, else 1.
         formats: Formats of Pillow to open it with.
         is_sampled: The file is a TIFF that ``SampledTiff`` opens.
+        copy: Copy of the file without its large metadata, to be opened in its place; None if there is none.
     """
 
     size: int
     weight: int
     formats: tuple[str, ...]
     is_sampled: bool = False
+    copy: bytes | None = None
 
 
 def inspect_header(file: IO[bytes], name: str) -> Header:
@@ -135,7 +139,7 @@ def inspect_header(file: IO[bytes], name: str) -> Header:
 
     Raises:
         InputError: This machine cannot read the format; or the file is a WebP of too many pixels, a JPEG of
-            too many scans, or its TIFF or EXIF tags claim more bytes than it has.
+            too many scans, or the tags that a TIFF needs claim more bytes than it has.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -145,28 +149,24 @@ def inspect_header(file: IO[bytes], name: str) -> Header:
     kind = recognize(head)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         check_pixel_count(count_webp_pixels(head), size, name)
-    plausible = True
-    if head[:3] == JPEG_MAGIC:
-        plausible = all(
-            has_plausible_tags(io.BytesIO(tags), len(tags)) for tags in read_jpeg_tags(file, name)
-        )
-    elif head[:2] in (b"II", b"MM"):
-        plausible = has_plausible_tags(file, size)
-    elif kind == "AVIF":
-        exif = read_avif_exif(file.read())
-        plausible = has_plausible_tags(io.BytesIO(exif), len(exif))
-    if not plausible:
+    try:
+        copy = without_large_metadata(file, kind, name)
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(
-            f"{name} is damaged, or has layers: its tags are larger than the file, or than 64 MB; save it "
-            "again without layers",
+            f"{name} is damaged, or has layers: its tags are larger than the file, or than 64 MB ({error}); "
+            "save it again without layers",
             file=name,
-        )
+        ) from None
+    if copy is not None:
+        file = io.BytesIO(copy)
     file.seek(0)
     is_sampled = kind == "TIFF" and needs_tifffile(file, name)
     file.seek(0)
     # Both plugins accept some main brands, and the wrong one would end with an error.
     formats = (kind,) if kind in ("AVIF", "HEIF") else readable_formats()
-    return Header(size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1, formats, is_sampled)
+    return Header(size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1, formats, is_sampled, copy)
 
 
 def check_samples(image: SampledTiff, name: str) -> None:

@@ -82,10 +82,17 @@ def test_every_kind_of_sample_is_read_right(tmp_path, kind, planar, channels):
 
 
 @pytest.mark.parametrize(
-    "options", [{"byteorder": ">"}, {"bigtiff": True}, {"tile": (16, 16)}, {"rowsperstrip": 7}]
+    "options",
+    [
+        {"byteorder": ">"},
+        {"bigtiff": True},
+        {"bigtiff": True, "byteorder": ">"},
+        {"tile": (16, 16)},
+        {"rowsperstrip": 7},
+    ],
 )
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-@pytest.mark.parametrize("kind", ["uint16", "float32"])
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
 def test_layouts_of_the_file(kind, planar, options):
     values = ramps(kind, 3)
     opened = np.asarray(open_image(write(values, planar, **options)), float)
