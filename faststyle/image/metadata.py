@@ -137,7 +137,7 @@ def expanded_length(content: bytes, zeros: int) -> int:
         zeros: Number of zero bytes between them; 0 for the fields of iTXt.
     """
     rest = content.partition(b"\0")[2]
-    if zeros == 0:  # two flags, the language, the key word in it, the text
+    if zeros == 0:  # two bytes, the language, the key word in it, the text
         rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2] if rest[:1] == b"\1" else b""
     else:
         rest = rest[zeros - 1 :]
