@@ -247,6 +247,16 @@ def report_missing(source: Path, target: Path, warning: str | None) -> bool:
     return warning is None
 
 
+def report_several(source: Path) -> None:
+    """Print that only the first image of a file of several is used, above progress bars."""
+    from tqdm import tqdm
+
+    from faststyle.image.pages import describe_several
+
+    if (line := describe_several(source)) is not None:
+        tqdm.write(one_line(line), file=sys.stderr)
+
+
 def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> int:
     """Print where the results are, and return the number of inputs that failed.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
-from faststyle.cli.inputs import Done, Job, check_overwriting, report_missing
+from faststyle.cli.inputs import Done, Job, check_overwriting, report_missing, report_several
 from faststyle.console import error_line
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
@@ -44,6 +44,7 @@ def optimize_all(options: "Options", jobs: list[Job]) -> Done:
     written = failures = 0
     for source, target, *_ in jobs:
         try:
+            report_several(source)
             photo = read_image(source)
             optimize_one(Optimization(photo, styles, **arguments), target, options)
             failures += not report_missing(source, target, missing_pixels(photo))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from faststyle.cli.inputs import Job, report_missing
+from faststyle.cli.inputs import Job, report_missing, report_several
 from faststyle.errors import InputError
 from faststyle.image import vips
 from faststyle.image.color import blend_images
@@ -42,6 +42,7 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
             image so far is written then.
     """
     source, target, settings = job.source, job.target, options.image
+    report_several(source)
     if isinstance(model, AllStyles):
         original = read_image(source)
         warning = missing_pixels(original)

@@ -8,6 +8,7 @@ from pathlib import Path
 from faststyle.errors import InputError
 from faststyle.files import check_not_special
 from faststyle.image.formats import MAGIC_BYTES, READABLE_SUFFIXES, recognize
+from faststyle.image.pages import holds_several
 from faststyle.image.validation import open_header
 from faststyle.video.clips import RATE, Clip, exact_rate
 from faststyle.video.containers import has_video, import_av, is_motion_jpeg
@@ -17,8 +18,8 @@ from faststyle.video.stills import NUMBER, Animation, Numbered, numbered_files
 VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg m2v vob ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv ogm mxf dv y4m"
 STREAMS = "h264 264 avc hevc h265 265 vvc h266 266 mjpeg mjpg m1v obu ivf nut vc1"
 SUFFIXES = {f".{name}" for name in f"{VIDEOS} {STREAMS}".split()}
-ANIMATED = ("GIF", "WEBP", "PNG")  # Pillow's formats that hold one image or several frames
-ANIMATED_SUFFIXES = (".gif", ".webp", ".png", ".apng")
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # Pillow's formats that hold one image or several frames
+ANIMATED_SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif")
 
 
 def image_format(path: Path) -> str | None:
@@ -33,14 +34,7 @@ def image_format(path: Path) -> str | None:
 
 def is_animated(path: Path) -> bool:
     """Return True for an image file of several frames."""
-    try:
-        if image_format(path) not in ANIMATED:
-            return False
-        with open_header(path) as image:
-            return getattr(image, "is_animated", False)
-    # A damaged file is reported when it is read.
-    except Exception:
-        return False
+    return image_format(path) in ANIMATED and holds_several(path)
 
 
 def is_pattern(path: Path) -> bool:
@@ -74,7 +68,7 @@ def open_clip(
     """Open a video.
 
     Args:
-        source: A video file, an animated GIF, WebP or PNG, a folder of numbered frames, or a pattern of
+        source: A video file, an animated GIF, WebP, PNG or AVIF, a folder of numbered frames, or a pattern of
             their names, such as ``frames/%04d.png``.
         start: Seconds to skip.
         end: Seconds at which to end. By default the video's own end.

@@ -1,4 +1,4 @@
-"""Videos made of images: animated GIF, WebP and PNG, and frames in numbered files."""
+"""Videos made of images: animated GIF, WebP, PNG and AVIF, and frames in numbered files."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 class Animation(Clip):
-    """A GIF, WebP or PNG of several frames."""
+    """A GIF, WebP, PNG or AVIF of several frames."""
 
     def __init__(self, path: Path, start: float, end: float, max_size: int | None):
         self.image = open_header(path)

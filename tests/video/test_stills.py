@@ -14,14 +14,14 @@ from tests.support.videos import (
 )
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "avif"])
 def test_animated_images_keep_their_times_on_white_background(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     images = [Image.fromarray(draw_moving_bar(n)).convert("RGBA") for n in range(5)]
     for image in images:
         image.putpixel((0, 0), (0, 0, 0, 0))
     durations = [40, 100, 60, 200, 80]
-    kind = {"webp": {"lossless": True}, "gif": {"disposal": 2}}.get(suffix, {})
+    kind = {"webp": {"lossless": True}, "gif": {"disposal": 2}, "avif": {"quality": 100}}.get(suffix, {})
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, **kind)
     assert is_clip(path)
     frames, clip = read_frames(path)
