@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from faststyle.device import describe_device, memory_errors
 from faststyle.errors import InputError
-from faststyle.evaluation.judge import Judge
+from faststyle.evaluation.judge import Judge, check_painting
 from faststyle.evaluation.report import (
     STARTS,
     Comparison,
@@ -79,11 +79,12 @@ def compare(
 
     Raises:
         InputError: There are no photos or sizes, a size is below 16, there is less than 1 step, or the
-            model, style, device or precision cannot be used.
+            model, style, device or precision cannot be used, or the model was trained on another painting.
     """
     check_arguments(photos, sizes, steps)
     photos, sizes = list(dict.fromkeys(map(Path, photos))), list(dict.fromkeys(sizes))
     stylizer = Stylizer.load(checkpoint, device, precision)
+    check_painting(stylizer, str(style))
     judge = Judge(stylizer.card, str(style), stylizer.device, stylizer.dtype)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)  # fails now, not after an hour of measurements
@@ -92,6 +93,8 @@ def compare(
     report = Report(Path(checkpoint).stem, Path(style).stem, setup, steps, planned, list(judge.notes))
     same_names = Counter(path.name for path in photos)
     with tqdm(total=planned * len(STARTS) * (steps + 1), unit="evaluation") as bar:
+        for note in report.notes:  # now, because the measurements can take an hour
+            bar.write(f"warning: {note}", file=sys.stderr)
         comparer = Comparer(stylizer, judge, report, folder, bar)
         for path in photos:
             comparer.compare_photo(path, path.name if same_names[path.name] == 1 else str(path), sizes)

@@ -10,10 +10,13 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from faststyle.errors import InputError
 from faststyle.evaluation.measure import LAYERS, Measure
+from faststyle.evaluation.same_painting import is_same_painting
 from faststyle.image.color import luminance
 from faststyle.image.convert import scale_to, to_image, to_tensor
 from faststyle.image.mosaic import MOSAIC, open_style
+from faststyle.inference.stylizer import Stylizer
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import gram, relative
 from faststyle.losses.vgg import VGG
@@ -122,6 +125,30 @@ class Judge:
         return distances
 
 
+def is_style_file(card: ModelCard, style: str) -> bool:
+    """Return True if a file, or mosaic, is one that the model was trained on, by its digest."""
+    digest = None if style == MOSAIC else hashlib.sha256(Path(style).read_bytes()).hexdigest()
+    return digest in [image.sha256 for image in card.style]
+
+
+def check_painting(stylizer: Stylizer, style: str) -> None:
+    """Check that a model was trained on a painting, as far as its file shows that.
+
+    Raises:
+        InputError: It was trained on another one, or the painting cannot be read.
+    """
+    painting, card = open_style(style), stylizer.card
+    if len(card.style) > 1 or is_style_file(card, style):
+        return
+    size = (card.training or TrainingSettings()).style_size
+    grams = stylizer.grams()
+    if grams and not is_same_painting(painting, grams, size):
+        raise InputError(
+            f"{style} is not the painting that {stylizer.source} was trained on, and both methods must aim "
+            "at the same painting: give that one as `style`, or a model that was trained on yours"
+        )
+
+
 def list_training_notes(card: ModelCard, style: str) -> list[str]:
     """Return what a reader of the report must know about how the model was trained, as sentences."""
     notes = []
@@ -130,8 +157,7 @@ def list_training_notes(card: ModelCard, style: str) -> list[str]:
             "The model's file does not say how it was trained. It is judged by the default objective, with "
             "the style at 512 pixels, and may have been trained for another one."
         )
-    digest = None if style == MOSAIC else hashlib.sha256(Path(style).read_bytes()).hexdigest()
-    if card.style and digest not in [image.sha256 for image in card.style]:
+    if card.style and not is_style_file(card, style):
         names = ", ".join(image.name for image in card.style)
         notes.append(f"The style image is not the file that the model was trained on ({names}).")
     if len(card.style) > 1:

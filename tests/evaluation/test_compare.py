@@ -22,6 +22,7 @@ from faststyle.models.card import ObjectiveSettings, StyleImage, TrainingSetting
 from faststyle.models.checkpoint import save_model
 from tests.support.cards import make_card
 from tests.support.images import draw_image
+from tests.support.networks import grams_of
 
 WEIGHTS = {"content_weight": 2.0, "style_weight": 3.0, "tv_weight": 0.5}
 LAYERS = {"content_layers": {"relu2_2": 1.0}, "style_layers": {"relu1_2": 0.5, "relu3_1": 0.5}}
@@ -174,6 +175,40 @@ def test_other_style_than_the_models_is_noted(run, tmp_path):
     report = run(style=other)
     assert report.notes == ["The style image is not the file that the model was trained on (painting)."]
     assert report.notes[0] in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_other_painting_than_the_models_is_refused_before_the_work(run, painting, tmp_path):
+    for style in (painting, "mosaic"):
+        with pytest.raises(InputError, match="not the painting that starry_night was trained on") as caught:
+            run(checkpoint="starry_night", style=style)
+        assert caught.value.parameters == ["style"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_file_of_the_models_painting_is_accepted(
+    run, trained, network, painting, random_vgg, tmp_path
+):
+    smaller = tmp_path / "smaller.jpg"
+    image = open_image(painting)
+    image.resize((image.width * 9 // 10, image.height * 9 // 10)).save(smaller)
+    card = Stylizer.load(trained, "cpu").card
+    save_model(trained, network, card, grams_of(scale_to(image, 56), "vgg19-caffe"))
+    (note,) = run(style=smaller).notes
+    assert "not the file" in note
+
+
+def test_model_of_several_paintings_is_compared_with_one_of_them(run, trained, network, painting):
+    card = make_card(training=Stylizer.load(trained, "cpu").card.training)
+    save_model(trained, network, card, grams_of(draw_image(60, 60, seed=5), "vgg19-caffe"))
+    assert any("a blend of 2 styles" in note for note in run(style=painting).notes)
+
+
+def test_notes_are_printed_before_the_measurements(run, tmp_path, capsys, monkeypatch):
+    draw_image(60, 60, seed=5).save(tmp_path / "other.png")
+    monkeypatch.setattr(module.Comparer, "compare_photo", lambda *_: print("measuring"))
+    run(style=tmp_path / "other.png")
+    printed = capsys.readouterr()
+    assert "warning: The style image is not the file" in printed.err and printed.out == "measuring\n"
 
 
 def test_mosaic_is_known_by_its_name(run, trained, network, monkeypatch):
