@@ -11,6 +11,7 @@ from faststyle.image.validation import open_header
 
 END_MARKER = b"\xff\xd9"
 FILLER = bytes(random.Random(0).choices(range(255), k=1 << 16))  # without 255, which begins a marker
+UNWRITTEN = bytes(64)  # end of a download whose file was created at its full size
 MAX_BLOCK_ROWS = 17  # rows that are decoded together, and one that their colours reach
 
 
@@ -30,6 +31,8 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
         InputError: The file is damaged otherwise.
         OSError: Likewise.
     """
+    if data.endswith(UNWRITTEN):
+        data = data.rstrip(b"\0")
     for _, start, length in iterate_jpeg_segments(io.BytesIO(data)):
         if start + length > len(data):  # a header is cut, and the decoder would read the end as a part of it
             data = data[: start - 4]

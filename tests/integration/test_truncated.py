@@ -60,6 +60,13 @@ def test_missing_pixels_are_counted_and_the_others_kept(mode, kept):
     assert not differs[:first].any() and first > (kept - 0.1) * image.height
 
 
+def test_end_of_zeros_is_missing():
+    whole = jpeg()
+    image = read_image(io.BytesIO(whole[: len(whole) // 2] + bytes(len(whole) // 2)), "a.jpg")
+    differs = (np.asarray(image, int) != pixels(whole)).any(-1)
+    assert abs(image.info[MISSING] - differs.mean()) < 0.03
+
+
 @pytest.mark.parametrize("kept", [0.99, 0.5, 0.1])
 def test_progressive_photo_is_read_with_the_details_that_are_there(kept):
     whole = jpeg(progressive=True)
@@ -99,7 +106,7 @@ def check_result(target: Path) -> None:
 
 def test_command_uses_what_is_there_with_one_warning(truncated, infer, capsys):
     assert exit_status(infer, truncated, "-o", "out.png") == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("engine: ")]
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("done: ")]
     assert len(lines) == 1 and lines[0].startswith(f"warning: {truncated} is truncated, and ")
     assert lines[0].endswith(" % of its pixels are missing: out.png shows grey there")
     check_result(Path("out.png"))
