@@ -26,6 +26,7 @@ class Options(Settings):
     video: VideoSettings = group(VideoSettings)
     recording: RecordingSettings = group(RecordingSettings)
     machine: EngineSettings = group(EngineSettings)
+    verbose: bool = option(False, "print the engine, the precision and the device too")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,7 @@ class Options(Settings):
     video: VideoSettings = group(VideoSettings)
     machine: EngineSettings = group(EngineSettings)
     ranks: RankSettings = group(RankSettings)
+    verbose: bool = option(False, "print the engine, the precision and the device too", tag="")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,6 +192,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     from faststyle.device import keep_freed_memory
     from faststyle.files import check_writable
 
+    started = time.perf_counter()
     check_videos(jobs, options.recording)
     keep_freed_memory()
     refine = Refiner(options) if options.refine is not None else None
@@ -212,9 +215,21 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
         except (InputError, OSError) as error:
             failures += 1
             bar.write(f"error: {error_line(error, None if alone else job.source)}", file=sys.stderr)
-    if written and options.checkpoint not in (None, "all"):
+    if written and options.verbose and options.checkpoint not in (None, "all"):
         print(f"engine: {image_model or video_model}", file=sys.stderr)
+    if written:
+        print(f"done: {describe_size(jobs)}{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return Done(written, failures)
+
+
+def describe_size(jobs: list[Job]) -> str:
+    """Return the size of the result if it is a single image, such as "1024x768 pixels, "; otherwise ""."""
+    from PIL import Image
+
+    if len(jobs) > 1 or jobs[0].video:
+        return ""
+    with Image.open(jobs[0].target) as result:
+        return f"{result.width}x{result.height} pixels, "
 
 
 def load_models(options: Options, kinds: set[bool]) -> "tuple[Model, Stylizer | None]":

@@ -162,7 +162,8 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
     totals = predict_shard(collection, options.machine.device, devices, nodes)
     if collection.global_rank > 0:
         return 0
-    print(f"engine: {collection.stylizer}", file=sys.stderr)
+    if options.verbose:
+        print(f"engine: {collection.stylizer}", file=sys.stderr)
     if totals.videos:
         print(f"--devices takes images: animations are left out ({totals.videos})", file=sys.stderr)
     made = totals.done + totals.kept

@@ -34,7 +34,8 @@ def stylize_camera(options: Options) -> int:
     with window_for(options) as window:
         model = Stylizer.load(model_for_videos(options.checkpoint), **vars(options.machine))
         camera = open_camera(options.source, options.video.max_size)
-        log(f"engine: {model}")
+        if options.verbose:
+            log(f"engine: {model}")
         with recording_to(target, camera, options.recording) if target else nullcontext() as recorder:
             run_live(model, camera, window, recorder, options)
     if target is not None:

@@ -144,11 +144,11 @@ def finish(run: Run, repo: str | None) -> None:
     if not run.trainer.is_global_zero:
         return
     stylize = Stylizer.load(run.model_file, str(run.trainer.strategy.root_device))
+    minutes = stylize.card.minutes or 0
+    took = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
     save_image(stylize(run.datamodule.held_out.photos[0]), run.sample)
     print(
-        f"\ntrained {run.name}: {steps} steps, "
-        f"held-out loss {figures['validation/total']:.3f} "
-        f"(content {figures['validation/content']:.3f}, style {figures['validation/style']:.3f})\n"
+        f"\ntrained {run.name}: {steps} steps in {took}\n"
         f"model:   {run.model_file}\n"
         f"sample:  {run.sample}\n"
         f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(run.model_file))}"

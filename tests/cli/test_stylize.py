@@ -1,5 +1,6 @@
 """Tests of ``python infer.py --checkpoint`` with images."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,15 @@ def test_output_option_names_the_file(infer, photos, model, capsys):
     assert capsys.readouterr().out.strip() == "new folder/out.png"
     stylize = Stylizer.load(model, device="cpu", precision="fp32")
     assert difference(Path("new folder/out.png"), stylize(open_image(photos / "cat.png"))) == 0
+
+
+def test_size_and_time_are_printed_and_the_engine_only_with_verbose(infer, photos, capsys):
+    infer(photos / "cat.png", "-o", "out.png")
+    assert re.fullmatch(r"done: 70x110 pixels, [\d.]+ s\n", capsys.readouterr().err)
+    infer(photos / "cat.png", "-o", "out.png", "--verbose")
+    assert capsys.readouterr().err.startswith("engine: torch, float32, ")
+    infer(photos, "-o", "all")
+    assert re.search(r"^done: [\d.]+ s$", capsys.readouterr().err, re.M)
 
 
 def test_default_output_name_contains_photo_and_model(infer, photos, capsys):

@@ -221,7 +221,7 @@ def verdict(code: int, printed: str, made: bool) -> str:
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202e]|\x1b(?!\[A)", printed):
         return f"control characters: {printed!r}"
     told = [line for line in said if line.startswith(("error: ", "warning: "))]
-    notes = [line for line in said if line.startswith("engine: ") or NOTE.search(line)]
+    notes = [line for line in said if line.startswith("done: ") or NOTE.search(line)]
     if len(told) + len(notes) < len(said):
         return f"stray lines: {[line for line in said if line not in told + notes]}"
     if code == 0 and made and not told:
