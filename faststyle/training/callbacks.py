@@ -62,12 +62,15 @@ class Previews(pl.Callback):
 class ProgressFile(pl.Callback):
     """Callback that writes the step and the seconds left to a JSON file after each step, for another process.
 
+    The file is first written when the callback is created, after the imports, which take seconds.
+
     Args:
         path: Path of the JSON file.
     """
 
     def __init__(self, path: Path):
         self.path = path
+        self.write(0, 0.0)
         self.ended = 0.0  # when the last step ended
         self.seconds_per_step: float | None = None  # seconds for a step, a running mean
 
@@ -82,9 +85,12 @@ class ProgressFile(pl.Callback):
         mean = self.seconds_per_step
         self.seconds_per_step = took if mean is None else 0.9 * mean + 0.1 * took
         left = self.seconds_per_step * (trainer.max_steps - trainer.global_step)
-        # A full disk must not end the run.
+        self.write(trainer.global_step, left)
+
+    def write(self, step: int, seconds_left: float) -> None:
+        """Write the file. A full disk does not end the run."""
         with suppress(OSError), atomic_write(self.path, flush=False) as temporary:
-            temporary.write_text(json.dumps({"step": trainer.global_step, "seconds_left": left}))
+            temporary.write_text(json.dumps({"step": step, "seconds_left": seconds_left}))
 
 
 def not_finite_error(where: str) -> InputError:

@@ -8,10 +8,13 @@ import gradio as gr
 from faststyle.errors import InputError
 from faststyle.web import compare, styles, uploads
 from faststyle.web.components import (
+    PRIVATE,
+    connect_run,
     create_image_field,
     create_status_line,
     render_error,
     render_message,
+    render_progress,
 )
 
 FAST_EMPTY = '<div class="empty"><p>Fast: one forward pass of a trained network.</p></div>'
@@ -24,7 +27,7 @@ def run(
     """Compare both methods; yield the figures of both, and the status line."""
     try:
         style = styles.find_style(name, own)
-        yield FAST_EMPTY, SLOW_EMPTY, render_message("Reading the photo and the painting …")
+        yield FAST_EMPTY, SLOW_EMPTY, render_progress("Reading the photo and the painting …")
         caught_up = None
         for fast, slow in compare.compare_methods(photo, painting, style, size, steps):
             if caught_up is None and slow.objective <= fast.objective:
@@ -34,7 +37,7 @@ def run(
                 uploads.render_figure(
                     slow.image, "Result of the slow method so far", describe_stage("Slow", slow)
                 ),
-                render_message(f"Step {slow.step} of {steps}."),
+                render_progress(f"Step {slow.step} of {steps}", slow.step, steps),
             )
     except InputError as error:
         yield gr.skip(), gr.skip(), render_error(error)
@@ -60,9 +63,9 @@ def describe_stage(method: str, stage: compare.Stage) -> str:
     return f"{method}: {step}{stage.seconds:.2f} s, distance {stage.objective:.3f}"
 
 
-def report_stopped() -> str:
-    """Return the status line of a stopped comparison."""
-    return render_message("Stopped.")
+def report_stopped() -> tuple[str, gr.Button]:
+    """Return the status line of a stopped comparison, and enable the button that starts one."""
+    return render_message("Stopped."), gr.Button(interactive=True)
 
 
 def build(own: gr.State) -> None:
@@ -95,22 +98,23 @@ def build(own: gr.State) -> None:
     with gr.Row(elem_classes="fields"):
         fast = gr.HTML(FAST_EMPTY, elem_classes="pictures")
         slow = gr.HTML(SLOW_EMPTY, elem_classes="pictures")
-    running = start.click(
-        run,
-        [photo, painting, style, size, steps, own],
-        [fast, slow, status],
+    running = connect_run(
+        start,
+        status,
+        fn=run,
+        inputs=[photo, painting, style, size, steps, own],
+        outputs=[fast, slow, status],
         api_name="compare",
         concurrency_id="heavy",  # one queue with the download, the refinement and the video
         show_progress="minimal",
         show_progress_on=status,
     )
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     # Report after the cancellation, because a step that is already on its way would overwrite the line.
-    end.click(None, cancels=running, **private).then(report_stopped, outputs=status, **private)
+    end.click(None, cancels=running, **PRIVATE).then(report_stopped, outputs=[status, start], **PRIVATE)
     # Offer and select a style that was trained on the third tab.
     own.change(
         lambda own: gr.Dropdown(styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
         own,
         style,
-        **private,
+        **PRIVATE,
     )

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from faststyle.errors import name_parameters
 from faststyle.inference.settings import StylizeSettings
 from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD_SIZE
+from faststyle.web.waiting import Waiting
 
 # Labels of the controls whose parameters an error message can name.
 CONTROL_LABELS = {"max_size": "the preview size", "size": "the size", "strength": "the strength"}
+# Arguments of an event listener that is no part of the page's API.
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 MAX_MEGABYTES = f"At most {MAX_UPLOAD_SIZE.removesuffix('mb')} MB"
 IMAGE_LIMITS = f"{MAX_MEGABYTES} and {MAX_PIXELS // 1_000_000} megapixels."
 
@@ -76,6 +80,40 @@ def create_status_line() -> gr.HTML:
 def render_message(text: str) -> str:
     """Return HTML of a message for the status line."""
     return f"<p>{escape(text)}</p>"
+
+
+def render_progress(text: str, done: int = 0, total: int = 0) -> str:
+    """Return HTML of a message with a progress bar, which only moves if ``total`` is 0."""
+    attributes = f'value="{done}" max="{total}" ' if total else ""
+    text = escape(text)
+    return f'<p>{text} <progress {attributes}aria-label="{text}"></progress></p>'
+
+
+def render_waiting(waiting: Waiting) -> str:
+    """Return HTML of a computation that goes on."""
+    return render_progress(f"{waiting.stage} … {waiting.seconds:.0f} s")
+
+
+def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
+    """Connect a button that starts a long run, and disable it until the run ends.
+
+    Args:
+        start: Button that starts the run. The event of a button that stops it must enable it again.
+        status: Status line.
+        **event: Arguments of the run's event listener.
+
+    Returns:
+        The run's event, for the argument ``cancels`` of others.
+    """
+    begun = start.click(
+        lambda: [gr.Button(interactive=False), render_progress("Waiting for this computer …")],
+        outputs=[start, status],
+        queue=False,
+        **PRIVATE,
+    )
+    running = begun.then(**event)
+    running.then(lambda: gr.Button(interactive=True), outputs=start, queue=False, **PRIVATE)
+    return running
 
 
 def render_warning(text: str) -> str:

@@ -18,6 +18,7 @@ from faststyle.models.find import find_grams
 from faststyle.optimization.refine import refinement
 from faststyle.web.styles import Style, load_shared_stylizer, load_stylizer
 from faststyle.web.uploads import open_upload
+from faststyle.web.waiting import Stage
 
 PREVIEW_SIZES = (640, 768, 1024, 1536, 2048)  # pixels of the longer side
 REFINE_EVALUATIONS = 10
@@ -38,6 +39,16 @@ def stylize_image(image: Image.Image, stylize: Stylizer, strength: float, keep_c
             f"{image.width} × {image.height} pixels do not fit into this computer's memory: "
             "choose a smaller photo, or lower `max_size`."
         ) from None
+
+
+def stylize_preview(image: Image.Image, style: Style, strength: float, keep_color: bool) -> Image.Image:
+    """Stylize an image with the stylizer that all previews of a style share.
+
+    Raises:
+        InputError: The model cannot be loaded.
+        OutOfMemoryError: The image does not fit into memory.
+    """
+    return stylize_image(image, load_shared_stylizer(style.model), strength, keep_color)
 
 
 class RefineStep(NamedTuple):
@@ -96,7 +107,13 @@ def shorten_name(name: str) -> str:
 
 
 def stylize_full_size(
-    photo: str | None, name: str, style: Style, strength: float, keep_color: bool, folder: str
+    photo: str | None,
+    name: str,
+    style: Style,
+    strength: float,
+    keep_color: bool,
+    folder: str,
+    stage: Stage,
 ) -> tuple[Path, str]:
     """Stylize an uploaded photo at its full size into a file, in tiles if it does not fit into memory.
 
@@ -107,6 +124,7 @@ def stylize_full_size(
         strength: Blend from 0 (the photo) to 1 (the style).
         keep_color: Keep the photo's colours.
         folder: Folder in which a new folder for the file is created.
+        stage: Stage of the computation, to be set.
 
     Returns:
         The path of the file, and a line that describes it.
@@ -118,8 +136,10 @@ def stylize_full_size(
     started = time.perf_counter()
     image = open_upload(photo, "photo")
     assert photo is not None
+    stage.text = f"Stylizing {image.width} × {image.height} pixels"
     # Not the shared stylizer: this can take minutes, and previews of the same style would wait for it.
     result = stylize_image(image, load_stylizer(style.model), strength, keep_color)
+    stage.text = "Writing the file"
     path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, result)
     save_image(result, path, quality=95)
     seconds = time.perf_counter() - started

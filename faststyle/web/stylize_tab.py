@@ -12,13 +12,19 @@ from faststyle.errors import InputError
 from faststyle.web import styles, stylize, uploads
 from faststyle.web.components import (
     IMAGE_LIMITS,
+    PRIVATE,
+    connect_run,
     create_image_field,
     create_status_line,
     create_strength_slider,
     render_error,
     render_message,
+    render_progress,
+    render_waiting,
 )
+from faststyle.web.waiting import Waiting, Worker
 
+PREVIEWS, DOWNLOADS = Worker(), Worker()
 EMPTY = '<div class="empty"><p>The stylized photo will be here.</p></div>'
 
 # Move the border between the two images with the slider, and keep its position in the next result.
@@ -55,24 +61,32 @@ class Chooser(NamedTuple):
 
 def show_preview(
     photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Styles
-) -> tuple[Any, str, str]:
-    """Return updates of the photo field, the result and the status line."""
+) -> Iterator[tuple[Any, Any, str]]:
+    """Stylize the photo for the screen; yield updates of the photo field, the result and the status line."""
     if photo is None:
-        return gr.skip(), EMPTY, ""
+        yield gr.skip(), EMPTY, ""
+        return
     started = time.perf_counter()
     try:
         before = uploads.open_upload(photo, "photo", size)
     except InputError as error:
-        return None, EMPTY, render_error(error)
+        yield None, EMPTY, render_error(error)
+        return
     try:
         style = styles.find_style(name, own)
-        stylizer = styles.load_shared_stylizer(style.model)
-        after = stylize.stylize_image(before, stylizer, strength, keep_color)
+        for step in PREVIEWS.follow(
+            lambda stage: stylize.stylize_preview(before, style, strength, keep_color), "Stylizing a preview"
+        ):
+            if isinstance(step, Waiting):
+                yield gr.skip(), gr.skip(), render_waiting(step)
+            else:
+                after = step.value
     except InputError as error:
-        return gr.skip(), EMPTY, render_error(error)
+        yield gr.skip(), EMPTY, render_error(error)
+        return
     seconds = time.perf_counter() - started
     line = f"{style.title}: {seconds:.1f} s at {after.width} × {after.height} pixels"
-    return gr.skip(), uploads.render_slider(before, after), render_message(line)
+    yield gr.skip(), uploads.render_slider(before, after), render_message(line)
 
 
 def refine(
@@ -84,7 +98,10 @@ def refine(
         before = uploads.open_upload(photo, "photo", size)
         style = styles.find_style(name, own)
         for after, done, total in stylize.refine_image(before, style, strength, keep_color):
-            yield uploads.render_slider(before, after), render_progress(done, total)
+            yield (
+                uploads.render_slider(before, after),
+                render_progress(f"Refining: {done} of {total}", done, total),
+            )
     except InputError as error:
         yield gr.skip(), render_error(error)
         return
@@ -93,24 +110,31 @@ def refine(
     yield gr.skip(), render_message(line)
 
 
-def render_progress(done: int, total: int) -> str:
-    """Return HTML of a progress bar with its label."""
-    label = f"Refining: {done} of {total}"
-    return f'<p>{label} <progress value="{done}" max="{total}" aria-label="{label}"></progress></p>'
-
-
 def download(
     photo: str | None, name: str | None, strength: float, keep_color: bool, own: styles.Styles
-) -> tuple[str | None, str]:
-    """Stylize the photo at full size; return the path of the file, and the status line."""
+) -> Iterator[tuple[str | None, str]]:
+    """Stylize the photo at full size; yield the path of the file, and the status line."""
+    folder = os.environ["GRADIO_TEMP_DIR"]
     try:
         style = styles.find_style(name, own)
-        path, line = stylize.stylize_full_size(
-            photo, str(name), style, strength, keep_color, os.environ["GRADIO_TEMP_DIR"]
-        )
+        for step in DOWNLOADS.follow(
+            lambda stage: stylize.stylize_full_size(
+                photo, str(name), style, strength, keep_color, folder, stage
+            ),
+            "Reading the photo",
+        ):
+            if isinstance(step, Waiting):
+                yield None, render_waiting(step)
+            else:
+                path, line = step.value
+                yield str(path), render_message(line)
     except InputError as error:
-        return None, render_error(error)
-    return str(path), render_message(line)
+        yield None, render_error(error)
+
+
+def stop() -> tuple[str, gr.Button, gr.Button]:
+    """Return the status line of a stopped computation, and enable the buttons that start one."""
+    return render_message("Stopped."), gr.Button(interactive=True), gr.Button(interactive=True)
 
 
 def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr.Radio]:
@@ -162,6 +186,7 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
             with gr.Row():
                 refine_button = gr.Button("Refine")
                 download_button = gr.Button("Download at full size", variant="primary")
+                stop_button = gr.Button("Stop", variant="stop")
             gr.HTML(f"<small>{IMAGE_LIMITS} Files are deleted from the server within the hour.</small>")
             file = gr.DownloadButton(visible="hidden")
 
@@ -172,32 +197,33 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
         "outputs": [photo, result, status],
         "concurrency_id": "preview",
         "trigger_mode": "always_last",
-        "show_progress": "minimal",
-        "show_progress_on": result,
+        "show_progress": "hidden",
     }
     changes = [photo.input, style.change, strength.change, keep_color.change, size.change]
-    gr.on(changes, api_name="stylize", **preview)
+    runs = [gr.on(changes, api_name="stylize", **preview)]
     for button, path in zip(buttons, examples.values(), strict=True):
-        button.click(
-            lambda path=str(path): path, outputs=photo, show_progress="hidden", api_visibility="private"
-        ).then(api_visibility="private", **preview)
-    refining = refine_button.click(
-        refine,
-        inputs,
-        [result, status],
-        api_name="refine",
-        concurrency_id="heavy",  # one queue with the download, the comparison and the video
-        show_progress="hidden",
+        chosen = button.click(lambda path=str(path): path, outputs=photo, **PRIVATE)
+        runs.append(chosen.then(api_visibility="private", **preview))
+    heavy: dict[str, Any] = {
+        "concurrency_id": "heavy",  # one queue for both, the comparison and the video
+        "show_progress": "minimal",
+        "show_progress_on": status,
+    }
+    refining = connect_run(
+        refine_button, status, fn=refine, inputs=inputs, outputs=[result, status], api_name="refine", **heavy
     )
     # A new preview cancels the refinement of the last one.
-    gr.on(changes, None, cancels=refining, api_visibility="private", show_progress="hidden")
-    download_button.click(
-        download,
-        [photo, style, strength, keep_color, own],
-        [file, status],
+    gr.on(changes, lambda: gr.Button(interactive=True), outputs=refine_button, cancels=refining, **PRIVATE)
+    downloading = connect_run(
+        download_button,
+        status,
+        fn=download,
+        inputs=[photo, style, strength, keep_color, own],
+        outputs=[file, status],
         api_name="download",
-        concurrency_id="heavy",
-        show_progress="minimal",
-        show_progress_on=status,
-    ).then(None, file, js=SAVE_FILE, api_visibility="private")
+        **heavy,
+    )
+    downloading.then(None, file, js=SAVE_FILE, api_visibility="private")
+    runs += [refining, downloading]
+    stop_button.click(stop, outputs=[status, refine_button, download_button], cancels=runs, **PRIVATE)
     return Chooser(style, samples)

@@ -33,11 +33,13 @@ class Progress(NamedTuple):
         step: Number of steps done.
         seconds_left: Estimated time to the last step, in seconds.
         preview: File of the newest preview; None before the first.
+        is_loaded: Whether the process has loaded its libraries, which takes seconds.
     """
 
     step: int
     seconds_left: float
     preview: Path | None
+    is_loaded: bool
 
 
 class Result(NamedTuple):
@@ -248,10 +250,10 @@ class Training:
         """Read the progress of the process, and find the newest preview."""
         try:
             found = json.loads(self.job.progress_file.read_text())
-        except FileNotFoundError:  # before the first step
-            found = {"step": 0, "seconds_left": 0}
+        except FileNotFoundError:
+            return Progress(0, 0, None, False)
         previews = sorted((self.job.run / "previews").glob("step_*.png"))
-        return Progress(found["step"], found["seconds_left"], previews[-1] if previews else None)
+        return Progress(found["step"], found["seconds_left"], previews[-1] if previews else None, True)
 
     def take_result(self) -> Result:
         """Copy the model of the ended process into the job's folder, and keep the folder.

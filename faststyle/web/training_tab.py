@@ -20,6 +20,7 @@ from faststyle.web.components import (
     create_status_line,
     render_error,
     render_message,
+    render_progress,
     render_warning,
 )
 from faststyle.web.stylize_tab import Chooser
@@ -32,7 +33,6 @@ STEPS = {
 FROM_SCRATCH = "from scratch"
 MAX_PAINTING_SIDE = 1024  # pixels
 EMPTY = '<div class="empty"><p>Previews of a stylized photo will be here during the training.</p></div>'
-STARTING = "Reading the painting …"
 
 
 def render_preview(preview: Path) -> str:
@@ -46,17 +46,21 @@ def render_preview(preview: Path) -> str:
     return uploads.render_figure(wide, f"A photo, and the photo stylized at step {step}", f"Step {step}")
 
 
-def describe_progress(progress: training.Progress, steps: int) -> str:
-    """Return a line such as "12 of 300 steps, 1:40 to go"."""
+def render_stage(progress: training.Progress, steps: int) -> str:
+    """Return HTML of a progress bar with a line such as "12 of 300 steps, 1:40 to go"."""
+    if not progress.is_loaded:
+        return render_progress("Starting …")
     if not progress.step:
-        return STARTING
+        return render_progress("Reading the painting and the photos …")
     seconds = round(progress.seconds_left)
-    return f"{progress.step} of {steps} steps, {seconds // 60}:{seconds % 60:02} to go"
+    line = f"{progress.step} of {steps} steps, {seconds // 60}:{seconds % 60:02} to go"
+    return render_progress(line, progress.step, steps)
 
 
-def render_failure(error: InputError) -> tuple[Any, ...]:
-    """Return the updates of a training without a result: only the status line."""
-    return gr.skip(), render_error(error), *(gr.skip(),) * 5
+def render_failure(error: InputError, own: styles.Styles) -> tuple[Any, ...]:
+    """Return the updates of a training without a result: the status line and the buttons."""
+    go_on = gr.Button(interactive=find_stopped_job(own) is not None)
+    return gr.skip(), render_error(error), gr.skip(), gr.Button(interactive=True), go_on, *(gr.skip(),) * 3
 
 
 def render_end(result: training.Result, job: training.Job) -> str:
@@ -104,7 +108,7 @@ class TrainingTab:
             run = training.start_training(self.slot, painting, name, steps, model, owner, folder)
             yield from self.follow(run, own)
         except InputError as error:
-            yield render_failure(error)
+            yield render_failure(error, own)
 
     def resume(self, own: styles.Styles, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Continue the training of the newest style of the session; yield the updates of ``follow``."""
@@ -114,30 +118,32 @@ class TrainingTab:
                 raise InputError("There is no stopped training to continue.")
             yield from self.follow(training.resume_training(self.slot, job, request.session_hash or ""), own)
         except InputError as error:
-            yield render_failure(error)
+            yield render_failure(error, own)
 
     def follow(self, run: training.Training, own: styles.Styles) -> Iterator[tuple[Any, ...]]:
         """Wait for the end of a training, and add its style to the session's own styles.
 
         Yields:
-            Updates of the preview, the status line, the model's download button, the button that continues,
-            the session's own styles, and the first tab's radio buttons and sample images.
+            Updates of the preview, the status line, the model's download button, the buttons that start a
+            training and continue it, the session's own styles, and the first tab's radio buttons and sample
+            images.
 
         Raises:
             InputError: The training has no result.
         """
-        unchanged, job = (gr.skip(),) * 3, run.job
+        unchanged, job = (gr.skip(),) * 6, run.job
         with run:
-            yield EMPTY, render_message(STARTING), gr.skip(), gr.Button(interactive=False), *unchanged
+            disabled = gr.Button(interactive=False)
+            yield EMPTY, render_progress("Starting …"), gr.skip(), disabled, disabled, *(gr.skip(),) * 3
             shown = None
             while run.is_running():
                 time.sleep(0.5)
                 progress = run.read_progress()
                 new = progress.preview if progress.preview != shown else None
-                image = render_preview(new) if new else gr.skip()
                 shown = progress.preview
-                line = "Stopping …" if run.stopped else describe_progress(progress, job.steps)
-                yield image, render_message(line), gr.skip(), gr.skip(), *unchanged
+                image = render_preview(new) if new else gr.skip()
+                line = render_progress("Stopping …") if run.stopped else render_stage(progress, job.steps)
+                yield image, line, *unchanged
             result = run.take_result()
         title = f"{job.name.replace('_', ' ').capitalize()} (yours)"
         own = own | {job.name: styles.Style(title, result.model, job.painting, job.painting, job)}
@@ -148,6 +154,7 @@ class TrainingTab:
             gr.skip(),
             render_end(result, job),
             gr.DownloadButton(value=copy, interactive=True),
+            gr.Button(interactive=True),
             gr.Button(interactive=job.run.exists()),
             own,
             gr.Radio(styles.list_choices(available), value=job.name),
@@ -157,7 +164,7 @@ class TrainingTab:
     def stop(self, request: gr.Request) -> str:
         """Stop the session's training, and return the status line."""
         stopping = self.slot.stop(request.session_hash or "")
-        return render_message("Stopping …" if stopping else "You are not training a style.")
+        return render_progress("Stopping …") if stopping else render_message("You are not training a style.")
 
     def build(self, own: gr.State, chooser: Chooser) -> None:
         """Build the tab's controls, and connect their events.
@@ -199,7 +206,7 @@ class TrainingTab:
                     "the server while the page is open, and up to an hour longer. To use the model elsewhere "
                     "download it, and run: python infer.py photo.jpg --checkpoint MODEL</small>"
                 )
-        outputs = [preview, status, file, go_on, own, chooser.style, chooser.samples]
+        outputs = [preview, status, file, start, go_on, own, chooser.style, chooser.samples]
         # A second training gets an error at once instead of waiting in the queue.
         events: dict[str, Any] = {"outputs": outputs, "concurrency_limit": None, "show_progress": "hidden"}
         start.click(self.train, [painting, init, length, own], api_name="train", **events)

@@ -13,6 +13,8 @@ from faststyle.errors import InputError
 from faststyle.web import styles, uploads, video, video_upload
 from faststyle.web.components import (
     MAX_MEGABYTES,
+    PRIVATE,
+    connect_run,
     create_file_field,
     create_status_line,
     create_strength_slider,
@@ -82,14 +84,14 @@ def run(
             del video.stop_events[owner]
 
 
-def stop(upload: str | None, request: gr.Request) -> tuple[Any, Any, Any, str]:
-    """Stop the run; return the stage with the first frame, no progress, no file, and the status line."""
-    message = render_message("Stopped.")
+def stop(upload: str | None, request: gr.Request) -> tuple[Any, Any, Any, str, gr.Button]:
+    """Stop the run; return the updates of ``show_first_frame``, and enable the button that starts a run."""
+    message, start = render_message("Stopped."), gr.Button(interactive=True)
     # Wait for the end of the run, so that none of its updates arrives after this one.
     if not video.stop(request.session_hash or "", wait=True):
-        return gr.skip(), gr.skip(), gr.skip(), message  # the run was in the queue, or there was none
+        return gr.skip(), gr.skip(), gr.skip(), message, start  # the run was in the queue, or there was none
     stage, progress, file, _ = show_first_frame(upload)
-    return stage, progress, file, message
+    return stage, progress, file, message, start
 
 
 def disable_download() -> gr.DownloadButton:
@@ -170,22 +172,23 @@ def build(own: gr.State) -> None:
             )
     outputs = [stage, progress, file, status]
     upload.change(show_first_frame, upload, outputs, show_progress="hidden", api_name="clip")
-    running = start.click(
-        run,
-        [upload, style, strength, keep_color, size, own],
-        outputs,
+    running = connect_run(
+        start,
+        status,
+        fn=run,
+        inputs=[upload, style, strength, keep_color, size, own],
+        outputs=outputs,
         api_name="video",
         concurrency_id="heavy",  # one queue with the download, the refinement and the comparison
         show_progress="minimal",
         show_progress_on=status,
     )
     running.then(None, file, js=PLAY, api_visibility="private")
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    end.click(stop, upload, outputs, cancels=running, **private)
+    end.click(stop, upload, [*outputs, start], cancels=running, **PRIVATE)
     # Offer and select a style that was trained on the third tab.
     own.change(
         lambda own: gr.Radio(styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
         own,
         style,
-        **private,
+        **PRIVATE,
     )

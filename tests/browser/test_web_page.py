@@ -1,87 +1,25 @@
 """The web page in headless Chromium."""
 
 import base64
-import io
 import re
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.support.images import sample
-from tests.support.web_server import serving
 
 pytest.importorskip("gradio")
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import expect
 
 from faststyle.web import styles
-
-playwright = pytest.importorskip("playwright.sync_api")
-chromium = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(chromium is None, reason="needs chromium")
+from tests.support.browser_page import PHONE, TIMEOUT, read_result, upload, wait_for_status
 
 # Titles of styles on the page.
 STARRY, WAVE = (styles.list_built_in_styles()[name].title for name in ("starry_night", "great_wave"))
 TABS = ("Stylize", "Video", "Train a style", "Fast and slow")
-PHONE = {"width": 390, "height": 844}
-TIMEOUT = 60_000  # ms, because the machine may be busy
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("web")) as (address, _):
-        yield address
-
-
-@pytest.fixture
-def page(server, browser):
-    yield from open_page(server, browser, viewport={"width": 1280, "height": 900})
-
-
-@pytest.fixture
-def phone(server, browser):
-    yield from open_page(server, browser, viewport=PHONE, has_touch=True, is_mobile=True)
-
-
-def open_page(server, browser, **options):
-    """Open the page in a context of its own; it must request nothing from other servers."""
-    context = browser.new_context(accept_downloads=True, **options)
-    context.set_default_timeout(TIMEOUT)
-    page = context.new_page()
-    requested = []
-    page.on("request", lambda request: requested.append(request.url))
-    page.goto(server)
-    page.get_by_role("tab", name="Stylize").wait_for()
-    yield page
-    outside = [url for url in requested if not url.startswith((server, "data:", "blob:"))]
-    context.close()
-    assert not outside
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("photos") / "beach.jpg"
-    sample("coffee", 160).save(path, quality=95)
-    return path
-
-
-def upload(page, path, place=0):
-    """Give a file to a field of the visible tab, the first by default."""
-    page.locator(".tabitem:visible input[type=file]").nth(place).set_input_files(path)
-
-
-def wait_for_status(page, pattern) -> str:
-    """Wait until the status line of the visible tab matches, and return it."""
-    line = page.locator(".tabitem:visible .prose.news")
-    playwright.expect(line).to_have_text(re.compile(pattern), timeout=TIMEOUT)
-    return line.inner_text()
-
-
-def read_result(page, which) -> np.ndarray:
-    """Return one of the two images of the result, before or after, as (H,W,3)."""
-    address = page.locator(f"#result img.{which}").get_attribute("src")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))), float)
 
 
 def choose_style(page, title):
@@ -173,7 +111,7 @@ def test_too_large_upload_gives_an_error(page, tmp_path):
     path = tmp_path / "huge.jpg"
     path.write_bytes(bytes(60 << 20))
     upload(page, path)
-    playwright.expect(page.get_by_text(re.compile("exceed the maximum allowed size of 50"))).to_be_visible()
+    expect(page.get_by_text(re.compile("exceed the maximum allowed size of 50"))).to_be_visible()
 
 
 def test_photo_can_be_pasted_or_dropped_anywhere(page, photo):
@@ -192,9 +130,7 @@ def test_photo_can_be_pasted_or_dropped_anywhere(page, photo):
     wait_for_status(page, "160 × 107")
     for name, target in (("dropped.jpg", "#result"), ("again.jpg", ".picture .image-frame")):
         page.evaluate(give, ["drop", data, name, target])
-        playwright.expect(page.locator(".tabitem:visible .picture img")).to_have_attribute(
-            "src", re.compile(name)
-        )
+        expect(page.locator(".tabitem:visible .picture img")).to_have_attribute("src", re.compile(name))
 
 
 def test_dropped_file_that_is_no_image_keeps_the_page_and_the_photo(page, photo):
@@ -208,7 +144,7 @@ def test_dropped_file_that_is_no_image_keeps_the_page_and_the_photo(page, photo)
       return event.defaultPrevented;
     }"""
     assert page.evaluate(drop, "#top")
-    playwright.expect(page.locator(".tabitem:visible .picture img")).to_be_visible()
+    expect(page.locator(".tabitem:visible .picture img")).to_be_visible()
 
 
 def test_example_photo_is_stylized(page):
@@ -220,7 +156,7 @@ def test_removing_the_photo_removes_the_result(page, photo):
     upload(page, photo)
     wait_for_status(page, "s at")
     page.get_by_role("button", name="Remove Image").click()
-    playwright.expect(page.get_by_text("The stylized photo will be here.")).to_be_visible()
+    expect(page.get_by_text("The stylized photo will be here.")).to_be_visible()
 
 
 def test_style_can_be_chosen_by_keyboard(page, photo):
@@ -231,7 +167,7 @@ def test_style_can_be_chosen_by_keyboard(page, photo):
     page.get_by_role("radiogroup", name="Style").get_by_role("radio", name=STARRY).focus()
     page.keyboard.press("ArrowLeft")
     wait_for_status(page, f"^{re.escape(left)}")
-    playwright.expect(page.get_by_role("radio", name=left)).to_be_focused()
+    expect(page.get_by_role("radio", name=left)).to_be_focused()
     page.keyboard.press("ArrowRight")
     wait_for_status(page, f"^{STARRY}")
 
@@ -268,15 +204,13 @@ def test_stopped_training_gives_a_style_that_stylizes_and_compares(page, photo):
     wait_for_status(page, "s at")
     page.get_by_role("tab", name="Train a style").click()
     upload(page, photo)
-    playwright.expect(page.locator(".tabitem:visible .picture img")).to_be_visible()
+    expect(page.locator(".tabitem:visible .picture img")).to_be_visible()
     page.get_by_role("button", name="Train", exact=True).click()
-    playwright.expect(page.get_by_role("img", name=re.compile("at step 1"))).to_be_visible(
-        timeout=3 * TIMEOUT
-    )
+    expect(page.get_by_role("img", name=re.compile("at step 1"))).to_be_visible(timeout=3 * TIMEOUT)
     page.get_by_role("button", name="Stop").click()
     line = wait_for_status(page, r"Stopped after \d+ of 900 steps")
     assert "It has hardly learned the painting" in line
-    playwright.expect(page.get_by_role("button", name="Go on")).to_be_enabled()
+    expect(page.get_by_role("button", name="Go on")).to_be_enabled()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the model").click()
     assert download.value.suggested_filename == "beach.safetensors"
@@ -288,9 +222,9 @@ def test_stopped_training_gives_a_style_that_stylizes_and_compares(page, photo):
     upload(page, photo)
     page.get_by_role("button", name="Compare").click()
     wait_for_status(page, r"Step [1-9]\d* of 50")
-    playwright.expect(page.get_by_text(re.compile(r"^Fast: [\d.]+ s, distance [\d.]+$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Fast: [\d.]+ s, distance [\d.]+$"))).to_be_visible()
     first = page.get_by_text(re.compile(r"^Slow: step")).inner_text()
-    playwright.expect(page.get_by_text(first)).to_have_count(0)  # the step advances
+    expect(page.get_by_text(first)).to_have_count(0)  # the step advances
     page.get_by_role("button", name="Stop").click()
     wait_for_status(page, r"^Stopped\.$")
 

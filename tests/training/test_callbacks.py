@@ -210,6 +210,7 @@ def test_progress_is_written_after_each_step_and_never_ends_the_run(tmp_path, mo
     seconds = iter([0.0, 2.0, 5.0, 6.0])
     monkeypatch.setattr("faststyle.training.callbacks.time.monotonic", lambda: next(seconds))
     progress, trainer = ProgressFile(tmp_path / "progress.json"), SimpleNamespace(global_step=0, max_steps=10)
+    assert json.loads(progress.path.read_text()) == {"step": 0, "seconds_left": 0}
     progress.on_train_start(trainer, None)
     for step, left in ((1, 18.0), (2, 16.8)):  # the second step took 3 seconds in place of 2
         trainer.global_step = step

@@ -1,5 +1,7 @@
 """Tests of the first tab: previews, refinement and files at full size."""
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,8 @@ pytest.importorskip("gradio")
 
 from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference import network_runner
-from faststyle.web import components, styles, stylize, stylize_tab, uploads
+from faststyle.web import components, styles, stylize, stylize_tab, uploads, waiting
+from faststyle.web.waiting import Stage
 
 NAME = styles.DEFAULT_STYLE
 
@@ -27,12 +30,12 @@ def test_stylized_photo_differs_except_at_strength_0(photo, style):
 
 
 def test_field_is_cleared_only_if_its_photo_cannot_be_read(photo, tmp_path):
-    field, result, line = stylize_tab.show_preview(photo, "gone", 1.0, False, 64, {})
+    ((field, result, line),) = stylize_tab.show_preview(photo, "gone", 1.0, False, 64, {})
     assert field == stylize_tab.gr.skip() and result == stylize_tab.EMPTY
     assert "Choose a style first" in line
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear Theo")
-    field, _, line = stylize_tab.show_preview(str(letter), NAME, 1.0, False, 64, {})
+    ((field, _, line),) = stylize_tab.show_preview(str(letter), NAME, 1.0, False, 64, {})
     assert field is None and "letter.jpg is not an image" in line
 
 
@@ -54,7 +57,7 @@ def test_parameter_without_a_label_is_named_in_words():
 
 
 def test_file_has_the_size_of_the_photo_and_the_names_of_photo_and_style(photo, style, tmp_path):
-    path, line = stylize.stylize_full_size(photo, NAME, style, 1.0, False, str(tmp_path))
+    path, line = stylize.stylize_full_size(photo, NAME, style, 1.0, False, str(tmp_path), Stage(""))
     assert path.name == f"beach_{NAME}.jpg"
     with Image.open(path) as picture:
         assert picture.format == "JPEG" and picture.size == Image.open(photo).size
@@ -66,7 +69,7 @@ def test_transparent_image_is_saved_as_png(style, tmp_path):
     source.putalpha(100)
     source.save(tmp_path / "odd & name.png")
     path, _ = stylize.stylize_full_size(
-        str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path)
+        str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path), Stage("")
     )
     assert path.name == f"odd  name_{NAME}.png"
     with Image.open(path) as picture:
@@ -76,7 +79,9 @@ def test_transparent_image_is_saved_as_png(style, tmp_path):
 @pytest.mark.slow
 def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
     draw_image(66_000, 4).save(tmp_path / "wall.png")
-    path, _ = stylize.stylize_full_size(str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path))
+    path, _ = stylize.stylize_full_size(
+        str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path), Stage("")
+    )
     assert path.suffix == ".png"
     with Image.open(path) as picture:
         assert picture.size == (66_000, 4)
@@ -85,7 +90,7 @@ def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
 def test_long_chinese_names_are_shortened(style, tmp_path):
     source = tmp_path / f"{'山' * 80}.jpg"
     draw_image(40, 30).save(source)
-    path, _ = stylize.stylize_full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path))
+    path, _ = stylize.stylize_full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path), Stage(""))
     assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
 
 
@@ -95,7 +100,7 @@ def test_photo_larger_than_memory_is_stylized_in_tiles_at_full_size(style, tmp_p
     tiled, tiles = network_runner.NetworkRunner._tiled, []
     monkeypatch.setattr(network_runner.NetworkRunner, "_tiled", lambda *given: tiles.append(tiled(*given)))
     path, line = stylize.stylize_full_size(
-        str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path)
+        str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path), Stage("")
     )
     with Image.open(path) as picture:
         assert picture.size == (600, 400)
@@ -109,6 +114,19 @@ def test_refinement_updates_the_preview_until_its_progress_bar_is_full(photo, te
     assert len({image for image in images if isinstance(image, str)}) >= 10
     assert 'value="0" max="10"' in lines[0] and 'value="10" max="10"' in lines[-2]
     assert "refined:" in lines[-1] and "120 × 80 pixels" in lines[-1]
+
+
+def test_slow_preview_and_download_show_their_stage(photo, temporary, monkeypatch):
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(stylize, "stylize_image", lambda image, *_: time.sleep(0.3) or image)
+    *shown, (_, result, line) = stylize_tab.show_preview(photo, NAME, 1.0, False, 64, {})
+    assert len(shown) > 3 and all("<progress" in line for *_, line in shown)
+    assert "Stylizing a preview … 0 s" in shown[0][2]
+    assert "<figure" in result and "<progress" not in line
+    *shown, (path, line) = stylize_tab.download(photo, NAME, 1.0, False, {})
+    assert all(path is None and "<progress" in line for path, line in shown)
+    assert any("Stylizing 120 × 80 pixels … 0 s" in line for _, line in shown)
+    assert path.endswith(f"beach_{NAME}.jpg") and "<progress" not in line
 
 
 def test_refining_without_a_photo_asks_for_one(temporary):

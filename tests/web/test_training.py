@@ -85,7 +85,7 @@ def test_painting_named_null_can_be_trained(slot, temporary, tmp_path):
     draw_image(64, 64).save(path)
     tab = training_tab.TrainingTab(slot)
     *_, last = tab.train(str(path), NAME, 2, {}, ME)
-    _, line, _, go_on, own, _, _ = last
+    _, line, _, _, go_on, own, _, _ = last
     assert "Done: 2 steps" in line and 'class="warning"' not in line
     assert go_on.interactive is False
     assert own["null"].title == "Null (yours)" and own["null"].model.name == "null.safetensors"
@@ -103,12 +103,12 @@ def test_training_stopped_early_warns_and_continues_to_its_end(slot, temporary, 
         if " of 12 steps, " in line:
             tab.stop(ME)
             break
-    *_, (_, line, _, go_on, own, _, _) = updates
+    *_, (_, line, _, _, go_on, own, _, _) = updates
     steps = own["waves"].job and load_model(own["waves"].model)[1].steps
     assert 0 < steps < 12 and f"Stopped after {steps} of 12 steps" in line
     assert "hardly learned" in line and 'class="warning"' in line and go_on.interactive is True
     assert becomes_free(slot)
-    *_, (_, line, _, go_on, after, _, _) = tab.resume(own, ME)
+    *_, (_, line, _, _, go_on, after, _, _) = tab.resume(own, ME)
     assert "Done: 12 steps" in line and "hardly" not in line and go_on.interactive is False
     assert list(after) == ["waves"] and load_model(after["waves"].model)[1].steps == 12
     assert after["waves"].model != own["waves"].model  # because models are cached by path
@@ -129,6 +129,14 @@ def test_warning_of_a_stopped_training_depends_on_its_steps(tmp_path, steps, ini
     card = ModelCard(steps=steps, init=Ancestor(init) if init else None)
     line = training_tab.render_end(training.Result(tmp_path, card, None), job)
     assert ("hardly learned" in line) != learned and f"Stopped after {steps} of 900 steps" in line
+
+
+def test_every_stage_of_a_training_has_a_bar():
+    stages = [(0, 0, None, False), (0, 0, None, True), (12, 100.4, None, True)]
+    lines = [training_tab.render_stage(training.Progress(*stage), 300) for stage in stages]
+    assert "Starting …" in lines[0] and "Reading the painting and the photos …" in lines[1]
+    assert "12 of 300 steps, 1:40 to go" in lines[2] and 'value="12" max="300"' in lines[2]
+    assert all("<progress" in line for line in lines)
 
 
 def test_training_that_failed_late_keeps_what_it_learned(tmp_path):

@@ -1,0 +1,72 @@
+"""Long computations in a thread, with the stage that they are in."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from time import perf_counter
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+POLL_SECONDS = 1.0  # between two reports of a stage
+
+
+class Waiting(NamedTuple):
+    """A computation that goes on.
+
+    Attributes:
+        stage: What it does, such as "Writing the file".
+        seconds: Time since its start.
+    """
+
+    stage: str
+    seconds: float
+
+
+class Done(NamedTuple, Generic[T]):
+    """A computation that has ended.
+
+    Attributes:
+        value: What it returned.
+    """
+
+    value: T
+
+
+class Stage:
+    """The stage of a computation, which its thread sets and another one reads.
+
+    Attributes:
+        text: What the computation does.
+    """
+
+    def __init__(self, text: str):
+        self.text = text
+
+
+class Worker:
+    """A thread for one computation at a time; others wait for it.
+
+    A forward pass cannot be interrupted. If the iterator of ``follow`` is closed, the pass goes on in the
+    thread, and its result is dropped.
+    """
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(1)
+
+    def follow(self, function: Callable[[Stage], T], text: str) -> Iterator[Waiting | Done[T]]:
+        """Run a function in the thread.
+
+        Args:
+            function: Called with its stage.
+            text: Text of the first stage.
+
+        Yields:
+            The stage about every ``POLL_SECONDS``, and finally what the function returned.
+        """
+        stage, started = Stage(text), perf_counter()
+        future = self.pool.submit(function, stage)
+        try:
+            while not wait([future], POLL_SECONDS).done:
+                yield Waiting(stage.text, perf_counter() - started)
+            yield Done(future.result())
+        finally:
+            future.cancel()  # does nothing unless it still waits for another one
