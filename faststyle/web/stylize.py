@@ -13,9 +13,11 @@ from faststyle.errors import OutOfMemoryError
 from faststyle.image.color import blend_images
 from faststyle.image.files import MAX_SIDES, save_image
 from faststyle.image.mosaic import open_style
+from faststyle.inference.settings import StylizeSettings
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.find import find_grams
 from faststyle.optimization.refine import refinement
+from faststyle.options import Settings, name_result
 from faststyle.web.styles import Style, load_shared_stylizer, load_stylizer
 from faststyle.web.uploads import open_upload
 from faststyle.web.waiting import Stage
@@ -83,22 +85,23 @@ def refine_image(image: Image.Image, style: Style, strength: float, keep_color: 
         yield RefineStep(blend_images(run.result(), image, strength, keep_color), step.number, run.steps)
 
 
-def make_file_name(photo: str, style: str, image: Image.Image) -> str:
-    """Return a name such as photo_starry_night.jpg; .png for transparency or an image too large for JPEG."""
+def make_file_name(photo: str, style: str, settings: Settings, image: Image.Image) -> str:
+    """Return a name such as photo_starry_night_s0.6.jpg; .png if JPEG cannot hold the image."""
     png = image.mode == "RGBA" or max(image.size) > MAX_SIDES["JPEG"]
-    return join_names(photo, style, "photo") + (".png" if png else ".jpg")
+    return join_names(photo, style, settings, "photo") + (".png" if png else ".jpg")
 
 
-def join_names(upload: str, style: str, fallback: str) -> str:
-    """Return a name such as photo_starry_night.
+def join_names(upload: str, style: str, settings: Settings, fallback: str) -> str:
+    """Return a name such as photo_starry_night_s0.6, as the command's for the same result.
 
     Args:
         upload: Path of the upload. Characters that are unsafe in file names are removed.
         style: Name of the style.
+        settings: Settings of the result; the name holds those that differ from their defaults.
         fallback: Takes the place of the upload's name if no safe character is left in it.
     """
     stem = re.sub(r"[^\w\-. ]+", "", Path(upload).stem).strip(". ") or fallback
-    return f"{shorten_name(stem)}_{shorten_name(style)}"
+    return f"{shorten_name(stem)}_{name_result(shorten_name(style), settings)}"
 
 
 def shorten_name(name: str) -> str:
@@ -140,7 +143,8 @@ def stylize_full_size(
     # Not the shared stylizer: this can take minutes, and previews of the same style would wait for it.
     result = stylize_image(image, load_stylizer(style.model), strength, keep_color)
     stage.text = "Writing the file"
-    path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, result)
+    settings = StylizeSettings(strength, keep_color)
+    path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, settings, result)
     save_image(result, path, quality=95)
     seconds = time.perf_counter() - started
     return path, f"{path.name}: {result.width} × {result.height} pixels, {seconds:.1f} s"

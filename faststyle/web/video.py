@@ -15,6 +15,7 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image.convert import limit_size
+from faststyle.inference.settings import VideoSettings
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
@@ -204,7 +205,8 @@ def stylize_video(
     is_built_in = list_built_in_styles().get(name) == style
     steady = pretrained.steady_styles().get(f"{name}-steady") if is_built_in else None
     place = Path(tempfile.mkdtemp(prefix="clip_", dir=folder))
-    target = place / f"{join_names(path, name, 'clip')}.mp4"
+    settings = VideoSettings(strength, keep_color, size)
+    target = place / f"{join_names(path, name, settings, 'clip')}.mp4"
     job, pool = Job(stopped), ThreadPoolExecutor(1)
     future = pool.submit(job.run, path, target, steady or model, strength, keep_color, size)
     pool.shutdown(wait=False)

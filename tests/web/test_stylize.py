@@ -64,6 +64,18 @@ def test_file_has_the_size_of_the_photo_and_the_names_of_photo_and_style(photo, 
     assert "120 × 80" in line
 
 
+def test_names_hold_the_settings_that_differ_from_the_defaults(photo, style, tmp_path):
+    for strength, keep_color, end in (
+        (0.6, False, "_s0.6"),
+        (1.0, True, "_color"),
+        (0.35, True, "_s0.35_color"),
+    ):
+        path, line = stylize.stylize_full_size(
+            photo, NAME, style, strength, keep_color, str(tmp_path), Stage("")
+        )
+        assert path.name == f"beach_{NAME}{end}.jpg" and line.startswith(path.name)
+
+
 def test_transparent_image_is_saved_as_png(style, tmp_path):
     source = draw_image(60, 40).convert("RGBA")
     source.putalpha(100)
@@ -71,7 +83,7 @@ def test_transparent_image_is_saved_as_png(style, tmp_path):
     path, _ = stylize.stylize_full_size(
         str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path), Stage("")
     )
-    assert path.name == f"odd  name_{NAME}.png"
+    assert path.name == f"odd  name_{NAME}_color.png"
     with Image.open(path) as picture:
         assert picture.mode == "RGBA" and picture.getpixel((0, 0))[3] == 100
 

@@ -92,9 +92,10 @@ def slow_down(monkeypatch, seconds: float) -> None:
     monkeypatch.setattr(video, "ahead", slow)
 
 
-def test_video_is_reduced_to_the_chosen_size(clip, folder):
-    *_, result = start_run(clip, folder, size=32)
+def test_video_is_reduced_to_the_chosen_size_and_named_after_its_settings(clip, folder):
+    *_, result = start_run(clip, folder, size=32, strength=0.6, keep_color=True)
     assert inspect_video(result.path).size == (32, 24)
+    assert result.path.name == f"walk_{NAME}_s0.6_color_max32.mp4"
 
 
 def test_animated_gif_becomes_a_video(folder, tmp_path):

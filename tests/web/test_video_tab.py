@@ -17,6 +17,7 @@ pytest.importorskip("av")
 
 from gradio_client import Client, handle_file
 
+from faststyle.inference.settings import VideoSettings
 from faststyle.web import styles, stylize, video, video_tab, video_upload
 from tests.support.videos import inspect_video, make_clip
 
@@ -32,8 +33,9 @@ def test_first_frame_and_length_are_shown(clip, monkeypatch):
 
 
 def test_file_names_are_short_enough_for_file_systems():
-    assert stylize.join_names("….mp4", NAME, "clip") == f"clip_{NAME}"
-    assert len(stylize.join_names(f"{'山' * 80}.mp4", "水" * 80, "clip").encode()) < 240
+    settings = VideoSettings()
+    assert stylize.join_names("….mp4", NAME, settings, "clip") == f"clip_{NAME}"
+    assert len(stylize.join_names(f"{'山' * 80}.mp4", "水" * 80, settings, "clip").encode()) < 240
 
 
 def test_text_of_the_progress_bar():
@@ -73,7 +75,7 @@ def test_client_gets_the_video_and_cannot_read_a_file_of_the_server(server, clip
     stage, _, file, line = client.predict(handle_file(str(clip)), *options, api_name="/video")
     assert "<video controls" in stage and "12 frames" in line
     found = file["value"] if isinstance(file, dict) else file
-    assert Path(found).name == f"walk_{NAME}.mp4" and len(inspect_video(Path(found)).times) == 12
+    assert Path(found).name == f"walk_{NAME}_max720.mp4" and len(inspect_video(Path(found)).times) == 12
     forged = {"path": str(clip), "meta": {"_type": "gradio.FileData"}}
     for payload in (forged, {"path": str(clip)}, {"path": str(clip), "url": f"file://{clip}"}):
         for name, more in (("clip", ()), ("video", options)):
@@ -142,7 +144,7 @@ def test_video_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path)
     check_names(tab)
     tab.get_by_role("button", name="Stylize the video").click()
     tab.get_by_role("progressbar", name="Frames done").wait_for()
-    assert "12 frames of 64 × 48 pixels" in wait_for_status(tab, f"^walk_{NAME}.mp4")
+    assert "12 frames of 64 × 48 pixels" in wait_for_status(tab, f"^walk_{NAME}_max720.mp4")
     tab.wait_for_function("document.querySelector('#clip video')?.readyState >= 1")
     tab.locator("#clip video").evaluate("v => v.play()")
     tab.wait_for_function("document.querySelector('#clip video').ended")
@@ -151,7 +153,7 @@ def test_video_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path)
     assert tab.get_by_role("progressbar").count() == 0
     with tab.expect_download() as download:
         tab.get_by_role("button", name="Download the video").click()
-    assert download.value.suggested_filename == f"walk_{NAME}.mp4"
+    assert download.value.suggested_filename == f"walk_{NAME}_max720.mp4"
     download.value.save_as(tmp_path / "out.mp4")
     assert len(inspect_video(tmp_path / "out.mp4").times) == 12
     assert str(Path("/tmp")) not in tab.locator("body").inner_text()
