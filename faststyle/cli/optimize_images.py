@@ -87,8 +87,8 @@ def optimize_one(optimization: Optimization, target: Path, options: "Options") -
         raise
     save_image(optimization.result(), target, options.file.quality)
     if options.animation is not None:
-        save_animation([*frames, optimization.result().convert("RGB")], options.animation)
-        print(f"animation: {one_line(options.animation)}", file=sys.stderr)
+        width, height = save_animation([*frames, optimization.result().convert("RGB")], options.animation)
+        print(f"animation: {one_line(options.animation)} ({width}x{height} pixels)", file=sys.stderr)
     if stopped:
         print(f"stopped: the best image so far is {one_line(target)}", file=sys.stderr)
         sys.exit(130)

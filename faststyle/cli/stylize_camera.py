@@ -15,6 +15,7 @@ from faststyle.errors import InputError, one_line
 from faststyle.files import check_writable, resolve_links
 from faststyle.inference.stylizer import Stylizer
 from faststyle.video.clips import Clip
+from faststyle.video.gif import MAX_SIDE
 from faststyle.video.live import Newest, Window, show_frames
 from faststyle.video.opening import open_camera
 from faststyle.video.prefetch import ahead
@@ -33,7 +34,8 @@ def stylize_camera(options: Options) -> int:
     assert options.checkpoint is not None
     with window_for(options) as window:
         model = Stylizer.load(model_for_videos(options.checkpoint), **vars(options.machine))
-        camera = open_camera(options.source, options.video.max_size)
+        smaller = MAX_SIDE if target is not None and target.suffix.lower() == ".gif" else None
+        camera = open_camera(options.source, options.video.max_size or smaller)
         if options.verbose:
             log(f"engine: {model}")
         with recording_to(target, camera, options.recording) if target else nullcontext() as recorder:

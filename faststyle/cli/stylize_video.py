@@ -17,7 +17,8 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models.pretrained import style_for_videos
 from faststyle.video.clips import Clip
 from faststyle.video.containers import import_av
-from faststyle.video.opening import SUFFIXES, open_clip
+from faststyle.video.gif import MAX_RATE, MAX_SIDE, gif_rate
+from faststyle.video.opening import SUFFIXES, is_animated, open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder, check_recording
 from faststyle.video.settings import RecordingSettings
@@ -123,6 +124,25 @@ def so_far(recorder: Recorder, what: str) -> str:
     return f": {what} in {recorder.partial}"
 
 
+def open_source(job: Job, options: "Options") -> Clip:
+    """Open a video. One that becomes a GIF is made smaller, unless the options say its size and rate.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    max_size, given = options.video.max_size, vars(options.clip)
+    if job.target.suffix.lower() != ".gif" or is_animated(job.source):
+        return open_clip(job.source, max_size=max_size, **given)
+    clip = open_clip(job.source, max_size=max_size or MAX_SIDE, **given)
+    if given["fps"] is None and clip.rate and clip.rate > MAX_RATE:
+        clip.resample(gif_rate(clip.rate))
+    if None in (max_size, given["fps"]):
+        rate = f" at {float(clip.rate):.3g} frames per second" if clip.rate else ""
+        size = f"{clip.width}x{clip.height} pixels{rate}"
+        log(f"{job.target}: {size}, because GIFs are large files (change it by --max-size and --fps)")
+    return clip
+
+
 def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: bool = True) -> bool:
     """Stylize one video file.
 
@@ -134,7 +154,7 @@ def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: b
     """
     assert model is not None
     with (
-        open_clip(job.source, max_size=options.video.max_size, **vars(options.clip)) as clip,
+        open_source(job, options) as clip,
         recording_to(job.target, clip, options.recording) as recorder,
         # Closed before the recorder is, so that no thread reads on while the file is finished.
         closing(ahead(model.video(clip, **options.video.for_frames))) as frames,

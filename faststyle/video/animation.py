@@ -9,7 +9,9 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.files import atomic_write
+from faststyle.image.convert import limit_size
 from faststyle.video.clips import Clip, Frame
+from faststyle.video.gif import MAX_SIDE
 from faststyle.video.recorder import Recorder, check_recording
 
 FORMATS = (".gif", ".mp4")
@@ -28,21 +30,26 @@ def check_animation(path: Path) -> None:
         check_recording(path)
 
 
-def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
+def save_animation(frames: Sequence[Image.Image], path: Path) -> tuple[int, int]:
     """Write images of one size as an animation, whose last frame stays for a second.
 
     Args:
         frames: RGB images.
-        path: .gif, which repeats endlessly, or .mp4 (H.264), whose odd sides are padded.
+        path: .gif, which repeats endlessly and is made smaller, or .mp4 (H.264), whose odd sides are padded.
+
+    Returns:
+        Width and height in pixels.
     """
     frames = [*frames, *[frames[-1]] * RATE]
     if path.suffix.lower() == ".mp4":
         save_mp4(frames, path)
-        return
+        return frames[0].size
+    frames = [limit_size(frame, MAX_SIDE) for frame in frames]
     with atomic_write(path) as temporary:
         frames[0].save(
             temporary, "GIF", save_all=True, append_images=frames[1:], duration=1000 // RATE, loop=0
         )
+    return frames[0].size
 
 
 def save_mp4(frames: Sequence[Image.Image], path: Path) -> None:

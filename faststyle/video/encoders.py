@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import Image
-
 from faststyle.errors import InputError
 from faststyle.registry import choose
 from faststyle.video.clips import RATE, Clip, Colors
@@ -160,8 +157,6 @@ class Encoder(NamedTuple):
 
     def convert(self, rgb: Any, reformatter: Any, colors: Colors) -> Any:
         """Convert an RGB frame to the encoder's pixel format, in the source's colour matrix."""
-        if self.pixels == "pal8":
-            return with_palette(rgb.to_ndarray())
         yuv = reformatter.reformat(
             rgb,
             format=self.pixels,
@@ -173,16 +168,6 @@ class Encoder(NamedTuple):
         yuv.colorspace, yuv.color_range = self.matrix(colors), self.range
         yuv.color_primaries, yuv.color_trc = colors.primaries, colors.transfer
         return yuv
-
-
-def with_palette(pixels: np.ndarray) -> Any:
-    """Convert (H,W,3) uint8 to a frame with a palette of 256 colours, dithered."""
-    image = Image.fromarray(pixels).quantize(256)
-    palette = np.zeros((256, 4), np.uint8)
-    palette[:, 0] = 255  # opaque
-    colors = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
-    palette[: len(colors), 1:] = colors
-    return import_av().VideoFrame.from_ndarray((np.array(image), palette), "pal8")
 
 
 def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = None) -> Encoder:

@@ -17,6 +17,7 @@ from faststyle.image.files import save_image
 from faststyle.video.clips import Clip, Frame
 from faststyle.video.containers import ffmpeg_message, import_av
 from faststyle.video.encoders import Encoder, find_encoder, restored_priority
+from faststyle.video.gif import GifPalette
 from faststyle.video.opening import is_pattern, numbered
 from faststyle.video.tags import SCALED
 from faststyle.video.tracks import Tracks
@@ -188,6 +189,7 @@ class Video:
         self.stream = encoder.add_to(self.container, clip, self.width, self.height, self.base, crf)
         self.tracks = Tracks(clip, self.container, encoder.form, path.suffix.lower(), notes)
         self.reformatter, self.scaler = (av.video.reformatter.VideoReformatter() for _ in range(2))
+        self.palette = GifPalette() if encoder.pixels == "pal8" else None
         self.durations: dict[int, int] = {}  # of frames still in the encoder
         self.held: tuple[Any, int] | None = None  # the last frame, until the next one ends it
         self.default_duration = max(1, round(clip.frame_seconds() / self.base))
@@ -215,6 +217,8 @@ class Video:
         rgb = self.av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "rgb24")
         if self.scaled:
             rgb = self.scaler.reformat(rgb, self.width, self.height, interpolation=SCALED)
+        if self.palette is not None:
+            return self.palette(rgb.to_ndarray())
         return self.encoder.convert(rgb, self.reformatter, self.clip.colors)
 
     def encode(self, lasts: int) -> None:

@@ -124,7 +124,7 @@ def test_animated_gif_stays_a_gif_and_still_gif_becomes_png(infer_video):
 
 
 def test_video_is_converted_to_gif_and_to_frames_and_back(infer_video, capsys):
-    infer_video("a.mp4", "-o", "out.gif")
+    infer_video("a.mp4", "-o", "out.gif", "--fps", 25)
     with Image.open("out.gif") as image:
         assert image.n_frames == 8
     infer_video("a.mp4", "-o", "frames/%03d.jpg")

@@ -45,6 +45,14 @@ def test_gif_has_the_size_of_its_frames(tmp_path, width, height):
     assert [image.size for image in read_gif(tmp_path / "way.GIF")[0]] == [(width, height)] * 2
 
 
+def test_large_gif_is_made_smaller_but_no_mp4(tmp_path):
+    given = frames(2, 800, 600)
+    assert save_animation(given, tmp_path / "way.gif") == (480, 360)
+    assert read_gif(tmp_path / "way.gif")[0][0].size == (480, 360)
+    pytest.importorskip("av")
+    assert save_animation(given, tmp_path / "way.mp4") == (800, 600)
+
+
 @pytest.mark.parametrize("width, height", [(40, 30), (41, 33), (17, 48)])
 def test_mp4_decodes_to_the_frames(tmp_path, width, height):
     av = pytest.importorskip("av")
