@@ -171,7 +171,14 @@ def build(own: gr.State) -> None:
                 "it. Files are deleted from the server within the hour.</small>"
             )
     outputs = [stage, progress, file, status]
-    upload.change(show_first_frame, upload, outputs, show_progress="hidden", api_name="clip")
+    upload.change(
+        show_first_frame,
+        upload,
+        outputs,
+        show_progress="minimal",
+        show_progress_on=status,
+        api_name="clip",
+    )
     running = connect_run(
         start,
         status,

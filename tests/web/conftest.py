@@ -29,3 +29,10 @@ def make_test_video(tmp_path_factory, **options) -> Path:
     from tests.support.videos import make_clip
 
     return make_clip(tmp_path_factory.mktemp("clips") / "walk.mp4", frames=12, **options)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    place = tmp_path / "results"
+    place.mkdir()
+    return place

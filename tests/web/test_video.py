@@ -1,11 +1,9 @@
-"""Tests of videos on the page: results, stopping, refused uploads and the queue."""
+"""Tests of videos on the page: results, stopping and the queue."""
 
 import re
-import shutil
 import threading
 import time
 from fractions import Fraction
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,30 +22,9 @@ from faststyle.video.opening import open_clip
 from faststyle.web import app, styles, video, video_upload
 from faststyle.web.training import TrainingSlot
 from tests.support.videos import inspect_video, make_clip
+from tests.support.web_videos import becomes_empty, start_run
 
 NAME = styles.DEFAULT_STYLE
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    place = tmp_path / "results"
-    place.mkdir()
-    return place
-
-
-def start_run(path, folder, stopped=None, name=NAME, size=None, strength=1.0, keep_color=False):
-    stopped = stopped or threading.Event()
-    style = styles.list_built_in_styles()[name]
-    path = None if path is None else str(path)
-    return video.stylize_video(path, name, style, strength, keep_color, size, str(folder), stopped)
-
-
-def becomes_empty(folder: Path) -> bool:
-    """Return True if the folder is empty within 30 seconds."""
-    deadline = time.monotonic() + 30
-    while list(folder.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not list(folder.iterdir())
 
 
 # Stylization
@@ -243,56 +220,6 @@ def test_out_of_memory_error_names_a_remedy_of_the_page(clip, folder, monkeypatc
     with pytest.raises(OutOfMemoryError, match="choose a smaller one"):
         list(start_run(clip, folder))
     assert becomes_empty(folder)
-
-
-# Refused uploads
-
-
-def read_refusal(path, folder) -> str:
-    with pytest.raises(InputError) as caught:
-        list(start_run(path, folder))
-    assert becomes_empty(folder)
-    return str(caught.value)
-
-
-def test_errors_for_missing_deleted_and_other_files_say_what_to_do(folder, tmp_path):
-    assert read_refusal(None, folder) == "Add a video first."
-    assert "add it again" in read_refusal(tmp_path / "gone.mp4", folder)
-    for name in ("letter.mp4", "letter.gif", "letter.mkv"):
-        (tmp_path / name).write_text("Dear Theo")
-        assert re.fullmatch(rf"{name} is not a \w+ that can be read\.", read_refusal(tmp_path / name, folder))
-    (tmp_path / "letter.txt").write_text("Dear Theo")
-    assert "must end in one of .mp4" in read_refusal(tmp_path / "letter.txt", folder)
-
-
-def test_file_with_sound_alone_is_refused(folder, tmp_path):
-    import av
-
-    from tests.support.videos import tone
-
-    path = tmp_path / "song.mp4"
-    with av.open(str(path), "w") as container:
-        for packet in tone(container.add_stream("aac", rate=48000), 0.5):
-            container.mux(packet)
-    line = read_refusal(path, folder)
-    assert "no video in it" in line and str(tmp_path) not in line
-
-
-def test_playlist_that_names_files_of_the_server_is_refused(clip, folder, tmp_path):
-    lists = {
-        "hls.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{clip}\n#EXT-X-ENDLIST\n",
-        "concat.mp4": f"ffconcat version 1.0\nfile {clip.name}\n",
-    }
-    for name, text in lists.items():
-        shutil.copy(clip, tmp_path)
-        (tmp_path / name).write_text(text)
-        assert "not a video" in read_refusal(tmp_path / name, folder)
-
-
-def test_too_large_frames_are_refused_before_they_are_decoded(clip, folder, monkeypatch):
-    monkeypatch.setattr(video_upload, "MAX_FRAME_PIXELS", 1000)
-    monkeypatch.setattr(video, "open_clip", lambda *_, **__: pytest.fail("decoded"))
-    assert "walk.mp4 has frames of" in read_refusal(clip, folder)
 
 
 # The page

@@ -18,18 +18,11 @@ pytest.importorskip("av")
 from gradio_client import Client, handle_file
 
 from faststyle.inference.settings import VideoSettings
-from faststyle.web import styles, stylize, video, video_tab, video_upload
+from faststyle.web import styles, stylize, video, video_tab
 from tests.support.videos import inspect_video, make_clip
 
 NAME = styles.DEFAULT_STYLE
 TIMEOUT = 120_000  # ms, because the machine may be busy
-
-
-def test_first_frame_and_length_are_shown(clip, monkeypatch):
-    frame, line = video_upload.read_first_frame(str(clip))
-    assert frame.size == (64, 48) and line == "walk.mp4: 64 × 48 pixels, 0.5 s"
-    monkeypatch.setattr(video_upload, "MAX_SECONDS", -1)
-    assert "only the first" in video_upload.read_first_frame(str(clip))[1]
 
 
 def test_file_names_are_short_enough_for_file_systems():
