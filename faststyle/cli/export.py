@@ -1,11 +1,29 @@
 """``faststyle export``: a model for other runtimes."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from faststyle.cli.inputs import MODEL
 from faststyle.errors import InputError
-from faststyle.options import Settings, option, path
+from faststyle.options import Kind, Settings, option, path
+
+MIN_SIDE, MAX_SIDE = 32, 4096  # pixels; a file of a fixed size holds constants of that size
+
+
+def read_size(word: str) -> tuple[int, int]:
+    """Convert 1024x768 to the width and the height."""
+    match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", word)
+    if match is None:
+        raise ValueError
+    return int(match[1]), int(match[2])
+
+
+SIZE = Kind(
+    f"WIDTHxHEIGHT in pixels, such as 1024x768, from {MIN_SIDE} to {MAX_SIDE} a side",
+    read_size,
+    lambda size: len(size) == 2 and all(MIN_SIDE <= side <= MAX_SIDE for side in size),
+)
 
 
 @dataclass(frozen=True)
@@ -14,6 +32,9 @@ class Options(Settings):
 
     checkpoint: str | None = option(None, "a built-in style's name or a model's file", MODEL, "MODEL")
     output: Path | None = option(None, "the file: .onnx, or .pt2 for torch.export's archive", path(), "FILE")
+    export_size: tuple[int, int] | None = option(
+        None, "the only size of images that the file takes, as OpenCV and Core ML need it", SIZE, "WxH"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -26,5 +47,5 @@ def run(options: Options) -> int:
     from faststyle.inference.export import export
 
     assert options.checkpoint is not None and options.output is not None
-    print(export(options.checkpoint, options.output))
+    print(export(options.checkpoint, options.output, options.export_size))
     return 0

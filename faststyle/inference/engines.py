@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_map
 from faststyle.device import autocast
 from faststyle.errors import InputError
 from faststyle.inference.engine_cache import cached
-from faststyle.inference.onnx_model import PACKAGES, Exported, run_onnx
+from faststyle.inference.onnx_model import OPSET, PACKAGES, Exported, run_onnx, write_onnx
 from faststyle.inference.temporal_norm import VideoNetwork
 from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference
@@ -192,7 +192,7 @@ def build_onnx(module: Module, device: torch.device, dtype: torch.dtype) -> Run:
     if isinstance(module.network, Exported):
         return module
 
-    from faststyle.inference.export import OPSET, trace, write_onnx
+    from faststyle.inference.export import trace
 
     def convert() -> bytes:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,7 @@
 """Export models as ONNX or as torch.export's archive, checked against torch before the file is in place."""
 
 import json
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -11,13 +10,12 @@ from torch.export import Dim, ExportedProgram
 
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, check_writable
-from faststyle.inference.onnx_model import PACKAGES, PHOTO, PICTURE, run_onnx
+from faststyle.inference.onnx_model import OPSET, check_packages, run_onnx, write_onnx
 from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.find import find_model
 from faststyle.models.layers import MIN_SIDE
 from faststyle.models.network import Inference
 
-OPSET = 18  # of 2022, so that most ONNX runtimes read it
 MAX_SIDE = 32768  # pixels
 CARD_FILE = f"{METADATA_KEY}.json"  # file in torch.export's archive
 
@@ -38,8 +36,16 @@ def load_inference(checkpoint: str | Path) -> tuple[Inference, ModelCard]:
     return Inference(network, card.margin).eval(), card
 
 
-def trace(module: Inference) -> ExportedProgram:
-    """Return the module as one graph with open sizes: (B,3,H,W) RGB in [0,1], sides from ``MIN_SIDE`` up."""
+def trace(module: Inference, size: tuple[int, int] | None = None) -> ExportedProgram:
+    """Return the module as one graph: (B,3,H,W) RGB in [0,1] to the same.
+
+    Args:
+        module: The module.
+        size: Height and width of the only images that the graph takes, one at a time; None for batches of
+            any size with sides from ``MIN_SIDE`` up.
+    """
+    if size is not None:
+        return torch.export.export(module, (torch.rand(1, 3, *size),))
     sides = {dim: Dim(name, min=MIN_SIDE, max=MAX_SIDE) for dim, name in ((2, "height"), (3, "width"))}
     program = torch.export.export(
         module,
@@ -57,14 +63,17 @@ def trace(module: Inference) -> ExportedProgram:
     return program
 
 
-def export(checkpoint: str | Path, path: str | Path) -> str:
+def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int] | None = None) -> str:
     """Write a model for other runtimes, and check that its images equal torch's.
 
-    The file maps float32 RGB in [0,1], (B,3,H,W) of any batch and sides from 32 up, to the same shape.
+    The file maps float32 RGB in [0,1], (B,3,H,W) of any batch and sides from 32 up, to the same shape. With
+    ``export_size`` it takes only that size and one image at a time, and computes with no sizes, as OpenCV and
+    Core ML need it.
 
     Args:
         checkpoint: Name or file of the model, as for ``find_model``.
         path: File that ends in .onnx, or in .pt2 for torch.export's archive.
+        export_size: Width and height in pixels, 32 or more.
 
     Returns:
         A line that says what was written, and how far its images are from torch's.
@@ -82,53 +91,18 @@ def export(checkpoint: str | Path, path: str | Path) -> str:
     module, card = load_inference(checkpoint)
     check_writable(path)
     with atomic_write(path) as temporary, torch.no_grad():
-        WRITERS[kind](trace(module), card, temporary)
-        apart = max_difference(module, READERS[kind](temporary))
+        width, height = export_size or (0, 0)
+        size = (height, width) if export_size else None
+        WRITERS[kind](trace(module, size), card, temporary)
+        sizes = ((1, height, width),) if export_size else SIZES
+        apart = max_difference(module, READERS[kind](temporary), sizes)
         if not apart <= MAX_DIFFERENCE:  # also refuses nan
             raise RuntimeError(f"{path} was not written: its images differ by {apart:.5f} from torch's")
     opset = f"opset {OPSET}, " if kind == ".onnx" else ""
-    sizes = ", ".join(f"{f'{b}x' if b > 1 else ''}{height}x{width}" for b, height, width in SIZES)
-    return f"{path}: {opset}batch, height and width open; within {apart:.5f} of torch at {sizes}"
-
-
-def check_packages() -> None:
-    """Check that the packages that write and read ONNX are there.
-
-    Raises:
-        InputError: One is missing.
-    """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install -e '.[onnx]'")
-
-
-def write_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
-    """Write a graph with its weights and metadata to one ONNX file."""
-    import onnxscript
-
-    opset = getattr(onnxscript, f"opset{OPSET}")
-
-    def remainder(x, divisor):
-        # onnxscript 0.7 takes no divisor that depends on the image's size.
-        return opset.Mod(x, opset.CastLike(divisor, x))
-
-    onnx = torch.onnx.export(
-        program,
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=[PHOTO],
-        output_names=[PICTURE],
-        dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
-        custom_translation_table={torch.ops.aten.remainder.Scalar: remainder},
-        verbose=False,
-    )
-    assert onnx is not None
-    model = onnx.model
-    for node in model.graph:
-        node.metadata_props.clear()  # source lines and paths of this machine
-    model.graph.metadata_props.clear()
-    model.metadata_props[METADATA_KEY] = json.dumps(card.to_metadata())
-    onnx.save(path, external_data=False)
+    if export_size:
+        return f"{path}: {opset}images of {width}x{height} pixels; within {apart:.5f} of torch"
+    shown = ", ".join(f"{f'{b}x' if b > 1 else ''}{height}x{width}" for b, height, width in SIZES)
+    return f"{path}: {opset}batch, height and width open; within {apart:.5f} of torch at {shown}"
 
 
 def write_archive(program: ExportedProgram, card: ModelCard, path: Path) -> None:
@@ -152,9 +126,9 @@ READERS: dict[str, Callable[[Path], Run]] = {
 }
 
 
-def max_difference(module: Inference, run: Run) -> float:
-    """Return the largest difference between a file's images and torch's, over ``SIZES``."""
+def max_difference(module: Inference, run: Run, sizes: Iterable[tuple[int, int, int]]) -> float:
+    """Return the largest difference between a file's images and torch's, over sizes (B,H,W)."""
     generator = torch.Generator().manual_seed(0)
-    photos = [torch.rand(b, 3, height, width, generator=generator) for b, height, width in SIZES]
+    photos = [torch.rand(b, 3, height, width, generator=generator) for b, height, width in sizes]
     apart = [(run(photo) - module(photo)).abs().max() for photo in photos]
     return float(torch.stack(apart).max())  # nan, if one is

@@ -12,7 +12,7 @@ from PIL import Image
 
 from faststyle.cli.main import infer as main
 from faststyle.cli.main import run_command
-from faststyle.inference import export
+from faststyle.inference import export, onnx_model
 from faststyle.inference.export import load_inference
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
@@ -137,7 +137,7 @@ def test_export_that_differs_from_torch_is_deleted(
 ):
     path = Path(f"m{suffix}")
     path.write_bytes(b"the old one")
-    monkeypatch.setattr(export, "max_difference", lambda module, run: difference)
+    monkeypatch.setattr(export, "max_difference", lambda *_: difference)
     with pytest.raises(RuntimeError, match=f"m{suffix} was not written: its images differ by"):
         export.export(model, path)
     assert read_folder(folder) == {path.name: b"the old one"}
@@ -145,10 +145,10 @@ def test_export_that_differs_from_torch_is_deleted(
 
 def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
     module = torch.nn.Identity()
-    assert export.max_difference(module, lambda photos: photos) == 0
-    off = export.max_difference(module, lambda photos: photos + 0.5 * (photos.shape[0] == 2))
+    assert export.max_difference(module, lambda photos: photos, export.SIZES) == 0
+    off = export.max_difference(module, lambda photos: photos + 0.5 * (photos.shape[0] == 2), export.SIZES)
     assert off == pytest.approx(0.5)
-    broken = export.max_difference(module, lambda photos: photos / (photos.shape[0] - 2))
+    broken = export.max_difference(module, lambda photos: photos / (photos.shape[0] - 2), export.SIZES)
     assert not broken <= 1
 
 
@@ -166,7 +166,10 @@ def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
         (["--export", "model.onnx", "--push-to-hub", "me/it"], "--export cannot be used with --push-to-hub"),
         (["--export", "model.onnx", "--checkpoint", "damaged.safetensors"], "damaged.safetensors is damaged"),
         (["--export", "model.onnx", "--checkpoint", "stary_night"], "did you mean 'starry_night'"),
-        (["--export", "model.onnx", "--checkpoint", "all"], "no built-in style, model in runs/ or file is named 'all'"),
+        (
+            ["--export", "model.onnx", "--checkpoint", "all"],
+            "no built-in style, model in runs/ or file is named 'all'",
+        ),
     ],
 )
 def test_invalid_export_gives_one_error_line(folder, model, capsys, arguments, message):
@@ -183,7 +186,7 @@ def test_export_needs_a_checkpoint(capsys):
 
 
 def test_missing_packages_are_named_with_the_install_command(folder, model, capsys, monkeypatch):
-    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else name)
+    monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnxscript" else name)
     message = expect_error_line(capsys, main, ["--export", "model.onnx", "--checkpoint", str(model)])
     assert message == "error: exporting to ONNX needs onnxscript: pip install -e '.[onnx]'"
 
@@ -205,6 +208,7 @@ def test_stylizing_and_archive_export_do_not_import_onnx(folder, model):
 
 
 PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
+OPEN_SIZE = re.findall(r"```python\n(.*?)```", PAGE.partition("## A fixed size")[0], re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +216,7 @@ def exports_folder(tmp_path_factory) -> Path:
     """Create a folder with a photo and both exports, made with the commands of docs/export.md."""
     folder = tmp_path_factory.mktemp("page")
     draw_image(101, 75).save(folder / "photo.jpg", quality=95)
-    lines = re.findall(r"^faststyle export (.*)$", PAGE, re.MULTILINE)
+    lines = re.findall(r"^faststyle export ((?!.*--export-size).*)$", PAGE, re.MULTILINE)
     assert len(lines) == 2
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -223,7 +227,7 @@ def exports_folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+@pytest.mark.parametrize("block", OPEN_SIZE)
 def test_each_snippet_of_the_export_docs_stylizes_the_photo(exports_folder, monkeypatch, block):
     if "openvino" in block:
         pytest.importorskip("openvino")
