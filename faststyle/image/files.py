@@ -96,18 +96,22 @@ def check_output(path: Path) -> None:
     """Check that a file of this name can be written.
 
     Raises:
-        InputError: The suffix is none of ``FORMATS``.
+        InputError: The suffix is none of ``FORMATS``, or this machine cannot write the format.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"cannot write {path}: its name must end in one of {', '.join(FORMATS)}")
+    Image.init()
+    suffixes = [suffix for suffix, format in FORMATS.items() if format in Image.SAVE]
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"cannot write {path}: its name must end in one of {', '.join(suffixes)}")
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Check before the work that a file's format can hold an image of this size.
+    """Check before the work that a file's format can be written, and can hold an image of this size.
 
     Raises:
         InputError: It cannot.
     """
+    if path.suffix.lower() in FORMATS:
+        check_output(path)
     format = FORMATS.get(path.suffix.lower(), path.suffix[1:].upper())
     if max(width, height) > (limit := MAX_SIDES.get(format, max(width, height))):
         raise InputError(

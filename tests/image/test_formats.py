@@ -8,7 +8,7 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image import formats
-from faststyle.image.files import open_image
+from faststyle.image.files import check_output, check_size, open_image
 from tests.support.images import draw_image, max_difference
 
 pillow_heif = pytest.importorskip("pillow_heif")
@@ -83,6 +83,16 @@ def test_format_that_pillow_was_built_without_is_not_promised(tmp_path, monkeypa
     with pytest.raises(InputError, match="expected JPEG") as caught:
         open_image(tmp_path / "b.jpg")
     assert lacking not in str(caught.value)
+
+
+def test_format_that_pillow_cannot_write_is_not_promised(tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.setattr(Image, "SAVE", {name: save for name, save in Image.SAVE.items() if name != "WEBP"})
+    for check in (check_output, lambda path: check_size(path, 8, 8)):
+        with pytest.raises(InputError, match=r"a\.webp: .* end in one of \.jpg, .*\.tiff$") as caught:
+            check(tmp_path / "a.webp")
+        assert str(caught.value).count(".webp") == 1
+        check(tmp_path / "a.png")
 
 
 def test_every_promised_format_is_recognized_and_read(tmp_path):
