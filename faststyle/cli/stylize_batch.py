@@ -47,21 +47,24 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
     Raises:
         InputError: There are no images, or two would be written to one place, or to an input's.
     """
-    from faststyle.image.formats import is_image
+    from faststyle.image.formats import READABLE_SUFFIXES
     from faststyle.inference.batch.shards import Item, rank_of
-    from faststyle.video.opening import SUFFIXES
+    from faststyle.video.opening import SUFFIXES, image_format
 
     found, items, videos, others = 0, [], 0, []
     for path in inputs:
         folder = path.is_dir()
         for name in names_in(path, out) if folder else [path.name]:
             source = path / name if folder else path
-            if source.suffix.lower() in SUFFIXES:
-                videos += 1
-                continue
-            if folder and not is_image(source):
-                others.append(source)
-                continue
+            suffix = source.suffix.lower()
+            # The content decides, but the suffix of an image is not doubted: that would open each file.
+            if suffix not in READABLE_SUFFIXES and image_format(source) is None:
+                if suffix in SUFFIXES:
+                    videos += 1
+                    continue
+                if folder:
+                    others.append(source)
+                    continue
             found += 1
             target = str(Path(name).with_name(result_name(Path(name), False)))
             if rank_of(target, ranks) == rank:

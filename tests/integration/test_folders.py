@@ -31,6 +31,7 @@ def mixed(tmp_path) -> Path:
     draw_image(96, 72, seed=20).save(folder / "download", "PNG")
     draw_image(96, 72, seed=21).save(folder / "scan.2024", "JPEG")
     draw_image(96, 72, seed=22).save(folder / "photo.tmp", "WEBP")
+    draw_image(96, 72, seed=23).save(folder / "named.mp4", "JPEG")
     for number, name in enumerate(("notes.txt", "list.json", "model.bin", "a", "b", "c", "d")):
         (folder / name).write_bytes(b"no image" * number)
     return folder
