@@ -17,7 +17,7 @@ def stream_parity(stream: Any) -> str | None:
     context = stream.codec_context
     if context.name not in UNMARKED:
         return None
-    order = getattr(context, "field_order", 0)
+    order = getattr(context, "field_order", 0)  # PyAV 17 has none
     return "tff" if order in TOP_FIRST else "bff" if order in BOTTOM_FIRST else None
 
 

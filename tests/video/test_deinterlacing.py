@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -33,23 +34,26 @@ def draw_fields(first: int):
     return draw
 
 
+# PyAV 17, the newest for Python 3.10, does not pass on what the container says.
+ORDER = pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="needs PyAV 18")
 KINDS = [
     ("ts", "mpeg2video", "yuv420p", {"flags": "+ilme+ildct", "b": "4M"}, "tff"),
     ("ts", "mpeg2video", "yuv420p", {"flags": "+ilme+ildct", "b": "4M"}, "bff"),
     ("mkv", "libx264", "yuv420p", {"x264-params": "tff=1", "crf": "4"}, "tff"),
     ("mp4", "libx264", "yuv420p", {"x264-params": "bff=1", "crf": "4"}, "bff"),
     ("mov", "prores_ks", "yuv422p10le", {"flags": "+ilme+ildct"}, "tff"),
-    # These formats mark no frame, but their container can say the order.
-    ("mkv", "ffv1", "yuv420p", {"field_order": "bb"}, "bff"),
-    ("mkv", "mjpeg", "yuvj420p", {"field_order": "tt", "qmin": "1", "qmax": "2"}, "tff"),
-    ("mkv", "ffvhuff", "yuv422p", {"field_order": "tt"}, "tff"),
+    ("mkv", "ffv1", "yuv420p", {}, "bff"),
     ("mkv", "rawvideo", "yuv420p", {"field_order": "tt"}, "tff"),
+    # These formats mark no frame, but their container can say the order.
+    pytest.param("mkv", "mjpeg", "yuvj420p", {"field_order": "tt", "qmax": "2"}, "tff", marks=ORDER),
+    pytest.param("mov", "png", "rgb24", {"field_order": "bb"}, "bff", marks=ORDER),
 ]
 
 
 @pytest.mark.parametrize(("suffix", "codec", "pixels", "options", "first"), KINDS)
 def test_interlaced_frames_show_one_moment(tmp_path, suffix, codec, pixels, options, first):
-    shape = {"size": (160, 64), **TIMES}
+    colors, matrix = ((0, 0, 2, 2), 0) if pixels == "rgb24" else ((2, 0, 2, 2), None)
+    shape = {"size": (160, 64), "colors": colors, "matrix": matrix, **TIMES}
     encoding = {"codec": codec, "pixels": pixels, "options": options, "field": first}
     draw = draw_fields(0 if first == "tff" else 1)
     frames, clip = read_frames(make_clip(tmp_path / f"a.{suffix}", 8, draw=draw, **shape, **encoding))
