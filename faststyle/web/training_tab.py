@@ -73,7 +73,9 @@ def render_end(result: training.Result, job: training.Job) -> str:
     line += " The style is now selected on the first tab. You can download its model here."
     if job.run.exists() and not has_learned(steps, result.card.init is not None):
         before = "the style that it started from" if result.card.init else "no style yet"
-        return render_warning(f"{line} It has hardly learned the painting, and looks like {before}: go on.")
+        return render_warning(
+            f"{line} It has hardly learned the painting, and looks like {before}: press Go on."
+        )
     return render_message(line)
 
 
