@@ -106,7 +106,7 @@ def test_contact_sheet_shows_every_style_once(tmp_path, capsys):
 def test_contact_sheet_is_written_beside_the_photo_by_default(tmp_path):
     draw_image(60, 80).save(tmp_path / "photo.jpg")
     main([str(tmp_path / "photo.jpg"), "--checkpoint", "all", "--max-size", "40"])
-    with Image.open(tmp_path / "photo_all.jpg") as sheet:
+    with Image.open(tmp_path / "photo_all_max40.jpg") as sheet:
         assert sheet.width == 3 * (30 + GAP) + GAP
 
 
