@@ -12,7 +12,7 @@ from gradio.events import Dependency
 from faststyle.errors import name_parameters
 from faststyle.inference.settings import StylizeSettings
 from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD_SIZE
-from faststyle.web.waiting import Waiting
+from faststyle.web.waiting import WAITING, Waiting
 
 # Labels of the controls whose parameters an error message can name.
 CONTROL_LABELS = {"max_size": "the preview size", "size": "the size", "strength": "the strength"}
@@ -106,7 +106,7 @@ def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
         The run's event, for the argument ``cancels`` of others.
     """
     begun = start.click(
-        lambda: [gr.Button(interactive=False), render_progress("Waiting for this computer …")],
+        lambda: [gr.Button(interactive=False), render_progress(f"{WAITING} …")],
         outputs=[start, status],
         queue=False,
         **PRIVATE,

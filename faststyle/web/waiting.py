@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+WAITING = "Waiting for this computer"
 POLL_SECONDS = 1.0  # between two reports of a stage
 
 
@@ -57,13 +58,18 @@ class Worker:
 
         Args:
             function: Called with its stage.
-            text: Text of the first stage.
+            text: Text of the function's first stage.
 
         Yields:
             The stage about every ``POLL_SECONDS``, and finally what the function returned.
         """
-        stage, started = Stage(text), perf_counter()
-        future = self.pool.submit(function, stage)
+        stage, started = Stage(WAITING), perf_counter()
+
+        def run() -> T:
+            stage.text = text
+            return function(stage)
+
+        future = self.pool.submit(run)
         try:
             while not wait([future], POLL_SECONDS).done:
                 yield Waiting(stage.text, perf_counter() - started)

@@ -45,7 +45,7 @@ def test_stopped_computation_that_waits_for_another_one_never_runs():
     first = worker.follow(lambda stage: end.wait(10), "first")
     assert isinstance(next(first), Waiting)
     second = worker.follow(lambda stage: ran.append(2), "second")
-    assert next(second).stage == "second"
+    assert next(second).stage == waiting.WAITING
     second.close()
     end.set()
     assert list(first)[-1] == Done(True)
