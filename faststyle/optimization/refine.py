@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from faststyle.device import survive_fork
 from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_rgb, to_tensor
 from faststyle.losses.objective import Objective
@@ -59,6 +60,7 @@ def refinement(
     Raises:
         InputError: A value that cannot be used; the message says what can.
     """
+    survive_fork()
     if not isinstance(evaluations, int) or evaluations < 1:
         raise InputError(f"`evaluations` must be a whole number of at least 1, not {evaluations!r}")
     for given in (photo,) if isinstance(image, Tensor) else (photo, image):

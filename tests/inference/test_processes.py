@@ -13,6 +13,7 @@ from faststyle.inference.export import export
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.network import Inference
+from faststyle.optimization.refine import refine
 from tests.support.images import draw_image
 
 PHOTO = draw_image(1000, 800)  # large enough for torch to use several threads
@@ -70,6 +71,15 @@ def test_forked_child_stylizes_as_its_parent(run, model, two_threads):
 def test_forked_child_can_load_a_model_of_its_own(model, two_threads):
     expected = load_and_call(model, PHOTO)
     assert run_in_child("fork", load_and_call, model, PHOTO) == expected
+
+
+def refine_once(image) -> bytes:
+    return refine(image, image, image, 1, vgg="vgg19", device="cpu", precision="fp32").tobytes()
+
+
+def test_forked_child_refines_as_its_parent(random_vgg, two_threads):
+    image = draw_image(400, 300)
+    assert run_in_child("fork", refine_once, image) == refine_once(image)
 
 
 @pytest.mark.slow
