@@ -42,6 +42,8 @@ def stylize_camera(options: Options) -> int:
             run_live(model, camera, window, recorder, options)
     if target is not None:
         print(one_line(target))
+    for note in camera.notes:
+        log(f"{options.source}: {note}")
     if camera.damage:
         log(f"warning: {camera.damage}")
     return int(bool(camera.damage))
