@@ -18,7 +18,8 @@ class ClipSettings(Settings):
     )
     fps: float | None = option(
         None,
-        "constant frames per second; by default the video's own times, and 25 for frames in a folder and raw streams",
+        "constant frames per second; by default the video's own times, and 25 for frames in a folder and raw "
+        "streams",
         number(0.1, 1000),
         "N",
     )
