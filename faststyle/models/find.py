@@ -16,6 +16,7 @@ from faststyle.models.runs import RUNS, trained_models
 from faststyle.registry import choose
 
 HUB_PREFIX = "hf://"
+COMMON_NAMES = ("last", "model")  # of files, which do not tell models apart
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
 
 
@@ -92,8 +93,10 @@ def label(name: str | Path) -> str:
     text = str(name)
     if is_blend(text):
         return "_".join(f"{label(part)}_{weight:.2g}" for part, weight in parse_blend(text).items())
-    last = Path(text).name
-    return Path(last).stem if Path(last).suffix in MODEL_SUFFIXES else last
+    path = Path(text)
+    last = path.stem if path.suffix in MODEL_SUFFIXES else path.name
+    # Every run has a last.ckpt, and every repository of the Hub a model.safetensors.
+    return f"{path.parent.name}_{last}" if last in COMMON_NAMES and path.parent.name else last
 
 
 def is_blend(text: str) -> bool:

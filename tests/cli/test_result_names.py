@@ -15,7 +15,7 @@ from tests.support.images import draw_image
 
 # Options that do not change the result, or that the name says otherwise.
 WITHOUT_TAG = {"inputs", "output", "checkpoint", "style", "device", "precision", "engine"}
-WITHOUT_TAG |= {"save_every", "animation"}
+WITHOUT_TAG |= {"save_every", "animation", "verbose"}
 
 
 def all_fields(settings: type[Settings]) -> dict[str, Field]:

@@ -115,6 +115,9 @@ def test_label_can_be_used_in_file_names():
     assert label("a:0.6,b:0.4") == "a_0.6_b_0.4"
     assert label("runs/a.safetensors:1,runs/b.ckpt:3") == "a_0.25_b_0.75"
     assert label("hf://user/model-1.0") == "model-1.0"
+    assert label("runs/starry/last.ckpt") == "starry_last"
+    assert label("downloads/candy/model.safetensors") == "candy_model"
+    assert label("last.ckpt") == "last"
 
 
 def test_weight_of_a_single_model_in_a_blend_is_1():
