@@ -1,5 +1,6 @@
 """Reading and writing of image files."""
 
+import os
 import struct
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ from faststyle.image.validation import image_errors, open_header
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # pixels; other formats hold any image
 MISSING = "missing"  # key of the fraction of pixels that are missing in an image that was read
+MAX_TRUNCATED_BYTES = 1 << 28  # of a JPEG that is read again to its end
 MAX_MISSING = 0.05  # of the pixels, in an image to learn from
 
 
@@ -66,7 +68,7 @@ def read_image(
                 image.load()
                 return to_rgb(image)
             except OSError:
-                if image.format not in ("JPEG", "MPO"):
+                if image.format not in ("JPEG", "MPO") or size_of(source) > MAX_TRUNCATED_BYTES:
                     raise
         if isinstance(source, str | Path):
             data = Path(source).read_bytes()
@@ -78,6 +80,11 @@ def read_image(
         if missing:
             result.info[MISSING] = missing
         return result
+
+
+def size_of(source: str | Path | IO[bytes]) -> int:
+    """Return the length of a file in bytes."""
+    return Path(source).stat().st_size if isinstance(source, str | Path) else source.seek(0, os.SEEK_END)
 
 
 def missing_pixels(image: Image.Image) -> str | None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+BAND_ROWS = 64  # scaled at a time, so that intermediate values take little memory
+EXTREMES = (np.min, np.inf), (np.max, -np.inf)
 MAX_SAMPLED = 1_000_000  # values whose distribution decides
 MAX_NOISE = 0.05  # how far below black floats may be that nevertheless are from 0 to 1
 
@@ -20,9 +22,13 @@ def to_levels(values: np.ndarray, bits: int | None = None, is_alpha: bool = Fals
     black = 0.0
     if not is_alpha and (values.dtype.kind != "u" or values.dtype.itemsize > 2):
         black, white = find_range(values, white)
-    scaled: Any = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
-    scaled = (scaled - black) * (255 / (white - black))
-    return np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
+    levels = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        scaled: Any = values[rows].astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+        scaled = (scaled - black) * (255 / (white - black))
+        levels[rows] = np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).round()
+    return levels
 
 
 def type_white(dtype: np.dtype, bits: int | None = None) -> float:
@@ -43,15 +49,20 @@ def find_range(values: np.ndarray, largest: float) -> tuple[float, float]:
         values: Signed or large integers, or floats.
         largest: White of the type.
     """
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
     if values.dtype.kind == "f":
-        sample = finite.ravel()[:: 1 + finite.size // MAX_SAMPLED].astype(np.float64)
+        finite = np.isfinite(values)
+        if not finite.any():
+            return 0.0, 1.0
+        low, high = (float(find(values, where=finite, initial=start)) for find, start in EXTREMES)
+        every = 1 + values.size // MAX_SAMPLED
+        sample = values.reshape(-1)[::every][finite.reshape(-1)[::every]].astype(np.float64)
+        if not sample.size:
+            return min(0.0, low), max(high, 1.0)
         if np.quantile(sample, 0.01) >= -MAX_NOISE and np.quantile(sample, 0.9) <= 1:
             return 0.0, 1.0
         largest = 65535.0
+    else:
+        low, high = float(values.min()), float(values.max())
     black = min(0.0, low)
     near = [top for top in (255.0, 65535.0, largest) if top <= largest and top / 2 < high <= top]
     white = near[0] if near and black == 0 else high

@@ -60,6 +60,12 @@ def test_missing_pixels_are_counted_and_the_others_kept(mode, kept):
     assert not differs[:first].any() and first > (kept - 0.1) * image.height
 
 
+def test_truncated_file_that_is_too_large_to_be_read_again_is_refused(monkeypatch):
+    monkeypatch.setattr("faststyle.image.files.MAX_TRUNCATED_BYTES", 1_000)
+    with pytest.raises(InputError, match=r"a\.jpg is damaged or cannot be read \(image file is truncated"):
+        read_image(io.BytesIO(jpeg()[:-2]), "a.jpg")
+
+
 def test_end_of_zeros_is_missing():
     whole = jpeg()
     image = read_image(io.BytesIO(whole[: len(whole) // 2] + bytes(len(whole) // 2)), "a.jpg")
