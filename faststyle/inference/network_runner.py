@@ -88,7 +88,11 @@ class NetworkRunner:
 
     def scale_for(self, width: int, height: int, stroke_scale: StrokeScale = "auto") -> float:
         """Return by how much smaller an image of this size is stylized."""
-        return auto_scale(height, width) if isinstance(stroke_scale, str) else stroke_scale
+        if not isinstance(stroke_scale, str):
+            return stroke_scale
+        if isinstance(self.network, Exported) and self.network.size:
+            return 1.0  # a file of a fixed size takes nothing smaller
+        return auto_scale(height, width)
 
     def _weights(self) -> TransformerNetwork:
         if isinstance(self.network, Exported):

@@ -140,4 +140,6 @@ def test_each_snippet_on_a_fixed_size_runs(folder, monkeypatch, block):
     )
     expected = Stylizer.load("starry_night", "cpu", "fp32", "torch")(photo, stroke_scale=1)
     painted = np.asarray(Image.open("painted.png"), int)
+    own = np.asarray(Stylizer.load("fixed.onnx")(photo), int)  # without larger strokes
+    assert np.abs(own - np.asarray(expected, int)).max() <= 1
     assert np.abs(painted - np.asarray(expected, int)).max() <= 1
