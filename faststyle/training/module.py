@@ -35,9 +35,8 @@ from faststyle.training.synthetic_motion import random_flow, simulate_next_frame
 # The weight therefore rises from a fraction of its value, over a fraction of the run's steps.
 INITIAL_STYLE_SHARE, STYLE_RISE = 0.1, 0.35
 
-# Defaults that suit networks better than those of per-image optimization: less style keeps the photo
-# recognizable, and total variation makes networks leave flat holes.
-STYLE_WEIGHT, TV_WEIGHT = 2.0, 0.0
+# Total variation, which per-image optimization has by default, makes networks leave flat holes.
+TV_WEIGHT = 0.0
 
 # VGG's pooling cannot see a pattern that repeats in each of its cells, so networks would produce a mesh with
 # a period of 4 pixels. Images are therefore shifted by a random number of pixels below this at each step.
@@ -94,7 +93,7 @@ class StyleTransfer(pl.LightningModule):
         init: Trained model to start from; a new style then needs fewer steps.
         temporal_weight: Weight of the temporal consistency loss, for video: the difference between the
             stylized photo and the stylized photo after motion and noise. 0 leaves it out and saves time.
-        light_weight: Weight of the loss that keeps the photo's light and dark areas.
+        light_weight: Weight of the loss that keeps the photo's light and dark areas. At 1 the sky stays bare.
         vgg: Network of the perceptual loss. vgg19-caffe needs no download; vgg16 and vgg19 are torchvision's.
         pooling: Pooling in VGG; avg gives smoother gradients.
         learning_rate: Highest learning rate of Muon. It is not adapted to the batch: for k times as many
@@ -102,8 +101,6 @@ class StyleTransfer(pl.LightningModule):
             https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to the same size).
         warmup: Number of steps in which the learning rate rises. After them it falls to 0 along a cosine.
         compile: Compile the network and VGG with torch.compile, which pays off on a GPU.
-        style_weight: Weight of the style loss; a larger one gives more of the painting and less of the photo.
-            By default 2 with the preset relative, else the preset's own.
         tv_weight: Weight of the total variation loss. By default 0 with the preset relative, because it makes
             networks leave flat holes, else the preset's own.
         **objective: Arguments of ``Objective``.
@@ -118,13 +115,12 @@ class StyleTransfer(pl.LightningModule):
         blocks: Blocks | None = None,
         init: ModelName | None = None,
         temporal_weight: Weight = 0.0,
-        light_weight: Weight = 1.0,
+        light_weight: Weight = 0.3,
         vgg: VGGName = "vgg19-caffe",
         pooling: PoolingName = "max",
         learning_rate: Weight = 2e-3,
         warmup: Annotated[int, whole(0)] = 20,
         compile: bool = False,
-        style_weight: Weight | None = None,
         tv_weight: Weight | None = None,
         **objective: Any,
     ):
@@ -135,10 +131,9 @@ class StyleTransfer(pl.LightningModule):
         start, card = find_model(init) if init is not None else (None, ModelCard())
         self.hparams["size"] = size or (start.config["size"] if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(self.hparams["size"], blocks)
-        self.objective = Objective(style_weight=style_weight, tv_weight=tv_weight, **objective)
-        if self.objective.preset is PRESETS["relative"]:
-            self.objective.style_weight = STYLE_WEIGHT if style_weight is None else style_weight
-            self.objective.tv_weight = TV_WEIGHT if tv_weight is None else tv_weight
+        self.objective = Objective(tv_weight=tv_weight, **objective)
+        if self.objective.preset is PRESETS["relative"] and tv_weight is None:
+            self.objective.tv_weight = TV_WEIGHT
         if start is not None and init is not None:
             if start.config != self.network.config:
                 raise InputError(
