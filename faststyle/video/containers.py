@@ -16,7 +16,7 @@ OPTIONS = {
     "protocol_whitelist": "file",
 }
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-# What is read to find a second JPEG after the first: less of photos, because folders have thousands.
+# Bytes in which a second JPEG is sought: fewer for names of photos, because folders have thousands.
 MAX_PHOTO_BYTES, MAX_FRAME_BYTES = 1 << 18, 1 << 23
 
 
@@ -56,7 +56,7 @@ def open_file(path: str | Path) -> Any:
 
 
 def format_by_content(path: Path) -> str | None:
-    """Return FFmpeg's name of a file's format without regard to its suffix, which can mislead FFmpeg."""
+    """Return FFmpeg's name of a file's format by its content alone, because a suffix can mislead FFmpeg."""
     av = import_av()
     try:
         with path.open("rb") as file, av.open(file, options=OPTIONS) as container:
@@ -108,7 +108,7 @@ def has_video(path: Path) -> bool:
 
 
 def choose_video(container: Any) -> Any:
-    """Return a container's video stream, which is no cover image, and discard the others; None if none."""
+    """Return a container's video, and discard its other streams; None if it holds none but cover images."""
     discard = import_av().stream.Discard.all
     cover = import_av().stream.Disposition.attached_pic
     videos = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]

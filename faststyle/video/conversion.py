@@ -11,7 +11,7 @@ from faststyle.video.tags import EXACT, FULL, SCALED, colors, upright
 
 
 class RgbConverter:
-    """Converts the frames of a video to RGB as its first frame says.
+    """Converts the frames of a video to RGB, by the orientation and the colour tags of the first.
 
     Args:
         first: The first frame, with the video's orientation and colour tags.

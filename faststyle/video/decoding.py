@@ -150,7 +150,8 @@ class VideoClip(Clip):
 
     def note_interlaced(self) -> None:
         note = "the video is interlaced: each frame is deinterlaced (bwdif)"
-        self.notes += [note] * (note not in self.notes)
+        if note not in self.notes:
+            self.notes.append(note)
 
     def decode(self) -> Iterator[Any]:
         """Yield decoded frames; end at the first that cannot be decoded."""
@@ -203,25 +204,7 @@ class VideoClip(Clip):
         Raises:
             InputError: There is none.
         """
-        frame, length = None, self.length()
-        if start:
-            if length is not None:
-                check_start(self.name, start, length)
-            at = self.begin + exact_seconds(start)
-            try:
-                if not self.raw:
-                    self.container.seek(int(at / self.stream.time_base), stream=self.stream)
-                frame = next(self.decoded, None)
-            except (self.av.FFmpegError, OSError):
-                frame = None
-            if frame is None or self.clock(frame) > at:
-                self.container.close()  # the seek went too far: read from the beginning
-                self.open()
-                frame = next(self.decoded, None)
-            while frame is not None and self.clock(frame) < at:
-                frame = next(self.decoded, None)
-        else:
-            frame = next(self.decoded, None)
+        frame = self.seek(start) if start else next(self.decoded, None)
         if frame is None and start:
             raise InputError(
                 f"{self.name} has no frame after {start:g} s: give an earlier `start`", file=self.name
@@ -231,6 +214,25 @@ class VideoClip(Clip):
                 f"no frame of {self.name} can be decoded: it is damaged, or in an unknown format",
                 file=self.name,
             )
+        return frame
+
+    def seek(self, start: float) -> Any:
+        """Decode the first frame at a time in seconds or after it; return None if there is none."""
+        length, at = self.length(), self.begin + exact_seconds(start)
+        if length is not None:
+            check_start(self.name, start, length)
+        try:
+            if not self.raw:
+                self.container.seek(int(at / self.stream.time_base), stream=self.stream)
+            frame = next(self.decoded, None)
+        except (self.av.FFmpegError, OSError):
+            frame = None
+        if frame is None or self.clock(frame) > at:
+            self.container.close()  # the seek went too far: read from the beginning
+            self.open()
+            frame = next(self.decoded, None)
+        while frame is not None and self.clock(frame) < at:
+            frame = next(self.decoded, None)
         return frame
 
     def clock(self, frame: Any) -> Fraction:

@@ -6,10 +6,10 @@ from typing import Any
 
 from faststyle.video.containers import import_av
 
-# Codecs that do not mark their frames, so that the container's word counts.
+# Codecs that do not mark interlaced frames. For these, the container's tag counts.
 UNMARKED = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "mjpeg", "jpeg2000", "png", "qtrle"}
 TOP_FIRST, BOTTOM_FIRST = (2, 5), (3, 4)  # FFmpeg's field orders by the field that is shown first
-MIN_SIDE = 4  # pixels, of the filter
+MIN_SIDE = 4  # pixels; bwdif takes no smaller frames
 
 
 def stream_parity(stream: Any) -> str | None:
@@ -24,7 +24,7 @@ def stream_parity(stream: Any) -> str | None:
 def deinterlace(
     frames: Iterator[Any], time_base: Fraction, parity: str | None, report: Callable[[], object]
 ) -> Iterator[Any]:
-    """Yield frames, those that are interlaced as one progressive frame each, with their times.
+    """Yield each frame with its time; an interlaced one as one progressive frame.
 
     Args:
         frames: Decoded frames.

@@ -100,6 +100,7 @@ class Encoder(NamedTuple):
 
     @property
     def muxing(self) -> dict[str, str]:
+        """Options of the container's muxer."""
         return MUXING.get(self.form, {}) | UNBUFFERED
 
     def time_base(self, clip: Clip) -> Fraction:
@@ -108,7 +109,9 @@ class Encoder(NamedTuple):
             return Fraction(1, 100)
         return clip.frame_seconds() if self.form == "avi" else clip.time_base
 
-    def add_to(self, container: Any, clip: Clip, width: int, height: int, base: Fraction, crf: float | None):
+    def add_to(
+        self, container: Any, clip: Clip, width: int, height: int, base: Fraction, crf: float | None
+    ) -> Any:
         """Add the video stream to a container, and return it."""
         av = import_av()
         rate = (clip.rate or Fraction(RATE)).limit_denominator(100_000)
@@ -178,35 +181,35 @@ def find_encoder(form: str, suffix: str, codec: str | None, crf: float | None = 
             container.
     """
     av = import_av()
-    name = (
-        DEFAULT_ENCODERS.get(form, "libx264") if codec is None or form == "gif" else CODECS.get(codec, codec)
-    )
-    if form == "gif" and codec not in (None, "gif"):
+    name = DEFAULT_ENCODERS.get(form, "libx264") if codec is None else CODECS.get(codec, codec)
+    if form == "gif" and name != "gif":
         raise InputError(f"{codec} does not go into .gif: leave out `codec`, or take .mp4")
     if name not in av.codecs_available or not is_encoder(name):
-        if codec not in CODECS:
-            choose("codec", str(codec), {**CODECS, "or an encoder of FFmpeg's": ""})
-        raise InputError(f"this PyAV has no {name} to write {codec}: take another `codec`")
+        if codec is not None:
+            choose("codec", codec, {**CODECS, "or an encoder of FFmpeg's": ""})
+        raise InputError(f"this PyAV has no encoder {name}: take another `codec`")
     own = [f.name for f in av.codec.Codec(name, "w").video_formats or []]
     pixels = next((f for f in PIXELS if f in own), own[0] if own else "yuv420p")
     pixels = own[0] if own and own[0].startswith("yuvj") else pixels
     encoder = Encoder(name, form, "bgr0" if name == "ffv1" else pixels)
     encoder.quality(crf)
+    refusal = InputError(f"{codec or name} does not go into {suffix}: take .mkv, or another `codec`")
     try:
         trial = av.open(io.BytesIO(), "w", format=form)
         encoder.add_to(trial, TRIAL, 256, 256, Fraction(1, RATE), crf)
     except ValueError:
-        raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another `codec`") from None
+        raise refusal from None
     try:
         with restored_priority():
             trial.streams.video[0].codec_context.open()
     except av.FFmpegError as error:
         what = f"{codec or name}{'' if crf is None else f' with crf {crf:g}'}"
-        raise InputError(f"{what} does not work on this machine ({ffmpeg_message(error)})") from None
+        why = f"does not work on this machine ({ffmpeg_message(error)})"
+        raise InputError(f"{what} {why}: take another `codec`{'' if crf is None else ' or `crf`'}") from None
     try:
         trial.start_encoding()
     except (av.FFmpegError, OSError):
-        raise InputError(f"{codec} does not go into {suffix}: take .mkv, or another `codec`") from None
+        raise refusal from None
     return encoder
 
 

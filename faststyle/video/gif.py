@@ -9,12 +9,12 @@ from PIL import Image
 
 from faststyle.video.containers import import_av
 
-MAX_SIDE = 480  # pixels of the longer side, unless the user says another
+MAX_SIDE = 480  # pixels of the longer side, unless the user gives another
 MAX_RATE = 15  # frames per second, likewise
 COLORS = 128  # a quarter less data than 256, and hardly seen among strokes
-# A palette is kept until the error of a frame is so much larger than that of the frame it was made of.
+# A palette serves until a frame's error exceeds that of the palette's own frame by this factor and levels.
 ERROR_FACTOR, ERROR_LEVELS = 1.3, 1
-SAMPLE = 2  # every second pixel in both directions serves to make a palette and to measure errors
+SAMPLE = 2  # palettes and errors are computed from every second pixel in both directions
 
 
 def gif_rate(rate: Fraction) -> Fraction:
@@ -23,9 +23,9 @@ def gif_rate(rate: Fraction) -> Fraction:
 
 
 class GifPalette:
-    """Converts frames to 128 colours, the same from frame to frame while they serve.
+    """Converts frames to 128 colours, and keeps the palette while its error is small.
 
-    What does not move then has the same values in every frame, and takes no space in the file.
+    What does not move then has the same values in every frame, so that it takes no space in the file.
     """
 
     def __init__(self) -> None:

@@ -77,10 +77,12 @@ def open_clip(
             for raw streams, which have no times.
 
     Raises:
-        InputError: No such file, no video in it, damaged from its beginning, or a start after its end.
+        InputError: No such file, no video in it, damaged from its beginning, or the times are out of range.
     """
     path, end = Path(source), inf if end is None else end
-    if start < 0 or end <= start:
+    if start < 0:
+        raise InputError(f"`start` must be 0 or more seconds, not {start:g}")
+    if end <= start:
         raise InputError(f"`start` {start:g} s is not before `end` {end:g} s: give a later `end`")
     rate = None if fps is None else exact_rate(fps)
     if path.is_dir() or is_pattern(path):

@@ -135,7 +135,8 @@ class Recorder:
             if self.encoder is None or isinstance(error, OSError):
                 raise
             what = f"{self.encoder.name} cannot write {self.path.suffix.lower()} of this video"
-            raise InputError(f"{what} ({ffmpeg_message(error)}): take another `codec`") from error
+            codec = "" if self.encoder.form == "gif" else "take another `codec`, or "
+            raise InputError(f"{what} ({ffmpeg_message(error)}): {codec}lower `max_size`") from error
 
     def __enter__(self) -> "Recorder":
         return self
@@ -169,6 +170,7 @@ class Video:
     ):
         av = import_av()
         self.av, self.clip, self.encoder, self.notes = av, clip, encoder, notes
+        self.suffix = path.suffix.lower()
         height, width = first.pixels.shape[:2]
         self.scaled = encoder.square and clip.aspect != 1
         if self.scaled:
@@ -177,7 +179,7 @@ class Video:
         if encoder.even:
             self.width, self.height = width + width % 2, height + height % 2
         if self.scaled:
-            what = f"{encoder.title} in {path.suffix.lower()}"
+            what = f"{encoder.title} in {self.suffix}"
             notes.append(
                 f"pixels are not square, which {what} cannot store: scaled to {self.width}x{self.height}"
             )
@@ -187,15 +189,15 @@ class Video:
         self.container = av.open(str(path.absolute()), "w", format=encoder.form, options=encoder.muxing)
         self.base = encoder.time_base(clip)
         self.stream = encoder.add_to(self.container, clip, self.width, self.height, self.base, crf)
-        self.tracks = Tracks(clip, self.container, encoder.form, path.suffix.lower(), notes)
+        self.tracks = Tracks(clip, self.container, encoder.form, self.suffix, notes)
         self.reformatter, self.scaler = (av.video.reformatter.VideoReformatter() for _ in range(2))
         self.palette = GifPalette() if encoder.pixels == "pal8" else None
         self.durations: dict[int, int] = {}  # of frames still in the encoder
         self.held: tuple[Any, int] | None = None  # the last frame, until the next one ends it
         self.default_duration = max(1, round(clip.frame_seconds() / self.base))
-        self.next_keyframe = 0  # pts, because the number of frames in two seconds can vary
+        self.next_keyframe = 0  # pts, because the number of frames in a second can vary
         self.last_duration = first.duration  # of the newest frame, even a dropped one, in units of the source
-        self.dropped, self.suffix = 0, path.suffix.lower()
+        self.dropped = 0
 
     def write(self, frame: Frame) -> bool:
         """Write a frame; return False where a format with coarse times has no time for it."""

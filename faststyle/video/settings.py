@@ -27,7 +27,9 @@ class ClipSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.end is not None and self.start >= self.end:
-            raise InputError(f"`start` {self.start:g} is not before `end` {self.end:g} (seconds)")
+            raise InputError(
+                f"`start` {self.start:g} is not before `end` {self.end:g} (seconds): give a later `end`"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from statistics import median_low
 from typing import Any, NamedTuple
 
 from faststyle.video.clips import RATE
+from faststyle.video.containers import import_av
 
 # What is read at most to measure a rate: a minute of most videos, and a moment's work.
 MAX_PACKETS, MAX_BYTES = 4000, 1 << 26
@@ -97,9 +98,7 @@ def read_ticks(container: Any, stream: Any, by_dts: bool) -> tuple[list[int], bo
 
 def readable(container: Any, stream: Any) -> Iterator[Any]:
     """Yield a stream's packets up to the first that cannot be read; damage is reported when it is decoded."""
-    from av import FFmpegError
-
     try:
         yield from container.demux(stream)
-    except (FFmpegError, OSError):
+    except (import_av().FFmpegError, OSError):
         return

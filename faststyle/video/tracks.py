@@ -53,39 +53,45 @@ class Tracks:
     def add(self, stream: Any) -> bool:
         """Add a stream to the target; return False where it is not copied."""
         if stream.type in COPIED_TYPES:
-            problem = self.unsupported_codec(stream)
-            if problem is None:
-                copy = add_copy(self.target, stream)
+            refused = self.unsupported_codec(stream)
+            copy = self.add_copied(stream) if refused is None else self.add_encoded(stream, refused)
+            if copy is not None:
                 copy.metadata.update(copied_metadata(stream.metadata))
                 copy.disposition = stream.disposition
-                self.copies[stream.index] = copy
-                # AAC from broadcasts has ADTS headers, which these muxers do not remove.
-                aac = stream.codec_context.name == "aac" and not stream.codec_context.extradata
-                if aac and self.form in ("mp4", "mov"):
-                    filter = self.av.bitstream.BitStreamFilterContext("aac_adtstoasc", stream)
-                    self.filters[stream.index] = filter
                 return True
-            what = f"{COPIED_TYPES[stream.type]} in {problem} cannot be stored in {self.suffix}"
-            if self.add_encoder(stream):
-                title = TITLES[self.encoders[stream.index].stream.codec_context.name]
-                self.notes.append(f"{what}: encoded again as {title}")
-                return True
-            self.notes.append(f"{what}: left out")
         elif stream.type == "attachment" and self.form == "matroska":
             self.target.add_stream_from_template(stream)
         stream.discard = self.av.stream.Discard.all
         return False
 
-    def add_encoder(self, stream: Any) -> bool:
-        """Add an encoder of a sound track; return False where the sound cannot be decoded or encoded."""
-        name = sound_encoder(self.form)
-        context = stream.codec_context
+    def add_copied(self, stream: Any) -> Any:
+        """Add a stream whose packets are copied, and return the target's stream."""
+        copy = self.copies[stream.index] = add_copy(self.target, stream)
+        # AAC from broadcasts has ADTS headers, which these muxers do not remove.
+        aac = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+        if aac and self.form in ("mp4", "mov"):
+            filter = self.av.bitstream.BitStreamFilterContext("aac_adtstoasc", stream)
+            self.filters[stream.index] = filter
+        return copy
+
+    def add_encoded(self, stream: Any, codec: str) -> Any:
+        """Add a stream of sound that is encoded again, and note that for the user.
+
+        Args:
+            stream: The source's stream.
+            codec: Its codec, which the target cannot hold.
+
+        Returns:
+            The target's stream; None if the track is left out, because nothing decodes or encodes it.
+        """
+        what = f"{COPIED_TYPES[stream.type]} in {codec} cannot be stored in {self.suffix}"
+        name, context = sound_encoder(self.form), stream.codec_context
         if stream.type != "audio" or name is None or context is None or not context.sample_rate:
-            return False
+            self.notes.append(f"{what}: left out")
+            return None
         self.encoders[stream.index] = encoder = SoundEncoder(self.target, name, stream)
-        encoder.stream.metadata.update(copied_metadata(stream.metadata))
-        encoder.stream.disposition = stream.disposition
-        return True
+        self.notes.append(f"{what}: encoded again as {TITLES[name]}")
+        return encoder.stream
 
     def unsupported_codec(self, stream: Any) -> str | None:
         """Return the name of a stream's codec that the target cannot hold; None if it can."""
@@ -160,7 +166,8 @@ class Tracks:
 
     def note_damage(self, error: Exception) -> None:
         note = f"the sound of {self.clip.name} is damaged: {first_line(error)}"
-        self.notes += [note] * (note not in self.notes)
+        if note not in self.notes:
+            self.notes.append(note)
 
     def finish(self) -> None:
         """Mux what the encoders of sound still hold."""
@@ -177,9 +184,8 @@ def add_copy(target: Any, stream: Any) -> Any:
     """Add a stream like the given one to a container."""
     copy = target.add_stream_from_template(stream)
     if stream.type == "audio" and stream.codec_context.layout.name.endswith("channels"):
-        usual = DEFAULT_LAYOUTS.get(
-            stream.codec_context.channels
-        )  # some files store only the number of channels
+        # Some files store only the number of channels.
+        usual = DEFAULT_LAYOUTS.get(stream.codec_context.channels)
         if usual is not None:
             copy.codec_context.layout = usual
     return copy

@@ -10,11 +10,7 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.video.opening import is_clip, open_camera, open_clip
-from tests.support.videos import (
-    SIZE,
-    make_clip,
-    read_frames,
-)
+from tests.support.videos import SIZE, make_clip, read_frames
 
 
 def test_start_after_the_end_of_the_video_is_rejected_with_its_length(tmp_path):
@@ -25,6 +21,8 @@ def test_start_after_the_end_of_the_video_is_rejected_with_its_length(tmp_path):
     with pytest.raises(InputError) as caught:
         open_clip(path, start=0.5, end=0.2)
     assert caught.value.parameters == ["start", "end", "end"]
+    with pytest.raises(InputError, match="`start` must be 0 or more seconds, not -1"):
+        open_clip(path, start=-1)
 
 
 def test_file_that_is_not_a_video_is_rejected_with_one_line(tmp_path):

@@ -8,16 +8,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from faststyle.errors import InputError
+from faststyle.video import encoders
+from faststyle.video.clips import Clip, Frame
 from faststyle.video.opening import open_clip
 from faststyle.video.recorder import Recorder, check_recording
 from tests.support import ROOT
-from tests.support.videos import (
-    make_clip,
-    read_frames,
-)
+from tests.support.videos import make_clip, read_frames
 
 
 def test_encoder_error_gives_one_line(tmp_path):
@@ -30,6 +30,22 @@ def test_encoder_error_gives_one_line(tmp_path):
         for frame in clip:
             recorder.write(frame)
     assert recorder.notes == [] and sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4"]
+
+
+def test_too_wide_gif_gives_one_line_with_a_remedy(tmp_path):
+    clip = Clip("wide", 70_000, 2, Fraction(1, 25))
+    with (
+        pytest.raises(InputError, match=r"gif cannot write \.gif .*: lower `max_size`$"),
+        Recorder(tmp_path / "a.gif", clip) as recorder,
+    ):
+        recorder.write(Frame(np.zeros((2, 70_000, 3), np.uint8), 0, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_default_encoder_is_named(monkeypatch):
+    monkeypatch.setitem(encoders.DEFAULT_ENCODERS, "mp4", "h264_of_no_pyav")
+    with pytest.raises(InputError, match="no encoder h264_of_no_pyav: take another `codec`"):
+        check_recording(Path("a.mp4"))
 
 
 def test_unwritable_formats_are_rejected_before_recording():
