@@ -5,7 +5,7 @@ import re
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -141,8 +141,9 @@ def is_file(entry: os.DirEntry[str]) -> bool:
 def walk_files(folder: str) -> Iterator[str]:
     """Yield the paths of all files under a folder, without hidden files and folders.
 
-    Symlinks to folders are followed. Each folder is read once, so that links in a ring end, and under its own
-    name where it has one below ``folder``. Only the names of one folder at a time are in memory.
+    Symlinks to folders are followed. Each folder is read once, so that links in a ring end. A folder below
+    ``folder`` is read under its own name, not under that of a link. Only the names of one folder at a time
+    are in memory.
 
     Args:
         folder: Folder to walk.
@@ -181,17 +182,16 @@ def walk_files(folder: str) -> Iterator[str]:
                 yield below + entry.name
 
 
-def find_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+def find_files(folder: Path) -> list[Path]:
     """Return the sorted paths of the files under a folder, without hidden ones.
 
     Args:
         folder: Folder to search, subfolders included.
-        wanted: Returns True for a path to return.
     """
-    return sorted(path for name in walk_files(str(folder)) if wanted(path := folder / name))
+    return sorted(folder / name for name in walk_files(str(folder)))
 
 
-def left_out(folder: Path, others: list[Path], kinds: str) -> str:
+def describe_left_out(folder: Path, others: list[Path], kinds: str) -> str:
     """Return a line on the files of a folder that are left out because they are none of ``kinds``."""
     names = name_some([path.relative_to(folder) for path in others])
     return one_line(f"{folder} has other files than {kinds}, which are left out ({len(others):,}): {names}")

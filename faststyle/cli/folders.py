@@ -1,11 +1,12 @@
 """Folders among the inputs of the commands: their images and videos, and the files that are neither."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from faststyle.errors import InputError
-from faststyle.files import find_files, left_out, name_some
+from faststyle.files import describe_left_out, find_files, name_some
 
 
 class Contents(NamedTuple):
@@ -22,7 +23,7 @@ def read_folder(folder: Path) -> Contents:
     from faststyle.video.opening import is_clip
 
     contents = Contents([], [], [])
-    for path in find_files(folder, lambda path: True):
+    for path in find_files(folder):
         kind = contents.videos if is_clip(path) else contents.images if is_image(path) else contents.others
         kind.append(path)
     return contents
@@ -34,26 +35,25 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
         InputError: There are none.
     """
-    from faststyle.image.formats import is_image
+    from faststyle.image.files import split_images
 
-    files = find_files(folder, lambda path: True)
-    images = [path for path in files if is_image(path)]
+    images, others = split_images(find_files(folder))
     if not images:
-        raise no_images(folder, files, "images")
-    report_left_out(folder, sorted({*files} - {*images}), "images")
+        raise no_images([folder], others, "images")
+    report_left_out(folder, others, "images")
     return images
 
 
-def no_images(folder: Path, others: list[Path], kinds: str) -> InputError:
-    """Return the error for a folder without usable files; it names those that are there."""
+def no_images(folders: Sequence[Path], others: list[Path], kinds: str) -> InputError:
+    """Return the error for folders without usable files; it names those that are there."""
     only = f", only {name_some(others)}" if others else ""
-    return InputError(f"there are no {kinds} in {folder}{only}")
+    return InputError(f"there are no {kinds} in {', '.join(map(str, folders))}{only}")
 
 
 def report_left_out(folder: Path, others: list[Path], kinds: str) -> None:
     """Print how many files of a folder are left out, and the first of them."""
     if others:
-        print(left_out(folder, others, kinds), file=sys.stderr)
+        print(describe_left_out(folder, others, kinds), file=sys.stderr)
 
 
 def skip_videos(folders: list[Path], mode: str) -> None:

@@ -130,7 +130,7 @@ def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> lis
     contents, kinds = read_folder(path), "images or videos" if videos else "images"
     found = sorted(contents.images + contents.videos if videos else contents.images)
     if not found:
-        raise no_images(path, contents.others if videos else contents.others + contents.videos, kinds)
+        raise no_images([path], contents.others if videos else contents.others + contents.videos, kinds)
     report_left_out(path, contents.others, kinds)
     in_folder = {*contents.videos}
     folder = output or resolve_links(path).with_name(shorten_name(f"{resolve_links(path).name}_{name}"))

@@ -70,7 +70,7 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
             if rank_of(target, ranks) == rank:
                 items.append(Item(str(source), target))
     if not found:
-        raise no_images(Path(", ".join(map(str, inputs))), others, "images")
+        raise no_images(inputs, others, "images")
     if rank == 0:
         for path in inputs:
             report_left_out(path, [one for one in others if one.is_relative_to(path)], "images")

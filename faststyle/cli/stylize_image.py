@@ -100,12 +100,11 @@ def stylize_file(
     Returns:
         A warning if pixels of the image are missing, else None.
     """
-    warnings: list[str] = []
-    with vips.mapped_images(source, target, quality, warnings) as (photo, out):
+    with vips.mapped_images(source, target, quality) as (photo, out, warning):
         height, width, _ = photo.shape
         settings = with_tile(model, width, height, settings)
         model.stylize_pixels(photo[..., :3], out[..., :3], settings)
-    return warnings[0] if warnings else None
+    return warning
 
 
 def with_tile(model: Stylizer, width: int, height: int, settings: StylizeSettings) -> StylizeSettings:

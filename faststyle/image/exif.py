@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO
+from typing import IO, NamedTuple
 
 from PIL import AvifImagePlugin
 from PIL.JpegImagePlugin import MARKER
@@ -32,6 +32,31 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
 
 
+class TiffLayout(NamedTuple):
+    """How a TIFF or a BigTIFF stores its directories of tags.
+
+    Attributes:
+        order: Byte order, as a character of ``struct``.
+        start: Place of the offset of the first directory.
+        offset: Offset of a directory.
+        tag_count: Number of tags in a directory.
+        tag: Number, type, count of values, and the values or their offset.
+    """
+
+    order: str
+    start: int
+    offset: struct.Struct
+    tag_count: struct.Struct
+    tag: struct.Struct
+
+
+def read_layout(head: bytes | bytearray) -> TiffLayout:
+    """Return the layout of a file of TIFF or of EXIF that begins with these bytes."""
+    order = "<" if head[:2] == b"II" else ">"
+    start, formats = (8, ("Q", "Q", "HHQ8s")) if b"+" in head[2:4] else (4, ("I", "H", "HHI4s"))
+    return TiffLayout(order, start, *(struct.Struct(order + form) for form in formats))
+
+
 def read_tags(file: IO[bytes]) -> tuple[str, list[tuple[int, int, int, bytes]]]:
     """Read the first directory of a TIFF or of EXIF.
 
@@ -41,16 +66,15 @@ def read_tags(file: IO[bytes]) -> tuple[str, list[tuple[int, int, int, bytes]]]:
         A damaged file has no tags, because Pillow reports what is wrong with it.
     """
     head = file.read(16)
-    order, big = ("<" if head[:2] == b"II" else ">"), b"+" in head[2:4]
+    layout = read_layout(head)
     try:
-        file.seek(struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0])
-        count = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))[0]
+        file.seek(layout.offset.unpack_from(head, layout.start)[0])
+        (count,) = layout.tag_count.unpack(file.read(layout.tag_count.size))
     except (struct.error, OSError, OverflowError, ValueError):
-        return order, []
-    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-    entries = file.read(min(count, MAX_TAGS + 1) * entry.size)
-    whole = entries[: len(entries) // entry.size * entry.size]
-    return order, list(entry.iter_unpack(whole))
+        return layout.order, []
+    size = layout.tag.size
+    tags = file.read(min(count, MAX_TAGS + 1) * size)
+    return layout.order, list(layout.tag.iter_unpack(tags[: len(tags) // size * size]))
 
 
 def has_plausible_tags(file: IO[bytes], size: int) -> bool:
@@ -105,14 +129,13 @@ def read_jpeg_tags(file: IO[bytes], name: str) -> list[bytes]:
         InputError: The file has too many segments, or no image data.
     """
     exif, indexes, has_scan, last_end, junk = b"", [], False, 2, 0
-    counts = {True: 0, False: 0}  # of metadata, and of other segments
+    counts = [0, 0]  # of image data, and of metadata
     for marker, start, length in iterate_jpeg_segments(file):
         is_metadata = marker in METADATA_MARKERS
+        limit = MAX_METADATA_SEGMENTS if is_metadata else MAX_JPEG_SEGMENTS
         counts[is_metadata] += 1
-        if counts[is_metadata] > (MAX_METADATA_SEGMENTS if is_metadata else MAX_JPEG_SEGMENTS):
-            raise InputError(
-                f"{name} is damaged: it has more than {counts[is_metadata] - 1} segments or scans", file=name
-            )
+        if counts[is_metadata] > limit:
+            raise InputError(f"{name} is damaged: it has more than {limit} segments or scans", file=name)
         if marker == END_OF_IMAGE and has_scan:
             break
         if has_scan:

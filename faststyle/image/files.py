@@ -68,7 +68,7 @@ def read_image(
                 image.load()
                 return to_rgb(image)
             except OSError:
-                if image.format not in ("JPEG", "MPO") or size_of(source) > MAX_TRUNCATED_BYTES:
+                if image.format not in ("JPEG", "MPO") or count_bytes(source) > MAX_TRUNCATED_BYTES:
                     raise
         if isinstance(source, str | Path):
             data = Path(source).read_bytes()
@@ -82,7 +82,7 @@ def read_image(
         return result
 
 
-def size_of(source: str | Path | IO[bytes]) -> int:
+def count_bytes(source: str | Path | IO[bytes]) -> int:
     """Return the length of a file in bytes."""
     return Path(source).stat().st_size if isinstance(source, str | Path) else source.seek(0, os.SEEK_END)
 
@@ -162,4 +162,12 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
 
 def find_images(folder: Path) -> list[Path]:
     """Return the sorted paths of the image files under a folder, without hidden files."""
-    return find_files(folder, is_image)
+    return split_images(find_files(folder))[0]
+
+
+def split_images(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the images among files, and the other files, in the same order."""
+    images, others = list[Path](), list[Path]()
+    for path in files:
+        (images if is_image(path) else others).append(path)
+    return images, others

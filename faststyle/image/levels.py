@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 BAND_ROWS = 64  # scaled at a time, so that intermediate values take little memory
-EXTREMES = (np.min, np.inf), (np.max, -np.inf)
 MAX_SAMPLED = 1_000_000  # values whose distribution decides
 MAX_NOISE = 0.05  # how far below black floats may be that nevertheless are from 0 to 1
 
@@ -53,7 +52,8 @@ def find_range(values: np.ndarray, largest: float) -> tuple[float, float]:
         finite = np.isfinite(values)
         if not finite.any():
             return 0.0, 1.0
-        low, high = (float(find(values, where=finite, initial=start)) for find, start in EXTREMES)
+        low = float(np.min(values, where=finite, initial=np.inf))
+        high = float(np.max(values, where=finite, initial=-np.inf))
         every = 1 + values.size // MAX_SAMPLED
         sample = values.reshape(-1)[::every][finite.reshape(-1)[::every]].astype(np.float64)
         if not sample.size:

@@ -21,6 +21,7 @@ from faststyle.image.exif import (
     iterate_jpeg_segments,
     read_avif_exif,
     read_jpeg_tags,
+    read_layout,
     read_orientation,
     read_tags,
 )
@@ -155,13 +156,11 @@ def with_few_tags(file: IO[bytes]) -> bytes:
     """
     data = bytearray(cut(file, []))
     file.seek(0)
-    order, tags = read_tags(file)
-    big = b"+" in data[2:4]
-    entry, number, pointer = ("HHQ8s", "Q", "Q") if big else ("HHI4s", "H", "I")
-    place = struct.unpack_from(order + pointer, data, 8 if big else 4)[0]
-    kept = [tag for tag in tags[:MAX_TAGS] if tag[0] in TIFF_TAGS]
-    parts = [struct.pack(order + number, len(kept)), *(struct.pack(order + entry, *tag) for tag in kept)]
-    table = b"".join([*parts, struct.pack(order + pointer, 0)])  # without another directory
+    kept = [tag for tag in read_tags(file)[1][:MAX_TAGS] if tag[0] in TIFF_TAGS]
+    layout = read_layout(data)
+    table = layout.tag_count.pack(len(kept)) + b"".join(layout.tag.pack(*tag) for tag in kept)
+    table += layout.offset.pack(0)  # there is no other directory
+    (place,) = layout.offset.unpack_from(data, layout.start)
     data[place : place + len(table)] = table
     if not has_plausible_tags(io.BytesIO(data), len(data)):
         raise ValueError("the tags of its pixels are too large")

@@ -8,6 +8,7 @@ from typing import IO
 
 from PIL import Image
 
+from faststyle.image.exif import read_layout
 from faststyle.image.validation import open_header
 
 SUBFILE_TAG = 254
@@ -50,22 +51,21 @@ def mpo_size(image: Image.Image, number: int, path: Path) -> tuple[int, int]:
 def has_second_page(file: IO[bytes]) -> bool:
     """Return True for a TIFF with two directories that are neither smaller copies nor masks."""
     head = file.read(16)
-    order, big = ("<" if head[:2] == b"II" else ">"), b"+" in head[2:4]
-    forms = ("Q", "Q", "HHQ8s") if big else ("H", "I", "HHI4s")
-    number, address, entry = (struct.Struct(order + form) for form in forms)
-    (offset,) = address.unpack_from(head, 8 if big else 4)
+    layout = read_layout(head)
+    (offset,) = layout.offset.unpack_from(head, layout.start)
     pages, seen = 0, set[int]()
     while offset and offset not in seen and len(seen) < MAX_DIRECTORIES:
         seen.add(offset)
         file.seek(offset)
-        (count,) = number.unpack(file.read(number.size))
-        if file.tell() + count * entry.size > file.seek(0, os.SEEK_END):
+        (count,) = layout.tag_count.unpack(file.read(layout.tag_count.size))
+        length = count * layout.tag.size
+        if file.tell() + length > file.seek(0, os.SEEK_END):
             return False
-        file.seek(offset + number.size)
-        tags = {tag: value for tag, _, _, value in entry.iter_unpack(file.read(count * entry.size))}
-        kind = struct.unpack_from(order + "I", tags.get(SUBFILE_TAG, bytes(8)))[0]
+        file.seek(offset + layout.tag_count.size)
+        tags = {tag: value for tag, _, _, value in layout.tag.iter_unpack(file.read(length))}
+        kind = struct.unpack_from(layout.order + "I", tags.get(SUBFILE_TAG, bytes(8)))[0]
         pages += not kind & (REDUCED | MASK)
         if pages > 1:
             return True
-        (offset,) = address.unpack(file.read(address.size))
+        (offset,) = layout.offset.unpack(file.read(layout.offset.size))
     return False

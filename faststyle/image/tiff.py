@@ -64,7 +64,8 @@ def check_layout(page: Any, name: str) -> None:
 
     colors = COLORS.get(page.photometric, 0)
     samples, kind = page.samplesperpixel, getattr(page.photometric, "name", page.photometric)
-    if not colors <= samples <= (2 if colors == 1 else samples) or not colors or page.imagedepth != 1:
+    too_many = colors == 1 and samples > 2
+    if not 1 <= colors <= samples or too_many or page.imagedepth != 1:
         raise InputError(
             f"{name} has {samples} channels of the kind {kind}: expected grey, RGB or CMYK, with or without "
             "transparency; save it as RGB of 8 or 16 bits",
@@ -132,4 +133,5 @@ class SampledTiff(ImageFile.ImageFile):
         if self.mode in MODES.values():
             return Image.fromarray(colors[..., 0] if count == 1 else colors, self.mode)
         alpha = to_levels(values[..., count : count + 1], bits, is_alpha=True)
-        return Image.fromarray(np.concatenate([*[colors] * (1 if count == 3 else 3), alpha], -1), self.mode)
+        colors = colors if count == 3 else np.repeat(colors, 3, axis=-1)
+        return Image.fromarray(np.concatenate([colors, alpha], axis=-1), self.mode)

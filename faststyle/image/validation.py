@@ -113,7 +113,7 @@ def image_errors(name: str) -> Iterator[None]:
 
 
 class Header(NamedTuple):
-    """Facts on a file before it is opened.
+    """What is known of a file before Pillow opens it.
 
     Attributes:
         size: Length of the file in bytes.
@@ -126,12 +126,14 @@ class Header(NamedTuple):
     size: int
     weight: int
     formats: tuple[str, ...]
-    is_sampled: bool = False
-    copy: bytes | None = None
+    is_sampled: bool
+    copy: bytes | None
 
 
 def inspect_header(file: IO[bytes], name: str) -> Header:
-    """Refuse a file whose header would make Pillow allocate gigabytes, and rewind the file.
+    """Inspect a file before Pillow opens it, and rewind it.
+
+    Files whose header would make Pillow allocate gigabytes are refused.
 
     Args:
         file: File to inspect.
@@ -147,7 +149,7 @@ def inspect_header(file: IO[bytes], name: str) -> Header:
     file.seek(0)
     check_readable(head, name)
     kind = recognize(head)
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if kind == "WEBP":
         check_pixel_count(count_webp_pixels(head), size, name)
     try:
         copy = without_large_metadata(file, kind, name)
@@ -166,7 +168,8 @@ def inspect_header(file: IO[bytes], name: str) -> Header:
     file.seek(0)
     # Both plugins accept some main brands, and the wrong one would end with an error.
     formats = (kind,) if kind in ("AVIF", "HEIF") else readable_formats()
-    return Header(size, 2 if head[:4] == b"\x89PNG" and head[24] == 16 else 1, formats, is_sampled, copy)
+    weight = 2 if kind == "PNG" and head[24] == 16 else 1
+    return Header(size, weight, formats, is_sampled, copy)
 
 
 def check_samples(image: SampledTiff, name: str) -> None:

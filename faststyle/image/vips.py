@@ -80,7 +80,7 @@ def count_pixels(path: Path) -> int:
     return pixels
 
 
-def decode_to_file(path: Path, raw: Path, warnings: list[str] | None = None) -> np.ndarray:
+def decode_to_file(path: Path, raw: Path) -> tuple[np.ndarray, str | None]:
     """Decode an image into a file of raw pixels, upright and in sRGB like ``files.open_image``.
 
     CMYK without a profile can differ from Pillow's, because libvips converts it by a profile of its own.
@@ -88,11 +88,10 @@ def decode_to_file(path: Path, raw: Path, warnings: list[str] | None = None) -> 
     Args:
         path: Image to decode.
         raw: File to write, of three or four bytes a pixel.
-        warnings: List to add a warning to if pixels are missing at the end of a JPEG, which are grey then;
-            by default such an image is refused.
 
     Returns:
-        The file mapped into memory, (H,W,3), or (H,W,4) if the image has transparency.
+        The file mapped into memory, (H,W,3), or (H,W,4) if the image has transparency. A warning if pixels
+        are missing at the end of a JPEG, else None; these pixels are grey.
 
     Raises:
         InputError: The image is damaged.
@@ -101,19 +100,15 @@ def decode_to_file(path: Path, raw: Path, warnings: list[str] | None = None) -> 
 
     try:
         try:
-            return decode(path, raw, "error")
+            return decode(path, raw, "error"), None
         except pyvips.Error:
             ended = raw.with_suffix(".jpg")
             if not add_end_marker(path, ended):
                 raise
-            try:
-                return decode(ended, raw, "warning")
-            except pyvips.Error:
-                if warnings is None:
-                    raise
-                pixels = decode(ended, raw, "error")
-                warnings.append("pixels are missing at its end")
-                return pixels
+        try:
+            return decode(ended, raw, "warning"), None
+        except pyvips.Error:
+            return decode(ended, raw, "error"), "pixels are missing at its end"
     except pyvips.Error as error:
         raise InputError(f"{path} is damaged or cannot be read ({first_line(error)})", file=path) from None
 
@@ -209,11 +204,8 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.
 
 @contextmanager
 def mapped_images(
-    source: Path,
-    target: Path,
-    quality: int = FileSettings.quality,
-    warnings: list[str] | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    source: Path, target: Path, quality: int = FileSettings.quality
+) -> Iterator[tuple[np.ndarray, np.ndarray, str | None]]:
     """Yield the pixels of an image and of its result, both in memory-mapped files; then write the result.
 
     The files lie beside ``target``, because the system's temporary folder can be in memory. They are deleted
@@ -223,11 +215,10 @@ def mapped_images(
         source: Image to read.
         target: Image to write; its suffix decides the format.
         quality: Quality of JPEG and WebP, from 1 to 100.
-        warnings: As in ``decode_to_file``.
 
     Yields:
-        The image's pixels, and pixels of the same shape for the caller to fill. The transparency is already
-        copied.
+        The image's pixels; pixels of the same shape for the caller to fill, with the transparency already
+        copied; and the warning of ``decode_to_file``.
 
     Raises:
         InputError: The image is damaged, or the result is too large for its format.
@@ -239,9 +230,9 @@ def mapped_images(
         suffix=".strips",
         ignore_cleanup_errors=True,
     ) as folder:
-        photo = decode_to_file(source, Path(folder) / "photo", warnings)
+        photo, warning = decode_to_file(source, Path(folder) / "photo")
         check_size(target, photo.shape[1], photo.shape[0])
         result = np.memmap(Path(folder) / "result", np.uint8, "w+", shape=photo.shape)
         result[..., 3:] = photo[..., 3:]
-        yield photo, result
+        yield photo, result, warning
         encode_from_file(result, target, quality)

@@ -75,7 +75,7 @@ def lay_out(count: int, width: int, height: int, columns: int | None = None) -> 
 
 
 class AllStyles:
-    """Every ready style at once: called like a Stylizer, it answers with a contact sheet.
+    """All built-in styles at once. Call it like a ``Stylizer``; it returns a contact sheet.
 
     Args:
         device, precision, engine: as Stylizer's.

@@ -113,7 +113,7 @@ def describe_zip(path: Path) -> str:
 
 def describe_layers(names: Iterable[object]) -> str:
     """Return what network has layers of these names, to complete the sentence "FILE is …"."""
-    layers = [str(name).removeprefix("module.") for name in names if isinstance(name, str)]
+    layers = [name.removeprefix("module.") for name in names if isinstance(name, str)]
     for pattern, description in LAYER_NAMES.items():
         if any(re.search(pattern, layer) for layer in layers):
             return description

@@ -10,8 +10,8 @@ import datasets
 import skimage
 
 from faststyle.errors import InputError, first_line, one_line
-from faststyle.files import find_files, left_out
-from faststyle.image.formats import is_image
+from faststyle.files import describe_left_out, find_files
+from faststyle.image.files import split_images
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,11 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
         return tuple(image_rows([folder / name for name in SAMPLES[split]]) for split in SAMPLES)
     path = Path(content)
     if path.exists():
-        files = [str(file) for file in find_files(path, is_parquet)] if path.is_dir() else [content]
-        if not files:
-            return load_folder(path)
+        files = [content]
+        if path.is_dir():
+            files = [str(file) for file in find_files(path) if file.suffix == ".parquet"]
+            if not files:
+                return load_folder(path)
         if not files[0].endswith(".parquet"):
             raise InputError(f"`content` {content} is not a parquet file: give the folder that it is in")
         try:
@@ -77,10 +79,6 @@ def load_content(content: str, streaming: bool = False) -> tuple[Any, Any]:
             f"`content` ({first_line(error)})"
         ) from None
     return split_rows(splits)
-
-
-def is_parquet(path: Path) -> bool:
-    return path.suffix == ".parquet"
 
 
 def image_rows(paths: list[Path]) -> datasets.Dataset:
@@ -107,11 +105,9 @@ def load_folder(folder: Path) -> tuple[Any, Any]:
 
 def photos_in(folder: Path) -> list[Path]:
     """Return the images below a folder, and log how many other files are left out."""
-    files = find_files(folder, lambda path: True)
-    images = [path for path in files if is_image(path)]
-    others = sorted({*files} - {*images})
+    images, others = split_images(find_files(folder))
     if images and others:
-        log.warning("%s", left_out(folder, others, "images"))
+        log.warning("%s", describe_left_out(folder, others, "images"))
     return images
 
 

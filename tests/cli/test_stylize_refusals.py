@@ -103,7 +103,7 @@ def test_report_is_not_written_through_links(model, photos, painting, capsys, mo
 def test_long_name_is_written_from_file_to_file(photos, tmp_path):
     pytest.importorskip("pyvips")
     target = tmp_path / f"{'x' * 246}.png"
-    with vips.mapped_images(photos / "cat.png", target) as (photo, out):
+    with vips.mapped_images(photos / "cat.png", target) as (photo, out, _):
         out[:] = photo
     assert difference(target, photos / "cat.png") == 0
 

@@ -231,7 +231,7 @@ def test_compression_that_libvips_lacks_is_no_black_image(tmp_path):
     pytest.importorskip("pyvips")
     (tmp_path / "a.tif").write_bytes(write(ramps("uint8", 3), compression="lzma").getvalue())
     try:
-        pixels = decode_to_file(tmp_path / "a.tif", tmp_path / "raw")
+        pixels, _ = decode_to_file(tmp_path / "a.tif", tmp_path / "raw")
         assert np.abs(pixels - expected_levels(ramps("uint8", 3), 255)).max() <= 1
     except InputError as error:
         assert "a.tif is damaged or cannot be read" in str(error)

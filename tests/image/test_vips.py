@@ -44,7 +44,8 @@ def test_decoded_pixels_equal_open_image(tmp_path, kind):
     path = write_image(tmp_path, kind)
     expected = np.asarray(open_image(path), int)
     assert count_pixels(path) == 70 * 50
-    pixels = decode_to_file(path, tmp_path / "raw")
+    pixels, warning = decode_to_file(path, tmp_path / "raw")
+    assert warning is None
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).max() <= 1
 
@@ -52,7 +53,7 @@ def test_decoded_pixels_equal_open_image(tmp_path, kind):
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
 def test_encoded_file_equals_save_image(tmp_path, name, alpha):
-    pixels = decode_to_file(write_image(tmp_path, "RGBA" if alpha else "RGB"), tmp_path / "raw")
+    pixels, _ = decode_to_file(write_image(tmp_path, "RGBA" if alpha else "RGB"), tmp_path / "raw")
     encode_from_file(pixels, tmp_path / "new" / name, quality=95)
     save_image(Image.fromarray(np.array(pixels)), tmp_path / name, quality=95)
     written, expected = (open_image(folder / name) for folder in (tmp_path / "new", tmp_path))

@@ -150,13 +150,11 @@ def test_libvips_reads_what_is_there(tmp_path, progressive):
     pytest.importorskip("pyvips")
     whole, path = jpeg(progressive=progressive), tmp_path / "a.jpg"
     path.write_bytes(whole[:-2])
-    assert np.abs(vips.decode_to_file(path, tmp_path / "raw") - pixels(whole)).max() <= 1
+    decoded, warning = vips.decode_to_file(path, tmp_path / "raw")
+    assert np.abs(decoded - pixels(whole)).max() <= 1 and warning is None
     path.write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(InputError, match=r"a\.jpg is damaged or cannot be read"):
-        vips.decode_to_file(path, tmp_path / "raw")
-    warnings: list[str] = []
-    assert vips.decode_to_file(path, tmp_path / "raw", warnings).shape == pixels(whole).shape
-    assert warnings == ["pixels are missing at its end"]
+    decoded, warning = vips.decode_to_file(path, tmp_path / "raw")
+    assert decoded.shape == pixels(whole).shape and warning == "pixels are missing at its end"
 
 
 def test_large_photo_from_file_to_file(truncated, infer, capsys, monkeypatch):

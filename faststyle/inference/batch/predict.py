@@ -81,7 +81,7 @@ class Totals(NamedTuple):
     kept: int
     failed: int
     videos: int
-    truncated: int = 0
+    truncated: int
 
 
 class Collection(pl.LightningModule):
@@ -150,7 +150,7 @@ class Writer(BasePredictionWriter):
 
     def __init__(self) -> None:
         super().__init__("batch")
-        self.totals = Totals(0, 0, 0, 0)
+        self.totals = Totals(0, 0, 0, 0, 0)
         self.pending: deque[Future[Read]] = deque()
         self.pool: ThreadPoolExecutor | None = None
 
@@ -194,15 +194,16 @@ class Writer(BasePredictionWriter):
 
     def count(self, result: Read) -> None:
         """Count an image as done or failed, and print its error or warning."""
-        line = f"error: {result.error}" if result.error else None
-        if result.warning and not result.error:
+        totals, failed, line = self.totals, bool(result.error), None
+        truncated = bool(result.warning) and not failed
+        if failed:
+            line = f"error: {result.error}"
+        elif result.warning:
             line = truncation_warning(result.item.source, self.out / result.item.name, result.warning)
+        totals = totals._replace(done=totals.done + (not failed), failed=totals.failed + failed)
+        self.totals = totals._replace(truncated=totals.truncated + truncated)
         if line:
-            start = "\n" if self.bar.disable else ""  # below the bar of another rank
-            self.bar.write(start + line, file=sys.stderr)
-        done, failed = self.totals.done + (not result.error), self.totals.failed + bool(result.error)
-        truncated = self.totals.truncated + bool(line and not result.error)
-        self.totals = self.totals._replace(done=done, failed=failed, truncated=truncated)
+            self.bar.write("\n" * bool(self.bar.disable) + line, file=sys.stderr)  # below another rank's bar
 
     def on_predict_end(self, trainer: pl.Trainer, module: Any) -> None:
         while self.pending:
