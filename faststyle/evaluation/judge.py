@@ -12,7 +12,7 @@ from torch import Tensor
 
 from faststyle.errors import InputError
 from faststyle.evaluation.measure import LAYERS, Measure
-from faststyle.evaluation.same_painting import is_same_painting
+from faststyle.evaluation.same_painting import is_painting_of
 from faststyle.image.color import luminance
 from faststyle.image.convert import scale_to, to_image, to_tensor
 from faststyle.image.mosaic import MOSAIC, open_style
@@ -126,23 +126,21 @@ class Judge:
 
 
 def is_style_file(card: ModelCard, style: str) -> bool:
-    """Return True if a file, or mosaic, is one that the model was trained on, by its digest."""
+    """Return True if a file, or the mosaic, is one that the model was trained on, by its digest."""
     digest = None if style == MOSAIC else hashlib.sha256(Path(style).read_bytes()).hexdigest()
     return digest in [image.sha256 for image in card.style]
 
 
 def check_painting(stylizer: Stylizer, style: str) -> None:
-    """Check that a model was trained on a painting, as far as its file shows that.
+    """Check that a model was trained on a painting, as far as the model's file shows that.
 
     Raises:
-        InputError: It was trained on another one, or the painting cannot be read.
+        InputError: The model was trained on another painting, or the painting cannot be read.
     """
     painting, card = open_style(style), stylizer.card
     if len(card.style) > 1 or is_style_file(card, style):
         return
-    size = (card.training or TrainingSettings()).style_size
-    grams = stylizer.grams()
-    if grams and not is_same_painting(painting, grams, size):
+    if not is_painting_of(stylizer, painting):
         raise InputError(
             f"{style} is not the painting that {stylizer.source} was trained on, and both methods must aim "
             "at the same painting: give that one as `style`, or a model that was trained on yours"

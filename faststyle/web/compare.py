@@ -9,10 +9,9 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.evaluation.judge import Judge
-from faststyle.evaluation.same_painting import is_same_painting
+from faststyle.evaluation.same_painting import is_painting_of
 from faststyle.image.convert import to_image, to_tensor
-from faststyle.models.card import ModelCard, TrainingSettings
-from faststyle.models.find import find_grams
+from faststyle.inference.stylizer import Stylizer
 from faststyle.web.styles import Style, load_shared_stylizer
 from faststyle.web.uploads import open_upload
 
@@ -63,7 +62,7 @@ def compare_methods(
         )
     stylize = load_shared_stylizer(style.model)
     if painting is not None:
-        check_painting(painting, style, stylize.card)
+        check_painting(painting, style, stylize)
     judge = Judge(stylize.card, painting or str(style.painting), stylize.device, stylize.dtype)
     pixels = to_tensor(content)[None].to(stylize.device)
 
@@ -84,15 +83,13 @@ def compare_methods(
         yield fast, slow
 
 
-def check_painting(path: str, style: Style, card: ModelCard) -> None:
+def check_painting(path: str, style: Style, stylize: Stylizer) -> None:
     """Check that an uploaded painting is the one that a style was trained on.
 
     Raises:
-        InputError: It is another one, or cannot be read.
+        InputError: The upload is another painting, or cannot be read.
     """
-    painting = open_upload(path, "painting")
-    size = (card.training or TrainingSettings()).style_size
-    if not is_same_painting(painting, find_grams(style.model), size):
+    if not is_painting_of(stylize, open_upload(path, "painting")):
         raise InputError(
             f"{Path(path).name} is not the painting of {style.title}. Both methods must aim at the same "
             "painting: add that one, choose its style, or train a style on yours first."
