@@ -35,8 +35,9 @@ from faststyle.training.synthetic_motion import random_flow, simulate_next_frame
 # The weight therefore rises from a fraction of its value, over a fraction of the run's steps.
 INITIAL_STYLE_SHARE, STYLE_RISE = 0.1, 0.35
 
-# Total variation, which per-image optimization has by default, makes networks leave flat holes.
-TV_WEIGHT = 0.0
+# Defaults that suit networks better than those of per-image optimization: less style keeps the photo
+# recognizable, and total variation makes networks leave flat holes.
+STYLE_WEIGHT, TV_WEIGHT = 2.0, 0.0
 
 # VGG's pooling cannot see a pattern that repeats in each of its cells, so networks would produce a mesh with
 # a period of 4 pixels. Images are therefore shifted by a random number of pixels below this at each step.
@@ -101,6 +102,8 @@ class StyleTransfer(pl.LightningModule):
             https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to the same size).
         warmup: Number of steps in which the learning rate rises. After them it falls to 0 along a cosine.
         compile: Compile the network and VGG with torch.compile, which pays off on a GPU.
+        style_weight: Weight of the style loss; a larger one gives more of the painting and less of the photo.
+            By default 2 with the preset relative, else the preset's own.
         tv_weight: Weight of the total variation loss. By default 0 with the preset relative, because it makes
             networks leave flat holes, else the preset's own.
         **objective: Arguments of ``Objective``.
@@ -121,6 +124,7 @@ class StyleTransfer(pl.LightningModule):
         learning_rate: Weight = 2e-3,
         warmup: Annotated[int, whole(0)] = 20,
         compile: bool = False,
+        style_weight: Weight | None = None,
         tv_weight: Weight | None = None,
         **objective: Any,
     ):
@@ -131,9 +135,10 @@ class StyleTransfer(pl.LightningModule):
         start, card = find_model(init) if init is not None else (None, ModelCard())
         self.hparams["size"] = size or (start.config["size"] if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(self.hparams["size"], blocks)
-        self.objective = Objective(tv_weight=tv_weight, **objective)
-        if self.objective.preset is PRESETS["relative"] and tv_weight is None:
-            self.objective.tv_weight = TV_WEIGHT
+        self.objective = Objective(style_weight=style_weight, tv_weight=tv_weight, **objective)
+        if self.objective.preset is PRESETS["relative"]:
+            self.objective.style_weight = STYLE_WEIGHT if style_weight is None else style_weight
+            self.objective.tv_weight = TV_WEIGHT if tv_weight is None else tv_weight
         if start is not None and init is not None:
             if start.config != self.network.config:
                 raise InputError(

@@ -267,7 +267,7 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     module.setup("fit")
     light, whole = (module.losses(photos(), style_share=share) for share in (0.1, 1.0))
     assert light["style"] == whole["style"]
-    expected = light["content"] + 0.1 * 3 * light["style"] + 0.3 * light["light"]
+    expected = light["content"] + 0.1 * 2 * light["style"] + 0.3 * light["light"]
     assert torch.allclose(light["total"], expected, rtol=1e-4)
 
 
