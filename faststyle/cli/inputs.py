@@ -237,7 +237,13 @@ def describe_places(jobs: list[Job]) -> str:
 
 
 def report_missing(source: Path, target: Path, warning: str | None) -> bool:
-    """Print that pixels of a photo are missing, above progress bars; return True if there are all."""
+    """Print above progress bars that pixels of a photo are missing; return True if none is missing.
+
+    Args:
+        source: The photo.
+        target: Its result.
+        warning: How many pixels are missing, in words; None if none is.
+    """
     from tqdm import tqdm
 
     from faststyle.image.files import truncation_warning
@@ -248,7 +254,7 @@ def report_missing(source: Path, target: Path, warning: str | None) -> bool:
 
 
 def report_several(source: Path) -> None:
-    """Print that only the first image of a file of several is used, above progress bars."""
+    """Print above progress bars that only the first image of a file of several is used."""
     from tqdm import tqdm
 
     from faststyle.image.pages import describe_several

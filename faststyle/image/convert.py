@@ -37,7 +37,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.info and not image.getexif():
         return image
     image = apply_orientation(image)
-    if image.mode == "La":  # which Pillow converts to this mode only
+    if image.mode == "La":  # Pillow converts it to LA only
         image = image.convert("LA")
     profile = image.info.get("icc_profile")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None

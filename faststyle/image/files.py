@@ -88,14 +88,24 @@ def count_bytes(source: str | Path | IO[bytes]) -> int:
 
 
 def missing_pixels(image: Image.Image) -> str | None:
-    """Return how many pixels of an image that was read are missing, in words; None if there are all."""
+    """Return how many pixels of an image are missing, in words; None if none is.
+
+    Args:
+        image: Image that ``read_image`` returned.
+    """
     missing = image.info.get(MISSING, 0)
     share = "less than 1 %" if missing < 0.01 else f"{100 * missing:.0f} %"
     return f"{share} of its pixels are missing" if missing else None
 
 
 def truncation_warning(source: str | Path, target: Path, missing: str) -> str:
-    """Return the line of a command on a photo with missing pixels, in words, and on its result."""
+    """Return the warning that a photo has missing pixels, and that its result is grey there.
+
+    Args:
+        source: The photo.
+        target: Its result.
+        missing: What ``missing_pixels`` returned.
+    """
     return one_line(f"warning: {source} is truncated, and {missing}: {target} shows grey there")
 
 
@@ -112,15 +122,19 @@ def check_output(path: Path) -> None:
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Check before the work that a file's format can be written, and can hold an image of this size.
+    """Check that a file's format can be written, and can hold an image of this size in pixels.
+
+    Commands call it before the work.
 
     Raises:
-        InputError: It cannot.
+        InputError: The format cannot be written on this machine, or the image is too large for it.
     """
-    if path.suffix.lower() in FORMATS:
+    suffix = path.suffix.lower()
+    if suffix in FORMATS:
         check_output(path)
-    format = FORMATS.get(path.suffix.lower(), path.suffix[1:].upper())
-    if max(width, height) > (limit := MAX_SIDES.get(format, max(width, height))):
+    format = FORMATS.get(suffix, suffix[1:].upper())
+    limit = MAX_SIDES.get(format)
+    if limit is not None and max(width, height) > limit:
         raise InputError(
             f"{path} cannot hold {width}x{height} pixels, because {format} has at most {limit:,} on a side: "
             "give a name that ends in .png or .tif",

@@ -10,14 +10,14 @@ MAX_NOISE = 0.05  # how far below black floats may be that nevertheless are from
 
 
 def to_levels(values: np.ndarray, bits: int | None = None, is_alpha: bool = False) -> np.ndarray:
-    """Scale values to bytes. What is no number becomes black.
+    """Scale values to bytes. NaN becomes black.
 
     Args:
         values: Integers or floats of any range.
         bits: Bits of an integer; by default those of its type.
-        is_alpha: The values are of a transparency, whose range is always the type's.
+        is_alpha: Whether the values are an alpha channel, which always has the range of its type.
     """
-    white = type_white(values.dtype, bits)
+    white = largest_value(values.dtype, bits)
     black = 0.0
     if not is_alpha and (values.dtype.kind != "u" or values.dtype.itemsize > 2):
         black, white = find_range(values, white)
@@ -30,7 +30,7 @@ def to_levels(values: np.ndarray, bits: int | None = None, is_alpha: bool = Fals
     return levels
 
 
-def type_white(dtype: np.dtype, bits: int | None = None) -> float:
+def largest_value(dtype: np.dtype, bits: int | None = None) -> float:
     """Return the largest integer of a type or of a number of bits; 1 for floats."""
     if dtype.kind == "f":
         return 1.0
@@ -38,15 +38,16 @@ def type_white(dtype: np.dtype, bits: int | None = None) -> float:
 
 
 def find_range(values: np.ndarray, largest: float) -> tuple[float, float]:
-    """Return the values that are black and white, where the type does not say so.
+    """Return the values of black and white, for types that do not define them.
 
-    Floats are from 0 to 1, unless a tenth of them is outside, because highlights can be brighter. For other
-    values there is no rule. White is the maximum of 8 bits, of 16 bits or of the type, whichever the values
-    come near to, or else the largest value. Black is 0, or the smallest value if it is negative.
+    Floats are from 0 to 1, unless more than a tenth of them is above 1 or a hundredth is below 0. A few may
+    be outside, because highlights can be brighter than white. Otherwise white is the maximum of 8 bits, of
+    16 bits or of the type, whichever the values come near to, or else the largest value. Black is 0, or the
+    smallest value if it is negative.
 
     Args:
         values: Signed or large integers, or floats.
-        largest: White of the type.
+        largest: Largest value of the type; 1 for floats.
     """
     if values.dtype.kind == "f":
         finite = np.isfinite(values)

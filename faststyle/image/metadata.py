@@ -131,11 +131,11 @@ def large_png_chunks(file: IO[bytes], size: int) -> Iterator[tuple[int, int]]:
 
 
 def expanded_length(content: bytes, zeros: int) -> int:
-    """Return how many bytes the compressed end of a PNG's chunk has, up to one more than the maximum.
+    """Return the decompressed length of a PNG's chunk, at most one byte more than ``MAX_TEXT_BYTES``.
 
     Args:
-        content: Content of the chunk: a key word, and what is compressed.
-        zeros: Number of zero bytes between them; 0 for the fields of iTXt.
+        content: Content of the chunk: a key word, zero bytes, and compressed data.
+        zeros: Number of zero bytes; 0 for the fields of iTXt.
     """
     rest = content.partition(b"\0")[2]
     if zeros == 0:  # two bytes, the language, the key word in it, the text
@@ -144,7 +144,7 @@ def expanded_length(content: bytes, zeros: int) -> int:
         rest = rest[zeros - 1 :]
     try:
         return len(zlib.decompressobj().decompress(rest, MAX_TEXT_BYTES + 1))
-    except zlib.error:  # it is not compressed, or damaged, and then Pillow passes over it
+    except zlib.error:  # Pillow ignores text that is damaged or not compressed
         return 0
 
 

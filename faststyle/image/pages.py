@@ -17,9 +17,9 @@ MAX_DIRECTORIES = 1000  # of a TIFF, to look at
 
 
 def holds_several(path: Path) -> bool:
-    """Return True for a file of several images of its own; previews and depth maps do not count.
+    """Return True for a file of several images. Previews and depth maps do not count.
 
-    A file that cannot be read is reported when it is read.
+    Return False for a file that cannot be read, because the error is raised when the image is opened.
     """
     with suppress(Exception), open_header(path) as image:
         if image.format == "TIFF":  # Pillow would read all tags of the second page

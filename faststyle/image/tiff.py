@@ -18,7 +18,7 @@ ALPHAS = {1: "RGBa", 2: "RGBA"}  # modes by the tag ExtraSamples; 1 is premultip
 
 
 def needs_tifffile(file: IO[bytes], name: str) -> bool:
-    """Return True for a TIFF that ``SampledTiff`` reads, and Pillow does not or not right.
+    """Return True for a TIFF that Pillow cannot read or reads wrongly, and ``SampledTiff`` can read.
 
     Raises:
         InputError: Neither can read it.
@@ -40,7 +40,7 @@ def needs_tifffile(file: IO[bytes], name: str) -> bool:
 
 
 def is_read_by_pillow(page: Any) -> bool:
-    """Return True if Pillow reads a page's kind of samples right."""
+    """Return True if Pillow reads the samples of a page correctly."""
     bits, samples = page.bitspersample, page.samplesperpixel
     grey = COLORS.get(page.photometric) == 1
     if bits not in (1, 2, 4, 8, 16, 32) or (bits > 8 and page.photometric == MIN_IS_WHITE):
@@ -71,7 +71,7 @@ def check_layout(page: Any, name: str) -> None:
             "transparency; save it as RGB of 8 or 16 bits",
             file=name,
         )
-    try:
+    try:  # tifffile looks for the package of a codec when the codec is asked for
         tifffile.TIFF.DECOMPRESSORS[page.compression], tifffile.TIFF.UNPREDICTORS[page.predictor]
     except (KeyError, ValueError):
         raise InputError(
@@ -82,7 +82,7 @@ def check_layout(page: Any, name: str) -> None:
 
 
 class SampledTiff(ImageFile.ImageFile):
-    """An image of Pillow that tifffile reads: integers or floats of any size, contiguous or in planes."""
+    """An image of Pillow whose samples tifffile reads: integers or floats, contiguous or in planes."""
 
     format, format_description = "TIFF", "TIFF of unusual samples"
 

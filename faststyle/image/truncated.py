@@ -37,11 +37,12 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
         if start + length > len(data):  # a header is cut, and the decoder would read the end as a part of it
             data = data[: start - 4]
     image = decode(data + END_MARKER, name, draft)
-    # What other bytes at the end would change is missing.
+    # A pixel is missing if it depends on the bytes that follow the end of the data.
     other = np.asarray(decode(data + FILLER + END_MARKER, name, draft))
     differs = (np.asarray(image) != other).reshape(image.height, image.width, -1).any(-1)
     rows = np.flatnonzero(differs.any(1))
-    below = image.height - rows[0] - MAX_BLOCK_ROWS if len(rows) else 0  # the bytes do not fill a large image
+    # FILLER does not reach the end of a large image, so that all rows below the first missing pixel count.
+    below = image.height - rows[0] - MAX_BLOCK_ROWS if len(rows) else 0
     return image, max(float(differs.mean()), below / image.height)
 
 

@@ -52,7 +52,7 @@ class Read(NamedTuple):
         is_video: The file is an animation, which is left out.
         image: The image; None for one that goes from file to file.
         error: Why reading failed; None if it did not.
-        warning: How many pixels of the image are missing, in words; None if there are all.
+        warning: How many pixels of the image are missing, in words; None if none is.
     """
 
     item: Item
