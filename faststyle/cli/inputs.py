@@ -59,12 +59,12 @@ def names_video(path: Path) -> bool:
 
 
 def result_name(path: Path, video: bool) -> str:
-    """Return the name of a source's result in another folder. A suffix that is of no format stays in it."""
+    """Return the name of a source's result in another folder. An unknown suffix stays a part of it."""
     return result_stem(path) + output_suffix(path, video)
 
 
 def result_stem(path: Path) -> str:
-    """Return the name without its suffix, or all of it, shortened, if the suffix is of no format."""
+    """Return a file's name without its suffix. If the suffix is unknown, return the whole name, shortened."""
     from faststyle.image.formats import READABLE_SUFFIXES
     from faststyle.video.opening import SUFFIXES
 
@@ -133,13 +133,19 @@ def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> lis
         raise no_images([path], contents.others if videos else contents.others + contents.videos, kinds)
     report_left_out(path, contents.others, kinds)
     in_folder = {*contents.videos}
-    folder = output or resolve_links(path).with_name(shorten_name(f"{resolve_links(path).name}_{name}"))
+    folder = output or folder_beside(path, name)
     jobs = []
     for file in found:
         place = file.relative_to(path)
         target = folder / place.with_name(result_name(place, file in in_folder))
         jobs.append(Job(file, target, file in in_folder, folder))
     return jobs
+
+
+def folder_beside(folder: Path, name: str) -> Path:
+    """Return the folder of results beside a folder of inputs, where ``output`` names none."""
+    folder = resolve_links(folder)
+    return folder.with_name(shorten_name(f"{folder.name}_{name}"))
 
 
 def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
@@ -157,13 +163,11 @@ def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
         raise InputError(f"there is no file or folder {path}")
     if path.exists() and not path.is_file():
         check_not_special(path, str(path))
-    suffix = output_suffix(path, video)
-    if output is None and not path.exists():  # frames: a folder of results beside theirs
-        folder = resolve_links(path.parent)
-        beside = folder.with_name(shorten_name(f"{folder.name}_{name}"))
-        return Job(path, beside / result_name(path, video), video)
+    if output is None and not path.exists():  # a pattern of frames
+        return Job(path, folder_beside(path.parent, name) / result_name(path, video), video)
     if output is None:
-        return Job(path, path.with_name(shorten_name(f"{result_stem(path)}_{name}") + suffix), video)
+        stem = shorten_name(f"{result_stem(path)}_{name}")
+        return Job(path, path.with_name(stem + output_suffix(path, video)), video)
     if single and output.suffix and not output.is_dir():
         if not video:
             check_output(output)

@@ -43,7 +43,10 @@ def open_image(
     """
     image = read_image(source, name, draft)
     if image.info.get(MISSING, 0) > MAX_MISSING:
-        raise InputError(f"{name or source} is truncated: {missing_pixels(image)}", file=name or str(source))
+        name = name or str(source)
+        raise InputError(
+            f"{name} is truncated: {missing_pixels(image)}; copy or download it again", file=name
+        )
     return image
 
 
