@@ -41,9 +41,8 @@ def build(slot: training.TrainingSlot) -> gr.Blocks:
         delete_cache=(60, MAX_FILE_AGE_SECONDS),
     ) as page:
         gr.HTML("<h1>faststyle</h1><p>Photos and videos in the style of paintings.</p>", elem_id="top")
-        own = gr.State(
-            {}, delete_callback=styles.delete_styles
-        )  # the styles trained in this session, by name
+        # The styles that were trained in this session, by name.
+        own = gr.State({}, delete_callback=styles.delete_styles)
         with gr.Tabs():
             with gr.Tab("Stylize", id="stylize"):
                 chooser = stylize_tab.build(

@@ -12,6 +12,7 @@ from faststyle.web.components import (
     connect_run,
     create_image_field,
     create_status_line,
+    offer_own_styles,
     render_error,
     render_message,
     render_progress,
@@ -105,16 +106,7 @@ def build(own: gr.State) -> None:
         inputs=[photo, painting, style, size, steps, own],
         outputs=[fast, slow, status],
         api_name="compare",
-        concurrency_id="heavy",  # one queue with the download, the refinement and the video
-        show_progress="minimal",
-        show_progress_on=status,
     )
     # Report after the cancellation, because a step that is already on its way would overwrite the line.
     end.click(None, cancels=running, **PRIVATE).then(report_stopped, outputs=[status, start], **PRIVATE)
-    # Offer and select a style that was trained on the third tab.
-    own.change(
-        lambda own: gr.Dropdown(styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
-        own,
-        style,
-        **PRIVATE,
-    )
+    offer_own_styles(own, style)

@@ -11,6 +11,7 @@ from gradio.events import Dependency
 
 from faststyle.errors import name_parameters
 from faststyle.inference.settings import StylizeSettings
+from faststyle.web import styles
 from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD_SIZE
 from faststyle.web.waiting import WAITING, Waiting
 
@@ -39,6 +40,26 @@ def create_image_field(label: str, placeholder: str, height: int) -> gr.Image:
 def create_file_field(label: str, suffixes: Sequence[str], height: int) -> gr.File:
     """Create a field to drop or choose a file with one of the suffixes. Its value is the upload's path."""
     return gr.File(label=label, file_types=list(suffixes), elem_classes="clip", height=height)
+
+
+def create_style_buttons() -> gr.Radio:
+    """Create the radio buttons of the styles, which page.css shows as the sample images."""
+    return gr.Radio(
+        styles.list_choices(styles.list_built_in_styles()),
+        value=styles.DEFAULT_STYLE,
+        label="Style",
+        elem_classes="styles",
+    )
+
+
+def offer_own_styles(own: gr.State, control: gr.Radio | gr.Dropdown) -> None:
+    """Offer and select a style in a control when it has been trained on the third tab."""
+    own.change(
+        lambda own: gr.update(choices=styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
+        own,
+        control,
+        **PRIVATE,
+    )
 
 
 def create_strength_slider() -> gr.Slider:
@@ -94,8 +115,16 @@ def render_waiting(waiting: Waiting) -> str:
     return render_progress(f"{waiting.stage} … {waiting.seconds:.0f} s")
 
 
+def format_time_left(seconds: float) -> str:
+    """Return the time to the end of a computation, such as "1:40 to go"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02} to go"
+
+
 def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
     """Connect a button that starts a long run, and disable it until the run ends.
+
+    All runs wait for one another in one queue: download, refinement, comparison and video.
 
     Args:
         start: Button that starts the run. The event of a button that stops it must enable it again.
@@ -111,7 +140,7 @@ def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
         queue=False,
         **PRIVATE,
     )
-    running = begun.then(**event)
+    running = begun.then(concurrency_id="heavy", show_progress="minimal", show_progress_on=status, **event)
     running.then(lambda: gr.Button(interactive=True), outputs=start, queue=False, **PRIVATE)
     return running
 

@@ -101,11 +101,11 @@ def join_names(upload: str, style: str, settings: Settings, fallback: str) -> st
         fallback: Takes the place of the upload's name if no safe character is left in it.
     """
     stem = re.sub(r"[^\w\-. ]+", "", Path(upload).stem).strip(". ") or fallback
-    return f"{shorten_name(stem)}_{name_result(shorten_name(style), settings)}"
+    return f"{truncate_name(stem)}_{name_result(truncate_name(style), settings)}"
 
 
-def shorten_name(name: str) -> str:
-    """Shorten a name to ``MAX_NAME_BYTES`` of UTF-8."""
+def truncate_name(name: str) -> str:
+    """Truncate a name to ``MAX_NAME_BYTES`` of UTF-8."""
     return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
 
 

@@ -17,6 +17,7 @@ from faststyle.web.components import (
     create_image_field,
     create_status_line,
     create_strength_slider,
+    create_style_buttons,
     render_error,
     render_message,
     render_progress,
@@ -143,14 +144,7 @@ def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr
     with gr.Row(elem_classes="examples"):
         gr.HTML("<span>Or try an example:</span>")
         buttons = [gr.Button(label, size="sm") for label in examples]
-    # page.css shows these radio buttons as the sample images.
-    style = gr.Radio(
-        styles.list_choices(styles.list_built_in_styles()),
-        value=styles.DEFAULT_STYLE,
-        label="Style",
-        elem_classes="styles",
-    )
-    return photo, buttons, style
+    return photo, buttons, create_style_buttons()
 
 
 def build_settings() -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
@@ -204,13 +198,8 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
     for button, path in zip(buttons, examples.values(), strict=True):
         chosen = button.click(lambda path=str(path): path, outputs=photo, **PRIVATE)
         runs.append(chosen.then(api_visibility="private", **preview))
-    heavy: dict[str, Any] = {
-        "concurrency_id": "heavy",  # one queue for both, the comparison and the video
-        "show_progress": "minimal",
-        "show_progress_on": status,
-    }
     refining = connect_run(
-        refine_button, status, fn=refine, inputs=inputs, outputs=[result, status], api_name="refine", **heavy
+        refine_button, status, fn=refine, inputs=inputs, outputs=[result, status], api_name="refine"
     )
     # A new preview cancels the refinement of the last one.
     gr.on(changes, lambda: gr.Button(interactive=True), outputs=refine_button, cancels=refining, **PRIVATE)
@@ -221,7 +210,6 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
         inputs=[photo, style, strength, keep_color, own],
         outputs=[file, status],
         api_name="download",
-        **heavy,
     )
     downloading.then(None, file, js=SAVE_FILE, api_visibility="private")
     runs += [refining, downloading]

@@ -91,7 +91,7 @@ class Job(NamedTuple):
 
 
 class TrainingSlot:
-    """The server's only training, or None if no training runs."""
+    """The place of the server's only training: one training at a time can hold it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # held until the training's process has ended

@@ -18,6 +18,7 @@ from faststyle.web import styles, training, uploads
 from faststyle.web.components import (
     create_image_field,
     create_status_line,
+    format_time_left,
     render_error,
     render_message,
     render_progress,
@@ -52,8 +53,7 @@ def render_stage(progress: training.Progress, steps: int) -> str:
         return render_progress("Starting …")
     if not progress.step:
         return render_progress("Reading the painting and the photos …")
-    seconds = round(progress.seconds_left)
-    line = f"{progress.step} of {steps} steps, {seconds // 60}:{seconds % 60:02} to go"
+    line = f"{progress.step} of {steps} steps, {format_time_left(progress.seconds_left)}"
     return render_progress(line, progress.step, steps)
 
 

@@ -16,6 +16,21 @@ MAX_PIXELS = 64_000_000  # of an upload: 190 MB when decoded
 MAX_UPLOAD_SIZE = "50mb"
 
 
+def find_upload(path: str | None, what: str) -> str:
+    """Return the path of an upload.
+
+    Raises:
+        InputError: Nothing was uploaded, or the file was deleted.
+    """
+    if path is None:
+        raise InputError(f"Add a {what} first.")
+    if not Path(path).exists():
+        raise InputError(
+            f"The {what} {Path(path).name} was deleted from the server in the meantime: add it again."
+        )
+    return path
+
+
 def open_upload(path: str | None, what: str, size: int | None = None) -> Image.Image:
     """Read an uploaded image, after a check of its size.
 
@@ -27,11 +42,8 @@ def open_upload(path: str | None, what: str, size: int | None = None) -> Image.I
     Raises:
         InputError: Nothing was uploaded, or the file is no image or has more than ``MAX_PIXELS``.
     """
-    if path is None:
-        raise InputError(f"Add a {what} first.")
+    path = find_upload(path, what)
     name = Path(path).name
-    if not Path(path).exists():
-        raise InputError(f"The {what} {name} was deleted from the server in the meantime: add it again.")
     with open_header(path, name) as header:
         pixels = header.width * header.height
     if pixels > MAX_PIXELS:

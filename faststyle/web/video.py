@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,7 @@ from faststyle.inference.settings import VideoSettings
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
+from faststyle.video.recorder import Recorder
 from faststyle.web.styles import Style, list_built_in_styles, load_stylizer
 from faststyle.web.stylize import join_names
 from faststyle.web.video_upload import (
@@ -130,20 +131,14 @@ class Job:
         self, path: str, target: Path, model: Path, strength: float, keep_color: bool, size: int | None
     ) -> str:
         """Stylize the video, and return a line that describes the result."""
-        from faststyle.video.recorder import Recorder
-
         begun = time.perf_counter()
         stylize = load_stylizer(model)  # not the shared one, because previews of the style would wait for it
         with open_clip(path) as whole:
             seconds, rate = get_seconds(whole), whole.rate or 0
         fast = rate > MAX_FRAME_RATE * FRAME_RATE_TOLERANCE
-        limits: dict[str, Any] = {
-            "max_size": size,
-            "end": MAX_SECONDS,
-            "fps": MAX_FRAME_RATE if fast else None,
-        }
+        new_rate = MAX_FRAME_RATE if fast else None
         with (
-            open_clip(path, **limits) as clip,
+            open_clip(path, end=MAX_SECONDS, max_size=size, fps=new_rate) as clip,
             Recorder(target, clip) as recorder,
             # Closed before the recorder, so that no thread reads while the file is finished.
             closing(ahead(stylize.video(clip, strength, keep_color))) as frames,

@@ -18,8 +18,12 @@ from faststyle.web.components import (
     create_file_field,
     create_status_line,
     create_strength_slider,
+    create_style_buttons,
+    format_time_left,
+    offer_own_styles,
     render_error,
     render_message,
+    render_progress,
 )
 
 EMPTY = '<div class="empty"><p>The stylized video will be here.</p></div>'
@@ -62,7 +66,7 @@ def run(
         style = styles.find_style(name, own)
         yield (
             gr.skip(),
-            render_progress(None),
+            render_frames(None),
             disable_download(),
             render_message(f"Stylizing as {style.title} …"),
         )
@@ -75,7 +79,7 @@ def run(
                 yield render_player(step), "", file, render_message(step.line)
             else:
                 new = render_frame(step.preview, "The newest frame") if step.preview else gr.skip()
-                yield new, render_progress(step), gr.skip(), gr.skip()
+                yield new, render_frames(step), gr.skip(), gr.skip()
     except InputError as error:
         yield gr.skip(), "", gr.skip(), render_error(error)
     finally:
@@ -118,19 +122,32 @@ def render_player(result: video.Result) -> str:
     )
 
 
-def render_progress(progress: video.Progress | None) -> str:
-    """Return HTML of a progress bar with a line of text."""
+def render_frames(progress: video.Progress | None) -> str:
+    """Return HTML of a progress bar with a line such as "12 of 148 frames, 3.2 per second, 0:42 to go"."""
     if progress is None or not progress.done:
-        return '<progress aria-label="Frames done"></progress><p>Preparing the style …</p>'
+        return render_progress("Preparing the style …")
     done, total = progress.done, progress.total
     line = f"{done} of {total} frames" if total else f"{done} frames"
     if progress.rate:
         line += f", {progress.rate:.1f} per second"
     if progress.rate and total:
-        seconds = round(max(0, total - done) / progress.rate)
-        line += f", {seconds // 60}:{seconds % 60:02} to go"
-    attributes = f'max="{total}" value="{min(done, total)}"' if total else ""
-    return f'<progress aria-label="Frames done" {attributes}></progress><p>{line}</p>'
+        line += f", {format_time_left(max(0, total - done) / progress.rate)}"
+    return render_progress(line, done, total or 0)
+
+
+def build_settings() -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
+    """Build the controls of the strength, of the video's colours and of its size."""
+    with gr.Row(elem_classes="controls"):
+        strength = create_strength_slider()
+        size = gr.Dropdown(
+            [*((f"{size} pixels", size) for size in video.SIZES), ("Original size", 0)],
+            value=720,
+            label="Longer side",
+            info="Smaller is faster",
+            filterable=False,
+        )
+        keep_color = gr.Checkbox(label="Keep the video's colours")
+    return strength, keep_color, size
 
 
 def build(own: gr.State) -> None:
@@ -141,27 +158,12 @@ def build(own: gr.State) -> None:
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
             upload = create_file_field("Video", video_upload.SUFFIXES, height=150)
-            # The first tab holds the sample images of these radio buttons.
-            style = gr.Radio(
-                styles.list_choices(styles.list_built_in_styles()),
-                value=styles.DEFAULT_STYLE,
-                label="Style",
-                elem_classes="styles",
-            )
+            style = create_style_buttons()  # the first tab holds their sample images
         with gr.Column(scale=3, min_width=300):
             stage = gr.HTML(EMPTY, elem_id="clip", elem_classes="pictures")
             status = create_status_line()
             progress = gr.HTML("", elem_classes="progress")
-            with gr.Row(elem_classes="controls"):
-                strength = create_strength_slider()
-                size = gr.Dropdown(
-                    [*((f"{size} pixels", size) for size in video.SIZES), ("Original size", 0)],
-                    value=720,
-                    label="Longer side",
-                    info="Smaller is faster",
-                    filterable=False,
-                )
-                keep_color = gr.Checkbox(label="Keep the video's colours")
+            strength, keep_color, size = build_settings()
             with gr.Row():
                 start = gr.Button("Stylize the video", variant="primary")
                 end = gr.Button("Stop", variant="stop")
@@ -186,16 +188,7 @@ def build(own: gr.State) -> None:
         inputs=[upload, style, strength, keep_color, size, own],
         outputs=outputs,
         api_name="video",
-        concurrency_id="heavy",  # one queue with the download, the refinement and the comparison
-        show_progress="minimal",
-        show_progress_on=status,
     )
     running.then(None, file, js=PLAY, api_visibility="private")
     end.click(stop, upload, [*outputs, start], cancels=running, **PRIVATE)
-    # Offer and select a style that was trained on the third tab.
-    own.change(
-        lambda own: gr.Radio(styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
-        own,
-        style,
-        **PRIVATE,
-    )
+    offer_own_styles(own, style)

@@ -10,6 +10,7 @@ from faststyle.image.convert import limit_size
 from faststyle.video.clips import Clip
 from faststyle.video.containers import ffmpeg_message
 from faststyle.video.opening import open_clip
+from faststyle.web.uploads import find_upload
 
 MAX_SECONDS = 60  # longer videos are cut
 LENGTH_TOLERANCE = 0.1  # seconds; a video that is longer by less is not reported as cut
@@ -39,14 +40,11 @@ def check_upload(path: str | None) -> str:
         InputError: Nothing was uploaded, or the file is no video, has a suffix outside ``SUFFIXES`` or has
             frames of more than ``MAX_FRAME_PIXELS``.
     """
-    if path is None:
-        raise InputError("Add a video first.")
-    name = Path(path).name
-    if not Path(path).exists():
-        raise InputError(f"The video {name} was deleted from the server in the meantime: add it again.")
-    if Path(path).suffix.lower() not in SUFFIXES:
+    path = find_upload(path, "video")
+    name, suffix = Path(path).name, Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
         raise InputError(f"{name} is not a video: its name must end in one of {', '.join(SUFFIXES)}.")
-    if Path(path).suffix.lower() == ".gif":
+    if suffix == ".gif":
         try:
             with Image.open(path, formats=["GIF"]) as image:
                 pixels = image.width * image.height

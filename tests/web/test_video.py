@@ -19,6 +19,7 @@ from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
+from faststyle.video.recorder import Recorder, Video
 from faststyle.web import app, styles, video, video_upload
 from faststyle.web.training import TrainingSlot
 from tests.support.videos import inspect_video, make_clip
@@ -187,8 +188,6 @@ def test_closing_the_page_stops_the_run(monkeypatch):
 
 
 def test_full_disk_is_reported_and_leaves_no_file(clip, folder, monkeypatch):
-    from faststyle.video.recorder import Recorder
-
     def full(*_):
         raise OSError(28, "No space left on device", "/secret/place")
 
@@ -200,8 +199,6 @@ def test_full_disk_is_reported_and_leaves_no_file(clip, folder, monkeypatch):
 
 def test_ffmpeg_error_is_reported_in_words(clip, folder, monkeypatch):
     import av
-
-    from faststyle.video.recorder import Video
 
     def broken(*_):
         raise av.error.ExternalError(-542398533, "Generic error in an external library", "libx264")

@@ -32,10 +32,10 @@ def test_file_names_are_short_enough_for_file_systems():
 
 
 def test_text_of_the_progress_bar():
-    assert "Preparing" in video_tab.render_progress(None)
-    text = video_tab.render_progress(video.Progress(12, 148, 3.2, None))
+    assert "Preparing" in video_tab.render_frames(None)
+    text = video_tab.render_frames(video.Progress(12, 148, 3.2, None))
     assert "12 of 148 frames, 3.2 per second, 0:42 to go" in text and 'value="12"' in text
-    assert "12 frames, 3.2 per second<" in video_tab.render_progress(video.Progress(12, None, 3.2, None))
+    assert "12 frames, 3.2 per second <" in video_tab.render_frames(video.Progress(12, None, 3.2, None))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_video_is_uploaded_stylized_played_and_downloaded(tab, silent, tmp_path)
     tab.get_by_role("img", name="The video's first frame").wait_for()
     check_names(tab)
     tab.get_by_role("button", name="Stylize the video").click()
-    tab.get_by_role("progressbar", name="Frames done").wait_for()
+    tab.get_by_role("progressbar", name=re.compile("Preparing|12 frames")).wait_for()
     assert "12 frames of 64 × 48 pixels" in wait_for_status(tab, f"^walk_{NAME}_max720.mp4")
     tab.wait_for_function("document.querySelector('#clip video')?.readyState >= 1")
     tab.locator("#clip video").evaluate("v => v.play()")
