@@ -209,7 +209,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
             if header is None:
                 if known := find_known_network(names):
-                    return read_known_network(path, known, stored.__getitem__, file.get_tensor)
+                    return read_known_network(path, known, stored, file.get_tensor)
                 raise unsupported_model_error(path, f"{describe_layers(names)}, in safetensors")
             metadata = json.loads(header)
             version = metadata.get("format_version") if isinstance(metadata, dict) else FORMAT_VERSION
@@ -254,25 +254,25 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     for state in found:
         if known := find_known_network(state):
             specs = {key: tensor_spec(value) for key, value in state.items()}
-            return read_known_network(path, known, specs.__getitem__, state.__getitem__)
+            return read_known_network(path, known, specs, state.__getitem__)
     raise unsupported_model_error(path, describe_layers(found[0]))
 
 
 def read_known_network(
-    path: Path, known: KnownNetwork, spec: Callable[[str], TensorSpec], read: Callable[[str], Tensor]
+    path: Path, known: KnownNetwork, stored: Mapping[Any, TensorSpec], read: Callable[[str], Tensor]
 ) -> tuple[dict[str, Tensor], ModelCard]:
     """Read the weights of another project's network with our layout, and convert them.
 
     Args:
         path: The file, for error messages.
         known: Where the file holds the weights.
-        spec: Returns the shape and data type for a key of the file.
+        stored: Shape and data type for each key of the file.
         read: Returns the tensor for a key of the file.
 
     Raises:
         InputError: The weights do not fit the layout.
     """
-    specs = {name: spec(key) for name, key in known.keys.items()}
+    specs = {name: stored[key] for name, key in known.keys.items()}
     half = specs["down.0.0.weight"][0][:1] == SIZES["half"].channels[:1]
     config = {"size": "half" if half else "full", "blocks": known.blocks, "tanh": False}
     check_config(path, config)

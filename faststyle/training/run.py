@@ -169,11 +169,11 @@ def exit_stopped(run: Run, status: Any) -> NoReturn:
     """Print how to resume, and exit with the status of a signal."""
     if run.trainer.is_global_zero:
         with suppress(OSError):  # the terminal may be gone
-            print(f"\nstopped: {resume_hint(run)}{warn_if_unlearned(run)}", file=sys.stderr, flush=True)
+            print(f"\nstopped: {resume_hint(run)}{unlearned_warning(run)}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 
-def warn_if_unlearned(run: Run) -> str:
+def unlearned_warning(run: Run) -> str:
     """Return a warning if the saved model of a stopped run has hardly learned the style, otherwise ""."""
     if not run.last.exists() or has_learned(load_saved_step(run), run.model.start is not None):
         return ""
