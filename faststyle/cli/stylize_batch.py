@@ -58,15 +58,15 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
             source = path / name if folder else path
             suffix = source.suffix.lower()
             # The content decides, but the suffix of an image is not doubted: that would open each file.
-            if suffix not in READABLE_SUFFIXES and image_format(source) is None:
+            if folder and suffix not in READABLE_SUFFIXES and image_format(source) is None:
                 if suffix in SUFFIXES:
                     videos += 1
-                    continue
-                if folder:
+                else:
                     others.append(source)
-                    continue
+                continue
             found += 1
-            target = str(Path(name).with_name(result_name(Path(name), False)))
+            place = Path(name)
+            target = str(place.with_name(result_name(place, False)))
             if rank_of(target, ranks) == rank:
                 items.append(Item(str(source), target))
     if not found:
