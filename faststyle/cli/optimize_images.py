@@ -75,8 +75,7 @@ def optimize_one(optimization: Optimization, target: Path, options: "Options") -
     frames: list[Image.Image] = []
     totals: list[float] = []
     stopped = False
-    for path in (target, options.animation or target):
-        check_size(path, *optimization.output_size)
+    check_size(target, *optimization.output_size)
     try:
         run_steps(optimization, target, options, frames, totals)
     except KeyboardInterrupt:

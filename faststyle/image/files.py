@@ -17,7 +17,7 @@ from faststyle.image.validation import image_errors, open_header
 
 # Pillow's formats that can be written, by file name suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}  # pixels; other formats hold any image
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}  # pixels; other formats hold any image
 MISSING = "missing"  # key of the fraction of pixels that are missing in an image that was read
 MAX_TRUNCATED_BYTES = 1 << 28  # of a JPEG that is read again to its end
 MAX_MISSING = 0.05  # of the pixels, in an image to learn from
@@ -125,17 +125,15 @@ def check_output(path: Path) -> None:
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Check that a file's format can be written, and can hold an image of this size in pixels.
+    """Check that an image of this size in pixels can be written to a file of this name.
 
     Commands call it before the work.
 
     Raises:
-        InputError: The format cannot be written on this machine, or the image is too large for it.
+        InputError: As ``check_output``, or the image is too large for the format.
     """
-    suffix = path.suffix.lower()
-    if suffix in FORMATS:
-        check_output(path)
-    format = FORMATS.get(suffix, suffix[1:].upper())
+    check_output(path)
+    format = FORMATS[path.suffix.lower()]
     limit = MAX_SIDES.get(format)
     if limit is not None and max(width, height) > limit:
         raise InputError(
@@ -158,7 +156,6 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
         OSError: The file cannot be written, for example on a full disk.
     """
     path = Path(path)
-    check_output(path)
     check_size(path, *image.size)
     format = FORMATS[path.suffix.lower()]
     if format == "JPEG" and image.mode == "RGBA":

@@ -16,7 +16,7 @@ import numpy as np
 
 from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, shorten_name
-from faststyle.image.files import FORMATS, check_output, check_size
+from faststyle.image.files import FORMATS, check_size
 from faststyle.image.settings import FileSettings
 from faststyle.image.truncated import END_MARKER
 from faststyle.image.validation import JPEG_MAGIC, check_pixel_count
@@ -176,10 +176,9 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.
     """
     import pyvips
 
-    check_output(path)
-    format = FORMATS[path.suffix.lower()]
     height, width, bands = pixels.shape
     check_size(path, width, height)
+    format = FORMATS[path.suffix.lower()]
     pixels.flush()
     image = pyvips.Image.rawload(os.fsencode(str(pixels.filename)), width, height, bands, access="sequential")
     image = image.copy(interpretation="srgb")

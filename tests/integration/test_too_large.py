@@ -83,13 +83,11 @@ def test_baseline_refuses_before_the_first_step(tmp_path, monkeypatch, painting,
     from faststyle.optimization.optimization import Optimization
 
     monkeypatch.setattr(Optimization, "__iter__", lambda self: pytest.fail("stepped"))
-    monkeypatch.setattr("faststyle.image.files.MAX_SIDES", {"JPEG": 60, "GIF": 60})
+    monkeypatch.setattr("faststyle.image.files.MAX_SIDES", {"JPEG": 60})
     monkeypatch.chdir(tmp_path)
     draw_image(96, 72).save("photo.png")
     options = ["photo.png", f"--style={painting}", f"--vgg={random_vgg}", "--size=64", "--device=cpu"]
     assert "JPEG has at most 60" in expect_error_line(capsys, main, [*options, "-o", "a.jpg"])
-    options += ["-o", "a.png", "--animation=steps.gif"]
-    assert "GIF has at most 60" in expect_error_line(capsys, main, options)
 
 
 def test_figure_refuses_before_the_first_step(tmp_path, monkeypatch, painting, random_vgg, capsys):
