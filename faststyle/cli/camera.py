@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import MODEL, output_option
+from faststyle.cli.inputs import MODEL, output_option, verbose_option
 from faststyle.errors import InputError
 from faststyle.inference.settings import EngineSettings, VideoSettings
 from faststyle.options import Settings, group, option, text
@@ -26,7 +26,7 @@ class Options(Settings):
     video: VideoSettings = group(VideoSettings)
     recording: RecordingSettings = group(RecordingSettings)
     machine: EngineSettings = group(EngineSettings)
-    verbose: bool = option(False, "print the engine, the precision and the device too")
+    verbose: bool = verbose_option()
 
     def __post_init__(self) -> None:
         super().__post_init__()

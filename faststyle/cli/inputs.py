@@ -27,6 +27,11 @@ def output_option(help: str) -> Any:
     return option(None, help, OUTPUT, "PATH", tag="")
 
 
+def verbose_option() -> Any:
+    """Make the field for whether a command prints what computes."""
+    return option(False, "print the engine, the precision and the device too", tag="")
+
+
 class Job(NamedTuple):
     """One input and the file to write.
 

@@ -15,6 +15,7 @@ from faststyle.cli.inputs import (
     output_option,
     plan,
     report,
+    verbose_option,
     without_links,
 )
 from faststyle.console import error_line
@@ -72,7 +73,7 @@ class Options(Settings):
     video: VideoSettings = group(VideoSettings)
     machine: EngineSettings = group(EngineSettings)
     ranks: RankSettings = group(RankSettings)
-    verbose: bool = option(False, "print the engine, the precision and the device too", tag="")
+    verbose: bool = verbose_option()
 
     def __post_init__(self) -> None:
         super().__post_init__()
