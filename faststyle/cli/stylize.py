@@ -229,8 +229,12 @@ def describe_size(jobs: list[Job]) -> str:
 
     if len(jobs) > 1 or jobs[0].video:
         return ""
-    with Image.open(jobs[0].target) as result:
-        return f"{result.width}x{result.height} pixels, "
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # no bomb, since this command wrote it
+    try:
+        with Image.open(jobs[0].target) as result:
+            return f"{result.width}x{result.height} pixels, "
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def load_models(options: Options, kinds: set[bool]) -> "tuple[Model, Stylizer | None]":

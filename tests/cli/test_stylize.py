@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from faststyle.image import vips
 from faststyle.image.files import open_image
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
@@ -43,6 +44,15 @@ def test_size_and_time_are_printed_and_the_engine_only_with_verbose(infer, photo
     assert capsys.readouterr().err.startswith("engine: torch, float32, ")
     infer(photos, "-o", "all")
     assert re.search(r"^done: [\d.]+ s$", capsys.readouterr().err, re.M)
+
+
+def test_size_of_a_result_that_pillow_would_not_open_is_printed(infer, photos, capsys, monkeypatch):
+    pytest.importorskip("pyvips")
+    monkeypatch.setattr(vips, "MIN_VIPS_PIXELS", 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    infer(photos / "cat.png", "-o", "out.png")
+    assert re.search(r"done: \d+x\d+ pixels, ", capsys.readouterr().err)
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_default_output_name_contains_photo_and_model(infer, photos, capsys):
