@@ -1,4 +1,7 @@
-"""Snapshots of the commands' help and errors; ``pytest tests/cli/test_snapshots.py --snapshot-update`` renews them."""
+"""Snapshots of the commands' help and errors.
+
+pytest tests/cli/test_snapshots.py --snapshot-update  # renew them
+"""
 
 import pytest
 
@@ -26,9 +29,8 @@ MISTAKES = [
 def test_help_of_each_option(command, snapshot):
     # Not format_help(), whose layout depends on the version of Python.
     options = [action for action in parser_of(command)._actions if action.dest != "help"]
-    lines = [
-        f"{', '.join(one.option_strings) or one.metavar} | {one.metavar} | {one.help}" for one in options
-    ]
+    names = [", ".join(option.option_strings) for option in options]
+    lines = [f"{name} {option.metavar}: {option.help}" for name, option in zip(names, options, strict=True)]
     assert "\n".join(lines) == snapshot
 
 
