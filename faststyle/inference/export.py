@@ -67,13 +67,13 @@ def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int
     """Write a model for other runtimes, and check that its images equal torch's.
 
     The file maps float32 RGB in [0,1], (B,3,H,W) of any batch and sides from 32 up, to the same shape. With
-    ``export_size`` it takes only that size and one image at a time, and computes with no sizes, as OpenCV and
-    Core ML need it.
+    ``export_size`` it takes one image of that size. OpenCV and Core ML need such a file, because they cannot
+    compute with sizes.
 
     Args:
         checkpoint: Name or file of the model, as for ``find_model``.
         path: File that ends in .onnx, or in .pt2 for torch.export's archive.
-        export_size: Width and height in pixels, 32 or more.
+        export_size: Width and height in pixels, 32 or more; by default any size.
 
     Returns:
         A line that says what was written, and how far its images are from torch's.
@@ -91,16 +91,15 @@ def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int
     module, card = load_inference(checkpoint)
     check_writable(path)
     with atomic_write(path) as temporary, torch.no_grad():
-        width, height = export_size or (0, 0)
-        size = (height, width) if export_size else None
+        size = (export_size[1], export_size[0]) if export_size else None  # height and width
         WRITERS[kind](trace(module, size), card, temporary)
-        sizes = ((1, height, width),) if export_size else SIZES
+        sizes = ((1, *size),) if size else SIZES
         apart = max_difference(module, READERS[kind](temporary), sizes)
         if not apart <= MAX_DIFFERENCE:  # also refuses nan
             raise RuntimeError(f"{path} was not written: its images differ by {apart:.5f} from torch's")
     opset = f"opset {OPSET}, " if kind == ".onnx" else ""
-    if export_size:
-        return f"{path}: {opset}images of {width}x{height} pixels; within {apart:.5f} of torch"
+    if size:
+        return f"{path}: {opset}images of {size[1]}x{size[0]} pixels; within {apart:.5f} of torch"
     shown = ", ".join(f"{f'{b}x' if b > 1 else ''}{height}x{width}" for b, height, width in SIZES)
     return f"{path}: {opset}batch, height and width open; within {apart:.5f} of torch at {shown}"
 
