@@ -13,7 +13,7 @@ from faststyle.errors import InputError, one_line
 
 # Of a name that gets a prefix and a suffix. File systems allow 255.
 MAX_NAME_BYTES = 200
-MAX_NAMED = 5  # files of a list that a message names
+MAX_NAMED = 5  # files that a message names
 
 
 def resolve_links(path: Path) -> Path:

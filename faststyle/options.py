@@ -152,8 +152,8 @@ def option(
         metavar: Placeholder of the value in a command's help.
         many: The option takes one value or several, as a tuple.
         positional: A command takes the values without the option's name.
-        tag: What the names of results hold if the value is not the default, with {} for the value; by default
-            the option's name and the value. Empty for an option that does not change the result.
+        tag: Part of a result's name if the value is not the default, with {} for the value. By default the
+            option's name and the value. Empty for an option that does not change the result.
     """
     metadata = {"help": help, "kind": kind, "metavar": metavar, "many": many, "positional": positional}
     return field(default=default, metadata={**metadata, "tag": tag})
@@ -191,7 +191,7 @@ class Settings:
         }
 
     def tags(self) -> list[str]:
-        """Return what a result's name says of the values that differ from their defaults, such as s0.6."""
+        """Return a part of a result's name for each value that is not its default, such as s0.6."""
         found = []
         for one in fields(self):
             value, tag = getattr(self, one.name), one.metadata.get("tag")
@@ -205,7 +205,7 @@ class Settings:
 
 
 def tag_value(value: Any) -> str:
-    """Return a value as a result's name holds it: 0.6, or relu2_1=0.5-relu3_1=1."""
+    """Return the text of a value in a result's name, such as 0.6 or relu2_1=0.5-relu3_1=1."""
     if isinstance(value, str | int):
         return str(value)
     if isinstance(value, float):

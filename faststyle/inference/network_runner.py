@@ -65,7 +65,7 @@ class NetworkRunner:
         self.run = ENGINES[self.engine].build(Inference(self.network, self.margin), self.device, self.dtype)
 
     def check_process(self) -> None:
-        """Check that this process can use the network: the one that loaded it, or most forked children.
+        """Check that this process can use the network. A forked child can on a CPU, except with ``compile``.
 
         Raises:
             InputError: This is a forked child, and the device or the engine works only in the parent.
