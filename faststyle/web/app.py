@@ -45,13 +45,11 @@ def build(slot: training.TrainingSlot) -> gr.Blocks:
         own = gr.State({}, delete_callback=styles.delete_styles)
         with gr.Tabs():
             with gr.Tab("Stylize", id="stylize"):
-                chooser = stylize_tab.build(
-                    own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()}
-                )
+                stylize_tab.build(own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()})
             with gr.Tab("Video", id="video"):
                 video_tab.build(own)
             with gr.Tab("Train a style", id="train"):
-                training_tab.TrainingTab(slot).build(own, chooser)
+                training_tab.TrainingTab(slot).build(own)
             with gr.Tab("Fast and slow", id="compare"):
                 compare_tab.build(own)
         page.unload(stop_session)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -18,6 +18,7 @@ from faststyle.web.components import (
     create_status_line,
     create_strength_slider,
     create_style_buttons,
+    offer_own_styles,
     render_error,
     render_message,
     render_progress,
@@ -46,18 +47,6 @@ SAVE_FILE = """
   link.click();
 }
 """
-
-
-class Chooser(NamedTuple):
-    """The controls that another tab updates.
-
-    Attributes:
-        style: Radio buttons of the styles.
-        samples: CSS of the sample images on the radio buttons.
-    """
-
-    style: gr.Radio
-    samples: gr.HTML
 
 
 def show_preview(
@@ -162,7 +151,7 @@ def build_settings() -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
     return strength, keep_color, size
 
 
-def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
+def build(own: gr.State, examples: dict[str, Path]) -> None:
     """Build the tab's controls, and connect their events.
 
     Args:
@@ -214,4 +203,5 @@ def build(own: gr.State, examples: dict[str, Path]) -> Chooser:
     downloading.then(None, file, js=SAVE_FILE, api_visibility="private")
     runs += [refining, downloading]
     stop_button.click(stop, outputs=[status, refine_button, download_button], cancels=runs, **PRIVATE)
-    return Chooser(style, samples)
+    offer_own_styles(own, style)
+    own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)

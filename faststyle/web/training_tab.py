@@ -24,7 +24,6 @@ from faststyle.web.components import (
     render_progress,
     render_warning,
 )
-from faststyle.web.stylize_tab import Chooser
 
 STEPS = {
     "Sketch: 300 steps, a minute or two on two cores": 300,
@@ -60,7 +59,7 @@ def render_stage(progress: training.Progress, steps: int) -> str:
 def render_failure(error: InputError, own: styles.Styles) -> tuple[Any, ...]:
     """Return the updates of a training without a result: the status line and the buttons."""
     go_on = gr.Button(interactive=find_stopped_job(own) is not None)
-    return gr.skip(), render_error(error), gr.skip(), gr.Button(interactive=True), go_on, *(gr.skip(),) * 3
+    return gr.skip(), render_error(error), gr.skip(), gr.Button(interactive=True), go_on, gr.skip()
 
 
 def render_end(result: training.Result, job: training.Job) -> str:
@@ -127,16 +126,15 @@ class TrainingTab:
 
         Yields:
             Updates of the preview, the status line, the model's download button, the buttons that start a
-            training and continue it, the session's own styles, and the first tab's radio buttons and sample
-            images.
+            training and continue it, and the session's own styles.
 
         Raises:
             InputError: The training has no result.
         """
-        unchanged, job = (gr.skip(),) * 6, run.job
+        unchanged, job = (gr.skip(),) * 4, run.job
         with run:
             disabled = gr.Button(interactive=False)
-            yield EMPTY, render_progress("Starting …"), gr.skip(), disabled, disabled, *(gr.skip(),) * 3
+            yield EMPTY, render_progress("Starting …"), gr.skip(), disabled, disabled, gr.skip()
             shown = None
             while run.is_running():
                 time.sleep(0.5)
@@ -149,7 +147,6 @@ class TrainingTab:
             result = run.take_result()
         title = f"{job.name.replace('_', ' ').capitalize()} (yours)"
         own = own | {job.name: styles.Style(title, result.model, job.painting, job.painting, job)}
-        available = styles.list_styles(own)
         # A copy, because Gradio deletes downloaded files while the style is still in use.
         copy = shutil.copy(result.model, tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
         yield (
@@ -159,8 +156,6 @@ class TrainingTab:
             gr.Button(interactive=True),
             gr.Button(interactive=job.run.exists()),
             own,
-            gr.Radio(styles.list_choices(available), value=job.name),
-            styles.render_sample_css(available),
         )
 
     def stop(self, request: gr.Request) -> str:
@@ -168,13 +163,8 @@ class TrainingTab:
         stopping = self.slot.stop(request.session_hash or "")
         return render_progress("Stopping …") if stopping else render_message("You are not training a style.")
 
-    def build(self, own: gr.State, chooser: Chooser) -> None:
-        """Build the tab's controls, and connect their events.
-
-        Args:
-            own: The session's own styles.
-            chooser: The first tab's controls, which receive the trained style.
-        """
+    def build(self, own: gr.State) -> None:
+        """Build the tab's controls, and connect their events."""
         ready = styles.list_built_in_styles()
         with gr.Row(elem_classes="split"):
             with gr.Column(scale=2, min_width=300):
@@ -208,7 +198,7 @@ class TrainingTab:
                     "the server while the page is open, and up to an hour longer. To use the model elsewhere "
                     "download it, and run: python infer.py photo.jpg --checkpoint MODEL</small>"
                 )
-        outputs = [preview, status, file, start, go_on, own, chooser.style, chooser.samples]
+        outputs = [preview, status, file, start, go_on, own]
         # A second training gets an error at once instead of waiting in the queue.
         events: dict[str, Any] = {"outputs": outputs, "concurrency_limit": None, "show_progress": "hidden"}
         start.click(self.train, [painting, init, length, own], api_name="train", **events)

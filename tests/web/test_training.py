@@ -85,7 +85,7 @@ def test_painting_named_null_can_be_trained(slot, temporary, tmp_path):
     draw_image(64, 64).save(path)
     tab = training_tab.TrainingTab(slot)
     *_, last = tab.train(str(path), NAME, 2, {}, ME)
-    _, line, _, _, go_on, own, _, _ = last
+    _, line, _, _, go_on, own = last
     assert "Done: 2 steps" in line and 'class="warning"' not in line
     assert go_on.interactive is False
     assert own["null"].title == "Null (yours)" and own["null"].model.name == "null.safetensors"
@@ -103,12 +103,12 @@ def test_training_stopped_early_warns_and_continues_to_its_end(slot, temporary, 
         if " of 12 steps, " in line:
             tab.stop(ME)
             break
-    *_, (_, line, _, _, go_on, own, _, _) = updates
+    *_, (_, line, _, _, go_on, own) = updates
     steps = own["waves"].job and load_model(own["waves"].model)[1].steps
     assert 0 < steps < 12 and f"Stopped after {steps} of 12 steps" in line
     assert "hardly learned" in line and 'class="warning"' in line and go_on.interactive is True
     assert becomes_free(slot)
-    *_, (_, line, _, _, go_on, after, _, _) = tab.resume(own, ME)
+    *_, (_, line, _, _, go_on, after) = tab.resume(own, ME)
     assert "Done: 12 steps" in line and "hardly" not in line and go_on.interactive is False
     assert list(after) == ["waves"] and load_model(after["waves"].model)[1].steps == 12
     assert after["waves"].model != own["waves"].model  # because models are cached by path
