@@ -1,4 +1,4 @@
-"""Tell whether a painting is the one that a model was trained on."""
+"""Check whether a painting is the one that a model was trained on, by its Gram matrices."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Encode sound again that a container cannot hold as it is."""
+"""Encode sound again where a container cannot hold its codec."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ ENCODERS = {"webm": "libopus", "avi": "ac3"}
 TITLES = {"libopus": "Opus", "ac3": "AC-3", "aac": "AAC"}
 LAYOUTS = {1: "mono", 6: "5.1"}  # by number of channels; others become stereo
 BITS_PER_CHANNEL = 96_000  # per second
-MAX_BITS_PER_SAMPLE = 6  # of AAC, which matters at the rates of telephones
+MAX_BITS_PER_SAMPLE = 6  # the limit of AAC; it lowers the bit rate of telephone sound
 
 
 def sound_encoder(form: str) -> str | None:
-    """Return the name of the encoder of sound for a container; None if this PyAV has none."""
+    """Return the name of a container's sound encoder; None if this PyAV does not have that encoder."""
     name = ENCODERS.get(form, "aac")
     return name if name in import_av().codecs_available else None
 
@@ -38,7 +38,7 @@ class SoundEncoder:
         context.bit_rate = min(BITS_PER_CHANNEL, MAX_BITS_PER_SAMPLE * rate) * context.layout.nb_channels
 
     def convert(self, packet: Any) -> list[Any]:
-        """Return the encoded packets that follow from one of the source; None is the end.
+        """Decode a packet of the source, and return the encoded packets; None ends the sound.
 
         Raises:
             FFmpegError: The packet is damaged.

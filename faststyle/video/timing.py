@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from faststyle.video.clips import RATE
 from faststyle.video.containers import import_av
 
-# What is read at most to measure a rate: a minute of most videos, and a moment's work.
+# Limits of what is read to measure a rate: about a minute of most videos, which takes little time.
 MAX_PACKETS, MAX_BYTES = 4000, 1 << 26
 MAX_RATE = 1000  # frames per second; a header that claims more is not believed
 
@@ -78,12 +78,12 @@ def measure_timing(container: Any, stream: Any, by_dts: bool) -> Timing:
 
 
 def confirmed(rates: list[Fraction], seconds: Fraction, tolerance: Fraction) -> Fraction:
-    """Return the seconds of a frame by the first rate that agrees with the measured ones, else these."""
+    """Return the seconds of a frame by the first rate within the tolerance, else the measured seconds."""
     return next((1 / rate for rate in rates if abs(1 / rate - seconds) <= tolerance), seconds)
 
 
 def read_ticks(container: Any, stream: Any, by_dts: bool) -> tuple[list[int], bool]:
-    """Return the different times of frames, sorted, in units of the time base; and True if they are all."""
+    """Return the distinct times of frames, sorted, in units of time_base; and True if all were read."""
     ticks: set[int] = set()
     size = 0
     for number, packet in enumerate(readable(container, stream)):

@@ -19,7 +19,7 @@ MAX_PORTS_TRIED = 20
 
 
 def root_path() -> Kind:
-    """Return the kind of the path or the URL that a proxy serves the page at."""
+    """Return the kind of an option for the path or the URL at which a proxy serves the page."""
     what = "a path that starts with /, such as /style, or a URL, such as https://example.com/style"
     pattern = re.compile(r"/[^\s?#\\]*|https?://[^\s?#\\]+")
     return Kind(what, str, lambda value: bool(pattern.fullmatch(value)) and not value.startswith("//"))

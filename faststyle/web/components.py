@@ -104,14 +104,14 @@ def render_message(text: str) -> str:
 
 
 def render_progress(text: str, done: int = 0, total: int = 0) -> str:
-    """Return HTML of a message with a progress bar, which only moves if ``total`` is 0."""
+    """Return HTML of a message with a progress bar; a bar without a value if ``total`` is 0."""
     attributes = f'value="{done}" max="{total}" ' if total else ""
     text = escape(text)
     return f'<p>{text} <progress {attributes}aria-label="{text}"></progress></p>'
 
 
 def render_waiting(waiting: Waiting) -> str:
-    """Return HTML of a computation that goes on."""
+    """Return HTML of the progress bar of a computation that has not ended yet."""
     return render_progress(f"{waiting.stage} … {waiting.seconds:.0f} s")
 
 

@@ -11,11 +11,11 @@ POLL_SECONDS = 1.0  # between two reports of a stage
 
 
 class Waiting(NamedTuple):
-    """A computation that goes on.
+    """A computation that has not ended yet.
 
     Attributes:
-        stage: What it does, such as "Writing the file".
-        seconds: Time since its start.
+        stage: What the computation does, such as "Writing the file".
+        seconds: Time since the start of the computation.
     """
 
     stage: str
@@ -26,7 +26,7 @@ class Done(NamedTuple, Generic[T]):
     """A computation that has ended.
 
     Attributes:
-        value: What it returned.
+        value: What the computation returned.
     """
 
     value: T
@@ -44,7 +44,7 @@ class Stage:
 
 
 class Worker:
-    """A thread for one computation at a time; others wait for it.
+    """A thread that runs one computation at a time; further computations wait.
 
     A forward pass cannot be interrupted. If the iterator of ``follow`` is closed, the pass goes on in the
     thread, and its result is dropped.
@@ -75,4 +75,4 @@ class Worker:
                 yield Waiting(stage.text, perf_counter() - started)
             yield Done(future.result())
         finally:
-            future.cancel()  # does nothing unless it still waits for another one
+            future.cancel()  # has an effect only if the function still waits for another computation
