@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,7 +18,8 @@ def accept_any_text(encoding: str | None = None) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a program without a console has none
-            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+            with suppress(OSError):  # a stream whose file was replaced by a terminal stays as it is
+                stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def fail(message: str) -> NoReturn:
