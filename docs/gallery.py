@@ -26,9 +26,9 @@ DOCS = Path(__file__).parent
 IMAGES = DOCS / "pictures"
 PHOTOS = Path(skimage.__file__).parent / "data"
 README_PHOTOS = {
-    "coffee.png": "edtaonisl",
+    "coffee.png": "composition_vii",
     "chelsea.png": "starry_night",
-    "astronaut.png": "shipwreck",
+    "astronaut.png": "great_wave",
 }
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
 SIZE = 512  # pixels of a photo's longer side
