@@ -1,5 +1,6 @@
 """Tests of training with several processes, on the CPU, launched by torchrun, SLURM or Lightning."""
 
+import csv
 import os
 import socket
 import subprocess
@@ -102,6 +103,13 @@ def relative_difference(first: str, second: str) -> float:
     return ((a - b).norm() / a.norm()).item()
 
 
+def validation_losses(run: str) -> list[str]:
+    """Return the losses of held-out photos at the end of a run, with three decimals."""
+    with Path(f"runs/{run}/logs/start_0/metrics.csv").open() as file:
+        last = [row for row in csv.DictReader(file) if row["validation/total"]][-1]
+    return [f"{float(last[f'validation/{name}']):.3f}" for name in ("total", "content", "style")]
+
+
 def same_weights(first: str, second: str) -> bool:
     a, b = weights(first), weights(second)
     return all(torch.equal(a[key], b[key]) for key in a)
@@ -140,6 +148,7 @@ def test_two_ranks_with_accumulation_match_one_process_with_the_whole_batch(trai
     assert relative_difference("one", "ranks") < 1e-7
     assert "2 devices × 1 photo × 2 accumulated: 4 photos a step, learning rate 0.002 as given" in printed
     assert printed.count("trained ranks: 20 steps") == 1
+    assert validation_losses("ranks") == validation_losses("one")
     data = load_model("runs/ranks/ranks.safetensors")[1].data
     assert [getattr(data, key) for key in ("devices", "nodes", "accumulate", "global_batch")] == [2, 1, 2, 4]
     # Only rank 1 had a NaN loss; both ranks skipped the step.
