@@ -123,11 +123,17 @@ def model(tmp_path, network) -> Path:
 
 
 @pytest.fixture
-def train_arguments(tmp_path, monkeypatch, random_vgg, photos, painting) -> list[str]:
-    """Return the options of a minimal training run and change to an empty folder."""
+def work(tmp_path, monkeypatch) -> Path:
+    """Change to an empty folder, and return it."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def train_arguments(work, random_vgg, photos, painting) -> list[str]:
+    """Return the options of a minimal training run, in an empty folder."""
     flags = ["--style", str(painting), "--content", str(photos), "--model.vgg", random_vgg]
     flags += ["--model.blocks=1", "--model.style_size=64", "--data.size=64", "--data.batch_size=2"]
     flags += ["--data.workers=0", "--trainer.max_steps=3", "--trainer.precision=32"]

@@ -8,11 +8,8 @@ from faststyle.cli.main import infer as main
 
 
 @pytest.fixture
-def infer(tmp_path, monkeypatch, model):
+def infer(work, model):
     """Return ``python infer.py`` with the small model, run in an empty folder."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
     options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
     return lambda *arguments: main([*options, *map(str, arguments)])
 

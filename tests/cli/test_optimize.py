@@ -24,11 +24,8 @@ TAGS = "vgg19_size32_steps3"  # what differs from the defaults in every test
 
 
 @pytest.fixture
-def infer(tmp_path, monkeypatch, painting, random_vgg):
+def infer(work, painting, random_vgg):
     """Return ``python infer.py`` with the painting, at the smallest size, run in an empty folder."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
     options = ["--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=3"]
     options += ["--device=cpu", "--precision=fp32"]
     return lambda *arguments: main([*map(str, arguments[:1]), *options, *map(str, arguments[1:])])

@@ -208,11 +208,8 @@ def test_numbers_layers_and_times_are_converted():
 
 
 @pytest.fixture
-def optimize(tmp_path, monkeypatch, photos, painting, random_vgg):
+def optimize(work, photos, painting, random_vgg):
     """Return ``python infer.py cat.png --style PAINTING``, run in an empty folder."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
     words = [str(photos / "cat.png"), "--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=2"]
     return lambda *more: infer([*words, "--device=cpu", *map(str, more)])
 

@@ -12,14 +12,6 @@ from faststyle.errors import InputError
 from tests.support.commands import expect_error_line
 
 
-@pytest.fixture
-def work(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

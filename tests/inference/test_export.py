@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from faststyle.cli.main import infer as main
-from faststyle.cli.main import run_command
 from faststyle.inference import export, onnx_model
 from faststyle.inference.export import load_inference
 from faststyle.inference.stylizer import Stylizer
@@ -20,6 +19,7 @@ from faststyle.models.checkpoint import save_model
 from faststyle.models.network import TransformerNetwork
 from tests.support import ROOT
 from tests.support.commands import expect_error_line, read_folder
+from tests.support.export_page import PAGE, run_documented_exports
 from tests.support.images import draw_image
 
 onnx = pytest.importorskip("onnx")
@@ -34,14 +34,6 @@ OTHERS = ((1, 32, 32), (3, 37, 50), (1, 64, 35), (2, 67, 34), (1, 130, 48))
 @pytest.fixture
 def small_sizes(monkeypatch):
     monkeypatch.setattr(export, "SIZES", ((1, 32, 32), (1, 33, 50), (2, 40, 34)))
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def max_difference_from_torch(run, checkpoint) -> float:
@@ -65,7 +57,7 @@ RUN = {".onnx": run_onnx, ".pt2": run_archive}
 
 
 @pytest.mark.slow
-def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(folder, model, capsys):
+def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(work, model, capsys):
     main(["--export", "new folder/model.onnx", "--checkpoint", str(model)])
     message = capsys.readouterr().out
     assert re.fullmatch(
@@ -73,7 +65,7 @@ def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(folder, model, c
         r"within 0\.0000\d of torch at 256x256, 257x333, 2x480x640\n",
         message,
     )
-    assert set(read_folder(folder)) == {"new folder/model.onnx"}
+    assert set(read_folder(work)) == {"new folder/model.onnx"}
     stored = onnx.load("new folder/model.onnx")
     onnx.checker.check_model(stored, full_check=True)
     assert [entry.version for entry in stored.opset_import if not entry.domain] == [18]
@@ -88,11 +80,11 @@ def test_onnx_is_one_file_with_dynamic_sizes_names_and_metadata(folder, model, c
 
 
 @pytest.mark.slow
-def test_archive_loads_with_torch_alone_and_has_the_metadata(folder, model, capsys):
+def test_archive_loads_with_torch_alone_and_has_the_metadata(work, model, capsys):
     main(["--export", "model.pt2", "--checkpoint", str(model)])
     message = capsys.readouterr().out
     assert message.startswith("model.pt2: batch, height and width open; within 0.0000")
-    assert set(read_folder(folder)) == {"model.pt2"}
+    assert set(read_folder(work)) == {"model.pt2"}
     extra = {"faststyle.json": ""}
     torch.export.load("model.pt2", extra_files=extra)
     assert json.loads(extra["faststyle.json"])["name"] == "small"
@@ -112,7 +104,7 @@ def test_archive_loads_with_torch_alone_and_has_the_metadata(folder, model, caps
     ],
     ids=["peer", "fast"],
 )
-def test_every_network_is_exported_with_dynamic_sizes(folder, small_sizes, network, card, suffix):
+def test_every_network_is_exported_with_dynamic_sizes(work, small_sizes, network, card, suffix):
     torch.manual_seed(0)
     save_model(Path("m.safetensors"), TransformerNetwork(**network).eval(), card)
     path = Path(f"m{suffix}")
@@ -122,7 +114,7 @@ def test_every_network_is_exported_with_dynamic_sizes(folder, small_sizes, netwo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_exported_file_has_no_paths_of_the_machine(folder, small_sizes, model, suffix):
+def test_exported_file_has_no_paths_of_the_machine(work, small_sizes, model, suffix):
     export.export(model, f"m{suffix}")
     content = Path(f"m{suffix}").read_bytes()
     for place in (ROOT, Path(torch.__file__).parent, Path.cwd()):
@@ -132,15 +124,13 @@ def test_exported_file_has_no_paths_of_the_machine(folder, small_sizes, model, s
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.parametrize("difference", [0.01, float("nan")])
-def test_export_that_differs_from_torch_is_deleted(
-    folder, small_sizes, model, monkeypatch, suffix, difference
-):
+def test_export_that_differs_from_torch_is_deleted(work, small_sizes, model, monkeypatch, suffix, difference):
     path = Path(f"m{suffix}")
     path.write_bytes(b"the old one")
     monkeypatch.setattr(export, "max_difference", lambda *_: difference)
     with pytest.raises(RuntimeError, match=f"m{suffix} was not written: its images differ by"):
         export.export(model, path)
-    assert read_folder(folder) == {path.name: b"the old one"}
+    assert read_folder(work) == {path.name: b"the old one"}
 
 
 def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
@@ -172,27 +162,27 @@ def test_max_difference_is_the_maximum_and_propagates_nan(small_sizes, network):
         ),
     ],
 )
-def test_invalid_export_gives_one_error_line(folder, model, capsys, arguments, message):
+def test_invalid_export_gives_one_error_line(work, model, capsys, arguments, message):
     Path("taken.onnx").mkdir()
     Path("file").write_text("no folder")
     Path("damaged.safetensors").write_bytes(model.read_bytes()[:2000])
-    before = read_folder(folder)
+    before = read_folder(work)
     assert message in expect_error_line(capsys, main, ["--checkpoint", str(model), *arguments])
-    assert read_folder(folder) == before
+    assert read_folder(work) == before
 
 
 def test_export_needs_a_checkpoint(capsys):
     assert "needs --checkpoint MODEL" in expect_error_line(capsys, main, ["--export", "model.onnx"])
 
 
-def test_missing_packages_are_named_with_the_install_command(folder, model, capsys, monkeypatch):
+def test_missing_packages_are_named_with_the_install_command(work, model, capsys, monkeypatch):
     monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnxscript" else name)
     message = expect_error_line(capsys, main, ["--export", "model.onnx", "--checkpoint", str(model)])
     assert message == "error: exporting to ONNX needs onnxscript: pip install -e '.[onnx]'"
 
 
 @pytest.mark.slow
-def test_stylizing_and_archive_export_do_not_import_onnx(folder, model):
+def test_stylizing_and_archive_export_do_not_import_onnx(work, model):
     draw_image(40, 30).save("photo.jpg")
     code = (
         "import sys; from faststyle.inference import export; from faststyle.cli.main import infer as main\n"
@@ -207,7 +197,6 @@ def test_stylizing_and_archive_export_do_not_import_onnx(folder, model):
 # docs/export.md
 
 
-PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
 OPEN_SIZE = re.findall(r"```python\n(.*?)```", PAGE.partition("## A fixed size")[0], re.DOTALL)
 
 
@@ -216,13 +205,9 @@ def exports_folder(tmp_path_factory) -> Path:
     """Create a folder with a photo and both exports, made with the commands of docs/export.md."""
     folder = tmp_path_factory.mktemp("page")
     draw_image(101, 75).save(folder / "photo.jpg", quality=95)
-    lines = re.findall(r"^faststyle export ((?!.*--export-size).*)$", PAGE, re.MULTILINE)
-    assert len(lines) == 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
         patch.setattr(export, "SIZES", export.SIZES[:1])
-        for line in lines:
-            run_command("export", line.split())
+        run_documented_exports(folder, "(?!.*--export-size).*")
     return folder
 
 
@@ -286,7 +271,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_foreign_onnx_file_gives_one_error_line(folder, tmp_path, capfd, kind):
+def test_foreign_onnx_file_gives_one_error_line(work, tmp_path, capfd, kind):
     draw_image(40, 40).save("photo.png")
     Path("secret.bin").write_bytes(b"\0\0\x80?")
     (tmp_path / "secret.bin").write_bytes(b"\0\0\x80?")

@@ -18,11 +18,10 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.network import SIZES, TransformerNetwork
-from tests.support import ROOT
 from tests.support.commands import expect_error_line
+from tests.support.export_page import PAGE, run_documented_exports
 from tests.support.images import draw_image
 
-PAGE = (ROOT / "docs" / "export.md").read_text("utf-8")
 WIDTH, HEIGHT = 101, 76  # no multiples of the stride
 ENGINES = ["ENGINE_CLASSIC", "ENGINE_NEW"]  # of OpenCV 5; OpenCV 4 has one
 
@@ -113,12 +112,7 @@ def folder(tmp_path_factory) -> Path:
     """Create a folder with a photo and the exports of a fixed size that docs/export.md makes."""
     folder = tmp_path_factory.mktemp("page")
     draw_image(300, 200).save(folder / "photo.jpg", quality=95)
-    lines = re.findall(r"^faststyle export (.*--export-size.*)$", PAGE, re.MULTILINE)
-    assert len(lines) == 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for line in lines:
-            run_command("export", line.split())
+    run_documented_exports(folder, ".*--export-size.*")
     return folder
 
 

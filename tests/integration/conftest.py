@@ -14,11 +14,8 @@ ODD_NAME = "with\nnewline é.png"
 
 
 @pytest.fixture
-def infer(tmp_path, monkeypatch, model):
+def infer(work, model):
     """Return ``python infer.py`` with the small model, run in an empty folder."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
     options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32"]
     return lambda *arguments: main([*options, *map(str, arguments)])
 
@@ -37,14 +34,6 @@ def memory_limit():
     before = memory("VmRSS")
     yield
     assert memory("VmHWM") - before < 1.5 * 2**30
-
-
-@pytest.fixture
-def work(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
 
 
 @pytest.fixture

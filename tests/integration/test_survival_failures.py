@@ -1,7 +1,6 @@
 """Tests that a training run survives full disks, read-only folders, dead workers and deleted photos."""
 
 import errno
-import multiprocessing
 import os
 import resource
 import shutil
@@ -19,7 +18,15 @@ from faststyle.models.checkpoint import load_model
 from faststyle.training import checkpointing
 from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
-from tests.support.training_runs import RUN, SIX, at_step, resumes_exactly, run_until_exit, state
+from tests.support.training_runs import (
+    RUN,
+    SIX,
+    at_step,
+    resumes_exactly,
+    run_until_exit,
+    signal_workers,
+    state,
+)
 
 
 @pytest.mark.slow
@@ -104,15 +111,10 @@ def test_unwritable_folder_is_refused_before_training(train, monkeypatch, capsys
 
 @pytest.mark.slow
 def test_dead_worker_prints_one_error_line(train, monkeypatch, capsys):
-    def kill():
-        for process in multiprocessing.active_children():
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-
     # PyTorch checks every 5 seconds whether the workers are alive; check more often.
     monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.1,))
     with monkeypatch.context() as patch:
-        at_step(patch, 3, kill)
+        at_step(patch, 3, lambda: signal_workers(signal.SIGKILL))
         code, line = run_until_exit(capsys, train, *SIX, "--data.workers=1")
     assert code == 2
     assert "a process that decodes photos died" in line and "--data.workers" in line

@@ -18,7 +18,15 @@ from faststyle.losses import vgg
 from faststyle.training import checkpointing
 from faststyle.training.module import StyleTransfer
 from tests.support.networks import random_weights
-from tests.support.training_runs import RUN, SIX, at_step, resumes_exactly, run_until_exit, state
+from tests.support.training_runs import (
+    RUN,
+    SIX,
+    at_step,
+    resumes_exactly,
+    run_until_exit,
+    signal_workers,
+    state,
+)
 
 
 @pytest.mark.slow
@@ -147,9 +155,7 @@ def test_closed_terminal_and_signal_to_the_process_group_lose_nothing(train, tra
 @pytest.mark.slow
 def test_signal_to_workers_and_run_keeps_the_last_step(train, monkeypatch, capsys):
     def stop():
-        for process in multiprocessing.active_children():
-            os.kill(process.pid, signal.SIGTERM)
-            process.join()
+        signal_workers(signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:

@@ -1,5 +1,7 @@
 """Inject faults into runs of ``train.py``, and check what is left of them."""
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,13 @@ def at_step(monkeypatch, step: int, act) -> None:
         return training_step(self, *args)
 
     monkeypatch.setattr(StyleTransfer, "training_step", acting)
+
+
+def signal_workers(number: int) -> None:
+    """Send a signal to the processes that decode photos, and wait for their end."""
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, number)
+        process.join()
 
 
 def run_until_exit(capsys, run, *options) -> tuple[int, str]:

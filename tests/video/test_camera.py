@@ -21,11 +21,8 @@ from tests.support.videos import inspect_video, make_clip
 
 
 @pytest.fixture
-def infer(tmp_path, monkeypatch, model):
+def infer(work, model):
     """Return a function that runs ``infer.py --camera 0`` with the small model in an empty folder."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
     flags = ["--checkpoint", str(model), "--device=cpu", "--engine=torch", "--camera", "0"]
     return lambda *arguments: main([*flags, *map(str, arguments)])
 
