@@ -54,10 +54,3 @@ def report_left_out(folder: Path, others: list[Path], kinds: str) -> None:
     """Print how many files of a folder are left out, and the first of them."""
     if others:
         print(describe_left_out(folder, others, kinds), file=sys.stderr)
-
-
-def skip_videos(folders: list[Path], mode: str) -> None:
-    """Report the videos in folders that a command for images leaves out."""
-    for folder in folders:
-        if videos := read_folder(folder).videos:
-            print(f"{mode} takes images: videos in {folder} are left out ({len(videos)})", file=sys.stderr)

@@ -87,27 +87,30 @@ def output_suffix(path: Path, video: bool) -> str:
     return path.suffix if own else ".mp4" if as_video else ".png"
 
 
-def plan(inputs: tuple[Path, ...], output: Path | None, name: str, videos: bool = True) -> list[Job]:
+def plan(
+    inputs: tuple[Path, ...], output: Path | None, name: str, images_only: str | None = None
+) -> list[Job]:
     """Pair each image and video with the file to write; subfolders are mirrored.
 
     Args:
         inputs: Files, folders, and patterns of frames.
         output: File for a single input, else a folder; None for files beside the inputs.
         name: Name of the model or painting and of the settings, for the files' names beside the inputs.
-        videos: Take the videos in folders too.
+        images_only: What takes only images, such as "--refine"; videos in folders are then left out, which is
+            reported.
 
     Raises:
         InputError: A missing input, an empty folder, a target that is an input, or two equal targets.
     """
     single = len(inputs) == 1
-    if single and output is not None and inputs[0].is_dir() and names_video(output) and videos:
+    if single and output is not None and inputs[0].is_dir() and names_video(output) and images_only is None:
         return check_targets([Job(inputs[0], output, True)])
     if output is not None and not (single and not inputs[0].is_dir()):
         check_folder(output)
     jobs: list[Job] = []
     for source in inputs:
         if source.is_dir():
-            jobs += plan_folder(source, output, name, videos)
+            jobs += plan_folder(source, output, name, images_only)
         else:
             jobs.append(plan_file(source, output, name, single))
     return check_targets(jobs)
@@ -126,18 +129,21 @@ def check_folder(output: Path) -> None:
         raise InputError(f"`output` {output} names one file: for several give a folder")
 
 
-def plan_folder(path: Path, output: Path | None, name: str, videos: bool) -> list[Job]:
-    """Pair each image and video of a folder with the file to write.
+def plan_folder(path: Path, output: Path | None, name: str, images_only: str | None) -> list[Job]:
+    """Pair each image and video of a folder with the file to write, as ``plan`` does.
 
     Raises:
         InputError: There are none.
     """
-    contents, kinds = read_folder(path), "images or videos" if videos else "images"
-    found = sorted(contents.images + contents.videos if videos else contents.images)
+    images, videos, others = read_folder(path)
+    kinds = "images" if images_only else "images or videos"
+    found = images if images_only else sorted(images + videos)
     if not found:
-        raise no_images([path], contents.others if videos else contents.others + contents.videos, kinds)
-    report_left_out(path, contents.others, kinds)
-    in_folder = {*contents.videos}
+        raise no_images([path], others + videos, kinds)
+    report_left_out(path, others, kinds)
+    if images_only and videos:
+        print(f"{images_only} takes images: videos in {path} are left out ({len(videos)})", file=sys.stderr)
+    in_folder = {*videos}
     folder = output or folder_beside(path, name)
     jobs = []
     for file in found:

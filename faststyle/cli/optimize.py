@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.folders import skip_videos
 from faststyle.cli.inputs import (
     MODEL,
     input_option,
@@ -74,14 +73,13 @@ def run(options: Options) -> int:
     """Optimize each image and print where the results are; return the number that failed."""
     assert options.style is not None
     name = "+".join(painting.stem for painting in options.style)
-    jobs = plan(options.inputs, options.output, name_result(name, options), videos=False)
+    jobs = plan(options.inputs, options.output, name_result(name, options), "--style")
     for job in jobs:
         if job.video:
             raise InputError(
                 f"{job.source} is a video, and `style` optimizes images one by one: give `checkpoint` MODEL, "
                 "such as starry_night, or one that train.py makes of your painting"
             )
-    skip_videos([path for path in options.inputs if path.is_dir()], "--style")
     from faststyle.cli.optimize_images import optimize_all
 
     safe = without_links(jobs)

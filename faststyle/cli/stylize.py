@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faststyle.cli.folders import skip_videos
 from faststyle.cli.inputs import (
     MODEL,
     Done,
@@ -118,8 +117,11 @@ class Options(Settings):
         return [name for name in ("tile", "stroke_scale", "quality") if name in changed]
 
     @property
-    def takes_videos(self) -> bool:
-        return self.refine is None and self.checkpoint != "all"
+    def images_only(self) -> str | None:
+        """What takes only images; None if videos are stylized too."""
+        if self.refine is not None:
+            return "--refine"
+        return "--checkpoint all" if self.checkpoint == "all" else None
 
     def refuse_with(self, mode: str, names: list[str]) -> None:
         """Refuse options that the mode does not have.
@@ -143,15 +145,12 @@ def run(options: Options) -> int:
 
         names.insert(0, label(options.checkpoint))
     name = name_result("_".join(names), options)
-    jobs = plan(options.inputs, options.output, name, options.takes_videos)
+    jobs = plan(options.inputs, options.output, name, options.images_only)
     check_kinds(jobs, options)
-    if options.takes_videos:
+    if options.images_only is None:
         from faststyle.cli.stylize_video import without_pyav
 
         jobs = without_pyav(jobs, options.inputs)
-    else:
-        folders = [path for path in options.inputs if path.is_dir()]
-        skip_videos(folders, "--checkpoint all" if options.refine is None else "--refine")
     safe = without_links(jobs)
     return report(safe, len(jobs), stylize_all(options, safe), options.output) if safe else len(jobs)
 
