@@ -54,8 +54,12 @@ def find_file(text: str, styles: dict[str, Path]) -> Path:
         raise InputError(f"no model is named {text!r}: give a built-in style's name, or a model's file")
     if text.startswith(HUB_PREFIX):
         return hub.download(text.removeprefix(HUB_PREFIX))
+    if exists_on_disk(text) and Path(text).is_file():
+        return Path(text)
+    if text in styles:
+        return styles[text]
     known = trained_models() | styles
-    if (exists_on_disk(text) and Path(text).is_file()) or (text not in known and is_path(text)):
+    if text not in known and is_path(text):
         return Path(text)
     return choose(f"built-in style, model in {RUNS}/ or file", text, known)
 
