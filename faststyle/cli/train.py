@@ -220,6 +220,7 @@ def main(argv: list[str] | None = None, callbacks: Sequence[pl.Callback] = ()) -
     with one_line_errors(option):
         cli = parse(sys.argv[1:] if argv is None else argv, callbacks)
         # Fail on a missing image or an empty folder before anything is written.
+        cli.model.trainer = cli.trainer  # VGG computes in the trainer's precision
         cli.model.setup("fit")
         cli.datamodule.setup("fit")
         run_training(cli.run)

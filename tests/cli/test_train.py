@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
+from pytorch_lightning.callbacks import LambdaCallback
 
 from faststyle.cli.main import infer
 from faststyle.cli.train import main
@@ -172,6 +174,14 @@ def test_parquet_files_are_streamed(train):
     write_parquet(Path("set.parquet"), 20)
     train("--content", "set.parquet", "--data.streaming=true")
     assert load_model(RUN / "painting.safetensors")[1].steps == 3
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32", torch.float32)])
+def test_vgg_computes_in_the_precision_of_the_run(train_arguments, precision, dtype):
+    found = []
+    look = LambdaCallback(on_train_start=lambda _, module: found.append(module.vgg.relu1_1_weight.dtype))
+    main([*train_arguments, "--trainer.max_steps=1", f"--trainer.precision={precision}"], [look])
+    assert found == [dtype]
 
 
 @pytest.mark.slow
