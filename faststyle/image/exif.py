@@ -33,7 +33,7 @@ TYPE_BYTES |= {16: 8, 17: 8, 18: 8}
 
 
 class TiffLayout(NamedTuple):
-    """How a TIFF or a BigTIFF stores its directories of tags.
+    """Layout of the directories of tags in a TIFF or a BigTIFF.
 
     Attributes:
         order: Byte order, as a character of ``struct``.

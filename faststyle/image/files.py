@@ -13,7 +13,7 @@ from faststyle.image.convert import to_rgb
 from faststyle.image.formats import is_image
 from faststyle.image.settings import FileSettings
 from faststyle.image.truncated import read_truncated_jpeg
-from faststyle.image.validation import image_errors, open_header
+from faststyle.image.validation import decode, image_errors, open_header
 
 # Pillow's formats that can be written, by file name suffix.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -65,10 +65,8 @@ def read_image(
     name = name or str(source)
     with image_errors(name):
         with open_header(source, name) as image:
-            if draft is not None:
-                image.draft("RGB", (draft, draft))
             try:
-                image.load()
+                decode(image, draft)
                 return to_rgb(image)
             except OSError:
                 if image.format not in ("JPEG", "MPO") or count_bytes(source) > MAX_TRUNCATED_BYTES:

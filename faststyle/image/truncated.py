@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from faststyle.image.exif import iterate_jpeg_segments
-from faststyle.image.validation import open_header
+from faststyle.image.validation import decode, open_header
 
 END_MARKER = b"\xff\xd9"
 FILLER = bytes(random.Random(0).choices(range(255), k=1 << 16))  # without 255, which begins a marker
@@ -36,9 +36,9 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
     for _, start, length in iterate_jpeg_segments(io.BytesIO(data)):
         if start + length > len(data):  # a header is cut, and the decoder would read the end as a part of it
             data = data[: start - 4]
-    image = decode(data + END_MARKER, name, draft)
+    image = decode_bytes(data + END_MARKER, name, draft)
     # A pixel is missing if it depends on the bytes that follow the end of the data.
-    other = np.asarray(decode(data + FILLER + END_MARKER, name, draft))
+    other = np.asarray(decode_bytes(data + FILLER + END_MARKER, name, draft))
     differs = (np.asarray(image) != other).reshape(image.height, image.width, -1).any(-1)
     rows = np.flatnonzero(differs.any(1))
     # FILLER does not reach the end of a large image, so that all rows below the first missing pixel count.
@@ -46,9 +46,7 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
     return image, max(float(differs.mean()), below / image.height)
 
 
-def decode(data: bytes, name: str, draft: int | None) -> Image.Image:
+def decode_bytes(data: bytes, name: str, draft: int | None) -> Image.Image:
     image = open_header(io.BytesIO(data), name)
-    if draft is not None:
-        image.draft("RGB", (draft, draft))
-    image.load()
+    decode(image, draft)
     return image

@@ -78,6 +78,13 @@ def open_header(source: str | Path | IO[bytes], name: str | None = None) -> Imag
         return image
 
 
+def decode(image: Image.Image, draft: int | None) -> None:
+    """Decode an opened image, a JPEG at a fraction of its size as ``draft`` of ``files.open_image`` says."""
+    if draft is not None:
+        image.draft("RGB", (draft, draft))
+    image.load()
+
+
 @contextmanager
 def image_errors(name: str) -> Iterator[None]:
     """Raise InputError if an image cannot be read in the block.
@@ -113,7 +120,7 @@ def image_errors(name: str) -> Iterator[None]:
 
 
 class Header(NamedTuple):
-    """What is known of a file before Pillow opens it.
+    """Facts on a file, found before Pillow opens it.
 
     Attributes:
         size: Length of the file in bytes.
