@@ -67,6 +67,25 @@ def create_strength_slider() -> gr.Slider:
     return gr.Slider(0, 1, StylizeSettings.strength, step=0.05, label="Strength")
 
 
+def create_settings(
+    source: str, sizes: list[tuple[str, int]], size: int, label: str, info: str
+) -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
+    """Create the controls of the strength, of the source's own colours and of the size.
+
+    Args:
+        source: What is stylized: photo or video.
+        sizes: Texts and values of the sizes in pixels.
+        size: The size chosen at first.
+        label: Label of the sizes.
+        info: What a smaller size changes.
+    """
+    with gr.Row(elem_classes="controls"):
+        strength = create_strength_slider()
+        sizes_field = gr.Dropdown(sizes, value=size, label=label, info=info, filterable=False)
+        keep_color = gr.Checkbox(label=f"Keep the {source}'s colours")
+    return strength, keep_color, sizes_field
+
+
 def get_upload_path(_: gr.Component, payload: Any) -> str | None:
     """Return the path of an upload, or None for a path outside the upload folder.
 

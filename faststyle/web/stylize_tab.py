@@ -15,8 +15,8 @@ from faststyle.web.components import (
     PRIVATE,
     connect_run,
     create_image_field,
+    create_settings,
     create_status_line,
-    create_strength_slider,
     create_style_buttons,
     offer_own_styles,
     render_error,
@@ -27,6 +27,7 @@ from faststyle.web.components import (
 from faststyle.web.waiting import Waiting, Worker
 
 PREVIEWS, DOWNLOADS = Worker(), Worker()
+SIZES = [(f"{size} pixels", size) for size in stylize.PREVIEW_SIZES]
 EMPTY = '<div class="empty"><p>The stylized photo will be here.</p></div>'
 
 # Move the border between the two images with the slider, and keep its position in the next result.
@@ -136,21 +137,6 @@ def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr
     return photo, buttons, create_style_buttons()
 
 
-def build_settings() -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
-    """Build the controls of the strength, of the photo's colours and of the preview's size."""
-    with gr.Row(elem_classes="controls"):
-        strength = create_strength_slider()
-        size = gr.Dropdown(
-            [(f"{size} pixels", size) for size in stylize.PREVIEW_SIZES],
-            value=1024,
-            label="Preview size",
-            info="A smaller preview has larger strokes",
-            filterable=False,
-        )
-        keep_color = gr.Checkbox(label="Keep the photo's colours")
-    return strength, keep_color, size
-
-
 def build(own: gr.State, examples: dict[str, Path]) -> None:
     """Build the tab's controls, and connect their events.
 
@@ -165,7 +151,9 @@ def build(own: gr.State, examples: dict[str, Path]) -> None:
         with gr.Column(scale=3, min_width=300):
             result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE_SLIDER)
             status = create_status_line()
-            strength, keep_color, size = build_settings()
+            strength, keep_color, size = create_settings(
+                "photo", SIZES, 1024, "Preview size", "A smaller preview has larger strokes"
+            )
             with gr.Row():
                 refine_button = gr.Button("Refine")
                 download_button = gr.Button("Download at full size", variant="primary")

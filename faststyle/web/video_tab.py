@@ -16,8 +16,8 @@ from faststyle.web.components import (
     PRIVATE,
     connect_run,
     create_file_field,
+    create_settings,
     create_status_line,
-    create_strength_slider,
     create_style_buttons,
     format_time_left,
     offer_own_styles,
@@ -26,6 +26,7 @@ from faststyle.web.components import (
     render_progress,
 )
 
+SIZES = [*((f"{size} pixels", size) for size in video.SIZES), ("Original size", 0)]
 EMPTY = '<div class="empty"><p>The stylized video will be here.</p></div>'
 LIMITS = f"{MAX_MEGABYTES}; only the first {video_upload.MAX_SECONDS} s of a longer video are stylized."
 # Show the file in the player. Its address is known only after it has been set as the download's file.
@@ -135,21 +136,6 @@ def render_frames(progress: video.Progress | None) -> str:
     return render_progress(line, done, total or 0)
 
 
-def build_settings() -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown]:
-    """Build the controls of the strength, of the video's colours and of its size."""
-    with gr.Row(elem_classes="controls"):
-        strength = create_strength_slider()
-        size = gr.Dropdown(
-            [*((f"{size} pixels", size) for size in video.SIZES), ("Original size", 0)],
-            value=720,
-            label="Longer side",
-            info="Smaller is faster",
-            filterable=False,
-        )
-        keep_color = gr.Checkbox(label="Keep the video's colours")
-    return strength, keep_color, size
-
-
 def build(own: gr.State) -> None:
     """Build the tab's controls, and connect their events; without PyAV, show how to install it."""
     if not video_upload.has_pyav():
@@ -163,7 +149,9 @@ def build(own: gr.State) -> None:
             stage = gr.HTML(EMPTY, elem_id="clip", elem_classes="pictures")
             status = create_status_line()
             progress = gr.HTML("", elem_classes="progress")
-            strength, keep_color, size = build_settings()
+            strength, keep_color, size = create_settings(
+                "video", SIZES, 720, "Longer side", "Smaller is faster"
+            )
             with gr.Row():
                 start = gr.Button("Stylize the video", variant="primary")
                 end = gr.Button("Stop", variant="stop")
