@@ -42,7 +42,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class KnownNetwork(NamedTuple):
-    """Where a file holds the weights of a network.
+    """A network of another project, and the places of its weights in a file.
 
     Attributes:
         source: The project.

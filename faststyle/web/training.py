@@ -27,7 +27,7 @@ MAX_NAME_LENGTH = 40
 
 
 class Progress(NamedTuple):
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
         step: Number of steps done.
@@ -57,7 +57,7 @@ class Result(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is trained, and the folder of its files.
+    """A model to train, and the folder of its files.
 
     Attributes:
         folder: Folder of the run, the painting and the log.
@@ -81,7 +81,7 @@ class Job(NamedTuple):
 
     @property
     def log(self) -> Path:
-        """What ``train.py`` printed."""
+        """The file of what ``train.py`` printed."""
         return self.folder / "log.txt"
 
     @property
