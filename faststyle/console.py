@@ -1,8 +1,9 @@
 """What the commands print: any text in any encoding, and errors in one line with exit statuses."""
 
 import io
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,20 @@ def accept_any_text(encoding: str | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a program without a console has none
             with suppress(OSError):  # a stream whose file was replaced by a terminal stays as it is
                 stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+@contextmanager
+def command_words(argv: Sequence[str] | None) -> Iterator[list[str]]:
+    """Give a command's words, by default this process's, and let it print any text.
+
+    If they are the process's, Python ends after the block, and a late Ctrl-C would print a traceback.
+    """
+    accept_any_text()
+    try:
+        yield sys.argv[1:] if argv is None else list(argv)
+    finally:
+        if argv is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def fail(message: str) -> NoReturn:

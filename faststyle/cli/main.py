@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from faststyle.console import accept_any_text, fail, one_line_errors
+from faststyle.console import command_words, fail, one_line_errors
 from faststyle.errors import InputError
 from faststyle.parser import Parser
 from faststyle.registry import choose
@@ -101,25 +101,24 @@ def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> N
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``faststyle COMMAND …``."""
-    accept_any_text()
-    words = sys.argv[1:] if argv is None else list(argv)
-    if not words or words[0] in ("-h", "--help"):
-        print("usage: faststyle COMMAND …\n\nFast neural style transfer.\n\ncommands:")
-        for name, text in COMMANDS.items():
-            print(f"  {name:<13}{text}")
-        print("\nfaststyle COMMAND --help lists a command's options.")
-        return
-    try:
-        choose("command", words[0], COMMANDS)
-    except InputError as error:
-        fail(str(error))
-    run_command(words[0], words[1:])
+    with command_words(argv) as words:
+        if not words or words[0] in ("-h", "--help"):
+            print("usage: faststyle COMMAND …\n\nFast neural style transfer.\n\ncommands:")
+            for name, text in COMMANDS.items():
+                print(f"  {name:<13}{text}")
+            print("\nfaststyle COMMAND --help lists a command's options.")
+            return
+        try:
+            choose("command", words[0], COMMANDS)
+        except InputError as error:
+            fail(str(error))
+        run_command(words[0], words[1:])
 
 
 def infer(argv: Sequence[str] | None = None) -> None:
     """Run ``python infer.py …``: the subcommand follows from the options."""
-    accept_any_text()
-    run_command(*find_command(sys.argv[1:] if argv is None else list(argv)))
+    with command_words(argv) as words:
+        run_command(*find_command(words))
 
 
 def find_command(words: list[str]) -> tuple[str, list[str], str]:

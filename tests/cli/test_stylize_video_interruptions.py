@@ -73,12 +73,12 @@ def test_full_disk_stops_one_video_and_not_the_others(infer_video, capsys, monke
 
 # Slow down decoding, so that the signal arrives before the last frame.
 SLOW = """
-import sys, time
-from faststyle.cli.main import infer as main
+import time
+from faststyle.cli.main import infer
 from faststyle.video.conversion import RgbConverter
 convert = RgbConverter.__call__
 RgbConverter.__call__ = lambda *frame: time.sleep(0.02) or convert(*frame)
-main(sys.argv[1:])
+infer()
 """
 
 
