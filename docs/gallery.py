@@ -3,8 +3,8 @@
     python docs/gallery.py --paintings paintings/
 
 The images are the README's, one for each style, one of blends and one of stroke sizes. The photos come with
-scikit-image; the large one is SciPy's, which needs pooch to download it (pip install pooch). The slow
-baseline takes 100 steps at 320 pixels for each photo and style, some minutes in all.
+scikit-image; the large one is SciPy's, which needs pooch to download it (pip install pooch). Refining takes
+some minutes in all.
 """
 
 import argparse
@@ -14,11 +14,12 @@ import skimage
 from PIL import Image
 from scipy import datasets
 
-from faststyle import Stylizer, optimize, refine
+from faststyle import Stylizer, refine
 from faststyle.device import keep_freed_memory
 from faststyle.image.convert import limit_size
 from faststyle.image.files import find_images, open_image, save_image
-from faststyle.inference.contact_sheet import caption, contact_sheet
+from faststyle.inference.contact_sheet import AllStyles, caption, contact_sheet
+from faststyle.inference.settings import StylizeSettings
 from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import read_cards
 
@@ -31,9 +32,9 @@ README_PHOTOS = {
     "astronaut.png": "great_wave",
 }
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
+SHEET_PHOTO, SHEET_SIZE = "coffee.png", 400
 SIZE = 512  # pixels of a photo's longer side
 MARKER = "<!-- docs/gallery.py writes everything below from the models' metadata. -->"
-SLOW_SIZE, SLOW_STEPS = 320, 100
 BLENDS = [("starry_night", "great_wave"), ("great_wave", "composition_vii"), ("edtaonisl", "shipwreck")]
 WEIGHTS = (0, 0.25, 0.5, 0.75, 1)  # of the second style of a blend
 STROKES_STYLE, STROKES_SIZE = "composition_vii", 560
@@ -83,12 +84,18 @@ def draw_readme_image(paintings: dict[str, Path]) -> Image.Image:
     return join_column(rows)
 
 
-def draw_style(name: str, painting: Path) -> Image.Image:
-    """Draw a row of photos, a row of the model's images, and a row of the slow baseline's."""
-    model, style = Stylizer.load(name), open_image(painting)
+def draw_style(name: str) -> Image.Image:
+    """Draw a row of photos, a row of the model's images, and a row of those refined."""
     photos = open_photos(STYLE_PHOTOS)
-    slow = [optimize(photo, style, size=SLOW_SIZE, style_size=512, steps=SLOW_STEPS) for photo in photos]
-    return join_column([join_row(images, 256) for images in (photos, model(photos), slow)])
+    images = Stylizer.load(name)(photos)
+    refined = [refine(image, photo, name) for image, photo in zip(images, photos, strict=True)]
+    return join_column([join_row(row, 256) for row in (photos, images, refined)])
+
+
+def draw_sheet() -> Image.Image:
+    """Draw a photo in each style, as ``--checkpoint all`` does."""
+    (photo,) = open_photos([SHEET_PHOTO])
+    return AllStyles()(photo, StylizeSettings(max_size=SHEET_SIZE))
 
 
 def draw_blends() -> Image.Image:
@@ -131,7 +138,7 @@ def make_section(name: str, card: ModelCard) -> str:
     return f"""
 ## {name}
 
-![Three photos; below them the model's images; below those the slow baseline's](pictures/styles/{name}.webp)
+![Three photos; below them the model's images; below those the same refined](pictures/styles/{name}.webp)
 
 | | |
 | --- | --- |
@@ -168,10 +175,11 @@ def main() -> None:
     paintings = {path.stem: path for path in find_images(options.paintings)}
 
     save_image(draw_readme_image(paintings), IMAGES / "readme.webp", quality=80)
+    save_image(draw_sheet(), IMAGES / "sheet.webp", quality=75)
     save_image(draw_blends(), IMAGES / "blends.webp", quality=80)
     save_image(draw_strokes(), IMAGES / "strokes.webp", quality=80)
     for name in options.only:
-        save_image(draw_style(name, paintings[name]), IMAGES / "styles" / f"{name}.webp", quality=80)
+        save_image(draw_style(name), IMAGES / "styles" / f"{name}.webp", quality=80)
         print(name, flush=True)
     write_page(DOCS / "styles.md")
 

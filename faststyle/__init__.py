@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The modules that do something when Python runs them.
 RUNNABLE = {"faststyle", "faststyle.__main__", "faststyle.web", "faststyle.web.__main__"}
-RUNNABLE |= {"faststyle.cli.train_child"}
+RUNNABLE |= {"faststyle.cli.train_child", "faststyle.training.style_encoder"}
 LAZY_IMPORTS = {
     "Stylizer": "inference.stylizer",
     "Optimization": "optimization.optimization",

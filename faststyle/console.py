@@ -3,12 +3,15 @@
 import io
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from faststyle.errors import InputError, error_message, name_parameters, one_line
+
+STARTED = time.monotonic()  # when the command began: commands import this module first
 
 
 def accept_any_text(encoding: str | None = None) -> None:

@@ -20,7 +20,9 @@ class Options(Settings):
         text("a camera's number, a device or an address"),
         "SOURCE",
     )
-    checkpoint: str | None = option(None, "a built-in style's name or a model's file", MODEL, "MODEL")
+    checkpoint: str | None = option(
+        None, "a built-in style's name, a model's file or a painting", MODEL, "MODEL"
+    )
     output: Path | None = output_option("video file to record")
     preview: bool = option(False, "with --output: show the window too")
     video: VideoSettings = group(VideoSettings)

@@ -16,7 +16,9 @@ class Options(Settings):
     """Write a report that compares a model with the per-image baseline."""
 
     inputs: tuple[Path, ...] = input_option("photos, or folders of them")
-    checkpoint: str | None = option(None, "a built-in style's name or a model's file", MODEL, "MODEL")
+    checkpoint: str | None = option(
+        None, "a built-in style's name, a model's file or a painting", MODEL, "MODEL"
+    )
     style: tuple[Path, ...] | None = option(None, "the model's painting", PAINTINGS, "PAINTING", many=True)
     output: Path | None = output_option("folder of the report")
     sizes: tuple[int, ...] = option(

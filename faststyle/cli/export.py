@@ -28,10 +28,18 @@ SIZE = Kind(
 
 @dataclass(frozen=True)
 class Options(Settings):
-    """Write a model for other runtimes, as ONNX or as torch.export's archive."""
+    """Write a model for other runtimes, as ONNX or as torch.export's archive, or keep a painting's model."""
 
-    checkpoint: str | None = option(None, "a built-in style's name or a model's file", MODEL, "MODEL")
-    output: Path | None = option(None, "the file: .onnx, or .pt2 for torch.export's archive", path(), "FILE")
+    checkpoint: str | None = option(
+        None, "a built-in style's name, a model's file or a painting", MODEL, "MODEL"
+    )
+    output: Path | None = option(
+        None,
+        "the file: .onnx, .pt2 for torch.export's archive, or .safetensors to keep a painting's or a blend's "
+        "model",
+        path(),
+        "FILE",
+    )
     export_size: tuple[int, int] | None = option(
         None, "the only size of images that the file takes, as OpenCV and Core ML need it", SIZE, "WxH"
     )

@@ -12,7 +12,9 @@ from faststyle.options import option, path, text
 
 IMAGES = path("an image, a video, or a folder of them")
 OUTPUT = path("a file's or a folder's name")
-MODEL = text("a built-in style's name, a model's file, hf://USER/REPO, or a blend of these")
+MODEL = text(
+    "a built-in style's name, a model's file, a painting's file, hf://USER/REPO, or a blend of these"
+)
 
 MAX_PLACES = 3  # folders of results named at the end
 

@@ -11,9 +11,10 @@ from faststyle.errors import InputError
 from faststyle.image.color import match_color
 from faststyle.image.convert import to_image, to_tensor
 from faststyle.image.mosaic import open_style
+from faststyle.losses.painting import measure_grams
 from faststyle.models.find import find_grams
 from faststyle.optimization.descent import check_precision
-from faststyle.optimization.refine import measure_grams, refinement
+from faststyle.optimization.refine import refinement
 
 if TYPE_CHECKING:
     from faststyle.cli.stylize import Options

@@ -33,6 +33,7 @@ from faststyle.training.run import Run, run_training
 from faststyle.training.run_folder import LAST, check_folder, name_run, remove_old_options
 from faststyle.training.trainer import quiet_lightning, trainer_arguments
 
+MAX_STEPS = 10**6  # of a run of seconds, which ends by its time
 PARSER = {"prog": "train.py", "description": __doc__, "exit_on_error": False, "allow_abbrev": False}
 
 
@@ -45,7 +46,8 @@ class TrainCLI(LightningCLI):
         add("--content", type=str, default="samples", help="photos: a folder, parquet files, or OWNER/NAME")
         add("--name", type=str | None, help="name of the run and its model; by default the style's name")
         add("--output", type=str | None, help="folder of the run; by default runs/NAME")
-        add("--init", type=str | None, help="a trained model to start from")
+        add("--init", type=str | None, default="auto", help="a trained model to start from, auto or none")
+        add("--seconds", type=float | None, help="length of the run, in place of --trainer.max_steps")
         add("--resume", action="store_true", help="continue from the run's last state")
         add("--push-to-hub", type=str | None, metavar="USER/REPO", help="publish the model at the end")
         parser.add_lightning_class_args(Previews, "previews")
@@ -58,6 +60,9 @@ class TrainCLI(LightningCLI):
                 raise unknown_option(word)
         super().parse_arguments(parser, args)
         check(self.config)
+        if self.config.seconds is not None:
+            self.config.trainer.max_steps = MAX_STEPS
+            self.config.trainer.limit_val_batches = 0  # validation takes seconds
         self.command = shlex.join(["python", "train.py", *map(hide_folder, args)])
         self.name, self.folder = name_run(self.config.style, self.config.name, self.config.output)
 
@@ -138,17 +143,19 @@ def finish(run: Run, repo: str | None) -> None:
     if not run.checkpoints.can_save(run.trainer):  # keep the last good state
         raise not_finite_error("the gradients or weights were not numbers in the last steps")
     run.checkpoints.save(run.trainer)
-    (figures,) = run.trainer.validate(run.model, run.datamodule, verbose=False)
-    if not math.isfinite(figures["validation/total"]):
-        raise not_finite_error("the held-out loss is not a number")
+    if run.model.hparams["seconds"] is None:
+        (figures,) = run.trainer.validate(run.model, run.datamodule, verbose=False)
+        if not math.isfinite(figures["validation/total"]):
+            raise not_finite_error("the held-out loss is not a number")
     if not run.trainer.is_global_zero:
         return
     stylize = Stylizer.load(run.model_file, str(run.trainer.strategy.root_device))
     minutes = stylize.card.minutes or 0
     took = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
+    start = f" from {run.model.start.name}" if run.model.start else ""
     save_image(stylize(run.datamodule.held_out.photos[0]), run.sample)
     print(
-        f"\ntrained {run.name}: {steps} steps in {took}\n"
+        f"\ntrained {run.name}: {steps} steps{start} in {took}\n"
         f"model:   {run.model_file}\n"
         f"sample:  {run.sample}\n"
         f"next:    python infer.py PHOTO.jpg --checkpoint {shlex.quote(str(run.model_file))}"

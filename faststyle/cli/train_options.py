@@ -31,6 +31,7 @@ LINKED = {
     "model.style": "style",
     "data.content": "content",
     "model.init": "init",
+    "model.seconds": "seconds",
     "data.seed": "seed_everything",
 }
 COMMAND = {

@@ -1,4 +1,7 @@
-"""Export models as ONNX or as torch.export's archive, checked against torch before the file is in place."""
+"""Export models as ONNX or as torch.export's archive, checked against torch before the file is in place.
+
+A painting's model or a blend can also be kept as a model's file.
+"""
 
 import json
 from collections.abc import Callable, Iterable
@@ -12,12 +15,14 @@ from faststyle.errors import InputError
 from faststyle.files import atomic_write, check_writable
 from faststyle.inference.onnx_model import OPSET, check_packages, run_onnx, write_onnx
 from faststyle.models.card import METADATA_KEY, ModelCard
-from faststyle.models.find import find_model
+from faststyle.models.checkpoint import save_model
+from faststyle.models.find import find_grams, find_model
 from faststyle.models.layers import MIN_SIDE
 from faststyle.models.network import Inference
 
 MAX_SIDE = 32768  # pixels
 CARD_FILE = f"{METADATA_KEY}.json"  # file in torch.export's archive
+MODEL_FILE = ".safetensors"
 
 # (B,H,W) at which a file is checked: multiples of the stride, odd sizes, and a batch.
 SIZES = ((1, 256, 256), (1, 257, 333), (2, 480, 640))
@@ -72,7 +77,8 @@ def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int
 
     Args:
         checkpoint: Name or file of the model, as for ``find_model``.
-        path: File that ends in .onnx, or in .pt2 for torch.export's archive.
+        path: File that ends in .onnx, in .pt2 for torch.export's archive, or in .safetensors for a model's
+            file of faststyle.
         export_size: Width and height in pixels, 32 or more; by default any size.
 
     Returns:
@@ -84,8 +90,13 @@ def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int
     """
     path = Path(path)
     kind = path.suffix.lower()
-    if kind not in WRITERS:
-        raise InputError(f"cannot export to {path}: its name must end in one of {', '.join(WRITERS)}")
+    if kind not in (*WRITERS, MODEL_FILE):
+        endings = ", ".join((*WRITERS, MODEL_FILE))
+        raise InputError(f"cannot export to {path}: its name must end in one of {endings}")
+    if kind == MODEL_FILE:
+        if export_size:
+            raise InputError(f"`export_size` is for .onnx and .pt2: {MODEL_FILE} takes images of any size")
+        return keep_model(checkpoint, path)
     if kind == ".onnx":
         check_packages()
     module, card = load_inference(checkpoint)
@@ -102,6 +113,19 @@ def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int
         return f"{path}: {opset}images of {size[1]}x{size[0]} pixels; within {apart:.5f} of torch"
     shown = ", ".join(f"{f'{b}x' if b > 1 else ''}{height}x{width}" for b, height, width in SIZES)
     return f"{path}: {opset}batch, height and width open; within {apart:.5f} of torch at {shown}"
+
+
+def keep_model(checkpoint: str | Path, path: Path) -> str:
+    """Write a model's file of faststyle, with the Gram matrices of its painting where there are any."""
+    network, card = find_model(checkpoint)
+    try:
+        grams = find_grams(checkpoint)
+    except InputError:  # a blend, or a model without them
+        grams = {}
+    check_writable(path)
+    with atomic_write(path) as temporary:
+        save_model(temporary, network, card, grams)
+    return f"{path}: use it as --checkpoint {path}"
 
 
 def write_archive(program: ExportedProgram, card: ModelCard, path: Path) -> None:

@@ -7,12 +7,16 @@ import torch
 from torch import Tensor
 
 from faststyle.errors import InputError
+from faststyle.image.files import open_image
+from faststyle.image.formats import READABLE_SUFFIXES, is_image
+from faststyle.losses.painting import measure_grams
 from faststyle.models import hub
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import load_grams, load_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.models.pretrained import built_in_styles, steady_styles
 from faststyle.models.runs import RUNS, trained_models
+from faststyle.models.style_encoder import bake_painting
 from faststyle.registry import choose
 
 HUB_PREFIX = "hf://"
@@ -25,8 +29,9 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
 
     Args:
         name: A built-in style (starry_night or starry_night-steady), a model that was trained in runs/, a
-            model file, hf://user/repo, or a blend of these (starry_night:0.6,great_wave:0.4). A file takes
-            precedence over a built-in style of the same name, and that over a trained model.
+            model file, a painting's file, hf://user/repo, or a blend of these
+            (starry_night:0.6,great_wave:0.4). A file takes precedence over a built-in style of the same name,
+            and that over a trained model.
 
     Returns:
         The network in eval mode on the CPU, and its metadata.
@@ -37,7 +42,8 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     text = str(name)
     if is_blend(text):
         return blend_models(parse_blend(text))
-    return load_model(find_file(text, built_in_styles() | steady_styles()))
+    path = find_file(text, built_in_styles() | steady_styles())
+    return bake_painting(path) if is_image(path) else load_model(path)
 
 
 def find_file(text: str, styles: dict[str, Path]) -> Path:
@@ -86,6 +92,8 @@ def find_grams(name: str | Path) -> dict[str, Tensor]:
         )
     steady_to_style = {key: built_in_styles()[key.rpartition("-")[0]] for key in steady_styles()}
     path = find_file(text, built_in_styles() | steady_to_style)
+    if is_image(path):
+        return measure_grams(open_image(path))
     load_model(path)  # raises an InputError if the file is no model
     if grams := load_grams(path):
         return grams
@@ -98,7 +106,8 @@ def label(name: str | Path) -> str:
     if is_blend(text):
         return "_".join(f"{label(part)}_{weight:.2g}" for part, weight in parse_blend(text).items())
     path = Path(text)
-    last = path.stem if path.suffix in MODEL_SUFFIXES else path.name
+    is_file = path.suffix in MODEL_SUFFIXES or path.suffix.lower() in READABLE_SUFFIXES
+    last = path.stem if is_file else path.name
     # Every run has a last.ckpt, and every repository of the Hub a model.safetensors.
     return f"{path.parent.name}_{last}" if last in COMMON_NAMES and path.parent.name else last
 

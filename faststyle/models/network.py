@@ -6,6 +6,7 @@ super-resolution", ECCV 2016, https://arxiv.org/abs/1603.08155.
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +81,7 @@ class TransformerNetwork(nn.Module):
         channels, self.skips, self.first_stride = chosen.channels, chosen.skips, chosen.first_stride
         deepest = chosen.blocks[-1] if blocks is None else blocks
         self.tanh = tanh
-        self.config = {"size": size, "blocks": deepest, "tanh": tanh}
+        self.config: dict[str, Any] = {"size": size, "blocks": deepest, "tanh": tanh}
         self.stride = self.first_stride * 2 ** (len(channels) - 1)
         pairs = list(itertools.pairwise(channels))
         self.down = nn.ModuleList(

@@ -4,34 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from faststyle.device import survive_fork
 from faststyle.errors import InputError
-from faststyle.image.convert import scale_to, to_rgb, to_tensor
-from faststyle.losses.objective import Objective
-from faststyle.losses.statistics import gram
-from faststyle.losses.vgg import VGG
+from faststyle.image.convert import to_rgb, to_tensor
+from faststyle.losses.painting import measure_grams
 from faststyle.models.find import find_grams
 from faststyle.optimization.inputs import resize
 from faststyle.optimization.optimization import STEPS_RATIO, Optimization
 
 MIN_SIZE = 16  # pixels of the longer side
 COARSE_SIZE = 512  # pixels of the longer side; larger images are refined at about this size first
-STYLE_SIZE = 384  # pixels of the painting's longer side, as for the built-in styles' Gram matrices
 # Lower than the baseline's, because a network's image is bold already and is to come nearer to the photo.
 STYLE_WEIGHT = 2.0
-
-
-@torch.no_grad()
-def measure_grams(painting: Image.Image, vgg: str = "vgg19-caffe", pooling: str = "max") -> dict[str, Tensor]:
-    """Measure the Gram matrices of a painting, brought to ``STYLE_SIZE``: (1,C,C) by layer."""
-    objective = Objective()
-    images = to_tensor(scale_to(to_rgb(painting).convert("RGB"), STYLE_SIZE))[None]
-    layers = objective.existing(*images.shape[-2:])
-    return {layer: gram(x) for layer, x in VGG(vgg, pooling, layers)(images, layers).items()}
 
 
 def refinement(

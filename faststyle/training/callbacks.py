@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from faststyle.options import whole
 
 log = logging.getLogger(__name__)
 
+SECONDS_BETWEEN_PREVIEWS = 10
 MAX_CONSECUTIVE_SKIPS = 10  # steps, after which a run ends
 
 
@@ -27,7 +29,8 @@ class Previews(pl.Callback):
     """Callback that saves a grid of held-out photos above their stylized images, as PNG and in TensorBoard.
 
     Args:
-        every_n_steps: Number of steps between two previews.
+        every_n_steps: Number of steps between two previews. A run of seconds has one at its start and every
+            ten seconds.
         photos: Number of photos in the grid, side by side.
     """
 
@@ -35,15 +38,18 @@ class Previews(pl.Callback):
         self, every_n_steps: Annotated[int, whole(1)] = 250, photos: Annotated[int, whole(1, 100)] = 4
     ):
         self.every_n_steps, self.photos, self.last = every_n_steps, photos, 0
+        self.saved = -math.inf  # when the last preview was saved
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
         due = step % self.every_n_steps == 0 or step == trainer.max_steps
+        if module.hparams.get("seconds"):
+            due = time.monotonic() - self.saved >= SECONDS_BETWEEN_PREVIEWS
         if trainer.is_global_zero and due and step != self.last:  # once for a step of several batches
             self.save_preview(trainer, module)
-            self.last = step
+            self.last, self.saved = step, time.monotonic()
 
     def save_preview(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
@@ -85,6 +91,8 @@ class ProgressFile(pl.Callback):
         mean = self.seconds_per_step
         self.seconds_per_step = took if mean is None else 0.9 * mean + 0.1 * took
         left = self.seconds_per_step * (trainer.max_steps - trainer.global_step)
+        if length := module.hparams.get("seconds"):
+            left = length * (1 - module.done(trainer.global_step))  # type: ignore[operator]
         self.write(trainer.global_step, left)
 
     def write(self, step: int, seconds_left: float) -> None:

@@ -143,6 +143,7 @@ class ContentPhotos(pl.LightningDataModule):
             trainer.global_rank,
             trainer.world_size,
             trainer.accumulate_grad_batches,
+            trainer.lightning_module.done,  # type: ignore[arg-type]
         )
         photos = Photos(self.rows, self.size, self.least_crop, self.seed)
         return DataLoader(photos, sampler=sampler, **options)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faststyle.console import STARTED
 from faststyle.errors import InputError
 from faststyle.image.convert import scale_to, to_tensor
 from faststyle.image.mosaic import open_style
@@ -21,15 +23,23 @@ from faststyle.losses.presets import PRESETS
 from faststyle.losses.settings import PoolingName, VGGName, Weight
 from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, parse_fields
-from faststyle.models.find import find_model, label
 from faststyle.models.layers import NOISE_PERIOD, apply_norm
 from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
 from faststyle.options import whole
 from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
 from faststyle.training.light import luminance_loss
 from faststyle.training.muon import Muon
-from faststyle.training.options import Blocks, ModelName, SizeName, StyleBlend, StyleFiles, StyleSize
-from faststyle.training.synthetic_motion import random_flow, simulate_next_frame, temporal_loss
+from faststyle.training.options import (
+    Blocks,
+    ModelName,
+    Seconds,
+    SizeName,
+    StyleBlend,
+    StyleFiles,
+    StyleSize,
+)
+from faststyle.training.start import find_start
+from faststyle.training.synthetic_motion import simulate_motion, temporal_loss
 
 # With the full style weight from the first step, a network loses the photo's light and dark areas for good.
 # The weight therefore rises from a fraction of its value, over a fraction of the run's steps.
@@ -62,24 +72,6 @@ def shift_images(images: Tensor, shift: Sequence[int]) -> Tensor:
     return F.pad(images, (right, 0, down, 0), mode="reflect")[..., : images.shape[2], : images.shape[3]]
 
 
-def simulate_motion(photos: Tensor, first_seed: int) -> tuple[Tensor, Tensor]:
-    """Move each photo of (B,3,H,W) along a random flow.
-
-    Photo n has the seed ``first_seed + n``, so a batch moves the same way in one process and divided among
-    several.
-
-    Returns:
-        The flow, (B,2,H,W), and the photos as the next frame of a video.
-    """
-    height, width = photos.shape[2:]
-    flows, moved = [], []
-    for seed, photo in enumerate(photos.split(1), first_seed):
-        generator = torch.Generator().manual_seed(seed)
-        flows.append(random_flow(1, height, width, generator).to(photo))
-        moved.append(simulate_next_frame(photo, flows[-1], generator))
-    return torch.cat(flows), torch.cat(moved)
-
-
 class StyleTransfer(pl.LightningModule):
     """Training of a network that gives photos the style of a painting: Johnson et al. 2016, https://arxiv.org/abs/1603.08155.
 
@@ -91,7 +83,9 @@ class StyleTransfer(pl.LightningModule):
         size: Size of the network; full is Johnson's network, half has half of its channels. By default that
             of ``init``, or deep.
         blocks: Number of residual blocks; by default that of the size.
-        init: Trained model to start from; a new style then needs fewer steps.
+        init: Trained model to start from, so that a new style needs fewer steps. auto is the built-in style
+            that is nearest to the (first) painting, and for another size of the network none; none is random
+            weights.
         temporal_weight: Weight of the temporal consistency loss, for video: the difference between the
             stylized photo and the stylized photo after motion and noise. 0 leaves it out and saves time.
         light_weight: Weight of the loss that keeps the photo's light and dark areas. At 1 the sky stays bare.
@@ -101,6 +95,7 @@ class StyleTransfer(pl.LightningModule):
             photos a step, from several devices or accumulation, multiply it by sqrt(k) (Malladi et al. 2022,
             https://arxiv.org/abs/2205.10287, for Adam; Muon's updates are scaled to the same size).
         warmup: Number of steps in which the learning rate rises. After them it falls to 0 along a cosine.
+        seconds: Length of the run in seconds from the command's start, in place of a number of steps.
         compile: Compile the network and VGG with torch.compile, which pays off on a GPU.
         style_weight: Weight of the style loss; a larger one gives more of the painting and less of the photo.
             By default 2 with the preset relative, else the preset's own.
@@ -116,13 +111,14 @@ class StyleTransfer(pl.LightningModule):
         style_blend: StyleBlend | None = None,
         size: SizeName | None = None,
         blocks: Blocks | None = None,
-        init: ModelName | None = None,
+        init: ModelName | None = "auto",
         temporal_weight: Weight = 0.0,
         light_weight: Weight = 0.3,
         vgg: VGGName = "vgg19-caffe",
         pooling: PoolingName = "max",
         learning_rate: Weight = 2e-3,
         warmup: Annotated[int, whole(0)] = 20,
+        seconds: Seconds | None = None,
         compile: bool = False,
         style_weight: Weight | None = None,
         tv_weight: Weight | None = None,
@@ -131,27 +127,28 @@ class StyleTransfer(pl.LightningModule):
         super().__init__()
         # Without init, because the state of a resumed run holds the weights.
         self.save_hyperparameters(ignore="init")
-        self.start: Ancestor | None = None  # the model that training started from
-        start, card = find_model(init) if init is not None else (None, ModelCard())
+        self.earlier = 0.0  # seconds of the starts that this run continues
+        start, self.start = find_start(init, style, size, blocks)
         self.hparams["size"] = size or (start.config["size"] if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(self.hparams["size"], blocks)
         self.objective = Objective(style_weight=style_weight, tv_weight=tv_weight, **objective)
         if self.objective.preset is PRESETS["relative"]:
             self.objective.style_weight = STYLE_WEIGHT if style_weight is None else style_weight
             self.objective.tv_weight = TV_WEIGHT if tv_weight is None else tv_weight
-        if start is not None and init is not None:
+        if start is not None:
             if start.config != self.network.config:
                 raise InputError(
                     f"`init` {init} is a network with {start.config}, but this run's has "
                     f"{self.network.config}: set `size` and `blocks` to the same values"
                 )
             self.network.load_state_dict(start.state_dict())
-            self.start = Ancestor(label(init), card.steps, card.init)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["start"] = asdict(self.start) if self.start else None
+        checkpoint["elapsed"] = self.elapsed()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.earlier = checkpoint.get("elapsed", 0.0)
         start = checkpoint.get("start")
         self.start = parse_fields(Ancestor, start, "start") if start else None
         if self._trainer is not None:
@@ -235,12 +232,26 @@ class StyleTransfer(pl.LightningModule):
         batch = self.global_step * accumulate + batch_idx % accumulate
         number = (batch * world_size + self.global_rank) * len(photos)  # of the first photo's sample
         seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-        style_share = self.style_share(self.global_step / self.trainer.max_steps)
+        style_share = self.style_share(self.done(self.global_step))
         terms = self.losses(photos, seed + number, seed + self.global_step, style_share)
         shown = {"crop": float(photos.shape[-1]), "style_weight": style_share * self.objective.style_weight}
         self.log_dict({"loss": terms["total"], **shown}, prog_bar=True, logger=False)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return terms["total"]
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.hparams["seconds"] and self.done(self.global_step) == 1:
+            self.trainer.should_stop = True
+
+    def elapsed(self) -> float:
+        """Return the seconds since the command's start, with those of the starts that it continues."""
+        return self.earlier + time.monotonic() - STARTED
+
+    def done(self, step: int) -> float:
+        """Return the fraction of the run that is done, 0 to 1: of its seconds, or of its steps."""
+        if self.hparams["seconds"]:
+            return min(1.0, self.elapsed() / self.hparams["seconds"])
+        return min(1.0, step / self.trainer.max_steps)
 
     def style_share(self, done: float) -> float:
         """Return the fraction of the style weight to use after a fraction ``done`` of the run's steps.
@@ -258,12 +269,10 @@ class StyleTransfer(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = Muon(self.network.parameters(), self.hparams["learning_rate"])
-        warmup, steps = self.hparams["warmup"], self.trainer.max_steps
+        warmup = self.hparams["warmup"]
 
         def learning_rate_factor(step: int) -> float:
-            return min(1.0, (step + 1) / max(1, warmup)) * (
-                0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps))
-            )
+            return min(1.0, (step + 1) / max(1, warmup)) * (0.5 + 0.5 * math.cos(math.pi * self.done(step)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

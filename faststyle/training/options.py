@@ -9,6 +9,8 @@ import torch
 from faststyle.models.checkpoint import MAX_BLOCKS
 from faststyle.options import Kind, number, one_of, text, whole
 
+MIN_SECONDS = 20  # of a run: the imports and the sample take half of them
+
 StyleFiles = Annotated[
     list[str],
     Kind(
@@ -27,13 +29,14 @@ StyleBlend = Annotated[
     ),
 ]
 SizeName = Literal["deep", "half", "full", "fast"]  # models.network.SIZES
-ModelName = Annotated[str, text("a built-in style's name, a model's file, or hf://USER/REPO")]
+ModelName = Annotated[str, text("auto, none, a built-in style's name, a model's file, or hf://USER/REPO")]
 Blocks = Annotated[int, whole(0, MAX_BLOCKS)]
 Content = Annotated[str, text("a folder of photos, a parquet file, owner/name on the Hub, or samples")]
 CropSize = Annotated[int, whole(32, 8192)]
 Share = Annotated[float, Kind("a number above 0 and up to 1", float, lambda value: 0 < value <= 1)]
 BatchSize = Annotated[int, whole(1, 10_000)]
 Workers = Annotated[int, whole(0, 256)]
+Seconds = Annotated[float, number(MIN_SECONDS, 10**6)]
 Seed = Annotated[int, whole(0, 2**32 - 1)]
 
 # Defaults that differ from Lightning's. Training is counted in steps, not in epochs.

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 import datasets
@@ -47,6 +47,7 @@ class ResumableSampler(Sampler[tuple[int, int, float]]):
         rank: Rank of this process.
         world_size: Number of processes.
         accumulate: Number of batches in a step.
+        done: Returns the fraction of the run that is done before a step; by default, of its steps.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class ResumableSampler(Sampler[tuple[int, int, float]]):
         rank: int = 0,
         world_size: int = 1,
         accumulate: int = 1,
+        done: Callable[[int], float] | None = None,
     ):
         self.photos, self.first, self.last, self.seed = photos, first, last, seed
+        self.done = done or (lambda step: step * accumulate / last)
         self.batch_size, self.rank, self.world_size, self.accumulate = (
             batch_size,
             rank,
@@ -76,9 +79,7 @@ class ResumableSampler(Sampler[tuple[int, int, float]]):
         count, shuffled_pass = len(self.photos), None
         for batch in range(self.first, self.last):
             start = (batch * self.world_size + self.rank) * self.batch_size
-            done = (
-                batch // self.accumulate * self.accumulate / self.last
-            )  # the same for all batches of a step
+            done = self.done(batch // self.accumulate)
             for number in range(start, start + self.batch_size):
                 pass_number, position = divmod(number, count)
                 if pass_number != shuffled_pass:

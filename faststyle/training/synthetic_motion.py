@@ -68,3 +68,21 @@ def temporal_loss(images: Tensor, expected: Tensor, valid: Tensor) -> Tensor:
     weight = valid.expand_as(images)
     difference = (weight * (images - expected).square()).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)
     return difference / expected.detach().var((1, 2, 3)).clamp(min=MIN_VARIANCE)
+
+
+def simulate_motion(photos: Tensor, first_seed: int) -> tuple[Tensor, Tensor]:
+    """Move each photo of (B,3,H,W) along a random flow.
+
+    Photo n has the seed ``first_seed + n``, so a batch moves the same way in one process and divided among
+    several.
+
+    Returns:
+        The flow, (B,2,H,W), and the photos as the next frame of a video.
+    """
+    height, width = photos.shape[2:]
+    flows, moved = [], []
+    for seed, photo in enumerate(photos.split(1), first_seed):
+        generator = torch.Generator().manual_seed(seed)
+        flows.append(random_flow(1, height, width, generator).to(photo))
+        moved.append(simulate_next_frame(photo, flows[-1], generator))
+    return torch.cat(flows), torch.cat(moved)

@@ -1,6 +1,7 @@
 """Lightning's Trainer as a run uses it: arguments, progress bar, loggers and log messages."""
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ class ProgressBar(TQDMProgressBar):
     """Lightning's bar without its epochs, of which a run has one."""
 
     @property
-    def total_train_batches(self) -> int:
+    def total_train_batches(self) -> int | float:
+        if self.trainer.lightning_module.hparams.get("seconds"):
+            return math.inf  # the number of steps follows from the machine's speed
         return self.trainer.max_steps * self.trainer.accumulate_grad_batches  # also when resumed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:

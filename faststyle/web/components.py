@@ -23,7 +23,7 @@ MAX_MEGABYTES = f"At most {MAX_UPLOAD_SIZE.removesuffix('mb')} MB"
 IMAGE_LIMITS = f"{MAX_MEGABYTES} and {MAX_PIXELS // 1_000_000} megapixels."
 
 
-def create_image_field(label: str, placeholder: str, height: int) -> gr.Image:
+def create_image_field(label: str, placeholder: str, height: int, optional: bool = False) -> gr.Image:
     """Create a field to drop, paste or choose an image. Its value is the path of the upload."""
     return gr.Image(
         label=label,
@@ -32,7 +32,7 @@ def create_image_field(label: str, placeholder: str, height: int) -> gr.Image:
         sources=["upload", "clipboard"],
         placeholder=placeholder,
         buttons=[],
-        elem_classes="picture",
+        elem_classes=["picture", "optional"] if optional else "picture",
         height=height,
     )
 

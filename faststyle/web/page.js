@@ -21,13 +21,13 @@ new MutationObserver(() => {
 }).observe(document, { childList: true, subtree: true });
 
 // Upload an image or a video that is pasted, or dropped anywhere on the page. It goes to the field under the
-// pointer, or to the first empty field.
+// pointer, or to the first empty field that the tab needs.
 const uploadFile = (event, files) => {
   const fields = [...document.querySelectorAll(".picture, .clip")].filter((field) => field.offsetParent);
   const types = fields[0]?.matches(".clip") ? /^video\/|^image\/gif$/ : /^image\//;
   const chosen = [...(files ?? [])].find((file) => types.test(file.type));
   const field = fields.find((field) => field.contains(event.target) || field.matches(":hover"))
-    ?? fields.find((field) => !field.querySelector(".image-frame img")) ?? fields[0];
+    ?? fields.find((field) => !field.matches(".optional") && !field.querySelector(".image-frame img")) ?? fields[0];
   const input = field?.querySelector("input[type=file]");
   if (!chosen || !input || event.defaultPrevented) return;
   event.preventDefault();

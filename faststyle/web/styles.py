@@ -12,7 +12,7 @@ from faststyle.image.files import open_image
 from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
-from faststyle.web.training import Job
+from faststyle.web.training import Job, make_model_name
 from faststyle.web.uploads import encode_data_uri
 
 MAX_SAMPLE_SIDE = 192  # pixels
@@ -65,6 +65,19 @@ def find_style(name: str | None, own: Styles) -> Style:
     if style is None:
         raise InputError("Choose a style first.")
     return style
+
+
+def name_own_style(upload: str, own: Styles) -> str:
+    """Return a free name for the style of an uploaded painting."""
+    name = make_model_name(upload)
+    while name in list_styles(own):
+        name += "_2"
+    return name
+
+
+def own_title(name: str) -> str:
+    """Return the title of an own style, such as "My painting (yours)"."""
+    return f"{name.replace('_', ' ').capitalize()} (yours)"
 
 
 def list_choices(styles: Styles) -> list[tuple[str, str]]:

@@ -128,13 +128,31 @@ def stop() -> tuple[str, gr.Button, gr.Button]:
     return render_message("Stopped."), gr.Button(interactive=True), gr.Button(interactive=True)
 
 
-def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr.Radio]:
-    """Build the photo field, a button for each example photo, and the radio buttons of the styles."""
+def add_painting(path: str | None, own: styles.Styles) -> tuple[Any, str]:
+    """Add an uploaded painting to the session's own styles, and return them with the status line."""
+    if path is None:  # the field was cleared
+        return gr.skip(), ""
+    try:
+        uploads.open_upload(path, "painting")
+    except InputError as error:
+        return gr.skip(), render_error(error)
+    name, file = styles.name_own_style(path, own), Path(path)
+    return own | {name: styles.Style(styles.own_title(name), file, file, file)}, ""
+
+
+def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr.Radio, gr.Image]:
+    """Build the photo field, a button for each example, the styles' radio buttons and the painting field."""
     photo = create_image_field("Photo", "Drop a photo here, paste one, or tap to choose", height=230)
     with gr.Row(elem_classes="examples"):
         gr.HTML("<span>Or try an example:</span>")
         buttons = [gr.Button(label, size="sm") for label in examples]
-    return photo, buttons, create_style_buttons()
+    style = create_style_buttons()
+    return (
+        photo,
+        buttons,
+        style,
+        create_image_field("Any painting", "Or drop a painting here", 150, optional=True),
+    )
 
 
 def build(own: gr.State, examples: dict[str, Path]) -> None:
@@ -147,7 +165,7 @@ def build(own: gr.State, examples: dict[str, Path]) -> None:
     samples = gr.HTML(styles.render_sample_css(styles.list_built_in_styles()), elem_classes="unseen")
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
-            photo, buttons, style = build_inputs(examples)
+            photo, buttons, style, painting = build_inputs(examples)
         with gr.Column(scale=3, min_width=300):
             result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE_SLIDER)
             status = create_status_line()
@@ -191,5 +209,6 @@ def build(own: gr.State, examples: dict[str, Path]) -> None:
     downloading.then(None, file, js=SAVE_FILE, api_visibility="private")
     runs += [refining, downloading]
     stop_button.click(stop, outputs=[status, refine_button, download_button], cancels=runs, **PRIVATE)
+    painting.input(add_painting, [painting, own], [own, status], **PRIVATE)
     offer_own_styles(own, style)
     own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)

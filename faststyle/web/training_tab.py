@@ -80,7 +80,7 @@ def render_end(result: training.Result, job: training.Job) -> str:
 
 def find_stopped_job(own: styles.Styles) -> training.Job | None:
     """Return the job of the session's newest style if its training was stopped, otherwise None."""
-    job = list(own.values())[-1].job if own else None
+    job = next((style.job for style in reversed(own.values()) if style.job), None)
     return job if job and job.run.exists() else None
 
 
@@ -101,9 +101,7 @@ class TrainingTab:
         folder, owner = os.environ["GRADIO_TEMP_DIR"], request.session_hash or ""
         try:
             painting = uploads.open_upload(upload, "painting", MAX_PAINTING_SIDE).convert("RGB")
-            name = training.make_model_name(str(upload))
-            while name in styles.list_styles(own):
-                name += "_2"
+            name = styles.name_own_style(str(upload), own)
             start = styles.list_built_in_styles().get(init)  # None for FROM_SCRATCH
             model = start.model if start else None
             run = training.start_training(self.slot, painting, name, steps, model, owner, folder)
@@ -145,8 +143,8 @@ class TrainingTab:
                 line = render_progress("Stopping …") if run.stopped else render_stage(progress, job.steps)
                 yield image, line, *unchanged
             result = run.take_result()
-        title = f"{job.name.replace('_', ' ').capitalize()} (yours)"
-        own = own | {job.name: styles.Style(title, result.model, job.painting, job.painting, job)}
+        style = styles.Style(styles.own_title(job.name), result.model, job.painting, job.painting, job)
+        own = own | {job.name: style}
         # A copy, because Gradio deletes downloaded files while the style is still in use.
         copy = shutil.copy(result.model, tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
         yield (

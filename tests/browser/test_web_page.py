@@ -37,6 +37,18 @@ def test_photo_is_stylized_and_another_style_changes_the_result(page, photo):
     assert np.abs(starry - read_result(page, "after")).mean() > 10
 
 
+def test_dropped_painting_is_a_style_at_once(page, photo, painting):
+    upload(page, photo)
+    wait_for_status(page, f"^{STARRY}")
+    starry = read_result(page, "after")
+    page.locator(".tabitem:visible .picture input[type=file]").last.set_input_files(painting)
+    wait_for_status(page, "^Painting \\(yours\\): .* s at 160 × 107 pixels")
+    assert np.abs(starry - read_result(page, "after")).mean() > 10
+    choose_style(page, STARRY)
+    wait_for_status(page, f"^{STARRY}")
+    assert np.abs(starry - read_result(page, "after")).mean() < 1
+
+
 def test_slider_moves_by_keyboard_and_by_mouse(page, photo):
     upload(page, photo)
     wait_for_status(page, "s at")
@@ -125,7 +137,7 @@ def test_photo_can_be_pasted_or_dropped_anywhere(page, photo):
       document.querySelector(target).dispatchEvent(event);
     }"""
     data = f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
-    page.locator(".tabitem:visible .picture input[type=file]").wait_for(state="attached")
+    page.locator(".tabitem:visible .picture input[type=file]").first.wait_for(state="attached")
     page.evaluate(give, ["paste", data, "pasted.jpg", "body"])
     wait_for_status(page, "160 × 107")
     for name, target in (("dropped.jpg", "#result"), ("again.jpg", ".picture .image-frame")):

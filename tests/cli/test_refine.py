@@ -9,6 +9,7 @@ from PIL import Image
 from faststyle.cli import refine as command
 from faststyle.cli.main import infer as main
 from faststyle.errors import InputError
+from faststyle.losses.painting import measure_grams
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.optimization import refine as library
 from tests.support.commands import expect_error_line, read_folder
@@ -27,8 +28,7 @@ def infer(tmp_path, monkeypatch, random_vgg, painting):
     monkeypatch.setattr(
         command, "refinement", lambda *given, **more: refinement(*given, vgg=random_vgg, **more)
     )
-    measure = library.measure_grams
-    monkeypatch.setattr(command, "measure_grams", lambda painting: measure(painting, random_vgg))
+    monkeypatch.setattr(command, "measure_grams", lambda painting: measure_grams(painting, random_vgg))
     return lambda *arguments: main([*map(str, arguments), *OPTIONS])
 
 

@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from faststyle.cli.main import infer
 from faststyle.cli.train import main
 from faststyle.models.card import Ancestor
 from faststyle.models.checkpoint import load_model
+from faststyle.training import module
 from tests.support import ROOT
 from tests.support.networks import same_model_files
 from tests.support.photo_sets import write_parquet
+from tests.support.training_runs import state
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 RUN = Path("runs/painting")
@@ -192,6 +195,34 @@ def test_command_trains_with_the_real_vgg(photos, painting):
         [sys.executable, ROOT / "train.py", *options], check=True, cwd=photos.parent, capture_output=True
     )
     assert load_model(photos.parent / RUN / "painting.safetensors")[1].training.vgg == "vgg19-caffe"
+
+
+@pytest.mark.slow
+def test_run_of_seconds_takes_its_time_and_shows_its_start(train, monkeypatch):
+    monkeypatch.setattr(module, "STARTED", time.monotonic() - 18)  # two seconds are left
+    train("--seconds=20", "--trainer.log_every_n_steps=1")
+    assert state()["elapsed"] >= 20 and state()["global_step"] > 0
+    rows = list(csv.DictReader((RUN / "logs/start_0/metrics.csv").open()))
+    crops = [int(float(path.stem.rpartition("_")[2])) for path in (RUN / "previews").iterdir()]
+    assert 1 in crops and (RUN / "sample.jpg").exists()
+    assert rows and not any(row.get("validation/total") for row in rows)
+
+
+@pytest.mark.parametrize(("seconds", "step", "done"), [(None, 1, 1 / 3), (40.0, 1, 0.5), (20.0, 1, 1.0)])
+def test_part_of_a_run_that_is_done(train_arguments, monkeypatch, seconds, step, done):
+    found = []
+    monkeypatch.setattr(module.StyleTransfer, "elapsed", lambda self: 20.0)
+    look = LambdaCallback(on_train_start=lambda _, model: found.append(model.done(step)))
+    options = ["--trainer.max_steps=3"] if seconds is None else [f"--seconds={seconds}"]
+    stop = LambdaCallback(on_train_batch_end=lambda trainer, *_: setattr(trainer, "should_stop", True))
+    main([*train_arguments, *options], [look, stop])
+    assert found == [done]
+
+
+def test_seconds_that_are_too_few_are_refused(train, capsys):
+    with pytest.raises(SystemExit):
+        train("--seconds=1")
+    assert "--seconds must be a number from 20 to 1e+06, not 1.0" in capsys.readouterr().err
 
 
 def test_help_lists_the_options(capsys):

@@ -32,7 +32,7 @@ def test_refinement_starts_from_the_image_and_lowers_the_objective(quick):
 
 
 def test_gram_matrices_give_the_result_of_the_painting(quick, monkeypatch):
-    monkeypatch.setattr("faststyle.optimization.refine.STYLE_SIZE", 80)
+    monkeypatch.setattr("faststyle.losses.painting.STYLE_SIZE", 80)
     by_painting = refine(PHOTO, PHOTO, PAINTING, 3, **quick)
     by_grams = refine(PHOTO, PHOTO, grams_of(PAINTING, quick["vgg"]), 3, **quick)
     assert np.abs(np.asarray(by_painting, float) - np.asarray(by_grams, float)).max() <= 1

@@ -144,3 +144,20 @@ def test_slow_preview_and_download_show_their_stage(photo, temporary, monkeypatc
 def test_refining_without_a_photo_asks_for_one(temporary):
     ((_, line),) = stylize_tab.refine(None, styles.DEFAULT_STYLE, 1.0, False, 640, {})
     assert "Add a photo first" in line
+
+
+def test_painting_becomes_a_style_of_the_session(painting):
+    own, line = stylize_tab.add_painting(str(painting), {})
+    assert list(own) == ["painting"] and line == ""
+    assert own["painting"].title == "Painting (yours)" and own["painting"].model == painting
+    again, _ = stylize_tab.add_painting(str(painting), own)
+    assert list(again) == ["painting", "painting_2"]
+    cleared, line = stylize_tab.add_painting(None, own)
+    assert cleared == stylize_tab.gr.skip() and line == ""
+
+
+def test_file_that_is_no_painting_is_named(tmp_path):
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear Theo")
+    own, line = stylize_tab.add_painting(str(letter), {})
+    assert own == stylize_tab.gr.skip() and "letter.jpg is not an image" in line

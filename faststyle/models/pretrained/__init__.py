@@ -1,4 +1,6 @@
-"""The built-in models: NAME.safetensors with a sample NAME.webp, and steady/NAME.safetensors for videos."""
+"""The built-in models: NAME.safetensors with a sample NAME.webp, steady/NAME.safetensors for videos, and the
+style encoder.
+"""
 
 import json
 from pathlib import Path
@@ -7,6 +9,7 @@ from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.registry import choose
 
 FOLDER = Path(__file__).parent
+ENCODER = FOLDER / "encoder" / "style_encoder.safetensors"  # the style encoder
 
 
 def built_in_styles() -> dict[str, Path]:

@@ -1,0 +1,104 @@
+"""Any painting at once: the style encoder, and networks baked for a painting."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faststyle import InputError, Stylizer
+from faststyle.cli.main import infer, main
+from faststyle.image.convert import scale_to, to_tensor
+from faststyle.models import style_encoder
+from faststyle.models.find import find_grams, find_model, label
+from faststyle.models.pretrained import ENCODER
+from faststyle.models.style_encoder import PAINTING_SIZE, StyleEncoder, load_encoder, save_encoder
+from tests.support.images import draw_image, sample
+
+
+@pytest.fixture
+def encoder() -> StyleEncoder:
+    """Return an encoder with random weights."""
+    torch.manual_seed(0)
+    encoder = StyleEncoder("half")
+    torch.nn.init.normal_(encoder.predict[-1].weight, std=0.1)
+    return encoder.eval().requires_grad_(False)
+
+
+def test_baked_network_equals_the_conditional_one(encoder):
+    painting = draw_image(90, 60, seed=1)
+    photo = to_tensor(sample("coffee", 96))[None]
+    description = encoder.description(to_tensor(scale_to(painting, PAINTING_SIZE))[None])
+    conditional = encoder.stylize(photo, encoder.norms(description))
+    baked = encoder.bake([painting])
+    assert (baked(photo) - conditional).abs().max() < 1e-5
+    assert (baked(photo) - encoder.network(photo)).abs().max() > 0.01
+
+
+def test_several_paintings_are_blended_by_weight(encoder):
+    paintings = [draw_image(90, 60, seed) for seed in (1, 2)]
+    photo = to_tensor(sample("coffee", 96))[None]
+    first, second = (encoder.bake([one])(photo) for one in paintings)
+    assert torch.equal(encoder.bake(paintings, [1, 0])(photo), first)
+    assert not torch.allclose(encoder.bake(paintings)(photo), first, atol=1e-3)
+    assert not torch.allclose(encoder.bake(paintings)(photo), second, atol=1e-3)
+
+
+def test_file_holds_the_encoder_in_8_bits(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(style_encoder, "DEFAULT_SIZE", "half")
+    monkeypatch.setattr(style_encoder.StyleEncoder.__init__, "__defaults__", ("half",))
+    save_encoder(tmp_path / "encoder.safetensors", encoder)
+    loaded = load_encoder(tmp_path / "encoder.safetensors")
+    painting, photo = draw_image(90, 60, seed=1), to_tensor(sample("coffee", 96))[None]
+    assert (loaded.bake([painting])(photo) - encoder.bake([painting])(photo)).abs().mean() < 0.02
+
+
+def test_built_in_encoder_is_small_and_tells_paintings_apart(tmp_path):
+    assert ENCODER.stat().st_size < 8e6
+    photo = sample("coffee", 96)
+    images = []
+    for number in range(2):
+        path = tmp_path / f"painting_{number}.png"
+        draw_image(120, 90, seed=number).save(path)
+        images.append(np.asarray(Stylizer.load(path, engine="torch")(photo), float))
+    assert np.abs(images[0] - images[1]).mean() > 3
+    assert np.abs(images[0] - np.asarray(photo, float)).mean() > 10
+
+
+def test_painting_is_a_model_wherever_a_model_is_asked_for(tmp_path, painting):
+    network, card = find_model(painting)
+    assert card.style[0].name == "painting" and len(card.style[0].sha256) == 64
+    assert label(painting) == "painting"
+    grams = find_grams(painting)
+    assert grams["relu4_1"].shape == (1, 512, 512)
+    blended, _ = find_model(f"{painting}:0.5,starry_night:0.5")
+    assert not torch.equal(blended.last.weight, network.last.weight)
+
+
+def test_command_stylizes_with_a_painting_and_keeps_its_model(work, painting, capsys):
+    sample("coffee", 96).save("photo.png")
+    infer(["photo.png", "--checkpoint", str(painting), "-o", "a.png", "--engine=torch"])
+    main(["export", "--checkpoint", str(painting), "--output", "kept.safetensors"])
+    assert "--checkpoint kept.safetensors" in capsys.readouterr().out
+    infer(["photo.png", "--checkpoint", "kept.safetensors", "-o", "b.png", "--engine=torch"])
+    with Image.open("a.png") as a, Image.open("b.png") as b:
+        assert a.tobytes() == b.tobytes()
+    assert find_grams("kept.safetensors")["relu4_1"].shape == (1, 512, 512)
+
+
+@pytest.mark.parametrize(
+    ("size", "colour", "words"),
+    [((64, 48), (200, 30, 30), "has one colour"), ((1, 1), (0, 0, 0), "has one colour")],
+)
+def test_painting_of_one_colour_is_refused(tmp_path, size, colour, words):
+    path = tmp_path / "flat.png"
+    Image.new("RGB", size, colour).save(path)
+    with pytest.raises(InputError, match=words):
+        find_model(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_painting_of_any_mode_is_read(tmp_path, mode):
+    path = tmp_path / "painting.png"
+    draw_image(120, 90, seed=3).convert(mode).save(path)
+    image = Stylizer.load(path, engine="torch")(sample("coffee", 64))
+    assert image.size == sample("coffee", 64).size
