@@ -135,18 +135,16 @@ def start_training(
     painting: Image.Image,
     name: str,
     steps: int,
-    init: Path | None,
     owner: str,
     folder: str,
 ) -> "Training":
-    """Start a training.
+    """Start a training, from the built-in style that is nearest to the painting.
 
     Args:
         slot: The server's training slot.
         painting: RGB image to train on.
         name: Name of the model.
         steps: Number of training steps.
-        init: Path of the model to start from, or None to train from scratch.
         owner: Session that can stop the training.
         folder: Folder in which a new folder for the job is created.
 
@@ -158,7 +156,6 @@ def start_training(
     job = Job(Path(folder) / f"training_{secrets.token_hex(8)}", name, steps)
     options = ["--style", str(job.painting), "--name", RUN_NAME]
     options += ["--trainer.max_steps", str(steps), "--previews.every_n_steps", str(PREVIEW_STEPS)]
-    options += ["--init", str(init)] if init else []
     try:
         job.folder.mkdir()
         painting.save(job.painting)

@@ -30,7 +30,6 @@ STEPS = {
     "Study: 900 steps, about five minutes": 900,
     "Painting: 3,000 steps, about a quarter of an hour": 3000,
 }
-FROM_SCRATCH = "from scratch"
 MAX_PAINTING_SIDE = 1024  # pixels
 EMPTY = '<div class="empty"><p>Previews of a stylized photo will be here during the training.</p></div>'
 
@@ -95,16 +94,14 @@ class TrainingTab:
         self.slot = slot
 
     def train(
-        self, upload: str | None, init: str, steps: int, own: styles.Styles, request: gr.Request
+        self, upload: str | None, steps: int, own: styles.Styles, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """Train a style; yield the updates of ``follow``."""
         folder, owner = os.environ["GRADIO_TEMP_DIR"], request.session_hash or ""
         try:
             painting = uploads.open_upload(upload, "painting", MAX_PAINTING_SIDE).convert("RGB")
             name = styles.name_own_style(str(upload), own)
-            start = styles.list_built_in_styles().get(init)  # None for FROM_SCRATCH
-            model = start.model if start else None
-            run = training.start_training(self.slot, painting, name, steps, model, owner, folder)
+            run = training.start_training(self.slot, painting, name, steps, owner, folder)
             yield from self.follow(run, own)
         except InputError as error:
             yield render_failure(error, own)
@@ -163,7 +160,6 @@ class TrainingTab:
 
     def build(self, own: gr.State) -> None:
         """Build the tab's controls, and connect their events."""
-        ready = styles.list_built_in_styles()
         with gr.Row(elem_classes="split"):
             with gr.Column(scale=2, min_width=300):
                 painting = create_image_field(
@@ -174,13 +170,6 @@ class TrainingTab:
                     value=900,
                     label="Length",
                     elem_classes="lines",
-                )
-                init = gr.Dropdown(
-                    [*styles.list_choices(ready), ("None: from scratch", FROM_SCRATCH)],
-                    value=styles.DEFAULT_STYLE,
-                    label="Start from",
-                    info="Starting from a similar style needs a third of the steps",
-                    filterable=False,
                 )
                 with gr.Row():
                     start = gr.Button("Train", variant="primary")
@@ -199,6 +188,6 @@ class TrainingTab:
         outputs = [preview, status, file, start, go_on, own]
         # A second training gets an error at once instead of waiting in the queue.
         events: dict[str, Any] = {"outputs": outputs, "concurrency_limit": None, "show_progress": "hidden"}
-        start.click(self.train, [painting, init, length, own], api_name="train", **events)
+        start.click(self.train, [painting, length, own], api_name="train", **events)
         go_on.click(self.resume, own, api_name="go_on", **events)
         end.click(self.stop, outputs=status, api_name="stop", show_progress="hidden")
