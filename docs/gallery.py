@@ -27,9 +27,9 @@ DOCS = Path(__file__).parent
 IMAGES = DOCS / "pictures"
 PHOTOS = Path(skimage.__file__).parent / "data"
 README_PHOTOS = {
-    "coffee.png": "composition_vii",
+    "coffee.png": "edtaonisl",
     "chelsea.png": "starry_night",
-    "astronaut.png": "great_wave",
+    "astronaut.png": "yellow_cow",
 }
 STYLE_PHOTOS = ["astronaut.png", "chelsea.png", "rocket.jpg"]
 SHEET_PHOTO, SHEET_SIZE = "coffee.png", 400

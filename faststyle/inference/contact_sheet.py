@@ -1,6 +1,7 @@
 """A contact sheet: one photo in many styles, captioned."""
 
 import math
+import unicodedata
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,6 +25,11 @@ def caption(name: str, card: ModelCard) -> str:
     return f"{card.painting.title}, {card.painting.artist}" if card.painting else name
 
 
+def without_accents(text: str) -> str:
+    """Return a text without accents, because Pillow's own font has none."""
+    return "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+
+
 def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) -> Image.Image:
     """Lay images of one size out in a grid, each over its caption.
 
@@ -42,6 +48,7 @@ def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) 
     for place, (text, picture) in enumerate(pictures.items()):
         left, top = GAP + place % columns * across, GAP + place // columns * down
         sheet.paste(picture, (left, top), picture if picture.mode == "RGBA" else None)
+        text = without_accents(text)
         while font.getlength(text) > width and len(text) > 4:
             text = text.rstrip("…")[:-1] + "…"
         draw.text((left, top + height + round(0.3 * size)), text, INK, font)

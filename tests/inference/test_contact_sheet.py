@@ -123,6 +123,14 @@ def test_contact_sheet_is_written_beside_the_photo_by_default(tmp_path):
         assert sheet.width == 4 * (30 + GAP) + GAP
 
 
+def test_captions_lose_accents_that_the_font_lacks():
+    image = Image.new("RGB", (200, 100))
+    assert (
+        contact_sheet({"Doré, Cap Nègre": image}).tobytes()
+        == contact_sheet({"Dore, Cap Negre": image}).tobytes()
+    )
+
+
 def test_long_captions_are_truncated_and_transparency_becomes_white():
     image = Image.new("RGBA", (80, 40), (255, 0, 0, 0))
     sheet = contact_sheet({"A very long title, by a painter of many names": image, "short": image})
