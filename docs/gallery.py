@@ -92,6 +92,19 @@ def draw_style(name: str) -> Image.Image:
     return join_column([join_row(row, 256) for row in (photos, images, refined)])
 
 
+def draw_unseen(paintings: list[Path]) -> Image.Image:
+    """Draw a row for each painting: two photos by the style encoder's model, and each refined."""
+    rows = []
+    photos = [crop_square(photo) for photo in open_photos(STYLE_PHOTOS[:2])]
+    for painting in paintings:
+        row, model = [crop_square(open_image(painting).convert("RGB"))], Stylizer.load(painting)
+        for photo in photos:
+            first = model(photo)
+            row += [first, refine(first, photo, painting)]
+        rows.append(join_row(row, 190))
+    return join_column(rows)
+
+
 def draw_sheet() -> Image.Image:
     """Draw a photo in each style, as ``--checkpoint all`` does."""
     (photo,) = open_photos([SHEET_PHOTO])
@@ -170,6 +183,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[*read_cards()], metavar="NAME", help="draw these styles"
     )
+    parser.add_argument("--unseen", type=Path, help="folder of paintings that the style encoder never saw")
     options = parser.parse_args()
     keep_freed_memory()
     paintings = {path.stem: path for path in find_images(options.paintings)}
@@ -178,6 +192,8 @@ def main() -> None:
     save_image(draw_sheet(), IMAGES / "sheet.webp", quality=75)
     save_image(draw_blends(), IMAGES / "blends.webp", quality=80)
     save_image(draw_strokes(), IMAGES / "strokes.webp", quality=80)
+    if options.unseen:
+        save_image(draw_unseen(find_images(options.unseen)), IMAGES / "any_painting.webp", quality=78)
     for name in options.only:
         save_image(draw_style(name), IMAGES / "styles" / f"{name}.webp", quality=80)
         print(name, flush=True)
