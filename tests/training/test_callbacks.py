@@ -209,13 +209,14 @@ def test_previews_and_losses_are_in_tensorboard(train):
 def test_progress_is_written_after_each_step_and_never_ends_the_run(tmp_path, monkeypatch):
     seconds = iter([0.0, 2.0, 5.0, 6.0])
     monkeypatch.setattr("faststyle.training.callbacks.time.monotonic", lambda: next(seconds))
-    progress, trainer = ProgressFile(tmp_path / "progress.json"), SimpleNamespace(global_step=0, max_steps=10)
+    progress = ProgressFile(tmp_path / "progress.json")
+    trainer, module = SimpleNamespace(global_step=0, max_steps=10), SimpleNamespace(hparams={})
     assert json.loads(progress.path.read_text()) == {"step": 0, "seconds_left": 0}
     progress.on_train_start(trainer, None)
     for step, left in ((1, 18.0), (2, 16.8)):  # the second step took 3 seconds in place of 2
         trainer.global_step = step
-        progress.on_train_batch_end(trainer, None, None, None, step)
+        progress.on_train_batch_end(trainer, module, None, None, step)
         written = json.loads(progress.path.read_text())
         assert written == {"step": step, "seconds_left": pytest.approx(left)}
     progress.path = tmp_path / "progress.json" / "in a file"
-    progress.on_train_batch_end(trainer, None, None, None, 3)
+    progress.on_train_batch_end(trainer, module, None, None, 3)

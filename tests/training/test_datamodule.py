@@ -157,6 +157,7 @@ def fake_trainer(steps: int, done: int = 0, rank: int = 0, ranks: int = 1) -> Si
         strategy=strategy,
         global_rank=rank,
         world_size=ranks,
+        lightning_module=SimpleNamespace(done=lambda step: step / steps),
     )
 
 

@@ -117,7 +117,7 @@ def wait_for_status(page, pattern) -> str:
 
 
 def upload(page, path) -> None:
-    page.locator(".tabitem:visible input[type=file]").set_input_files(path)
+    page.locator(".tabitem:visible input[type=file]").first.set_input_files(path)
 
 
 def check_names(page) -> None:
