@@ -59,7 +59,7 @@ class Options(Settings):
     describe_steps: int = option(1500, "steps of the first part", whole(1), "N")
     steps: int = option(5000, "steps of the second part", whole(1), "N")
     size: int = option(384, "side of the last photo crops in pixels", whole(128, 1024), "N")
-    style_weight: float = option(5.0, "weight of the style loss", number(0), "N")
+    style_weight: float = option(10.0, "weight of the style loss", number(0), "N")
     output: Path = option(Path("runs/style_encoder"), "folder of the run", path("a folder"), "DIR")
 
 
@@ -229,7 +229,7 @@ class Training:
                 loss = self.losses(rng.choice(views), sample[0][None].float() / 255, rng)
                 (loss / PAINTINGS_PER_STEP).backward()
                 losses.append(loss.item())
-            self.set_rates({"head": 6e-4, "network": 7e-4}, step / steps)
+            self.set_rates({"head": 1.2e-3, "network": 1e-3}, step / steps)
             for name in ("head", "network"):
                 gradients = [p.grad for group in self.optimizers[name].param_groups for p in group["params"]]
                 if all(g is None or bool(g.isfinite().all()) for g in gradients):
