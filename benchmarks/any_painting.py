@@ -43,11 +43,12 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.png"
         lite = Lite(options.lite or install(Path(folder) / "venv"))
+        files = [Path(folder) / f"{number}.png" for number in range(len(photos))]
+        for file, photo in zip(files, photos, strict=True):
+            photo.save(file)
         for painting in find_photos(options.paintings):
             measure, model = Measure(open_rgb(painting), vgg), Stylizer.load(painting)
-            for number, photo in enumerate(photos):
-                file = Path(folder) / f"{number}.png"
-                photo.save(file)
+            for file, photo in zip(files, photos, strict=True):
                 begin = time.perf_counter()
                 images = {WAYS[0]: model(photo)}
                 seconds[WAYS[0]].append(time.perf_counter() - begin)
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
                 images[WAYS[2]] = open_rgb(result)
                 for way, image in images.items():
                     rows[way].append(measure(image, photo))
-                if options.sheet and number == 0:
+                if options.sheet and photo is photos[0]:
                     cells[painting.stem] = ImageOps.fit(open_rgb(painting), photo.size)
                     cells |= {f"{way}, {painting.stem}": image for way, image in images.items()}
         lite.close()

@@ -118,7 +118,7 @@ class Options(Settings):
 
     @property
     def images_only(self) -> str | None:
-        """What takes only images; None if videos are stylized too."""
+        """Return what takes only images; None if videos are stylized too."""
         if self.refine is not None:
             return "--refine"
         return "--checkpoint all" if self.checkpoint == "all" else None

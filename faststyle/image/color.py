@@ -1,4 +1,4 @@
-"""Luminance, colour preservation and colour matching."""
+"""Luminance, images of one colour, colour preservation and colour matching."""
 
 import torch
 from PIL import Image
@@ -8,6 +8,11 @@ from faststyle.image.convert import to_image, to_tensor
 
 # Weights of RGB in the luminance Y of Y'CbCr (ITU-R BT.601).
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)
+
+
+def is_blank(image: Image.Image) -> bool:
+    """Return True if all pixels of an RGB image are equal."""
+    return all(low == high for low, high in image.getextrema())  # type: ignore[misc]
 
 
 def luminance(images: Tensor) -> Tensor:

@@ -40,6 +40,11 @@ def relative(x: Tensor, target: Tensor) -> Tensor:
     return mean_square(x - target) / mean_square(target).clamp(min=TINY)
 
 
+def bounded_relative(x: Tensor, target: Tensor) -> Tensor:
+    """Return ‖x−t‖² / (‖x‖² + ‖t‖²), which is from 0 to 1 for Gram matrices: (B,…) twice to (B,)."""
+    return mean_square(x - target) / (mean_square(x) + mean_square(target)).clamp(min=TINY)
+
+
 class SelfProduct(torch.autograd.Function):
     """X Xᵀ of (B,C,N), with one product in the backward pass, where autograd makes two."""
 

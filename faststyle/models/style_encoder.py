@@ -17,14 +17,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from faststyle.errors import InputError
+from faststyle.image.color import is_blank
 from faststyle.image.convert import scale_to, to_tensor
 from faststyle.image.files import open_image
+from faststyle.losses.painting import STYLE_SIZE
 from faststyle.models.card import ModelCard, StyleImage
 from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
 from faststyle.models.pretrained import ENCODER
 from faststyle.models.quantization import dequantize, quantize
 
-PAINTING_SIZE = 384  # pixels of the longer side, as in training
 CHANNELS = (3, 32, 64, 128, 192, 256)  # of the convolutions on the painting, all with stride 2
 STATISTICS = 1920  # logarithms of means and standard deviations of VGG's features at four layers
 HIDDEN = 512, 256
@@ -100,7 +101,7 @@ class StyleEncoder(nn.Module):
             paintings: RGB images.
             weights: Weight of each painting, divided by their sum; by default equal.
         """
-        images = [to_tensor(scale_to(painting, PAINTING_SIZE))[None] for painting in paintings]
+        images = [to_tensor(scale_to(painting, STYLE_SIZE))[None] for painting in paintings]
         shares = torch.tensor(weights or [1.0] * len(images))
         norms = [self.norms(self.description(image)) for image in images]
         mean = {
@@ -133,7 +134,7 @@ def bake_painting(path: Path) -> tuple[TransformerNetwork, ModelCard]:
         InputError: The file is no image, or has one colour.
     """
     painting = open_image(path).convert("RGB")
-    if all(low == high for low, high in painting.getextrema()):  # type: ignore[misc]
+    if is_blank(painting):
         raise InputError(f"{path} has one colour in all of its pixels: give a painting", file=path)
     network = load_encoder().bake([painting])
     style = StyleImage(path.stem, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -1,16 +1,10 @@
-"""Photos of one colour: finding them, and keeping their gradients finite."""
+"""Batches with photos of one colour: finding them, and keeping their gradients finite."""
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 # Of a photo's values in [0,1], in each channel. Its root is a quarter of an 8-bit level.
 MIN_VARIANCE = 1e-6
-
-
-def is_blank(photo: Image.Image) -> bool:
-    """Return True if all pixels of an RGB photo are equal."""
-    return all(low == high for low, high in photo.getextrema())  # type: ignore[misc]
 
 
 def has_blank_photo(photos: Tensor) -> bool:

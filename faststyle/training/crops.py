@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle.errors import InputError
+from faststyle.image.color import is_blank
 from faststyle.image.files import open_image
-from faststyle.training.blank import is_blank
 
 # Pairs of a crop size, as a fraction of the final size, and the fraction of the run's steps until which it is
 # used. Small crops come first because a network learns most from them in a tenth of the time.

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from faststyle.image.color import luminance
 
+LIGHT_WEIGHT = 0.3  # of the loss; at 1 the sky stays bare
 AREAS_PER_SIDE = 8  # of the shorter side; the loss ignores strokes within an area
 MAX_SLOPE = 3.0  # contrast between the image's areas, as a multiple of the photo's
 TYPICAL_VARIANCE = 0.02  # variance of the areas' mean luminances in a typical photo

@@ -3,14 +3,12 @@
 import hashlib
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from faststyle.console import STARTED
@@ -27,7 +25,7 @@ from faststyle.models.layers import NOISE_PERIOD, apply_norm
 from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
 from faststyle.options import whole
 from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
-from faststyle.training.light import luminance_loss
+from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.options import (
     Blocks,
@@ -39,7 +37,7 @@ from faststyle.training.options import (
     StyleSize,
 )
 from faststyle.training.start import find_start
-from faststyle.training.synthetic_motion import simulate_motion, temporal_loss
+from faststyle.training.synthetic_motion import SHIFT_PERIOD, shift_images, simulate_motion, temporal_loss
 
 # With the full style weight from the first step, a network loses the photo's light and dark areas for good.
 # The weight therefore rises from a fraction of its value, over a fraction of the run's steps.
@@ -48,10 +46,6 @@ INITIAL_STYLE_SHARE, STYLE_RISE = 0.1, 0.35
 # Defaults that suit networks better than those of per-image optimization: less style keeps the photo
 # recognizable, and total variation makes networks leave flat holes.
 STYLE_WEIGHT, TV_WEIGHT = 2.0, 0.0
-
-# VGG's pooling cannot see a pattern that repeats in each of its cells, so networks would produce a mesh with
-# a period of 4 pixels. Images are therefore shifted by a random number of pixels below this at each step.
-SHIFT_PERIOD = 8
 
 # VGG's data types, by Lightning's names of precisions.
 VGG_PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -64,12 +58,6 @@ def load_style(style: str, size: int) -> Tensor:
         InputError: The file does not exist or is no image.
     """
     return to_tensor(scale_to(open_style(style), size))[None]
-
-
-def shift_images(images: Tensor, shift: Sequence[int]) -> Tensor:
-    """Move (B,3,H,W) down and right by the two numbers of pixels, and fill the rim with mirrored pixels."""
-    down, right = shift
-    return F.pad(images, (right, 0, down, 0), mode="reflect")[..., : images.shape[2], : images.shape[3]]
 
 
 class StyleTransfer(pl.LightningModule):
@@ -113,7 +101,7 @@ class StyleTransfer(pl.LightningModule):
         blocks: Blocks | None = None,
         init: ModelName | None = "auto",
         temporal_weight: Weight = 0.0,
-        light_weight: Weight = 0.3,
+        light_weight: Weight = LIGHT_WEIGHT,
         vgg: VGGName = "vgg19-caffe",
         pooling: PoolingName = "max",
         learning_rate: Weight = 2e-3,

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle.image.convert import scale_to, to_tensor
-from faststyle.models.style_encoder import PAINTING_SIZE
+from faststyle.losses.painting import STYLE_SIZE
 
 DESCRIBED_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # 960 channels
 
@@ -28,7 +28,7 @@ def random_view(image: Image.Image, rng: random.Random, square: int | None = Non
     Args:
         image: The image.
         rng: Source of the choices.
-        square: Side of the result in pixels; by default its longer side is ``PAINTING_SIZE``.
+        square: Side of the result in pixels; by default its longer side is ``STYLE_SIZE``.
     """
     width, height = image.size
     share = 1.0 if square is None and rng.random() < 0.5 else rng.uniform(0.4, 1.0)
@@ -38,7 +38,7 @@ def random_view(image: Image.Image, rng: random.Random, square: int | None = Non
     left, top = rng.randint(0, width - w), rng.randint(0, height - h)
     image = image.crop((left, top, left + w, top + h))
     image = (
-        image.resize((square, square), Image.Resampling.BICUBIC) if square else scale_to(image, PAINTING_SIZE)
+        image.resize((square, square), Image.Resampling.BICUBIC) if square else scale_to(image, STYLE_SIZE)
     )
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from faststyle.image.mosaic import open_style
 from faststyle.losses.painting import measure_grams
+from faststyle.losses.statistics import bounded_relative
 from faststyle.models.card import Ancestor
 from faststyle.models.checkpoint import load_grams
 from faststyle.models.find import find_model, label
-from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
+from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
 from faststyle.models.pretrained import built_in_styles
 
 
@@ -26,7 +27,7 @@ def find_start(
         blocks: Number of residual blocks, likewise.
     """
     if init == "auto":
-        fits = TransformerNetwork(size or DEFAULT_SIZE, blocks).config == TransformerNetwork().config
+        fits = size in (None, DEFAULT_SIZE) and blocks in (None, SIZES[DEFAULT_SIZE].blocks[-1])
         init = find_nearest_style(styles[0]) if fits else None
     if init in (None, "none"):
         return None, None
@@ -43,10 +44,5 @@ def find_nearest_style(style: str) -> str:
 
 def gram_distance(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> float:
     """Return the mean over the layers of ‖G−A‖² / (‖G‖² + ‖A‖²), which is from 0 to 1."""
-    layers = [layer for layer in some if layer in others]
-    distances = [
-        (some[layer] - others[layer]).square().sum()
-        / (some[layer].square().sum() + others[layer].square().sum())
-        for layer in layers
-    ]
+    distances = [bounded_relative(some[layer], others[layer]) for layer in some if layer in others]
     return torch.stack(distances).mean().item()

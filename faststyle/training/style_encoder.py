@@ -27,22 +27,22 @@ from faststyle.errors import InputError
 from faststyle.files import atomic_write, find_files
 from faststyle.image.files import open_image
 from faststyle.losses.objective import Objective
+from faststyle.losses.statistics import bounded_relative
 from faststyle.losses.vgg import VGG
 from faststyle.models.find import find_model
 from faststyle.models.layers import NOISE_PERIOD
 from faststyle.models.style_encoder import StyleEncoder, save_encoder
 from faststyle.options import Settings, number, option, path, text, whole
 from faststyle.parser import Parser
-from faststyle.training.light import luminance_loss
-from faststyle.training.module import SHIFT_PERIOD, shift_images
+from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.paintings import DESCRIBED_LAYERS, random_view, statistics
 from faststyle.training.photo_sources import load_content
 from faststyle.training.sampling import Photos
+from faststyle.training.synthetic_motion import SHIFT_PERIOD, shift_images
 
 DESCRIBED_SIZE = 192  # pixels of the squares that the encoder learns to describe
 STATISTICS_BATCHES = 32  # of four images, to standardize VGG's statistics
-LIGHT_WEIGHT = 0.3
 PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
@@ -72,9 +72,7 @@ class BoundedObjective(Objective):
 
     def distance(self, mine: Tensor, number: int, layer: str, positions: int = 0) -> Tensor:
         """Return ‖G−A‖² / (‖G‖² + ‖A‖²) of the Gram matrices of images and painting: (B,)."""
-        target = self.get_buffer(f"style_{number}_{layer}")
-        scale = mine.square().flatten(1).sum(1) + target.square().sum()
-        return (mine - target).square().flatten(1).sum(1) / scale.clamp(min=1e-6)
+        return bounded_relative(mine, self.get_buffer(f"style_{number}_{layer}"))
 
 
 class View(NamedTuple):

@@ -1,4 +1,6 @@
-"""Random optical flow, for training and measuring temporal consistency."""
+"""Random optical flow and shifts of images, for training and measuring temporal consistency."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,10 @@ NODE_STD = 6.0  # pixels; standard deviation of the flow at a node
 MAX_SHIFT = 8.0  # pixels; shift of the whole image in either direction
 MAX_NOISE_STD = 0.02  # of values in [0,1], like a camera's in poor light, or compression
 MIN_VARIANCE = 1e-4  # of an image, so that a blank one does not divide by zero
+
+# VGG's pooling cannot see a pattern that repeats in each of its cells, so networks would produce a mesh with
+# a period of 4 pixels. Images are therefore shifted by a random number of pixels below this at each step.
+SHIFT_PERIOD = 8
 
 
 def random_flow(count: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
@@ -86,3 +92,9 @@ def simulate_motion(photos: Tensor, first_seed: int) -> tuple[Tensor, Tensor]:
         flows.append(random_flow(1, height, width, generator).to(photo))
         moved.append(simulate_next_frame(photo, flows[-1], generator))
     return torch.cat(flows), torch.cat(moved)
+
+
+def shift_images(images: Tensor, shift: Sequence[int]) -> Tensor:
+    """Move (B,3,H,W) down and right by the two numbers of pixels, and fill the rim with mirrored pixels."""
+    down, right = shift
+    return F.pad(images, (right, 0, down, 0), mode="reflect")[..., : images.shape[2], : images.shape[3]]

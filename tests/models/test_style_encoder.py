@@ -8,10 +8,11 @@ from PIL import Image
 from faststyle import InputError, Stylizer
 from faststyle.cli.main import infer, main
 from faststyle.image.convert import scale_to, to_tensor
+from faststyle.losses.painting import STYLE_SIZE
 from faststyle.models import style_encoder
 from faststyle.models.find import find_grams, find_model, label
 from faststyle.models.pretrained import ENCODER
-from faststyle.models.style_encoder import PAINTING_SIZE, StyleEncoder, load_encoder, save_encoder
+from faststyle.models.style_encoder import StyleEncoder, load_encoder, save_encoder
 from tests.support.images import draw_image, sample
 
 
@@ -27,7 +28,7 @@ def encoder() -> StyleEncoder:
 def test_baked_network_equals_the_conditional_one(encoder):
     painting = draw_image(90, 60, seed=1)
     photo = to_tensor(sample("coffee", 96))[None]
-    description = encoder.description(to_tensor(scale_to(painting, PAINTING_SIZE))[None])
+    description = encoder.description(to_tensor(scale_to(painting, STYLE_SIZE))[None])
     conditional = encoder.stylize(photo, encoder.norms(description))
     baked = encoder.bake([painting])
     assert (baked(photo) - conditional).abs().max() < 1e-5

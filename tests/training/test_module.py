@@ -16,7 +16,8 @@ from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.training.module import StyleTransfer, load_style, shift_images
+from faststyle.training.module import StyleTransfer, load_style
+from faststyle.training.synthetic_motion import shift_images
 from tests.support.images import draw_image
 
 
