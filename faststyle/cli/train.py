@@ -61,6 +61,8 @@ class TrainCLI(LightningCLI):
         super().parse_arguments(parser, args)
         check(self.config)
         if self.config.seconds is not None:
+            if self.config.data.streaming:
+                raise InputError("--seconds cannot be used with --data.streaming: give --trainer.max_steps")
             self.config.trainer.max_steps = MAX_STEPS
             self.config.trainer.limit_val_batches = 0  # validation takes seconds
         self.command = shlex.join(["python", "train.py", *map(hide_folder, args)])

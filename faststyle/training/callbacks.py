@@ -14,14 +14,15 @@ import torchvision
 
 from faststyle.errors import InputError
 from faststyle.files import atomic_write
-from faststyle.image.convert import to_image
-from faststyle.image.files import save_image
+from faststyle.image.convert import limit_size, to_image, to_tensor
+from faststyle.image.files import open_image, save_image
 from faststyle.models.card import MARGIN
-from faststyle.options import whole
+from faststyle.options import text, whole
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_PREVIEWS = 10
+SECONDS_BETWEEN_PREVIEWS = 5
+MAX_PREVIEW_SIDE = 640  # pixels, at which the networks are at their best
 MAX_CONSECUTIVE_SKIPS = 10  # steps, after which a run ends
 
 
@@ -30,14 +31,24 @@ class Previews(pl.Callback):
 
     Args:
         every_n_steps: Number of steps between two previews. A run of seconds has one at its start and every
-            ten seconds.
+            five seconds.
         photos: Number of photos in the grid, side by side.
+        photo: Image file to stylize, at up to 640 pixels, in place of the grid.
+
+    Raises:
+        InputError: The photo does not exist or is no image.
     """
 
     def __init__(
-        self, every_n_steps: Annotated[int, whole(1)] = 250, photos: Annotated[int, whole(1, 100)] = 4
+        self,
+        every_n_steps: Annotated[int, whole(1)] = 250,
+        photos: Annotated[int, whole(1, 100)] = 4,
+        photo: Annotated[str, text("an image file")] | None = None,
     ):
         self.every_n_steps, self.photos, self.last = every_n_steps, photos, 0
+        self.photo = None
+        if photo:
+            self.photo = to_tensor(limit_size(open_image(photo).convert("RGB"), MAX_PREVIEW_SIDE))
         self.saved = -math.inf  # when the last preview was saved
 
     def on_train_batch_end(
@@ -52,17 +63,24 @@ class Previews(pl.Callback):
             self.last, self.saved = step, time.monotonic()
 
     def save_preview(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
-        count = min(self.photos, len(held_out))
-        photos = torch.stack([held_out[i][0] for i in range(count)]).to(module.device) / 255
+        if self.photo is None:
+            held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
+            count = min(self.photos, len(held_out))
+            photos = torch.stack([held_out[i][0] for i in range(count)]).to(module.device) / 255
+        else:
+            photos = self.photo[None].to(module.device)
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             stylized = module(photos, MARGIN).float().clamp(0, 1)
-        grid = torchvision.utils.make_grid(torch.cat([photos, stylized]), nrow=count, padding=4, pad_value=1)
+        if self.photo is None:
+            both = torch.cat([photos, stylized])
+            image = torchvision.utils.make_grid(both, nrow=len(photos), padding=4, pad_value=1)
+        else:
+            image = stylized[0]
         folder = Path(trainer.default_root_dir) / "previews"
-        save_image(to_image(grid), folder / f"step_{trainer.global_step:06d}.png")
+        save_image(to_image(image), folder / f"step_{trainer.global_step:06d}.png")
         for logger in trainer.loggers:
             if isinstance(logger, pl.loggers.TensorBoardLogger):
-                logger.experiment.add_image("preview", grid, trainer.global_step)
+                logger.experiment.add_image("preview", image, trainer.global_step)
 
 
 class ProgressFile(pl.Callback):

@@ -24,8 +24,8 @@ from torch import Tensor
 from faststyle.console import command_words, one_line_errors
 from faststyle.device import has_fast_bfloat16
 from faststyle.errors import InputError
-from faststyle.files import atomic_write, find_files
-from faststyle.image.files import open_image
+from faststyle.files import atomic_write
+from faststyle.image.files import find_images, open_image
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import bounded_relative
 from faststyle.losses.vgg import VGG
@@ -92,8 +92,7 @@ class Training:
 
     def __init__(self, options: Options):
         self.options = options
-        files = find_files(options.paintings)
-        self.paintings = [open_image(file).convert("RGB") for file in files]
+        self.paintings = [open_image(file).convert("RGB") for file in find_images(options.paintings)]
         if not self.paintings:
             raise InputError(f"`paintings` {options.paintings} holds no images: give a folder of paintings")
         self.rows, _ = load_content(options.content)

@@ -1,4 +1,4 @@
-"""The web page: its four tabs, and its server."""
+"""The web page: its three tabs, and its server."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import skimage
 
 from faststyle.console import fail
 from faststyle.device import share_freed_memory
-from faststyle.web import compare_tab, styles, stylize, stylize_tab, training, training_tab, video, video_tab
+from faststyle.web import compare_tab, styles, stylize, stylize_tab, training, video, video_tab
 from faststyle.web.components import use_upload_paths
 from faststyle.web.theme import CSS, HEAD, create_theme
 from faststyle.web.uploads import MAX_UPLOAD_SIZE, open_upload
@@ -45,11 +45,9 @@ def build(slot: training.TrainingSlot) -> gr.Blocks:
         own = gr.State({}, delete_callback=styles.delete_styles)
         with gr.Tabs():
             with gr.Tab("Stylize", id="stylize"):
-                stylize_tab.build(own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()})
+                stylize_tab.build(own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()}, slot)
             with gr.Tab("Video", id="video"):
                 video_tab.build(own)
-            with gr.Tab("Train a style", id="train"):
-                training_tab.TrainingTab(slot).build(own)
             with gr.Tab("Fast and slow", id="compare"):
                 compare_tab.build(own)
         page.unload(stop_session)

@@ -53,7 +53,7 @@ def create_style_buttons() -> gr.Radio:
 
 
 def offer_own_styles(own: gr.State, control: gr.Radio | gr.Dropdown) -> None:
-    """Offer and select a style in a control when it has been trained on the third tab."""
+    """Offer and select a style in a control when the session adds it."""
     own.change(
         lambda own: gr.update(choices=styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
         own,
@@ -162,11 +162,6 @@ def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
     running = begun.then(concurrency_id="heavy", show_progress="minimal", show_progress_on=status, **event)
     running.then(lambda: gr.Button(interactive=True), outputs=start, queue=False, **PRIVATE)
     return running
-
-
-def render_warning(text: str) -> str:
-    """Return HTML of a warning for the status line."""
-    return f'<p class="warning">{escape(text)}</p>'
 
 
 def render_error(error: Exception) -> str:

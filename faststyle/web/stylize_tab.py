@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from faststyle.web.components import (
     render_progress,
     render_waiting,
 )
+from faststyle.web.improve import LENGTHS, Improvement
+from faststyle.web.training import TrainingSlot
 from faststyle.web.waiting import Waiting, Worker
 
 PREVIEWS, DOWNLOADS = Worker(), Worker()
@@ -123,11 +126,6 @@ def download(
         yield None, render_error(error)
 
 
-def stop() -> tuple[str, gr.Button, gr.Button]:
-    """Return the status line of a stopped computation, and enable the buttons that start one."""
-    return render_message("Stopped."), gr.Button(interactive=True), gr.Button(interactive=True)
-
-
 def add_painting(path: str | None, own: styles.Styles) -> tuple[Any, str]:
     """Add an uploaded painting to the session's own styles, and return them with the status line."""
     if path is None:  # the field was cleared
@@ -155,12 +153,13 @@ def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr
     )
 
 
-def build(own: gr.State, examples: dict[str, Path]) -> None:
+def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
     """Build the tab's controls, and connect their events.
 
     Args:
         own: The session's own styles.
         examples: Paths of the example photos, by label.
+        slot: The server's training slot.
     """
     samples = gr.HTML(styles.render_sample_css(styles.list_built_in_styles()), elem_classes="unseen")
     with gr.Row(elem_classes="split"):
@@ -174,8 +173,16 @@ def build(own: gr.State, examples: dict[str, Path]) -> None:
             )
             with gr.Row():
                 refine_button = gr.Button("Refine")
+                improve_button = gr.Button("Make it better")
                 download_button = gr.Button("Download at full size", variant="primary")
                 stop_button = gr.Button("Stop", variant="stop")
+            length = gr.Radio(
+                list(LENGTHS.items()),
+                value=60,
+                label="Make it better takes",
+                info="It trains on your painting. Stop keeps what it has learned.",
+            )
+            model = gr.DownloadButton("Download the model", visible=False)
             gr.HTML(f"<small>{IMAGE_LIMITS} Files are deleted from the server within the hour.</small>")
             file = gr.DownloadButton(visible="hidden")
 
@@ -208,7 +215,27 @@ def build(own: gr.State, examples: dict[str, Path]) -> None:
     )
     downloading.then(None, file, js=SAVE_FILE, api_visibility="private")
     runs += [refining, downloading]
-    stop_button.click(stop, outputs=[status, refine_button, download_button], cancels=runs, **PRIVATE)
+    controls = [photo, style, painting, strength, keep_color, size]
+    controls += [refine_button, improve_button, download_button, length]
+
+    def enable(interactive: bool) -> list[Any]:
+        return [gr.update(interactive=interactive)] * len(controls)
+
+    improvement = Improvement(slot)
+    # A new preview would replace the improved result.
+    begun = improve_button.click(partial(enable, False), outputs=controls, queue=False, **PRIVATE)
+    improving = begun.then(
+        improvement.improve,
+        [*inputs, length],
+        [result, status, model, own],
+        api_name="improve",
+        concurrency_limit=None,  # a second training gets an error at once instead of waiting in the queue
+        show_progress="hidden",
+    )
+    improving.then(partial(enable, True), outputs=controls, queue=False, **PRIVATE)
+    stop_button.click(
+        improvement.stop, outputs=[status, refine_button, download_button], cancels=runs, **PRIVATE
+    )
     painting.input(add_painting, [painting, own], [own, status], **PRIVATE)
     offer_own_styles(own, style)
     own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from faststyle.errors import InputError
-from faststyle.models.card import ModelCard
 from faststyle.models.pretrained import read_cards
 
-PREVIEW_STEPS = 10  # steps between two previews
 MAX_STOP_SECONDS = 30  # a process that takes longer to stop is killed
-# Model name during training. The painting's own name could be "null", which YAML reads as None.
+# Name of the model during training. A painting could be named null, which YAML reads as None.
 RUN_NAME = "style"
 MAX_LOG_LINES = 40  # of a failed run's log, copied to the server's log
 MAX_NAME_LENGTH = 40
@@ -31,15 +28,13 @@ class Progress(NamedTuple):
 
     Attributes:
         step: Number of steps done.
-        seconds_left: Estimated time to the last step, in seconds.
+        seconds_left: Time to the end of the training.
         preview: File of the newest preview; None before the first.
-        is_loaded: Whether the process has loaded its libraries, which takes seconds.
     """
 
     step: int
     seconds_left: float
     preview: Path | None
-    is_loaded: bool
 
 
 class Result(NamedTuple):
@@ -47,12 +42,12 @@ class Result(NamedTuple):
 
     Attributes:
         model: Path of the model.
-        card: Card of the model, with the number of steps done.
+        steps: Number of steps done.
         error: Why the training failed after it had saved the model; None if it did not fail.
     """
 
     model: Path
-    card: ModelCard
+    steps: int
     error: str | None
 
 
@@ -60,14 +55,14 @@ class Job(NamedTuple):
     """A model to train, and the folder of its files.
 
     Attributes:
-        folder: Folder of the run, the painting and the log.
+        folder: Folder of the run, the painting, the photo and the log.
         name: Name of the model.
-        steps: Number of training steps in all.
+        seconds: Length of the training.
     """
 
     folder: Path
     name: str
-    steps: int
+    seconds: int
 
     @property
     def run(self) -> Path:
@@ -78,6 +73,11 @@ class Job(NamedTuple):
     def painting(self) -> Path:
         """The painting to train on."""
         return self.folder / f"{self.name}.png"
+
+    @property
+    def photo(self) -> Path:
+        """The photo of the previews."""
+        return self.folder / "photo.png"
 
     @property
     def log(self) -> Path:
@@ -133,18 +133,22 @@ class TrainingSlot:
 def start_training(
     slot: TrainingSlot,
     painting: Image.Image,
+    photo: Image.Image,
     name: str,
-    steps: int,
+    init: str,
+    seconds: int,
     owner: str,
     folder: str,
 ) -> "Training":
-    """Start a training, from the built-in style that is nearest to the painting.
+    """Start a training on a painting.
 
     Args:
         slot: The server's training slot.
         painting: RGB image to train on.
+        photo: RGB image to stylize in the previews.
         name: Name of the model.
-        steps: Number of training steps.
+        init: Model to start from, as for ``train.py``.
+        seconds: Length of the training.
         owner: Session that can stop the training.
         folder: Folder in which a new folder for the job is created.
 
@@ -153,35 +157,14 @@ def start_training(
         OSError: The folder cannot be written to.
     """
     slot.reserve()
-    job = Job(Path(folder) / f"training_{secrets.token_hex(8)}", name, steps)
-    options = ["--style", str(job.painting), "--name", RUN_NAME]
-    options += ["--trainer.max_steps", str(steps), "--previews.every_n_steps", str(PREVIEW_STEPS)]
+    job = Job(Path(folder) / f"training_{secrets.token_hex(8)}", name, seconds)
     try:
         job.folder.mkdir()
         painting.save(job.painting)
-        return Training(slot, job, owner, options)
+        photo.save(job.photo)
+        return Training(slot, job, owner, init)
     except BaseException:
         shutil.rmtree(job.folder, ignore_errors=True)
-        slot.release()
-        raise
-
-
-def resume_training(slot: TrainingSlot, job: Job, owner: str) -> "Training":
-    """Continue a training that was stopped.
-
-    Args:
-        slot: The server's training slot.
-        job: The stopped job.
-        owner: Session that can stop the training.
-
-    Raises:
-        InputError: Another training is running.
-        OSError: The job's folder is gone.
-    """
-    slot.reserve()
-    try:
-        return Training(slot, job, owner, ["--resume"])
-    except BaseException:
         slot.release()
         raise
 
@@ -193,24 +176,22 @@ class Training:
         slot: The server's training slot, which is reserved.
         job: What to train.
         owner: Session that can stop the training.
-        options: Options of ``train.py``, besides the folder of the run.
+        init: Model to start from.
 
     Attributes:
         stopped: Whether the process was asked to stop.
         has_result: Whether the job's folder is kept, because it belongs to a style.
     """
 
-    def __init__(self, slot: TrainingSlot, job: Job, owner: str, options: list[str]):
-        self.slot, self.job, self.owner, self.stopped = slot, job, owner, False
-        self.has_result = job.run.exists()
-        job.progress_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "faststyle.cli.train_child", str(job.progress_file), *options]
+    def __init__(self, slot: TrainingSlot, job: Job, owner: str, init: str):
+        self.slot, self.job, self.owner = slot, job, owner
+        self.stopped = self.has_result = False
+        command = [sys.executable, "-m", "faststyle.cli.train_child", str(job.progress_file)]
+        command += ["--style", str(job.painting), "--init", init, "--seconds", str(job.seconds)]
+        command += ["--name", RUN_NAME, "--output", str(job.run), "--previews.photo", str(job.photo)]
         with job.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--output", str(job.run)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
             )
         slot.current = self
 
@@ -248,30 +229,26 @@ class Training:
         try:
             found = json.loads(self.job.progress_file.read_text())
         except FileNotFoundError:
-            return Progress(0, 0, None, False)
+            return Progress(0, self.job.seconds, None)
         previews = sorted((self.job.run / "previews").glob("step_*.png"))
-        return Progress(found["step"], found["seconds_left"], previews[-1] if previews else None, True)
+        left = found["seconds_left"] if found["step"] else self.job.seconds
+        return Progress(found["step"], left, previews[-1] if previews else None)
 
     def take_result(self) -> Result:
-        """Copy the model of the ended process into the job's folder, and keep the folder.
-
-        The run's own files are kept only if the training was stopped, and can be resumed.
+        """Keep the model of the ended process, and the job's folder.
 
         Raises:
             InputError: The process has saved no model. The message gives the reason.
         """
         saved = self.job.run / f"{RUN_NAME}.safetensors"
-        ended_well = self.process.returncode == 0
-        error = None if self.stopped or ended_well else self.read_error()
+        error = None if self.stopped or self.process.returncode == 0 else self.read_error()
         if not saved.exists():
             raise InputError(error or "Stopped before the first step, so there is no model.")
-        place = Path(tempfile.mkdtemp(prefix="model_", dir=self.job.folder))
-        model = Path(shutil.copy(saved, place / f"{self.job.name}.safetensors"))
+        model = saved.replace(self.job.folder / f"{self.job.name}.safetensors")
         self.has_result = True
-        if ended_well:
-            shutil.rmtree(self.job.run)
+        shutil.rmtree(self.job.run)
         (card,) = read_cards({self.job.name: model}).values()
-        return Result(model, card, error)
+        return Result(model, card.steps or 0, error)
 
     def read_error(self) -> str:
         """Return why the process failed; copy the end of its log to the server's log if that is unknown."""

@@ -225,6 +225,12 @@ def test_seconds_that_are_too_few_are_refused(train, capsys):
     assert "--seconds must be a number from 20 to 1e+06, not 1.0" in capsys.readouterr().err
 
 
+def test_seconds_of_a_stream_are_refused(train, capsys):
+    with pytest.raises(SystemExit):
+        train("--seconds=60", "--data.streaming=true")
+    assert "--seconds cannot be used with --data.streaming" in capsys.readouterr().err
+
+
 def test_help_lists_the_options(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])

@@ -17,7 +17,7 @@ from tests.support.commands import expect_error_line
 from tests.support.train_options import keys, option_error
 
 NONSENSE = ["nonsense!", "", "-7", "0", "2.5", "nan", "inf", "1e999", "9" * 30, "[1, 2]", "{a: 1.5}", "true"]
-TEXT = {"style", "content", "name", "output", "init", "push_to_hub"}
+TEXT = {"style", "content", "name", "output", "previews.photo", "init", "push_to_hub"}
 REGISTRIES = {
     "statistics": (settings.StatisticName, statistics.STATISTICS),
     "presets": (settings.PresetName, presets.PRESETS),

@@ -197,6 +197,19 @@ def test_no_more_photos_are_shown_than_are_held_out(train):
         assert grid.size == (3 * (64 + 4) + 4, 2 * (64 + 4) + 4)
 
 
+def test_preview_of_a_photo_of_the_user(train, tmp_path):
+    draw_image(900, 300).save(tmp_path / "mine.png")
+    train("--trainer.max_steps=1", f"--previews.photo={tmp_path / 'mine.png'}")
+    with Image.open(RUN / "previews" / "step_000001.png") as image:
+        assert image.size == (640, 213)
+
+
+def test_missing_preview_photo_is_an_error(train, capsys):
+    with pytest.raises(SystemExit):
+        train("--previews.photo=gone.jpg")
+    assert "gone.jpg" in capsys.readouterr().err and not RUN.exists()
+
+
 def test_previews_and_losses_are_in_tensorboard(train):
     train("--trainer.max_steps=2", "--trainer.log_every_n_steps=1")
     log = EventAccumulator(str(RUN / "logs" / "start_0"))

@@ -12,9 +12,9 @@ from tests.support.images import draw_image
 pytest.importorskip("gradio")
 
 from faststyle.errors import InputError
-from faststyle.models.card import Ancestor, ModelCard
+from faststyle.image.files import open_image
 from faststyle.models.checkpoint import load_model
-from faststyle.web import styles, stylize, training, training_tab, uploads
+from faststyle.web import improve, styles, stylize, stylize_tab, training, uploads
 
 ME = SimpleNamespace(session_hash="me")
 
@@ -24,22 +24,25 @@ def slot() -> training.TrainingSlot:
     return training.TrainingSlot()
 
 
-def start(slot, folder, name="mine", steps=2, painting=None, owner="me") -> training.Training:
+def start(slot, folder, name="mine", seconds=20, painting=None, owner="me") -> training.Training:
     painting = painting or draw_image(64, 64)
-    return training.start_training(slot, painting, name, steps, owner, str(folder))
+    photo = draw_image(48, 32)
+    return training.start_training(slot, painting, photo, name, "auto", seconds, owner, str(folder))
 
 
 @pytest.mark.slow
 def test_finished_training_leaves_a_model_that_stylizes_and_its_painting(slot, tmp_path, photo):
     with start(slot, tmp_path) as run:
+        assert run.read_progress() == (0, 20, None)
         with pytest.raises(InputError, match="being trained here already"):
             start(slot, tmp_path, "other", owner="you")
         assert not slot.stop("you")
         run.process.wait()
-        assert run.read_progress()[:2] == (2, 0) and run.read_progress().preview.name == "step_000002.png"
+        step, left, preview = run.read_progress()
+        assert step > 0 and left == 0 and open_image(preview).size == (48, 32)
         result = run.take_result()
     assert result.model.name == "mine.safetensors" and result.error is None
-    assert load_model(result.model)[1].steps == result.card.steps == 2
+    assert load_model(result.model)[1].steps == result.steps == step
     style = styles.Style("Mine", result.model, run.job.painting, run.job.painting, run.job)
     small = uploads.open_upload(photo, "photo", 32)
     stylizer = styles.load_shared_stylizer(result.model)
@@ -68,78 +71,71 @@ def test_training_of_a_server_that_ignores_sigint_stops(slot, tmp_path):
 
 @pytest.mark.slow
 def test_error_of_train_py_is_reported(slot, tmp_path):
-    with start(slot, tmp_path, steps=0) as run:
+    with start(slot, tmp_path, seconds=0) as run:
         run.process.wait()
-        with pytest.raises(InputError, match="must be a whole number from 1"):
+        with pytest.raises(InputError, match="must be a number from 20"):
             run.take_result()
     assert becomes_free(slot)
 
 
-@pytest.mark.slow
-def test_painting_named_null_can_be_trained(slot, temporary, tmp_path):
-    path = tmp_path / "null.jpg"  # which YAML reads as None
+def drop_painting(path) -> styles.Styles:
     draw_image(64, 64).save(path)
-    tab = training_tab.TrainingTab(slot)
-    *_, last = tab.train(str(path), 2, {}, ME)
-    _, line, _, _, go_on, own = last
-    assert "Done: 2 steps" in line and 'class="warning"' not in line
-    assert go_on.interactive is False
-    assert own["null"].title == "Null (yours)" and own["null"].model.name == "null.safetensors"
+    own, line = stylize_tab.add_painting(str(path), {})
+    assert line == ""
+    return own
+
+
+@pytest.mark.slow
+def test_painting_named_null_is_made_better(slot, temporary, tmp_path, photo):
+    own = drop_painting(tmp_path / "null.jpg")  # which YAML reads as None
+    updates = list(improve.Improvement(slot).improve(photo, "null", 1.0, False, 64, own, 20, ME))
+    assert any("Getting better: 0:" in line and "<img" in str(image) for image, line, *_ in updates)
+    image, line, file, own = updates[-1]
+    assert "Null (yours): trained for" in line and image.count("<img") == 2
+    assert str(file.value["path"]).endswith("null.safetensors") and file.visible
+    assert own["null"].model.name == "null.safetensors"
     assert load_model(own["null"].model)[1].style[0].name == "null"
     assert becomes_free(slot)
 
 
 @pytest.mark.slow
-def test_training_stopped_early_warns_and_continues_to_its_end(slot, temporary, tmp_path):
-    path = tmp_path / "waves.png"
-    draw_image(64, 64).save(path)
-    tab = training_tab.TrainingTab(slot)
-    updates = tab.train(str(path), 12, {}, ME)
-    for _, line, *_ in updates:
-        if " of 12 steps, " in line:
-            tab.stop(ME)
-            break
-    *_, (_, line, _, _, go_on, own) = updates
-    steps = own["waves"].job and load_model(own["waves"].model)[1].steps
-    assert 0 < steps < 12 and f"Stopped after {steps} of 12 steps" in line
-    assert "hardly learned" in line and 'class="warning"' in line and go_on.interactive is True
-    assert becomes_free(slot)
-    *_, (_, line, _, _, go_on, after) = tab.resume(own, ME)
-    assert "Done: 12 steps" in line and "hardly" not in line and go_on.interactive is False
-    assert list(after) == ["waves"] and load_model(after["waves"].model)[1].steps == 12
-    assert after["waves"].model != own["waves"].model  # because models are cached by path
-    assert becomes_free(slot)
-    (update,) = tab.resume(after, ME)
-    assert "no stopped training" in update[1]
-    styles.delete_styles(after)
+def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tmp_path, photo):
+    own = drop_painting(tmp_path / "waves.png")
+    improvement = improve.Improvement(slot)
+    for _ in range(2):
+        updates = improvement.improve(photo, "waves", 0.5, True, 64, own, 1800, ME)
+        for image, *_ in updates:
+            if "<img" in str(image):  # the first preview
+                assert len(improvement.stop(ME)) == 3
+                break
+        before, (*_, (_, line, _, own)) = own, updates
+        assert "Waves (yours): trained for" in line
+        assert before["waves"].model != own["waves"].model  # because models are cached by path
+        assert becomes_free(slot)
+    assert load_model(own["waves"].model)[1].init.name == "waves"
+    assert not before["waves"].job.folder.exists()
+    styles.delete_styles(own)
     assert not list(temporary.glob("training_*"))
+    assert "Stopped." in improvement.stop(ME)[0]
 
 
 @pytest.mark.parametrize(
-    ("steps", "init", "learned"),
-    [(199, "starry_night", False), (200, "starry_night", True), (599, None, False)],
+    ("name", "expected"), [("starry_night", "Only a painting of yours"), (None, "Choose")]
 )
-def test_warning_of_a_stopped_training_depends_on_its_steps(tmp_path, steps, init, learned):
-    job = training.Job(tmp_path, "mine", 900)
-    job.run.mkdir()
-    card = ModelCard(steps=steps, init=Ancestor(init) if init else None)
-    line = training_tab.render_end(training.Result(tmp_path, card, None), job)
-    assert ("hardly learned" in line) != learned and f"Stopped after {steps} of 900 steps" in line
+def test_only_paintings_of_the_session_are_made_better(slot, photo, name, expected):
+    (update,) = improve.Improvement(slot).improve(photo, name, 1.0, False, 64, {}, 60, ME)
+    assert expected in update[1]
 
 
 def test_every_stage_of_a_training_has_a_bar():
-    stages = [(0, 0, None, False), (0, 0, None, True), (12, 100.4, None, True)]
-    lines = [training_tab.render_stage(training.Progress(*stage), 300) for stage in stages]
-    assert "Starting …" in lines[0] and "Reading the painting and the photos …" in lines[1]
-    assert "12 of 300 steps, 1:40 to go" in lines[2] and 'value="12" max="300"' in lines[2]
-    assert all("<progress" in line for line in lines)
+    stages = [(0, 60, False), (12, 43.4, False), (12, 43.4, True)]
+    lines = [improve.render_stage(training.Progress(*stage[:2], None), 60, stage[2]) for stage in stages]
+    assert lines == [("Starting …", 0, 0), ("Getting better: 0:43 to go", 17, 60), ("Stopping …", 0, 0)]
 
 
-def test_training_that_failed_late_keeps_what_it_learned(tmp_path):
-    job = training.Job(tmp_path, "mine", 900)
-    job.run.mkdir()
-    line = training_tab.render_end(training.Result(tmp_path, ModelCard(steps=700), "no space left"), job)
-    assert "failed after 700 steps: no space left. The style is now selected" in line
+def test_training_that_failed_late_keeps_what_it_learned(style, tmp_path):
+    line = improve.describe_result(style, training.Result(tmp_path, 700, "no space left"))
+    assert line == "The training failed after 700 steps: no space left"
 
 
 def test_full_disk_leaves_no_folder_and_allows_the_next_training(slot, tmp_path, monkeypatch):
