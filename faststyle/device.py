@@ -1,19 +1,29 @@
-"""Devices, precisions and free memory of this machine, and exception classes for failures of torch."""
+"""Devices, precisions and free memory of this machine, and exception classes for failures of torch.
+
+torch is imported only by the functions that need it, because importing it takes more than a second.
+"""
+
+from __future__ import annotations
 
 import ctypes
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from faststyle.errors import InputError, OutOfMemoryError, RankLostError, WorkerDiedError, first_line
 from faststyle.registry import choose
 
-PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = {"auto": None, "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+# Signs of an accelerator: of NVIDIA, AMD and Intel on Linux.
+ACCELERATOR_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 DEFAULT_MEMORY_BYTES = 8 << 30  # assumed where the system does not report its memory
 CGROUP_ROOT = Path("/sys/fs/cgroup")  # on Linux, control groups limit the memory of containers
 # Files of a control group, for versions 2 and 1: the limit, the memory in use, and the key in memory.stat of
@@ -31,6 +41,8 @@ def survive_fork() -> None:
 
     The threads of torch's pool exist only in the parent, and the child would wait for them forever.
     """
+    import torch
+
     global process_of_threads
     if os.getpid() != process_of_threads:
         process_of_threads = os.getpid()  # once, so that the child can choose another number
@@ -46,6 +58,8 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         InputError: This machine has no such device.
     """
+    import torch
+
     survive_fork()
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -63,16 +77,44 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def describe_device(device: torch.device) -> str:
     """Return the name of the hardware, for logs and reports."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        threads = torch.get_num_threads()
-        return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+        return describe_cpu()
     return device.type.upper()
+
+
+def describe_cpu() -> str:
+    """Return the CPU's name with the number of threads that compute."""
+    threads = thread_count()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def thread_count() -> int:
+    """Return the number of threads that compute: torch's where it is loaded, otherwise as it would be."""
+    if "torch" in sys.modules:
+        return sys.modules["torch"].get_num_threads()
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def may_have_accelerator() -> bool:
+    """Return False if this machine certainly has no accelerator, without importing torch."""
+    if sys.platform == "linux":
+        return any(map(os.path.exists, ACCELERATOR_FILES))
+    return sys.platform == "darwin" or shutil.which("nvidia-smi") is not None
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Return True if the hardware has bfloat16 arithmetic, so that it is not emulated."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
@@ -90,14 +132,18 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     Raises:
         InputError: There is no such precision.
     """
+    import torch
+
     dtype = choose("precision", name, PRECISIONS)
     if dtype is None:
-        dtype = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
-    return dtype
+        return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    return getattr(torch, dtype)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     """Return an autocast context for a precision; for float32 it is disabled."""
+    import torch
+
     return torch.autocast(device.type, precision, precision != torch.float32)
 
 
@@ -136,6 +182,8 @@ def process_errors() -> Iterator[None]:
         WorkerDiedError: A DataLoader worker died; the message is torch's.
         RankLostError: Another rank ended.
     """
+    import torch
+
     try:
         yield
     except (RuntimeError, EOFError) as error:
@@ -173,12 +221,14 @@ def set_malloc_parameters(*parameters: tuple[int, int]) -> None:
             libc.mallopt(number, value)
 
 
-def free_memory(device: torch.device) -> int:
+def free_memory(device: torch.device | str = "cpu") -> int:
     """Return the number of bytes that can be allocated on a device now.
 
     For the CPU, the limits of containers count, too.
     """
-    if device.type == "cuda":
+    if str(device).startswith("cuda"):
+        import torch
+
         # torch reuses the memory that it has reserved but not allocated.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept

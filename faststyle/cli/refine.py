@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from faststyle.device import pick_device, pick_precision
 from faststyle.errors import InputError
-from faststyle.image.color import match_color
+from faststyle.image.color_transfer import match_color
 from faststyle.image.convert import to_image, to_tensor
 from faststyle.image.mosaic import open_style
 from faststyle.losses.painting import measure_grams

@@ -186,7 +186,6 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     # torch is imported when there is work, so that --help answers at once.
     from tqdm import tqdm
 
-    from faststyle.cli.refine import Refiner
     from faststyle.cli.stylize_image import stylize_image
     from faststyle.cli.stylize_video import check_videos, stylize_video
     from faststyle.device import keep_freed_memory
@@ -195,7 +194,11 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     started = time.perf_counter()
     check_videos(jobs, options.recording)
     keep_freed_memory()
-    refine = Refiner(options) if options.refine is not None else None
+    refine = None
+    if options.refine is not None:
+        from faststyle.cli.refine import Refiner
+
+        refine = Refiner(options)
     image_model, video_model = load_models(options, {job.video for job in jobs})
     for target in {job.target.parent: job.target for job in jobs}.values():
         check_writable(target)

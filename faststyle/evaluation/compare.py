@@ -85,7 +85,7 @@ def compare(
     photos, sizes = list(dict.fromkeys(map(Path, photos))), list(dict.fromkeys(sizes))
     stylizer = Stylizer.load(checkpoint, device, precision)
     check_painting(stylizer, str(style))
-    judge = Judge(stylizer.card, str(style), stylizer.device, stylizer.dtype)
+    judge = Judge(stylizer.card, str(style), *stylizer.on_torch())
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)  # fails now, not after an hour of measurements
     setup = describe_setup(judge, stylizer, sizes, steps)
@@ -253,7 +253,7 @@ def median_interval(moments: list[float]) -> float:
 
 def describe_setup(judge: Judge, stylizer: Stylizer, sizes: Sequence[int], steps: int) -> list[str]:
     """Return how the measurements are made, as lines of the report."""
-    precision = str(stylizer.dtype).removeprefix("torch.")
+    precision = stylizer.precision
     return [
         judge.description,
         f"Both run at the same sizes, the photo's longer side brought to {' and '.join(map(str, sizes))} "
@@ -263,7 +263,7 @@ def describe_setup(judge: Judge, stylizer: Stylizer, sizes: Sequence[int], steps
         f"L-BFGS makes {steps} updates from white noise and {steps} from the photo, without a line search. "
         "Its pixels are clamped to 0 and 1 after each update (Johnson et al. 2016, section 4.1). The page "
         "shows the image with the lowest objective so far.",
-        f"Device: {describe_device(stylizer.device)}, torch {torch.__version__}.",
+        f"Device: {describe_device(stylizer.on_torch()[0])}, torch {torch.__version__}.",
         "Times are of the first photo that could be read. They are the median of "
         f"{TIMED_PASSES} passes of the fast model, and of {TIMED_STEPS} evaluations of L-BFGS with their "
         "updates, each after one that is not counted. No image is read or written meanwhile.",

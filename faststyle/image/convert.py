@@ -1,15 +1,19 @@
-"""Conversion between PIL images and tensors: orientation, colour profile, alpha, bit depth."""
+"""Conversion between PIL images, arrays and tensors: orientation, colour profile, alpha, bit depth."""
+
+from __future__ import annotations
 
 import io
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms
-from torch import Tensor
 
 from faststyle.image.exif import EXIF_PREFIX, ORIENTATION_TAG, has_plausible_tags, read_orientation
 from faststyle.image.levels import to_levels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The mode in which littleCMS converts an image of another mode.
 PROFILE_MODES = {"RGB": "RGB", "RGBA": "RGB", "RGBa": "RGB", "RGBX": "RGB", "P": "RGB", "PA": "RGB"}
@@ -106,36 +110,34 @@ def limit_size(image: Image.Image, max_size: int | None) -> Image.Image:
     return image if max_size is None or max(image.size) <= max_size else scale_to(image, max_size)
 
 
-def to_tensor(image: Image.Image, device: torch.device | str = "cpu") -> Tensor:
-    """Convert an 8-bit image to a float32 tensor, (C,H,W) in [0,1].
-
-    For devices other than the CPU, bytes are copied and the device converts them.
-    """
+def to_array(image: Image.Image) -> np.ndarray:
+    """Convert an 8-bit image to float32, (C,H,W) in [0,1]."""
     pixels = np.asarray(image).transpose(2, 0, 1)
-    if torch.device(device).type != "cpu":
-        return torch.from_numpy(pixels.copy()).to(device).float() / 255
     result = np.empty(pixels.shape, np.float32)
-    # NumPy, because idle threads of torch keep spinning for a while and slow down an engine's threads.
     for top in range(0, image.height, BAND_ROWS):
         band = slice(top, top + BAND_ROWS)
         np.divide(np.ascontiguousarray(pixels[:, band]), 255, result[:, band])
-    return torch.from_numpy(result)
+    return result
 
 
-def to_floats(pixels: Tensor) -> Tensor:
-    """Convert bytes to float32 in [0,1], and any floats to float32 of the same values."""
-    return pixels.float() if pixels.is_floating_point() else pixels.float() / 255
+def from_array(values: np.ndarray) -> Image.Image:
+    """Convert (C,H,W), clipped to [0,1], to an 8-bit image: RGB for three channels, RGBA for four."""
+    channels, height, width = values.shape
+    pixels = np.empty((height, width, channels), np.uint8)
+    for top in range(0, height, BAND_ROWS):
+        band = values[:, top : top + BAND_ROWS].clip(0, 1)
+        band *= 255
+        pixels[top : top + BAND_ROWS] = np.rint(band, band).transpose(1, 2, 0)
+    return Image.fromarray(pixels)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """Convert an 8-bit image to a float32 tensor, (C,H,W) in [0,1]."""
+    import torch
+
+    return torch.from_numpy(to_array(image))
 
 
 def to_image(tensor: Tensor) -> Image.Image:
     """Convert (C,H,W), clamped to [0,1], to an 8-bit image: RGB for three channels, RGBA for four."""
-    values = tensor.detach().float()
-    if values.device.type != "cpu":
-        return Image.fromarray(values.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())
-    channels, height, width = values.shape
-    pixels = np.empty((height, width, channels), np.uint8)
-    for top in range(0, height, BAND_ROWS):
-        band = values[:, top : top + BAND_ROWS].numpy().clip(0, 1)
-        band *= 255
-        pixels[top : top + BAND_ROWS] = np.rint(band, band).transpose(1, 2, 0)
-    return Image.fromarray(pixels)
+    return from_array(tensor.detach().float().cpu().numpy())

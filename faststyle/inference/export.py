@@ -7,17 +7,18 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from faststyle.errors import InputError
 from faststyle.files import atomic_write, check_writable
-from faststyle.inference.onnx_model import OPSET, check_packages, run_onnx, write_onnx
+from faststyle.inference.engines.onnx_model import OPSET, check_packages, run_onnx, write_onnx
 from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.find import find_grams, find_model
-from faststyle.models.layers import MIN_SIDE
+from faststyle.models.layout import MIN_SIDE
 from faststyle.models.network import Inference
 
 MAX_SIDE = 32768  # pixels
@@ -37,8 +38,8 @@ def load_inference(checkpoint: str | Path) -> tuple[Inference, ModelCard]:
     Raises:
         InputError: There is no such model, or the file is no model.
     """
-    network, card = find_model(checkpoint)
-    return Inference(network, card.margin).eval(), card
+    model = find_model(checkpoint)
+    return Inference(model.build_network(), model.card.margin).eval(), model.card
 
 
 def trace(module: Inference, size: tuple[int, int] | None = None) -> ExportedProgram:
@@ -117,14 +118,14 @@ def export(checkpoint: str | Path, path: str | Path, export_size: tuple[int, int
 
 def keep_model(checkpoint: str | Path, path: Path) -> str:
     """Write a model's file of faststyle, with the Gram matrices of its painting where there are any."""
-    network, card = find_model(checkpoint)
+    model = find_model(checkpoint)
     try:
         grams = find_grams(checkpoint)
     except InputError:  # a blend, or a model without them
         grams = {}
     check_writable(path)
     with atomic_write(path) as temporary:
-        save_model(temporary, network, card, grams)
+        save_model(temporary, model.build_network(), model.card, grams)
     return f"{path}: use it as --checkpoint {path}"
 
 
@@ -142,9 +143,14 @@ def open_archive(path: Path) -> Run:
         return torch.export.load(file).module()
 
 
+def run_tensors(run: Callable[[np.ndarray], np.ndarray]) -> Run:
+    """Return a function of tensors for one of arrays."""
+    return lambda photos: torch.from_numpy(run(photos.numpy()))
+
+
 WRITERS = {".onnx": write_onnx, ".pt2": write_archive}
 READERS: dict[str, Callable[[Path], Run]] = {
-    ".onnx": lambda path: run_onnx(path.read_bytes()),
+    ".onnx": lambda path: run_tensors(run_onnx(path.read_bytes())),
     ".pt2": open_archive,
 }
 

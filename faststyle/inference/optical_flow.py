@@ -6,11 +6,8 @@ Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016, https
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from faststyle.errors import InputError
-from faststyle.image.warp import in_bounds_mask, warp
 
 AGREEMENT = 12.0  # grey levels; frames that differ by more after the motion show different things
 
@@ -30,27 +27,37 @@ class Motion:
         self.cv2: Any = cv2
         self.search = self.cv2.DISOpticalFlow_create(self.cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def between(self, frame: np.ndarray, before: np.ndarray) -> tuple[Tensor, Tensor]:
+    def between(self, frame: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where each pixel of a frame was in the frame before, and where that is reliable.
 
         Args:
             frame, before: (H,W,3) bytes, RGB.
 
         Returns:
-            Flow (1,2,H,W) in pixels, and (1,1,H,W), 1 where forward and backward flow agree
-            (Sundaram et al. 2010) within the image.
+            Flow (H,W,2), x and y in pixels, and (H,W), 1 where forward and backward flow agree (Sundaram et
+            al. 2010) within the image.
         """
         grey, grey_before = (self.cv2.cvtColor(one, self.cv2.COLOR_RGB2GRAY) for one in (frame, before))
-        back = to_tensor(self.search.calc(grey, grey_before, None))
-        forth = warp(to_tensor(self.search.calc(grey_before, grey, None)), back)
-        gap = (back + forth).square().sum(1, keepdim=True)
-        length = back.square().sum(1, keepdim=True) + forth.square().sum(1, keepdim=True)
-        return back, in_bounds_mask(back) * (gap <= 0.01 * length + 0.5)
+        back = self.search.calc(grey, grey_before, None)
+        forth = self.warp(self.search.calc(grey_before, grey, None), back)
+        gap = np.square(back + forth).sum(2)
+        length = np.square(back).sum(2) + np.square(forth).sum(2)
+        x, y = self.targets(back)
+        height, width = back.shape[:2]
+        inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+        return back, (inside & (gap <= 0.01 * length + 0.5)).astype(np.float32)
 
+    def warp(self, image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+        """Sample (H,W,C) floats where a flow (H,W,2) points to; outside, the nearest pixel of the border."""
+        x, y = self.targets(flow)
+        return self.cv2.remap(image, x, y, self.cv2.INTER_LINEAR, borderMode=self.cv2.BORDER_REPLICATE)
 
-def to_tensor(flow: np.ndarray) -> Tensor:
-    """Convert (H,W,2) to (1,2,H,W)."""
-    return torch.from_numpy(flow).permute(2, 0, 1)[None]
+    @staticmethod
+    def targets(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return column and row that each pixel's flow points to, each (H,W)."""
+        height, width = flow.shape[:2]
+        x = flow[..., 0] + np.arange(width, dtype=np.float32)
+        return x, flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
 
 
 class Blend:
@@ -75,15 +82,12 @@ class Blend:
         if self.before is not None and not cut and self.before[0].shape == frame.shape:
             frame_before, image_before = self.before
             flow, sure = self.motion.between(frame, frame_before)
-            moved_frame, moved_image = (warp(to_floats(one), flow) for one in (frame_before, image_before))
-            difference = (to_floats(frame) - moved_frame).square().mean(1, keepdim=True)
-            weight = self.share * sure * torch.exp(-difference / AGREEMENT**2)
-            mixed = torch.lerp(to_floats(image), moved_image, weight)
-            image = mixed[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+            given, given_before, stylized, stylized_before = (
+                one.astype(np.float32) for one in (frame, frame_before, image, image_before)
+            )
+            difference = np.square(given - self.motion.warp(given_before, flow)).mean(2)
+            weight = (self.share * sure * np.exp(-difference / AGREEMENT**2))[..., None]
+            mixed = stylized + weight * (self.motion.warp(stylized_before, flow) - stylized)
+            image = mixed.round().astype(np.uint8)
         self.before = frame, image
         return image
-
-
-def to_floats(frame: np.ndarray) -> Tensor:
-    """Convert (H,W,3) bytes to (1,3,H,W) in 0…255."""
-    return torch.from_numpy(frame.astype(np.float32)).permute(2, 0, 1)[None]

@@ -6,21 +6,31 @@ keeps only what the photo explains, and loses the strokes. Here all strokes stay
 photo has beyond the smaller size are added: s + a (p - coarse p), with the slope a of the regression.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
+from faststyle.device import thread_count
+from faststyle.image.arrays import (
+    Array,
+    array_namespace,
+    is_tensor,
+    like,
+    pad_edge,
+    resize,
+    to_bytes,
+    to_floats,
+)
 from faststyle.image.color import luminance
-from faststyle.image.convert import to_floats
 
 BEST_SIZE = 640  # pixels of the longer side at which the networks are at their best
 MIN_SHORTER_SIDE = 320  # pixels, for panoramas
 RADIUS = 2  # of the regression, in pixels of the smaller image
 NOISE = 0.003  # variance of a photo without detail; lower values bring back more of the photo
-BAND_PIXELS = 2**21  # pixels that are enlarged at once
+BAND_PIXELS = 2**20  # pixels that are enlarged at once
 
 
 def auto_scale(height: int, width: int) -> float:
@@ -28,7 +38,7 @@ def auto_scale(height: int, width: int) -> float:
     return max(1.0, min(max(height, width) / BEST_SIZE, min(height, width) / MIN_SHORTER_SIDE))
 
 
-def shrink(photo: Tensor, scale: float) -> Tensor:
+def shrink(photo: Array, scale: float) -> Array:
     """Shrink a photo to be stylized with strokes ``scale`` times as large.
 
     Args:
@@ -39,16 +49,16 @@ def shrink(photo: Tensor, scale: float) -> Tensor:
         (B,3,H/scale,W/scale), floats in [0,1].
     """
     size = [max(1, round(side / scale)) for side in photo.shape[-2:]]
-    return to_floats(resize(photo, size)).clamp(0, 1)
+    small = to_floats(resize(photo, size))
+    return array_namespace(small).clip(small, 0, 1)
 
 
-@torch.no_grad()
 def enlarge(
-    small: Tensor,
-    stylized: Tensor,
-    photo: Tensor,
-    out: Tensor,
-    finish: Callable[[Tensor, Tensor], Tensor] = lambda image, photo: image,
+    small: Array,
+    stylized: Array,
+    photo: Array,
+    out: Array,
+    finish: Callable[[Array, Array], Array] = lambda image, photo: image,
 ) -> None:
     """Enlarge an image that was stylized at a smaller size, with the photo's details, in bands.
 
@@ -62,30 +72,37 @@ def enlarge(
         finish: Applied to each band of the image and of the photo, (1,3,n,W).
     """
     y, light = stylized[None], luminance(small[None])
+    xp = array_namespace(y)
     slopes = slope(y, light)
     # The unsharp mask subtracts the image enlarged and shrunk again.
     left = blurred(y) + slopes * (light - blurred(light))
     soft, crisp, light = spline(y), spline(2 * y - left), spline(light)
     height, width = photo.shape[-2:]
     reach = max(1, round(width / y.shape[-1] / 2))
-    rows = max(1, BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        end = min(height, top + rows)
-        above, below = min(reach, top), min(reach, height - end)
-        band = slice(top - above, end + below)
+
+    def enlarge_band(rows: slice) -> None:
+        above, below = min(reach, rows.start), min(reach, height - rows.stop)
+        band = slice(rows.start - above, rows.stop + below)
         large = partial(upsample, height=height, width=width, rows=band)
-        given = to_floats(photo[None, :, band].to(y.device))
+        given = to_floats(like(y, photo[None, :, band]))
         detail = large(slopes) * (luminance(given) - large(light))
         plain = large(soft) + detail
-        image = (large(crisp) + 2 * detail).clamp(-highest(-plain, reach), highest(plain, reach))
-        kept = slice(above, above + end - top)
-        image = finish(image[:, :, kept].clamp(0, 1), given[:, :, kept])[0]
-        if not out.is_floating_point():
-            image = image.mul(255).round()
-        out[:, top:end] = image.to(out)
+        image = large(crisp) + 2 * detail
+        image = xp.minimum(xp.maximum(image, -highest(-plain, reach)), highest(plain, reach))
+        kept = slice(above, above + rows.stop - rows.start)
+        image = finish(xp.clip(image[:, :, kept], 0, 1), given[:, :, kept])[0]
+        is_float = array_namespace(out).isdtype(out.dtype, "real floating")
+        out[:, rows] = like(out, image if is_float else to_bytes(image))
+
+    threads = 1 if is_tensor(y) else thread_count()  # NumPy computes on one
+    count = max(1, min(BAND_PIXELS // width, math.ceil(height / threads)))
+    bands = [slice(top, min(height, top + count)) for top in range(0, height, count)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(enlarge_band, bands):
+            pass
 
 
-def slope(y: Tensor, x: Tensor) -> Tensor:
+def slope(y: Array, x: Array) -> Array:
     """Return the slope of each channel of (B,3,h,w) over (B,1,h,w), by least squares around each pixel."""
     mean_x, mean_y = mean(x, RADIUS), mean(y, RADIUS)
     covariance = mean(x * y, RADIUS) - mean_x * mean_y
@@ -93,58 +110,65 @@ def slope(y: Tensor, x: Tensor) -> Tensor:
     return mean(covariance / (variance + NOISE), 1)
 
 
-def highest(x: Tensor, reach: int) -> Tensor:
+def highest(x: Array, reach: int) -> Array:
     """Return the maximum within ``reach`` pixels, for each channel of (B,C,H,W)."""
-    x = F.pad(x, (reach,) * 4, mode="replicate")
-    for dim in (2, 3):
+    xp, x = array_namespace(x), pad_edge(x, reach)
+    for axis in (2, 3):
         seen, wanted = 1, 2 * reach + 1
-        while seen < wanted:  # the window doubles with each step: several times as fast as max_pool2d
+        while seen < wanted:  # the window doubles with each step
             step = min(seen, wanted - seen)
-            rest = x.shape[dim] - step
-            x = torch.maximum(x.narrow(dim, 0, rest), x.narrow(dim, step, rest))
+            rest = x.shape[axis] - step
+            x = xp.maximum(along(x, axis, 0, rest), along(x, axis, step, rest))
             seen += step
     return x
 
 
-def mean(x: Tensor, reach: int) -> Tensor:
+def mean(x: Array, reach: int) -> Array:
     """Average the pixels within ``reach``, (B,C,h,w) to the same."""
-    return F.avg_pool2d(F.pad(x, (reach,) * 4, mode="replicate"), 2 * reach + 1, 1)
-
-
-def spline(x: Tensor) -> Tensor:
-    """Smooth (B,C,h,w) before enlarging, about as a cubic B-spline; single pixels would show as a grid."""
-    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    for dim in (2, 3):
-        size = x.shape[dim] - 2
-        beside = (x.narrow(dim, 0, size) + x.narrow(dim, 2, size)) / 2
-        x = torch.lerp(beside, x.narrow(dim, 1, size), 2 / 3)
+    window, x = 2 * reach + 1, pad_edge(x, reach)
+    for axis in (2, 3):
+        rest = x.shape[axis] - window + 1
+        x = sum(along(x, axis, start, rest) for start in range(window)) / window
     return x
 
 
-def cubic_kernel(distance: Tensor) -> Tensor:
+def spline(x: Array) -> Array:
+    """Smooth (B,C,h,w) before enlarging, about as a cubic B-spline; single pixels would show as a grid."""
+    x = pad_edge(x, 1)
+    for axis in (2, 3):
+        size = x.shape[axis] - 2
+        beside = along(x, axis, 0, size) + along(x, axis, 2, size)
+        x = along(x, axis, 1, size) * (2 / 3) + beside / 6
+    return x
+
+
+def along(x: Array, axis: int, start: int, count: int) -> Array:
+    """Return a part of (B,C,H,W) along an axis."""
+    index = [slice(None)] * 4
+    index[axis] = slice(start, start + count)
+    return x[tuple(index)]
+
+
+def cubic_kernel(distance: np.ndarray) -> np.ndarray:
     """Return Keys' cubic kernel of 1981 at a distance in pixels, as bicubic interpolation uses it."""
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    return torch.where(distance <= 1, near, far).where(distance < 2, 0)
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-def blurred(x: Tensor) -> Tensor:
+def blurred(x: Array) -> Array:
     """Enlarge (B,C,h,w) and shrink it again."""
     twice = resize(spline(x), [2 * side for side in x.shape[-2:]])
     return resize(twice, x.shape[-2:])
 
 
-def upsample(x: Tensor, height: int, width: int, rows: slice) -> Tensor:
+def upsample(x: Array, height: int, width: int, rows: slice) -> Array:
     """Enlarge (B,C,h,w) to (B,C,height,width) by bicubic interpolation, and return some of its rows."""
-    places = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (x.shape[2] / height) - 0.5
-    total = torch.zeros((), device=x.device)
+    places = (np.arange(rows.start, rows.stop) + 0.5) * (x.shape[2] / height) - 0.5
+    total: Array = 0
     for tap in range(-1, 3):
-        row = places.floor() + tap
-        weight = cubic_kernel((row - places).abs()).to(x.dtype)[:, None]
-        total = total + weight * x.index_select(2, row.long().clamp(0, x.shape[2] - 1))
+        row = np.floor(places) + tap
+        weight = cubic_kernel(np.abs(row - places)).astype(np.float32)[:, None]
+        index = row.astype(np.int64).clip(0, x.shape[2] - 1)
+        total = total + like(x, weight) * array_namespace(x).take(x, like(x, index), axis=2)
     return resize(total, (len(places), width))
-
-
-def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (B,C,H,W); values can fall slightly outside [0,1]."""
-    return F.interpolate(x, tuple(size), mode="bicubic", antialias=True)

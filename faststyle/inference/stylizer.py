@@ -1,40 +1,43 @@
 """The public class to stylize images and videos with a model."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from faststyle.device import describe_device, memory_errors
+from faststyle.device import describe_cpu, describe_device, memory_errors, pick_device
 from faststyle.errors import InputError
-from faststyle.image.convert import limit_size, to_image, to_rgb, to_tensor
-from faststyle.inference.engines import ENGINES, Run
+from faststyle.image.arrays import Array, array_namespace, is_tensor, like
+from faststyle.image.convert import from_array, limit_size, to_array, to_rgb
+from faststyle.inference.engines.onnx_model import Exported
 from faststyle.inference.network_runner import NetworkRunner
-from faststyle.inference.onnx_model import Exported
 from faststyle.inference.settings import StrokeScale, StylizeSettings, VideoSettings
-from faststyle.inference.temporal_norm import VideoNetwork
-from faststyle.inference.video import VideoStylizer
 from faststyle.models import hub
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
 from faststyle.models.find import find_grams, find_model
-from faststyle.models.network import TransformerNetwork
+from faststyle.models.model import Model, model_of
 
-Images = TypeVar("Images", Image.Image, Tensor, list[Image.Image])
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from faststyle.models.network import TransformerNetwork
+
+Images = TypeVar("Images", bound=Any)  # an image, a tensor, or a list of images
 
 
 class Stylizer(NetworkRunner):
     """Stylizes images and videos with one trained network.
 
     Args:
-        network: The trained network, or an exported one.
-        card: Metadata of the model.
+        network: The trained network, a model in memory, or an exported one.
+        card: Metadata of the model; by default that of the model in memory.
         device: auto, cpu, cuda, cuda:1, mps, …
         precision: auto (bf16 where the hardware computes in it), fp32, bf16 or fp16.
         engine: auto (OpenVINO on a CPU where it is installed, else torch), or a key of ``ENGINES``.
@@ -45,21 +48,23 @@ class Stylizer(NetworkRunner):
 
     def __init__(
         self,
-        network: TransformerNetwork | Exported,
-        card: ModelCard,
+        network: TransformerNetwork | Model | Exported,
+        card: ModelCard | None = None,
         device: str = "auto",
         precision: str = "auto",
         engine: str = "auto",
     ):
-        self.card = card
+        if not isinstance(network, Model | Exported):
+            network = model_of(network, card or ModelCard())
+        self.card = card or network.card
         self.source: str | Path | None = None  # name or file of the model
         self.choice = device, precision, engine
-        super().__init__(network, card.margin, device, precision, engine)
+        super().__init__(network, self.card.margin, device, precision, engine)
 
     @classmethod
     def load(
         cls, checkpoint: str | Path, device: str = "auto", precision: str = "auto", engine: str = "auto"
-    ) -> "Stylizer":
+    ) -> Stylizer:
         """Load a built-in style, a model file, ``hf://user/repo``, a blend such as ``"a:0.6,b:0.4"``, or an
         exported model.
 
@@ -67,13 +72,9 @@ class Stylizer(NetworkRunner):
             InputError: There is no such model, the file is no model, or there is no such device, precision
                 or engine on this machine.
         """
-        network: TransformerNetwork | Exported
-        if Path(checkpoint).suffix == ".onnx":
-            network = Exported(Path(checkpoint))
-            card = network.card
-        else:
-            network, card = find_model(checkpoint)
-        stylizer = cls(network, card, device, precision, engine)
+        is_exported = Path(checkpoint).suffix == ".onnx"
+        model = Exported(Path(checkpoint)) if is_exported else find_model(checkpoint)
+        stylizer = cls(model, None, device, precision, engine)
         stylizer.source = checkpoint
         return stylizer
 
@@ -81,7 +82,16 @@ class Stylizer(NetworkRunner):
         """Pickle what the stylizer was made of; another process loads the model again."""
         if self.source is not None:
             return Stylizer.load, (self.source, *self.choice)
-        return Stylizer, (self.network, self.card, *self.choice)
+        return Stylizer, (self.model, self.card, *self.choice)
+
+    @cached_property
+    def network(self) -> TransformerNetwork:
+        """The network, in eval mode on the CPU.
+
+        Raises:
+            InputError: The model is exported.
+        """
+        return self.check_model().build_network()
 
     def grams(self) -> dict[str, Tensor]:
         """Return the painting's Gram matrices by layer; none where the model's file has none."""
@@ -91,8 +101,8 @@ class Stylizer(NetworkRunner):
             return {}
 
     def __str__(self) -> str:
-        precision = str(self.dtype).removeprefix("torch.")
-        return f"{self.engine}, {precision}, {describe_device(self.device)}"
+        where = describe_cpu() if self.device == "cpu" else describe_device(pick_device(self.device))
+        return f"{self.engine}, {self.precision}, {where}"
 
     def push_to_hub(self, repo: str, sample: Path | None = None) -> str:
         """Publish the model in ``user/repo`` on the Hugging Face Hub, and return its page's address.
@@ -106,7 +116,7 @@ class Stylizer(NetworkRunner):
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            save_model(path, self._weights(), self.card, self.grams())
+            save_model(path, self.network, self.card, self.grams())
             return hub.push(path, repo, self.card, sample)
 
     def __call__(
@@ -140,7 +150,7 @@ class Stylizer(NetworkRunner):
         return self._stylize(image, settings)
 
     def _stylize(self, image: Any, settings: StylizeSettings) -> Any:
-        if isinstance(image, Tensor):
+        if is_tensor(image):
             return self._stylize_tensor(image, settings)
         if isinstance(image, list | tuple):
             return [self._stylize(one, settings) for one in image]
@@ -158,7 +168,9 @@ class Stylizer(NetworkRunner):
             self.stylize_pixels(pixels, stylized, settings)
             result = Image.fromarray(stylized)
         else:
-            result = to_image(self._stylize_tensor(to_tensor(opaque, self.device), settings))
+            with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
+                batch = self.backend.array(to_array(opaque)[None])
+                result = from_array(like(np.empty(0), self._stylize_batch(batch, settings))[0])
         if image.mode == "RGBA":
             result.putalpha(image.getchannel("A"))
         return result
@@ -195,21 +207,14 @@ class Stylizer(NetworkRunner):
                 (raised after the frames before the damage); or OpenCV, for motion_blend, is missing.
         """
         self.check_process()
+        from faststyle.inference.video import VideoStylizer
+
         settings = VideoSettings(strength, preserve_color, max_size, motion_blend)
         whole = partial(self._stylize, settings=StylizeSettings(strength, preserve_color, stroke_scale=1.0))
         # The engine onnx runs norms without running means.
-        build = None if self.engine == "onnx" else lambda: self._video_network
-        video = VideoStylizer(build, whole, self.tile_for, self.device, settings)
-        return video.stream(source, live)
+        backend = None if self.engine == "onnx" else self.backend
+        return VideoStylizer(backend, whole, self.tile_for, settings).stream(source, live)
 
-    @cached_property
-    def _video_network(self) -> tuple[Run, Tensor]:
-        """The network for video frames, and its memory before the first frame."""
-        network = VideoNetwork(self._weights(), self.margin).to(self.device).eval()
-        run = ENGINES[self.engine].build(network, self.device, self.dtype)
-        return run, network.blank().to(self.device)
-
-    @torch.no_grad()
     def _stylize_tensor(self, photos: Tensor, settings: StylizeSettings) -> Tensor:
         if photos.ndim not in (3, 4) or photos.shape[-3] != 3 or 0 in photos.shape:
             raise InputError(f"expected a tensor (3,H,W) or (B,3,H,W), not {tuple(photos.shape)}")
@@ -220,10 +225,15 @@ class Stylizer(NetworkRunner):
         with memory_errors(
             f"{width}x{height} pixels", "take a smaller image, lower `max_size`, or set `device` to cpu"
         ):
-            scale = self.scale_for(width, height, settings.stroke_scale)
-            if scale == 1:
-                return self._stylize_batch(batch, settings).view_as(photos)
-            result = torch.empty_like(batch)
-            for photo, out in zip(batch, result, strict=True):
-                self._scaled(photo, out, settings, scale)
-            return result.view_as(photos)
+            result = self._stylize_photos(self.backend.array(batch.float()), settings)
+        return like(photos, result).to(photos.dtype).view_as(photos)
+
+    def _stylize_photos(self, batch: Array, settings: StylizeSettings) -> Array:
+        """Stylize (B,3,H,W) of the engine's kind, at its own size or smaller."""
+        scale = self.scale_for(batch.shape[3], batch.shape[2], settings.stroke_scale)
+        if scale == 1:
+            return self._stylize_batch(batch, settings)
+        result = array_namespace(batch).empty_like(batch)
+        for photo, out in zip(batch, result, strict=True):
+            self._scaled(photo, out, settings, scale)
+        return result

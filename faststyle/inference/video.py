@@ -7,23 +7,20 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from faststyle.device import memory_errors
 from faststyle.errors import InputError
+from faststyle.image.arrays import array_namespace, like, to_bytes, to_floats
 from faststyle.image.color import blend_with_photo
 from faststyle.image.convert import to_rgb
-from faststyle.inference.engines import Run
+from faststyle.inference.engines.base import Engine, mix_statistics, mixing_weights
 from faststyle.inference.optical_flow import Blend
 from faststyle.inference.settings import VideoSettings
-from faststyle.inference.temporal_norm import mix_statistics, mixing_weights
 from faststyle.video.clips import RATE, Clip, Frame
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 
-BATCH = 4  # frames that a GPU stylizes at once, because one small frame leaves it idle
 MEMORY = 0.1  # seconds after which a frame counts for a third in the norms' statistics
 CUT = 0.12  # mean difference of two small frames in [0,1] from which there may be a cut, if
 JUMP = 2.5  # it is also so many times the last one: in a fast pan, every frame differs as much
@@ -36,28 +33,25 @@ class VideoStylizer:
     """Stylizes the frames of one video, in their order.
 
     Args:
-        build: Returns the network for frames and its statistics before the first frame; called when the
-            first frame is stylized by it. None if each frame is stylized as an image.
+        engine: The engine for frames with running statistics; None if each frame is stylized as an image.
         stylize_image: Stylizes one frame as an image, with the same options.
         tile_for: Returns the tile size for an image of a width and a height; None if it fits into memory.
-        device: Device of the network.
         settings: How the frames look.
     """
 
     def __init__(
         self,
-        build: Callable[[], tuple[Run, Tensor]] | None,
+        engine: Engine | None,
         stylize_image: Callable[[Image.Image], Image.Image],
         tile_for: Callable[[int, int], int | None],
-        device: torch.device,
         settings: VideoSettings,
     ):
-        self.build, self.stylize_image, self.tile_for, self.device = build, stylize_image, tile_for, device
+        self.engine, self.stylize_image, self.tile_for = engine, stylize_image, tile_for
         self.settings = settings
         self.blend = Blend(settings.motion_blend) if settings.motion_blend else None
         self.shots, self.pts = Shots(), 0
         self.time_base: Fraction | None = None
-        self.memory: Tensor | None = None
+        self.memory: np.ndarray | None = None  # (1,S)
 
     def stream(self, source: str | Path | Iterable[Item], live: bool = False) -> Iterator[Item]:
         """Yield the stylized frames of a video file as arrays, or those given as what they were given as.
@@ -83,7 +77,7 @@ class VideoStylizer:
     def frames(self, source: Iterable[Item], live: bool) -> Iterator[Item]:
         """Yield the stylized frames."""
         self.time_base = getattr(source, "time_base", None)  # of a video, or of Newest around one
-        batch_size = BATCH if self.device.type == "cuda" and not live else 1
+        batch_size = 1 if live or self.engine is None else self.engine.max_batch
         for items in batches(ahead(source) if isinstance(source, Clip) and not live else source, batch_size):
             yield from self(items)
 
@@ -97,7 +91,7 @@ class VideoStylizer:
         if self.blend:
             for number, (frame, share) in enumerate(zip(frames, shares, strict=True)):
                 images[number] = self.blend(images[number], frame, cut=not share)
-        return [like(item, image) for item, image in zip(items, images, strict=True)]
+        return [give_back(item, image) for item, image in zip(items, images, strict=True)]
 
     def seconds(self, item: Frame | Image.Image | np.ndarray) -> float:
         """Return the seconds since the frame before."""
@@ -110,36 +104,27 @@ class VideoStylizer:
         """Stylize frames (H,W,3) with running statistics where the network has them and memory suffices."""
         height, width, _ = frames[0].shape
         # Tiles have statistics of their own: each frame is stylized as an image.
-        if self.build is None or self.tile_for(width, height):
+        if self.engine is None or self.tile_for(width, height):
             return [np.asarray(self.stylize_image(Image.fromarray(frame))) for frame in frames]
         if len(frames) > 1 and self.tile_for(width, len(frames) * height):
             return [self.paint([frame], [share])[0] for frame, share in zip(frames, shares, strict=True)]
         with memory_errors(f"frames of {width}x{height} pixels", "lower `max_size`"):
-            return self.paint_together(*self.build(), frames, shares)
+            return self.paint_together(self.engine, frames, shares)
 
-    @torch.no_grad()
     def paint_together(
-        self, run: Run, blank: Tensor, frames: list[np.ndarray], shares: list[float]
+        self, engine: Engine, frames: list[np.ndarray], shares: list[float]
     ) -> list[np.ndarray]:
         """Stylize frames (H,W,3) in one batch, with running statistics."""
-        device = self.device
-        # Copies between pinned memory and a GPU are twice as fast.
-        batch = torch.empty(
-            (len(frames), *frames[0].shape), dtype=torch.uint8, pin_memory=device.type == "cuda"
-        )
-        np.stack(frames, out=batch.numpy())
-        given, mix = batch.to(device, non_blocking=True), mixing_weights(shares).to(device)
-        memory = blank if self.memory is None else self.memory
-        result, own = run(given, memory, mix)
+        given, mix = np.stack(frames), mixing_weights(shares)
+        memory = engine.blank_memory() if self.memory is None else self.memory
+        result, own = engine.stylize_frames(given, memory, mix)
         self.memory = mix_statistics(mix, memory, own)[-1:]
         if self.settings.preserve_color or self.settings.strength < 1:
-            x, y = given.permute(0, 3, 1, 2) / 255, result.permute(0, 3, 1, 2) / 255
+            xp = array_namespace(result)
+            x, y = (to_floats(xp.permute_dims(one, (0, 3, 1, 2))) for one in (like(result, given), result))
             y = blend_with_photo(y, x, self.settings.strength, self.settings.preserve_color)
-            result = (y * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        if device.type == "cuda":
-            result = batch.copy_(result)  # the batch's memory is free again
-        # Not by torch on a CPU: its threads would keep spinning and slow the engine down.
-        return list(result.cpu().numpy())
+            result = xp.permute_dims(to_bytes(y), (0, 2, 3, 1))
+        return list(like(given, result))
 
 
 def pixels_of(item: Frame | Image.Image | np.ndarray) -> np.ndarray:
@@ -165,7 +150,7 @@ def size_of(item: Frame | Image.Image | np.ndarray) -> tuple[int, ...] | None:
     return item.size if isinstance(item, Image.Image) else getattr(item, "shape", None)
 
 
-def like(item: Item, pixels: np.ndarray) -> Item:
+def give_back(item: Item, pixels: np.ndarray) -> Item:
     """Return the pixels as the type of the frame that was given."""
     if isinstance(item, Frame):
         return item._replace(pixels=pixels)

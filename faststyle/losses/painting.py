@@ -6,10 +6,9 @@ from torch import Tensor
 
 from faststyle.image.convert import scale_to, to_rgb, to_tensor
 from faststyle.losses.objective import Objective
+from faststyle.losses.settings import STYLE_SIZE
 from faststyle.losses.statistics import gram
 from faststyle.losses.vgg import VGG
-
-STYLE_SIZE = 384  # pixels of the painting's longer side, as for the built-in styles' Gram matrices
 
 
 @torch.no_grad()

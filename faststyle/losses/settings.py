@@ -6,6 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from faststyle.options import Kind, Settings, layer, number, one_of, option
 
+STYLE_SIZE = 384  # pixels of a painting's longer side, as for the built-in styles' Gram matrices
+
 StatisticName = Literal[
     "gram",
     "covariance",

@@ -4,18 +4,19 @@ Loading never runs code from a file: safetensors files hold only numbers, and pi
 ``weights_only``. No weight is read before its name, shape and data type are checked against the network.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors.numpy import save
 
-from faststyle.device import survive_fork
 from faststyle.errors import InputError, first_line
 from faststyle.files import check_not_special
 from faststyle.models.card import METADATA_KEY, ModelCard
@@ -26,10 +27,15 @@ from faststyle.models.known_networks import (
     rescale_weights,
     state_dicts,
 )
-from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
-from faststyle.models.pickle_scan import load_pickle
+from faststyle.models.layout import DEFAULT_SIZE, SIZES, complete_config, layout_of
+from faststyle.models.model import Model, model_of
 from faststyle.models.quantization import TensorSpec, dequantize, dequantized_specs, quantize
 from faststyle.models.style_targets import PREFIX, check_grams, pack_grams, unpack_grams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from faststyle.models.network import TransformerNetwork
 
 FORMAT_VERSION = 2  # version 1 stored Gram matrices as triangles, and had no 8-bit weights
 MAX_BLOCKS = 100  # residual blocks, so that a damaged file cannot ask for a network larger than memory
@@ -57,25 +63,29 @@ def save_model(
         compact: Round weights to 8 bits. The file has a quarter of the size, and images differ by about half
             a grey level of 255.
     """
-    header = {"format_version": FORMAT_VERSION, **replace(card, network=network.config).to_metadata()}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    weights |= pack_grams(grams or {})
+    model = model_of(network, card)
+    header = {"format_version": FORMAT_VERSION, **model.card.to_metadata()}
+    targets = {layer: gram.detach().cpu().float().numpy() for layer, gram in (grams or {}).items()}
+    weights = model.weights | pack_grams(targets)
     if compact:
         weights = quantize(weights)
+    weights = {name: np.ascontiguousarray(array) for name, array in weights.items()}
     # Not safetensors' save_file, because only the owner can read the files that it writes.
     path.write_bytes(save(weights, metadata={METADATA_KEY: json.dumps(header)}))
 
 
 def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
-    """Load a model of faststyle (.safetensors, or Lightning's .ckpt) or of a known network (.pth, .model).
+    """Load the network of a model's file, in eval mode on the CPU, and its metadata; see ``read_model``."""
+    model = read_model(path)
+    return model.build_network(), model.card
 
-    Returns:
-        The network in eval mode on the CPU, without gradients, and its metadata.
+
+def read_model(path: str | Path) -> Model:
+    """Read a model of faststyle (.safetensors, or Lightning's .ckpt) or of a known network (.pth, .model).
 
     Raises:
         InputError: The file does not exist, is damaged, or is no supported model.
     """
-    survive_fork()
     path = Path(path)
     if path.is_dir():
         raise InputError(
@@ -90,15 +100,13 @@ def load_model(path: str | Path) -> tuple[TransformerNetwork, ModelCard]:
         )
     check_not_special(path, str(path))
     weights, card = read_safetensors(path) if is_safetensors(path) else read_pickle(path)
-    network = TransformerNetwork(**card.network)
-    network.load_state_dict(weights)
-    for name, weight in network.state_dict().items():
-        if not weight.isfinite().all():
+    for name, weight in weights.items():
+        if not np.isfinite(weight).all():
             raise InputError(
                 f"{path} cannot be used: its weights {name} contain NaN or infinity; use an earlier "
                 "checkpoint, or train again"
             )
-    return network.eval().requires_grad_(False), replace(card, network=network.config)
+    return Model(weights, replace(card, network=complete_config(card.network)))
 
 
 def load_grams(path: str | Path) -> dict[str, Tensor]:
@@ -113,16 +121,18 @@ def load_grams(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: A Gram matrix contains NaN or infinity.
     """
+    import torch
+
     path = Path(path)
     if not is_safetensors(path):
         return {}
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="numpy") as file:
         scales = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")).get("gram", {})
         packed = {name: file.get_tensor(name) for name in file.keys() if name.startswith(PREFIX)}  # noqa: SIM118
     grams = unpack_grams(dequantize(packed), scales)
-    if not all(gram.isfinite().all() for gram in grams.values()):
+    if not all(np.isfinite(gram).all() for gram in grams.values()):
         raise InputError(f"{path} is damaged: its Gram matrices contain NaN or infinity")
-    return grams
+    return {layer: torch.from_numpy(gram) for layer, gram in grams.items()}
 
 
 def check_config(path: Path, config: dict[str, Any]) -> None:
@@ -160,10 +170,8 @@ def check_weights(path: Path, config: dict[str, Any], specs: Mapping[str, Tensor
     Raises:
         InputError: A weight is missing or unknown, or has the wrong shape or data type; the message names it.
     """
-    with torch.device("meta"):
-        network = TransformerNetwork(**config)
-    expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
-    start = f"{path} does not fit its network {network.config}:"
+    expected = layout_of(config).weight_shapes()
+    start = f"{path} does not fit its network {complete_config(config)}:"
     for name, shape in expected.items():
         if name not in specs:
             raise InputError(f"{start} {name} is missing")
@@ -195,21 +203,21 @@ def is_safetensors(path: Path) -> bool:
     return True
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], ModelCard]:
     """Read the weights, by name, and the metadata of a safetensors file.
 
     Raises:
         InputError: The file is damaged, or is no supported model.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             header = (file.metadata() or {}).get(METADATA_KEY)
             names = list(file.keys())
             slices = {name: file.get_slice(name) for name in names}
             stored = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
             if header is None:
                 if known := find_known_network(names):
-                    return read_known_network(path, known, stored, file.get_tensor)
+                    return read_known_network(path, known, stored, partial(read_array, path, file))
                 raise unsupported_model_error(path, f"{describe_layers(names)}, in safetensors")
             metadata = json.loads(header)
             version = metadata.get("format_version") if isinstance(metadata, dict) else FORMAT_VERSION
@@ -224,20 +232,31 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             grams = {name: specs.pop(name) for name in names if name.startswith(PREFIX) and name in specs}
             check_grams(path, metadata.get("gram", {}), grams)
             check_weights(path, card.network, specs)
-            weights = {name: file.get_tensor(name) for name in stored if not name.startswith(PREFIX)}
-            return dequantize(weights), card
+            weights = {name: read_array(path, file, name) for name in stored if not name.startswith(PREFIX)}
+            weights = dequantize(weights)
+            return {name: weights[name].astype(np.float32) for name in specs}, card
     except (SafetensorError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {first_line(error)}") from None
 
 
-def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+def read_array(path: Path, file: Any, name: str) -> np.ndarray:
+    """Read a tensor of an open safetensors file."""
+    if file.get_slice(name).get_dtype() != "BF16":
+        return file.get_tensor(name)
+    with safe_open(path, framework="pt") as tensors:  # NumPy has no bfloat16
+        return tensors.get_tensor(name).float().numpy()
+
+
+def read_pickle(path: Path) -> tuple[dict[str, np.ndarray], ModelCard]:
     """Read the weights, by name, and the metadata of a Lightning checkpoint or of a known network.
 
     Raises:
         InputError: The file is damaged, or is no supported model.
     """
+    from faststyle.models.pickle_scan import load_pickle
+
     stored = load_pickle(path)
     if not isinstance(stored, dict):
         raise unsupported_model_error(path, f"an unknown checkpoint (a {type(stored).__name__})")
@@ -249,25 +268,30 @@ def read_pickle(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
         card = ModelCard({k: hyper[k] for k in ("size", "blocks")})
         check_config(path, card.network)
         check_weights(path, card.network, {name: tensor_spec(weight) for name, weight in weights.items()})
-        return weights, card
+        return {name: weight.float().numpy() for name, weight in weights.items()}, card
     found = list(state_dicts(stored))
     for state in found:
         if known := find_known_network(state):
             specs = {key: tensor_spec(value) for key, value in state.items()}
-            return read_known_network(path, known, specs, state.__getitem__)
+            return read_known_network(path, known, specs, partial(tensor_to_array, state))
     raise unsupported_model_error(path, describe_layers(found[0]))
 
 
+def tensor_to_array(state: Mapping[Any, Any], key: Any) -> np.ndarray:
+    """Return a tensor of a state dict as float32."""
+    return state[key].float().numpy()
+
+
 def read_known_network(
-    path: Path, known: KnownNetwork, stored: Mapping[Any, TensorSpec], read: Callable[[str], Tensor]
-) -> tuple[dict[str, Tensor], ModelCard]:
+    path: Path, known: KnownNetwork, stored: Mapping[Any, TensorSpec], read: Callable[[str], np.ndarray]
+) -> tuple[dict[str, np.ndarray], ModelCard]:
     """Read the weights of another project's network with our layout, and convert them.
 
     Args:
         path: The file, for error messages.
         known: Where the file holds the weights.
         stored: Shape and data type for each key of the file.
-        read: Returns the tensor for a key of the file.
+        read: Returns the array for a key of the file.
 
     Raises:
         InputError: The weights do not fit the layout.
@@ -277,13 +301,15 @@ def read_known_network(
     config = {"size": "half" if half else "full", "blocks": known.blocks, "tanh": False}
     check_config(path, config)
     check_weights(path, config, specs)
-    weights = {name: read(key) for name, key in known.keys.items()}
+    weights = {name: read(key).astype(np.float32) for name, key in known.keys.items()}
     return rescale_weights(weights, known.source), ModelCard(config, source=known.source)
 
 
 def tensor_spec(weight: Any) -> TensorSpec:
     """Return a tensor's shape and data type; for sparse tensors its layout, for other objects their class."""
-    if not isinstance(weight, Tensor):
+    import torch
+
+    if not isinstance(weight, torch.Tensor):
         return (), type(weight).__name__
     dense = weight.layout == torch.strided and not weight.is_quantized
     return tuple(weight.shape), str(weight.dtype if dense else weight.layout)

@@ -1,40 +1,41 @@
 """Loading of models by name: built-in styles, trained models, files, the Hugging Face Hub, and blends."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from faststyle.errors import InputError
 from faststyle.image.files import open_image
 from faststyle.image.formats import READABLE_SUFFIXES, is_image
-from faststyle.losses.painting import measure_grams
 from faststyle.models import hub
 from faststyle.models.card import ModelCard
-from faststyle.models.checkpoint import load_grams, load_model
-from faststyle.models.network import TransformerNetwork
+from faststyle.models.checkpoint import load_grams, read_model
+from faststyle.models.model import Model
 from faststyle.models.pretrained import built_in_styles, steady_styles
 from faststyle.models.runs import RUNS, trained_models
 from faststyle.models.style_encoder import bake_painting
 from faststyle.registry import choose
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HUB_PREFIX = "hf://"
 COMMON_NAMES = ("last", "model")  # of files, which do not tell models apart
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".model", ".onnx")
 
 
-def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
-    """Load a model by name.
+def find_model(name: str | Path) -> Model:
+    """Read a model by name.
 
     Args:
         name: A built-in style (starry_night or starry_night-steady), a model that was trained in runs/, a
             model file, a painting's file, hf://user/repo, or a blend of these
             (starry_night:0.6,great_wave:0.4). A file takes precedence over a built-in style of the same name,
             and that over a trained model.
-
-    Returns:
-        The network in eval mode on the CPU, and its metadata.
 
     Raises:
         InputError: No model has this name, or the networks of a blend differ in size.
@@ -43,7 +44,7 @@ def find_model(name: str | Path) -> tuple[TransformerNetwork, ModelCard]:
     if is_blend(text):
         return blend_models(parse_blend(text))
     path = find_file(text, built_in_styles() | steady_styles())
-    return bake_painting(path) if is_image(path) else load_model(path)
+    return bake_painting(path) if is_image(path) else read_model(path)
 
 
 def find_file(text: str, styles: dict[str, Path]) -> Path:
@@ -93,8 +94,10 @@ def find_grams(name: str | Path) -> dict[str, Tensor]:
     steady_to_style = {key: built_in_styles()[key.rpartition("-")[0]] for key in steady_styles()}
     path = find_file(text, built_in_styles() | steady_to_style)
     if is_image(path):
+        from faststyle.losses.painting import measure_grams
+
         return measure_grams(open_image(path))
-    load_model(path)  # raises an InputError if the file is no model
+    read_model(path)  # raises an InputError if the file is no model
     if grams := load_grams(path):
         return grams
     raise InputError(f"{text} has no Gram matrices of its painting: give the painting as `style`")
@@ -156,8 +159,8 @@ def parse_blend(text: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def blend_models(weights: dict[str, float]) -> tuple[TransformerNetwork, ModelCard]:
-    """Return a network whose weights are the weighted mean of several models', and its metadata.
+def blend_models(weights: dict[str, float]) -> Model:
+    """Return the model whose weights are the weighted mean of several models'.
 
     The models must descend from one model, as the built-in styles do. The mean of models that were trained
     from different random weights is useless (Wortsman et al. 2022, https://arxiv.org/abs/2203.05482).
@@ -169,7 +172,7 @@ def blend_models(weights: dict[str, float]) -> tuple[TransformerNetwork, ModelCa
         InputError: A model does not exist, or the networks differ in size.
     """
     models = {name: find_model(name) for name in weights}
-    configs = {name: network.config for name, (network, _) in models.items()}
+    configs = {name: model.card.network for name, model in models.items()}
     first = next(iter(configs))
     for name, config in configs.items():
         if config != configs[first]:
@@ -177,18 +180,14 @@ def blend_models(weights: dict[str, float]) -> tuple[TransformerNetwork, ModelCa
                 f"{first} ({describe_config(configs[first])}) and {name} ({describe_config(config)}) cannot "
                 "be blended: use networks of the same size, such as two built-in styles"
             )
-    state_dicts = {name: network.state_dict() for name, (network, _) in models.items()}
-    network = models[first][0]
-    network.load_state_dict(
-        {
-            key: torch.stack([weight * state_dicts[name][key] for name, weight in weights.items()]).sum(0)
-            for key in state_dicts[first]
-        }
-    )
+    blended = {
+        key: np.sum([np.float32(weight) * models[name].weights[key] for name, weight in weights.items()], 0)
+        for key in models[first].weights
+    }
     weights_by_label: dict[str, float] = {}
     for name, weight in weights.items():
         weights_by_label[label(name)] = weights_by_label.get(label(name), 0) + weight
-    return network, ModelCard(network.config, blend=weights_by_label)
+    return Model(blended, ModelCard(configs[first], blend=weights_by_label))
 
 
 def describe_config(config: dict) -> str:

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 EXAMPLES = "pytorch/examples"
 ABHISKK = "abhiskk/fast-neural-style"
@@ -92,7 +91,7 @@ def find_known_network(keys: Iterable[object]) -> KnownNetwork | None:
     return KnownNetwork(source, blocks, found)
 
 
-def rescale_weights(weights: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+def rescale_weights(weights: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
     """Change the first and the last layer, so that the network takes and gives RGB in [0, 1].
 
     Args:
@@ -100,13 +99,15 @@ def rescale_weights(weights: dict[str, Tensor], source: str) -> dict[str, Tensor
         source: The project. EXAMPLES has RGB in [0, 255], ABHISKK has BGR in [0, 255], and GORDICALEKSA has
             RGB normalized by ``MEAN`` and ``STD``.
     """
-    first, last, bias = (weights[name].float() for name in ("down.0.0.weight", "last.weight", "last.bias"))
+    first, last, bias = (weights[name] for name in ("down.0.0.weight", "last.weight", "last.bias"))
     if source == GORDICALEKSA:
         # Subtracting MEAN would only change the first bias, which the norm after it removes.
-        mean, std = torch.tensor(MEAN), torch.tensor(STD)
-        first, last, bias = first / std.view(3, 1, 1), last * std.view(3, 1, 1, 1), bias * std + mean
+        mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
+        first, last = first / std.reshape(3, 1, 1), last * std.reshape(3, 1, 1, 1)
+        bias = bias * std + mean
     else:
         first, last, bias = first * 255, last / 255, bias / 255
     if source == ABHISKK:
-        first, last, bias = first.flip(1), last.flip(0), bias.flip(0)
-    return weights | {"down.0.0.weight": first, "last.weight": last, "last.bias": bias}
+        first, last, bias = first[:, ::-1], last[::-1], bias[::-1]
+    changed = {"down.0.0.weight": first, "last.weight": last, "last.bias": bias}
+    return weights | {name: np.ascontiguousarray(array) for name, array in changed.items()}

@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MIN_SIDE = 32  # pixels, because reflection needs more than the widest padding (4) at each level
-NOISE_CHANNELS = 4
-NOISE_PERIOD = 512  # pixels of the image after which the noise repeats
+from faststyle.models.layout import MIN_SIDE, NOISE_CHANNELS, NOISE_PERIOD
 
 Normalize = Callable[[nn.Module, Tensor], Tensor]  # a norm layer and (B,C,H,W) to the same shape
 

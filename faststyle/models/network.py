@@ -4,16 +4,11 @@ Johnson, Alahi and Fei-Fei, "Perceptual losses for real-time style transfer and
 super-resolution", ECCV 2016, https://arxiv.org/abs/1603.08155.
 """
 
-import itertools
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faststyle.models.layers import (
-    MIN_SIDE,
     ConvNorm,
     Noise,
     Normalize,
@@ -22,37 +17,7 @@ from faststyle.models.layers import (
     apply_norm,
     mirror_pad,
 )
-from faststyle.registry import choose
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """The number and kind of a network's layers, by level: the encoder's convolutions from full size down.
-
-    Attributes:
-        channels: Channels after each convolution of the encoder. All but the first have stride 2.
-        blocks: Number of residual blocks after each convolution of the encoder.
-        first_stride: Stride of the first convolution, 1 or 2. With 2, only the last layer computes at full
-            size.
-        skips: Whether the decoder adds the encoder's features, for each level but the deepest.
-        noise: Whether noise is added after each convolution of the encoder.
-    """
-
-    channels: tuple[int, ...]
-    blocks: tuple[int, ...]
-    first_stride: int = 1
-    skips: tuple[bool, ...] = (False, False)
-    noise: bool = False
-
-
-SIZES = {
-    # A sixteenth of the image's size is cheap and has a large receptive field, as whirls and waves need.
-    "deep": NetworkSize((16, 48, 96, 128), (1, 1, 3, 3), 2, (False, True, True), True),
-    "half": NetworkSize((16, 32, 64), (0, 0, 5)),
-    "full": NetworkSize((32, 64, 128), (0, 0, 5)),
-    "fast": NetworkSize((16, 64), (0, 4), 2, (False,)),
-}
-DEFAULT_SIZE = "deep"
+from faststyle.models.layout import DEFAULT_SIZE, MIN_SIDE, Layout, complete_config
 
 
 class TransformerNetwork(nn.Module):
@@ -71,26 +36,24 @@ class TransformerNetwork(nn.Module):
 
     Attributes:
         config: The arguments, with which to build the same network again.
+        layout: The network's layers.
         first_stride: Stride of the first convolution.
         stride: Pixels of the image per feature at the deepest level, in each dimension.
     """
 
     def __init__(self, size: str = DEFAULT_SIZE, blocks: int | None = None, tanh: bool = True):
         super().__init__()
-        chosen = choose("network size", size, SIZES)
-        channels, self.skips, self.first_stride = chosen.channels, chosen.skips, chosen.first_stride
-        deepest = chosen.blocks[-1] if blocks is None else blocks
-        self.tanh = tanh
-        self.config: dict[str, Any] = {"size": size, "blocks": deepest, "tanh": tanh}
-        self.stride = self.first_stride * 2 ** (len(channels) - 1)
-        pairs = list(itertools.pairwise(channels))
+        layout = Layout.from_config(size, blocks, tanh)
+        channels, pairs = layout.channels, layout.pairs
+        self.layout, self.tanh, self.skips = layout, tanh, layout.skips
+        self.first_stride, self.stride = layout.first_stride, layout.stride
+        self.config = complete_config({"size": size, "blocks": blocks, "tanh": tanh})
         self.down = nn.ModuleList(
             [ConvNorm(3, channels[0], 9, self.first_stride), *(ConvNorm(a, b, 3, 2) for a, b in pairs)]
         )
-        steps = [self.first_stride * 2**level for level in range(len(channels))]
-        self.noise = nn.ModuleList(map(Noise, channels, steps)) if chosen.noise else None
-        self.shallow = nn.ModuleList(map(ResidualBlocks, channels[:-1], chosen.blocks[:-1]))
-        self.residual = ResidualBlocks(channels[-1], deepest)
+        self.noise = nn.ModuleList(map(Noise, channels, layout.steps)) if layout.noise else None
+        self.shallow = nn.ModuleList(map(ResidualBlocks, channels[:-1], layout.blocks[:-1]))
+        self.residual = ResidualBlocks(channels[-1], layout.blocks[-1])
         self.up = nn.ModuleList([UpConvNorm(b, a, 3) for a, b in reversed(pairs)])
         self.last = nn.Conv2d(channels[0], 3, 9, padding=4, padding_mode="reflect")
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]  # start at mid-grey

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from faststyle.errors import InputError
 
@@ -11,7 +10,7 @@ SCALE_SUFFIX = ".scale"  # added to a matrix's name to name its scales
 TensorSpec = tuple[tuple[int, ...], str]  # shape and data type of a tensor in a file
 
 
-def quantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Round tensors of two or more dimensions, (N,…), to 8 bits, and all others to half precision.
 
     Returns:
@@ -21,16 +20,16 @@ def quantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     result = {}
     for name, tensor in tensors.items():
         if tensor.ndim < 2:
-            result[name] = tensor.half()
+            result[name] = tensor.astype(np.float16)
             continue
-        rows = tensor.float().flatten(1)
-        scales = rows.abs().amax(1).clamp(min=1e-12) / 127
-        result[name] = (rows / scales[:, None]).round().to(torch.int8).view(tensor.shape)
+        rows = tensor.astype(np.float32).reshape(len(tensor), -1)
+        scales = np.maximum(np.abs(rows).max(1), 1e-12) / 127
+        result[name] = np.rint(rows / scales[:, None]).astype(np.int8).reshape(tensor.shape)
         result[name + SCALE_SUFFIX] = scales
     return result
 
 
-def dequantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def dequantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Undo ``quantize``: return float32 for tensors with scales, and all others unchanged."""
     result = {}
     for name, tensor in tensors.items():
@@ -38,7 +37,7 @@ def dequantize(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         scales = tensors.get(name + SCALE_SUFFIX)
         if scales is not None:
-            tensor = tensor.float() * scales.view(-1, *[1] * (tensor.ndim - 1))
+            tensor = tensor.astype(np.float32) * scales.reshape(-1, *[1] * (tensor.ndim - 1))
         result[name] = tensor
     return result
 

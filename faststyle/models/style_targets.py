@@ -4,8 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from faststyle.errors import InputError
 from faststyle.models.quantization import TensorSpec
@@ -17,7 +16,7 @@ MAX_LOSS = 1e-4
 LAYER = re.compile(r"relu[1-5]_[1-4](/(2|4|8|16))?")
 
 
-def pack_grams(grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def pack_grams(grams: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Factorize Gram matrices, (1,C,C) by layer, and return the factors, (C,R) float32 by tensor name.
 
     R is as small as ``MAX_LOSS`` allows. It is often far below C, because a painting scaled down by 4 has few
@@ -25,16 +24,16 @@ def pack_grams(grams: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     packed = {}
     for layer, gram in grams.items():
-        values, vectors = torch.linalg.eigh(gram[0].detach().double().cpu())
-        values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+        values, vectors = np.linalg.eigh(gram[0].astype(np.float64))
+        values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
         # The squared norm of the matrix without the eigenvalues before each one.
-        remaining = values.square().flip(0).cumsum(0).flip(0)
+        remaining = np.square(values)[::-1].cumsum()[::-1]
         rank = max(1, int((remaining > MAX_LOSS * remaining[0]).sum()))
-        packed[PREFIX + layer] = (vectors[:, :rank] * values[:rank].sqrt()).float().contiguous()
+        packed[PREFIX + layer] = (vectors[:, :rank] * np.sqrt(values[:rank])).astype(np.float32)
     return packed
 
 
-def unpack_grams(packed: Mapping[str, Tensor], scales: Mapping[str, float]) -> dict[str, Tensor]:
+def unpack_grams(packed: Mapping[str, np.ndarray], scales: Mapping[str, float]) -> dict[str, np.ndarray]:
     """Return the Gram matrices, (1,C,C) float32 by layer.
 
     Args:
@@ -43,13 +42,13 @@ def unpack_grams(packed: Mapping[str, Tensor], scales: Mapping[str, float]) -> d
     """
     grams = {}
     for name, values in packed.items():
-        layer, values = name.removeprefix(PREFIX), values.float()
+        layer, values = name.removeprefix(PREFIX), values.astype(np.float32)
         if values.ndim == 2:
             grams[layer] = (values @ values.T)[None]
             continue
         channels = triangle_channels(len(values))
-        rows, columns = torch.triu_indices(channels, channels)
-        gram = torch.zeros(1, channels, channels)
+        rows, columns = np.triu_indices(channels)
+        gram = np.zeros((1, channels, channels), np.float32)
         gram[0, rows, columns] = gram[0, columns, rows] = values * scales[layer]
         grams[layer] = gram
     return grams

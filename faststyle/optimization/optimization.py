@@ -14,7 +14,8 @@ from torch import Tensor
 
 from faststyle.device import memory_errors, pick_device, pick_precision
 from faststyle.errors import InputError
-from faststyle.image import color
+from faststyle.image.color import keep_color
+from faststyle.image.color_transfer import match_color
 from faststyle.image.convert import to_image, to_rgb
 from faststyle.losses.objective import Objective
 from faststyle.losses.vgg import VGG, split_scale
@@ -130,7 +131,7 @@ class Optimization:
         size = self.settings.style_size or max(16, round(STYLE_SIZE_RATIO * longer))
         prepared = [prepare_image(painting, size, self.device) for painting in paintings]
         if self.settings.match_color:
-            prepared = [color.match_color(painting, self.photo) for painting in prepared]
+            prepared = [match_color(painting, self.photo) for painting in prepared]
         return prepared
 
     def make_objective(self) -> Objective:
@@ -247,7 +248,7 @@ class Optimization:
         """Return the best image so far, of the type of ``content``, at the full size."""
         image = self.enlarge_result(self.photo.shape[-2:])
         if self.settings.preserve_color:
-            image = color.keep_color(image, self.photo).clamp(0, 1)
+            image = keep_color(image, self.photo).clamp(0, 1)
         covers = [mask for mask in self.masks if mask is not None]
         if covers and len(covers) == len(self.masks):
             image = torch.lerp(self.photo, image, torch.stack(covers).amax(0))

@@ -21,8 +21,9 @@ from faststyle.losses.presets import PRESETS
 from faststyle.losses.settings import PoolingName, VGGName, Weight
 from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage, TrainingSettings, parse_fields
-from faststyle.models.layers import NOISE_PERIOD, apply_norm
-from faststyle.models.network import DEFAULT_SIZE, TransformerNetwork
+from faststyle.models.layers import apply_norm
+from faststyle.models.layout import DEFAULT_SIZE, NOISE_PERIOD
+from faststyle.models.network import TransformerNetwork
 from faststyle.options import whole
 from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss

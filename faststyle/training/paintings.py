@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from faststyle.image.convert import scale_to, to_tensor
-from faststyle.losses.painting import STYLE_SIZE
+from faststyle.losses.settings import STYLE_SIZE
 
 DESCRIBED_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # 960 channels
 

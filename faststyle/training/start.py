@@ -11,7 +11,8 @@ from faststyle.losses.statistics import bounded_relative
 from faststyle.models.card import Ancestor
 from faststyle.models.checkpoint import load_grams
 from faststyle.models.find import find_model, label
-from faststyle.models.network import DEFAULT_SIZE, SIZES, TransformerNetwork
+from faststyle.models.layout import DEFAULT_SIZE, SIZES
+from faststyle.models.network import TransformerNetwork
 from faststyle.models.pretrained import built_in_styles
 
 
@@ -31,8 +32,8 @@ def find_start(
         init = find_nearest_style(styles[0]) if fits else None
     if init in (None, "none"):
         return None, None
-    start, card = find_model(init)
-    return start, Ancestor(label(init), card.steps, card.init)
+    start = find_model(init)
+    return start.build_network(), Ancestor(label(init), start.card.steps, start.card.init)
 
 
 def find_nearest_style(style: str) -> str:

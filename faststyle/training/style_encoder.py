@@ -30,8 +30,7 @@ from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import bounded_relative
 from faststyle.losses.vgg import VGG
 from faststyle.models.find import find_model
-from faststyle.models.layers import NOISE_PERIOD
-from faststyle.models.style_encoder import StyleEncoder, save_encoder
+from faststyle.models.layout import NOISE_PERIOD
 from faststyle.options import Settings, number, option, path, text, whole
 from faststyle.parser import Parser
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
@@ -39,6 +38,7 @@ from faststyle.training.muon import Muon
 from faststyle.training.paintings import DESCRIBED_LAYERS, random_view, statistics
 from faststyle.training.photo_sources import load_content
 from faststyle.training.sampling import Photos
+from faststyle.training.style_network import StyleEncoder, save_encoder
 from faststyle.training.synthetic_motion import SHIFT_PERIOD, shift_images
 
 DESCRIBED_SIZE = 192  # pixels of the squares that the encoder learns to describe
@@ -96,7 +96,7 @@ class Training:
         if not self.paintings:
             raise InputError(f"`paintings` {options.paintings} holds no images: give a folder of paintings")
         self.rows, _ = load_content(options.content)
-        network, _ = find_model(options.init)
+        network = find_model(options.init).build_network()
         self.encoder = StyleEncoder(network.config["size"])
         self.encoder.network.load_state_dict(network.state_dict())
         self.bfloat16 = has_fast_bfloat16(torch.device("cpu"))

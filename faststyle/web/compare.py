@@ -63,7 +63,7 @@ def compare_methods(
     stylize = load_shared_stylizer(style.model)
     if painting is not None:
         check_painting(painting, style, stylize)
-    judge = Judge(stylize.card, painting or str(style.painting), stylize.device, stylize.dtype)
+    judge = Judge(stylize.card, painting or str(style.painting), *stylize.on_torch())
     pixels = to_tensor(content)[None].to(stylize.device)
 
     stylize(pixels)  # not timed, because the first forward pass of a size takes longer

@@ -8,7 +8,7 @@ from PIL import Image
 from faststyle import InputError, Stylizer
 from faststyle.cli.main import infer, main
 from faststyle.image.convert import scale_to, to_tensor
-from faststyle.losses.painting import STYLE_SIZE
+from faststyle.losses.settings import STYLE_SIZE
 from faststyle.models import style_encoder
 from faststyle.models.find import find_grams, find_model, label
 from faststyle.models.pretrained import ENCODER

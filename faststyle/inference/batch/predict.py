@@ -4,7 +4,6 @@ Each rank has a device, and stylizes its shard of the images. DataLoader workers
 encode them, while the device stylizes others.
 """
 
-import hashlib
 import logging
 import os
 import signal
@@ -41,7 +40,6 @@ from faststyle.inference.batch.shards import (
     rank_of,
     start_loader_worker,
 )
-from faststyle.inference.onnx_model import Exported
 from faststyle.inference.stylizer import Stylizer
 
 MAX_WAITING = 2  # images that wait for each thread that encodes
@@ -111,7 +109,7 @@ class Collection(pl.LightningModule):
         self.stylizer = self.load(str(self.trainer.strategy.root_device))
         if rank == 0:
             manifest.lock(self.out)
-            head = {"version": __version__, "model": digest(self.stylizer), "flags": self.options}
+            head = {"version": __version__, "model": self.stylizer.model.digest(), "flags": self.options}
             manifest.begin(self.out, head)
         self.trainer.strategy.barrier()
         self.items = self.find(rank, ranks)
@@ -225,17 +223,6 @@ class Writer(BasePredictionWriter):
         self.pool.shutdown()
         self.part.close()
         self.bar.close()
-
-
-def digest(stylizer: Stylizer) -> str:
-    """Return the SHA-256 of a model's weights."""
-    network = stylizer.network
-    if isinstance(network, Exported):
-        return network.digest
-    sums = hashlib.sha256()
-    for name, values in network.state_dict().items():
-        sums.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
-    return sums.hexdigest()
 
 
 def silence_lightning() -> None:

@@ -6,16 +6,15 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from faststyle.device import memory_errors
+from faststyle.device import memory_errors, thread_count
 from faststyle.errors import InputError, OutOfMemoryError, first_line
 from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.checkpoint import check_config
-from faststyle.models.layers import MIN_SIDE
+from faststyle.models.layout import MIN_SIDE
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
 OPSET = 18  # of 2022, so that most ONNX runtimes read it
 PACKAGES = "onnx", "onnxscript", "onnxruntime"  # of the extra onnx
 MAX_CONSTANT = 2**28  # values of a constant that is computed when a model of a fixed size is exported
+WHOLE_IMAGES_ONLY = "an exported model only stylizes whole images: take the model that it was exported from"
 PHOTO, PICTURE = "photo", "picture"  # names of a file's input and output
 
 
-class Exported(nn.Module):
-    """A model exported to ONNX, in place of a network.
-
-    It stylizes whole images, (B,3,H,W) RGB in [0,1], with a margin of its own.
+class Exported:
+    """A model exported to ONNX, which is an engine of its own: it stylizes whole images.
 
     Args:
         path: The file.
@@ -38,13 +36,14 @@ class Exported(nn.Module):
         InputError: There is no such file, it is no model of faststyle, or ONNX Runtime is missing.
     """
 
+    name, device, precision, max_batch = "onnx", "cpu", "float32", 1
+
     def __init__(self, path: Path):
-        super().__init__()
         if not path.is_file():
             raise InputError(f"there is no model {path}: export one, or check the path")
         try:
             model = path.read_bytes()
-            self.digest = hashlib.sha256(model).hexdigest()
+            self.sha256 = hashlib.sha256(model).hexdigest()
             session = start_session(model)
             metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         except ImportError:
@@ -65,7 +64,14 @@ class Exported(nn.Module):
         """Pickle the path, because a session cannot be pickled."""
         return Exported, (self.path,)
 
-    def forward(self, images: Tensor, margin: int, place: Tensor | None = None) -> Tensor:
+    def digest(self) -> str:
+        """Return a digest of the file."""
+        return self.sha256
+
+    def array(self, values: Any) -> np.ndarray:
+        return values if isinstance(values, np.ndarray) else values.detach().cpu().float().numpy()
+
+    def stylize(self, images: np.ndarray) -> np.ndarray:
         height, width = images.shape[-2:]
         if min(height, width) < MIN_SIDE:
             raise InputError(f"an exported model takes images of {MIN_SIDE} pixels a side and more")
@@ -77,7 +83,8 @@ class Exported(nn.Module):
         try:
             with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
                 # A file with a fixed size takes one image at a time.
-                result = torch.cat([self.run(part) for part in images.split(1 if self.size else len(images))])
+                parts = [images] if self.size is None else [image[None] for image in images]
+                result = np.concatenate([self.run(part) for part in parts])
             if result.shape != images.shape:
                 raise ValueError(f"returns {tuple(result.shape)} for {tuple(images.shape)}")
         except OutOfMemoryError:
@@ -85,6 +92,22 @@ class Exported(nn.Module):
         except Exception as error:  # onnxruntime's exceptions have no base class of their own
             raise InputError(f"{self.path} is damaged, export it again ({first_line(error)})") from None
         return result
+
+    def measure(self, images: Any) -> NoReturn:
+        """Refuse: a file has no statistics for tiles and videos."""
+        raise InputError(WHOLE_IMAGES_ONLY)
+
+    def stylize_tile(self, *_: Any) -> NoReturn:
+        """Refuse, likewise."""
+        raise InputError(WHOLE_IMAGES_ONLY)
+
+    def blank_memory(self) -> NoReturn:
+        """Refuse, likewise."""
+        raise InputError(WHOLE_IMAGES_ONLY)
+
+    def stylize_frames(self, *_: Any) -> NoReturn:
+        """Refuse, likewise."""
+        raise InputError(WHOLE_IMAGES_ONLY)
 
 
 def check_packages() -> None:
@@ -104,6 +127,7 @@ def write_onnx(program: "ExportedProgram", card: ModelCard, path: Path) -> None:
     Where the graph has a fixed size, all that depends on it is computed now.
     """
     import onnxscript
+    import torch
 
     opset = getattr(onnxscript, f"opset{OPSET}")
 
@@ -136,7 +160,7 @@ def write_onnx(program: "ExportedProgram", card: ModelCard, path: Path) -> None:
     onnx.save(path, external_data=False)
 
 
-def run_onnx(model: bytes) -> Callable[[Tensor], Tensor]:
+def run_onnx(model: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that runs the bytes of an ONNX file: (B,3,H,W) to the same."""
     return session_runner(start_session(model))
 
@@ -148,10 +172,10 @@ def start_session(model: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = thread_count()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def session_runner(session: Any) -> Callable[[Tensor], Tensor]:
+def session_runner(session: Any) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that runs a session: (B,3,H,W) to the same."""
-    return lambda images: torch.from_numpy(session.run([PICTURE], {PHOTO: images.numpy()})[0])
+    return lambda images: session.run([PICTURE], {PHOTO: np.ascontiguousarray(images)})[0]

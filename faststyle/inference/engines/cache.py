@@ -1,43 +1,32 @@
 """Disk cache for compiled engine models, in the user's cache folder."""
 
 import hashlib
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from faststyle.files import atomic_write
-from faststyle.inference.temporal_norm import VideoNetwork
-from faststyle.models import layers, network
-from faststyle.models.network import Inference
+from faststyle.models import layout
 
 MAX_FILES = 40  # the newest are kept
 DIGEST_SIZE = hashlib.sha256().digest_size  # bytes at the start of each file
+# The modules that define the network.
+CODE = [Path(layout.__file__).with_name(name) for name in ("layout.py", "network.py", "layers.py")]
+CODE += [Path(__file__).with_name("openvino_graph.py")]
 
 
-def cached(
-    kind: str,
-    module: Inference | VideoNetwork,
-    make: Callable[[], bytes],
-    load: Callable[[bytes], Any],
-) -> Any:
+def cached(kind: str, make: Callable[[], bytes], load: Callable[[bytes], Any]) -> Any:
     """Load a compiled model from the cache, or compile it and keep it there.
 
     Args:
-        kind: Version and options of the runtime, as a part of the key.
-        module: The module, whose weights, layers and code are a part of the key.
-        make: Compiles the module to bytes.
+        kind: Version and options of the runtime, and digest of the model.
+        make: Compiles the model to bytes.
         load: Loads these bytes; can raise any exception for damaged ones.
     """
-    facts = kind, torch.backends.cpu.get_cpu_capability(), module.margin, module, module.network.config
-    key = hashlib.sha256(f"{facts}".encode())
-    for source in (network.__file__, layers.__file__, inspect.getfile(type(module))):
-        key.update(Path(source).read_bytes())
-    for weight in module.state_dict().values():
-        key.update(weight.detach().cpu().numpy().tobytes())
+    key = hashlib.sha256(kind.encode())
+    for source in CODE:
+        key.update(source.read_bytes())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "faststyle"  # noqa: PTH111
     path = folder / key.hexdigest()[:32]
     try:
@@ -50,8 +39,6 @@ def cached(
         return loaded
     except Exception:  # missing, damaged, or in a folder that others can write to
         made = make()
-    if not any(isinstance(layer, torch.nn.InstanceNorm2d) for layer in module.modules()):
-        return load(made)  # tiles of one image: not needed again
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         with atomic_write(path) as temporary:

@@ -1,0 +1,1 @@
+"""Inference backends: PyTorch, torch.compile, OpenVINO and ONNX Runtime."""

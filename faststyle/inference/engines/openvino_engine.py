@@ -1,0 +1,130 @@
+"""OpenVINO, which runs a model on a CPU without PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from faststyle.device import thread_count
+from faststyle.image.arrays import Array
+from faststyle.inference.engines.cache import cached
+from faststyle.inference.engines.openvino_graph import GraphBuilder, Norms
+from faststyle.models.model import Model
+
+OPERATORS = "openvino.opset13"  # of 2023
+
+
+@contextmanager
+def hidden_module(name: str) -> Iterator[None]:
+    """Make imports of a module fail in the block, as if it were not installed; no effect if it is loaded."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would report each import to Intel."""
+    with hidden_module("openvino_telemetry"):
+        return importlib.import_module("openvino")
+
+
+@cache
+def has_fast_bfloat16() -> bool:
+    """Return True if this CPU has bfloat16 arithmetic."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVINOEngine:
+    """Runs a model's graphs by OpenVINO. Each is compiled at first use, and cached on the disk.
+
+    Args:
+        model: The model.
+        margin: Pixels of the mirrored border.
+        device: cpu.
+        precision: float32 or bfloat16.
+    """
+
+    name, device, max_batch = "openvino", "cpu", 1
+
+    def __init__(self, model: Model, margin: int, device: str, precision: str):
+        self.model, self.margin, self.precision = model, margin, precision
+        self.width = 2 * sum(model.layout.norms().values())
+        self.graphs: dict[Norms, Any] = {}
+        self.graph("own")  # fails here if OpenVINO cannot be used
+
+    @cached_property
+    def key(self) -> str:
+        """The model's part of the cache's key."""
+        return f"{self.model.digest()} {self.margin}"
+
+    def graph(self, norms: Norms) -> Any:
+        """Return the compiled graph with these norms."""
+        if norms not in self.graphs:
+            self.graphs[norms] = self.load(norms)
+        return self.graphs[norms]
+
+    def load(self, norms: Norms) -> Any:
+        """Load a compiled graph from the cache, or compile it."""
+        openvino = import_openvino()
+        core = openvino.Core()
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": thread_count(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+
+        def compile_graph() -> bytes:
+            operators = importlib.import_module(OPERATORS)
+            margin = 0 if norms == "given" else self.margin  # tiles have no border
+            inputs, outputs = GraphBuilder(operators, self.model, norms).build(margin)
+            compiled = io.BytesIO()
+            core.compile_model(openvino.Model(outputs, inputs), "CPU", options).export_model(compiled)
+            return compiled.getvalue()
+
+        cpu = core.get_property("CPU", "FULL_DEVICE_NAME")
+        kind = f"openvino {openvino.__version__} {cpu} {options} {norms}"
+        return cached(
+            f"{kind} {self.key}", compile_graph, lambda made: core.import_model(made, "CPU", options)
+        )
+
+    def run(self, norms: Norms, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Run a graph. A new request for each call costs nothing, and serves one thread."""
+        arrays = [np.ascontiguousarray(values) for values in inputs]
+        found = self.graph(norms).create_infer_request().infer(arrays, share_inputs=True)
+        return [found[number] for number in range(len(found))]
+
+    def array(self, values: Any) -> Array:
+        return values if isinstance(values, np.ndarray) else values.detach().cpu().float().numpy()
+
+    def stylize(self, images: Array) -> Array:
+        origin = np.zeros(2, np.int64)
+        return np.concatenate([self.run("own", image[None], origin)[0] for image in images])
+
+    def measure(self, images: Array) -> Array:
+        frames = np.rint(images.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+        memory, mix = self.blank_memory(), np.array([[0, 1]], np.float32)
+        return self.run("running", frames, memory, mix)[1]
+
+    def stylize_tile(self, tile: Array, position: tuple[int, int], statistics: Array) -> Array:
+        return self.run("given", tile, np.array(position, np.int64), statistics)[0]
+
+    def blank_memory(self) -> np.ndarray:
+        return np.zeros((1, self.width), np.float32)
+
+    def stylize_frames(
+        self, frames: np.ndarray, memory: np.ndarray, mix: np.ndarray
+    ) -> tuple[Array, np.ndarray]:
+        pixels, own = self.run("running", frames, memory, mix)
+        return pixels, own
