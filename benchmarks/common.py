@@ -16,7 +16,7 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.image.convert import scale_to
 from faststyle.image.files import find_images, open_image
-from faststyle.inference.engines import available_engines
+from faststyle.inference.engines.kinds import available_engines
 from faststyle.inference.stylizer import Stylizer
 
 ROOT = Path(__file__).parents[1]  # of the repository
@@ -119,7 +119,7 @@ def load_engines(
         wanted: Returns True for an engine to load.
     """
     found = {}
-    for engine in available_engines(device):
+    for engine in available_engines(str(device)):
         if wanted(engine):
             try:
                 found[engine] = Stylizer.load(model, device=str(device), engine=engine)

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import find_photos, make_parser, open_rgb, print_head, print_row
-from faststyle.device import pick_device, pick_precision
+from faststyle.device import pick_device
 from faststyle.image.convert import limit_size
-from faststyle.inference.engines import available_engines
+from faststyle.inference.engines.kinds import available_engines
 from faststyle.inference.stylizer import Stylizer
 
 NEAR = 2  # grey levels
@@ -54,9 +54,9 @@ def main(argv: list[str] | None = None) -> None:
         exact = Stylizer.load(model, device=str(device), precision="fp32", engine="torch")
         stylizers = {}
         for precision in options.precision:
-            for engine in options.engines or available_engines(device, pick_precision(precision, device)):
+            for engine in options.engines or available_engines(str(device), precision):
                 stylize = Stylizer.load(model, device=str(device), precision=precision, engine=engine)
-                stylizers[str(stylize.dtype).removeprefix("torch."), engine] = stylize
+                stylizers[stylize.precision, engine] = stylize
         counts = {name: np.zeros(256, dtype=np.int64) for name in stylizers}
         for path in paths:
             photo = limit_size(open_rgb(path), options.size)

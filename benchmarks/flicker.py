@@ -154,13 +154,18 @@ def measure_photos(models: dict[str, Stylizer], judge: Judge, paths: list[Path])
         print_figures("photos", name, "alone", average(rows))
 
 
+def flow_to_tensors(flow: np.ndarray, sure: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return a flow (H,W,2) and where it is reliable, (H,W), as (1,2,H,W) and (1,1,H,W)."""
+    return torch.from_numpy(flow).permute(2, 0, 1)[None], torch.from_numpy(sure)[None, None]
+
+
 def measure_video(
     models: dict[str, Stylizer], judge: Judge, frames: Frames, name: str, ways: list[str]
 ) -> None:
     """Print a line for each model and way."""
     motion = Motion()
     moves = [
-        None if cut else Move(*motion.between(after, before))
+        None if cut else Move(*flow_to_tensors(*motion.between(after, before)))
         for (before, after), cut in zip(pairwise(frames), find_cuts(frames)[1:], strict=True)
     ]
     floor = warp_error(frames, moves)
@@ -186,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     models = {name: Stylizer.load(name) for name in options.models}
     # All are judged by the first model's objective, so that their distances can be compared.
     first = next(iter(models.values()))
-    judge = Judge(first.card, options.style, first.device, first.dtype)
+    judge = Judge(first.card, options.style, *first.on_torch())
     if options.photos:
         measure_photos(models, judge, find_photos(options.photos, options.count))
     for path in options.clips:

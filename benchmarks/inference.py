@@ -36,8 +36,8 @@ from benchmarks.ceiling import count_work, measure_matmul
 from benchmarks.common import find_photos, load_engines, make_parser, open_rgb
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, LITE, OURS, Row, draw, print_table, write_csv
-from faststyle.device import describe_device, keep_freed_memory, pick_device, pick_precision
-from faststyle.inference.engines import pick_engine
+from faststyle.device import describe_device, keep_freed_memory, pick_device
+from faststyle.inference.engines.kinds import pick_engine
 
 SIZES = ["256", "512", "1024", "1920x1080"]
 PHOTOS = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]  # of scikit-image
@@ -92,11 +92,11 @@ def make_contestants(
     def wanted(name: str) -> bool:
         return not options.only or any(part in name for part in options.only)
 
-    default = pick_engine("auto", device, pick_precision("auto", device))
+    default = pick_engine("auto", str(device), "auto")
     loaded = load_engines(options.model, device, lambda engine: wanted(f"{OURS}, {engine}"))
     for engine, stylize in loaded.items():
         call = timed(partial(stylize, stroke_scale=1))
-        yield Contestant(f"{OURS}, {engine}", call, stylize.network, stylize.dtype, engine == default)
+        yield Contestant(f"{OURS}, {engine}", call, stylize.network, stylize.on_torch()[1], engine == default)
     if wanted(EXAMPLES):
         examples = Examples(device, options.peer_path)
         yield Contestant(EXAMPLES, timed(examples), examples.network)

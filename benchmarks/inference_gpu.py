@@ -19,7 +19,7 @@ from benchmarks.common import load_engines, print_head, print_row, time_call
 from benchmarks.examples_network import Examples
 from benchmarks.inference_report import EXAMPLES, OURS
 from faststyle.errors import InputError, first_line
-from faststyle.inference.engines import pick_engine
+from faststyle.inference.engines.kinds import pick_engine
 
 BATCHES = (1, 8)
 CALLS, WARM_UPS = 20, 5
@@ -49,10 +49,12 @@ def report(model: str, sizes: list[tuple[int, int]], device: torch.device, peer_
     """Print the table, and our network's slowest kernels at 1920×1080."""
     bandwidth = measure_bandwidth(device)
     contestants = {
-        f"{OURS}, {engine}": Contestant(partial(stylize, stroke_scale=1), stylize.network, stylize.dtype)
+        f"{OURS}, {engine}": Contestant(
+            partial(stylize, stroke_scale=1), stylize.network, stylize.on_torch()[1]
+        )
         for engine, stylize in load_engines(model, device).items()
     }
-    default = pick_engine("auto", device, next(iter(contestants.values())).dtype)
+    default = pick_engine("auto", str(device), "auto")
     network = Examples(device, peer_path).network.requires_grad_(False)
     contestants[EXAMPLES] = Contestant(network, network, torch.float32)
     rates = {dtype: measure_matmul(device, dtype) for _, _, dtype in contestants.values()}

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.common import make_parser
-from benchmarks.flicker import Frames, frame_to_tensor
+from benchmarks.flicker import Frames, flow_to_tensors, frame_to_tensor
 from faststyle.image.convert import to_image
 from faststyle.image.files import save_image
 from faststyle.image.warp import warp
@@ -27,7 +27,7 @@ def draw_change(frames: Frames, stylized: Frames) -> Image.Image:
     """Draw the mean difference of each stylized frame from the one before, moved along the frames' motion."""
     motion, found = Motion(), []
     for (before, frame), (earlier, later) in zip(pairwise(frames), pairwise(stylized), strict=True):
-        flow, sure = motion.between(frame, before)
+        flow, sure = flow_to_tensors(*motion.between(frame, before))
         moved = warp(frame_to_tensor(earlier), flow)
         found.append(sure * (frame_to_tensor(later) - moved).abs().mean(1, keepdim=True))
     grey = (GAIN * sum(found) / len(found)).clamp(0, 1)[0]  # type: ignore[union-attr]  # (1,H,W)

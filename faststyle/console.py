@@ -11,6 +11,9 @@ from typing import NoReturn
 
 from faststyle.errors import InputError, error_message, name_parameters, one_line
 
+# Packages that the light installation lacks, of those that are imported when a command needs them.
+LEFT_OUT = ("torch", "torchvision", "pytorch_lightning", "skimage", "jinja2", "matplotlib", "huggingface_hub")
+
 STARTED = time.monotonic()  # when the command began: commands import this module first
 
 
@@ -72,7 +75,7 @@ def error_line(
 
 @contextmanager
 def one_line_errors(option: Callable[[str], str] = option_name) -> Iterator[None]:
-    """End with one line on an InputError or OSError; other exceptions keep their traceback.
+    """End with one line on an InputError, an OSError or a missing package; others keep their traceback.
 
     Args:
         option: Returns the command's option for a parameter.
@@ -81,6 +84,10 @@ def one_line_errors(option: Callable[[str], str] = option_name) -> Iterator[None
         yield
     except (InputError, OSError) as error:
         fail(error_line(error, option=option))
+    except ModuleNotFoundError as error:
+        if error.name not in LEFT_OUT:
+            raise
+        fail(f"this needs {error.name}, which the light installation leaves out: pip install -e .")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from faststyle.inference import engines
+from faststyle.inference.engines import kinds
 from faststyle.losses import vgg
 from faststyle.losses.vgg import VGG19_BLOCKS, Network
 from faststyle.models.card import ModelCard
@@ -49,8 +49,8 @@ def torch_engine_by_default(request, monkeypatch, tmp_path_factory):
     """Make the engine auto choose torch except in test_engines.py, because converting networks is slow."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     if request.path.name != "test_engines.py":
-        alone = engines.ENGINES["openvino"]._replace(missing=lambda device, dtype: "not in this test")
-        monkeypatch.setitem(engines.ENGINES, "openvino", alone)
+        alone = kinds.ENGINES["openvino"]._replace(missing=lambda device, precision: "not in this test")
+        monkeypatch.setitem(kinds.ENGINES, "openvino", alone)
 
 
 @pytest.fixture(scope="module")

@@ -87,8 +87,9 @@ def other_command(typed: str, command: str) -> str | None:
 def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> None:
     """Run a subcommand; exit with status 2 where an input failed."""
     if command in APART:
-        module = "faststyle.cli.train" if command == "train" else "faststyle.web.__main__"
-        return import_module(module).main(argv)
+        with one_line_errors():
+            module = import_module("faststyle.cli.train" if command == "train" else "faststyle.web.__main__")
+        return module.main(argv)
     options = parser_of(command, prog).read(argv)
     with one_line_errors():
         from faststyle.image.validation import silence_decoders  # imports Pillow

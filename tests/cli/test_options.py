@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from faststyle.cli.main import APART, COMMANDS, find_command, infer, main, parser_of
-from faststyle.inference.engines import ENGINES
+from faststyle.inference.engines.kinds import ENGINES
 from faststyle.inference.settings import EngineName
 from faststyle.losses.presets import PRESETS
 from faststyle.losses.settings import PoolingName, PresetName, StatisticName, VGGName

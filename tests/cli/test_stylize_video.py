@@ -202,7 +202,7 @@ def test_steady_model_is_used_for_videos_and_logged(infer_video, monkeypatch, ca
     monkeypatch.setattr(
         Stylizer,
         "load",
-        classmethod(lambda cls, name, **o: loaded.append(name) or cls(*find.load_model(files[name]), **o)),
+        classmethod(lambda cls, name, **o: loaded.append(name) or cls(find.read_model(files[name]), **o)),
     )
     draw_image(40, 30).save("b.png")
     infer_video("a.mp4", "b.png", "-o", "out", "--checkpoint", "wave")

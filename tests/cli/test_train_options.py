@@ -10,7 +10,7 @@ import pytest
 from faststyle.cli.train import main
 from faststyle.cli.train_options import KINDS, option
 from faststyle.losses import presets, settings, statistics, vgg
-from faststyle.models import network
+from faststyle.models import layout
 from faststyle.training import options
 from tests.support import ROOT
 from tests.support.commands import expect_error_line
@@ -23,7 +23,7 @@ REGISTRIES = {
     "presets": (settings.PresetName, presets.PRESETS),
     "VGGs": (settings.VGGName, vgg.NETWORKS),
     "poolings": (settings.PoolingName, vgg.POOLING),
-    "sizes": (options.SizeName, network.SIZES),
+    "sizes": (options.SizeName, layout.SIZES),
 }
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from faststyle.image.color import keep_color, luminance, match_color
+from faststyle.image.color import keep_color, luminance
+from faststyle.image.color_transfer import match_color
 from faststyle.image.convert import to_tensor
 from tests.support.images import chroma, draw_image, sample
 

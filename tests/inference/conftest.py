@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from faststyle.models.card import ModelCard
+from faststyle.models.model import Model, model_of
 from faststyle.models.network import Inference, TransformerNetwork
 
 
@@ -11,3 +13,9 @@ def module() -> Inference:
     """Return a small network as the engines run it."""
     torch.manual_seed(0)
     return Inference(TransformerNetwork("fast", blocks=1).eval().requires_grad_(False), 8)
+
+
+@pytest.fixture(scope="module")
+def small(module) -> Model:
+    """Return the same network as a model in memory."""
+    return model_of(module.network, ModelCard())

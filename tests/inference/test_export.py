@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from faststyle.cli.main import infer as main
-from faststyle.inference import export, onnx_model
+from faststyle.inference import export
+from faststyle.inference.engines import onnx_model
 from faststyle.inference.export import load_inference
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard

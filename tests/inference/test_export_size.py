@@ -17,7 +17,8 @@ from faststyle.inference.export import export, load_inference
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.checkpoint import save_model
-from faststyle.models.network import SIZES, TransformerNetwork
+from faststyle.models.layout import SIZES
+from faststyle.models.network import TransformerNetwork
 from tests.support.commands import expect_error_line
 from tests.support.export_page import PAGE, run_documented_exports
 from tests.support.images import draw_image

@@ -28,7 +28,7 @@ def test_exported_model_stylizes_like_the_model(exported):
     image = draw_image(50, 37)
     image.putalpha(100)
     assert np.abs(np.asarray(model(image), int) - np.asarray(export(image), int)).max() <= 1
-    assert (export.engine, export.dtype, export.card.name) == ("onnx", torch.float32, "it")
+    assert (export.engine, export.precision, export.card.name) == ("onnx", "float32", "it")
     assert export(torch.rand(2, 3, 33, 40), strength=0.5, preserve_color=True).shape == (2, 3, 33, 40)
 
 
@@ -39,7 +39,7 @@ def test_out_of_memory_with_exported_model_is_not_reported_as_damage(exported, m
         raise RuntimeException("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer")
 
     stylize = Stylizer.load(exported[1])
-    monkeypatch.setattr(stylize.network, "run", full)
+    monkeypatch.setattr(stylize.model, "run", full)
     with pytest.raises(OutOfMemoryError, match="50x37 pixels") as caught:
         stylize(draw_image(50, 37))
     assert "max_size" in caught.value.parameters

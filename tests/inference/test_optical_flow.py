@@ -17,9 +17,9 @@ def moved(x: int, y: int) -> np.ndarray:
 
 def test_optical_flow_finds_a_shift():
     flow, sure = Motion().between(moved(5, -3), PHOTO)
-    middle = slice(None), slice(None), slice(20, -20), slice(20, -20)
-    assert flow.shape == (1, 2, *PHOTO.shape[:2]) and sure.shape == (1, 1, *PHOTO.shape[:2])
-    assert (flow[middle].mean((0, 2, 3)) - flow.new_tensor([-5, 3])).abs().max() < 0.3
+    middle = slice(20, -20), slice(20, -20)
+    assert flow.shape == (*PHOTO.shape[:2], 2) and sure.shape == PHOTO.shape[:2]
+    assert np.abs(flow[middle].mean((0, 1)) - [-5, 3]).max() < 0.3
     assert sure[middle].mean() > 0.9
 
 

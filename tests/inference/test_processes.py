@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from faststyle.errors import InputError
-from faststyle.inference.engines import ENGINES, available_engines
+from faststyle.inference.engines.kinds import available_engines
+from faststyle.inference.engines.openvino_engine import OpenVINOEngine
 from faststyle.inference.export import export
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
-from faststyle.models.network import Inference
 from faststyle.optimization.refine import refine
 from tests.support.images import draw_image
 
@@ -90,13 +90,12 @@ def test_other_engines_work_in_a_forked_child(engine, model, two_threads, tmp_pa
         stylize = Stylizer.load(tmp_path / "model.onnx")
     else:
         stylize = Stylizer.load(model, "cpu", "fp32", "torch")
-        module = Inference(stylize.network, stylize.margin)
-        stylize.run = ENGINES["openvino"].build(module, stylize.device, stylize.dtype)
+        stylize.backend = OpenVINOEngine(stylize.model, stylize.margin, "cpu", "float32")
     assert run_in_child("fork", call, stylize, PHOTO) == call(stylize, PHOTO)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("compile" not in available_engines(torch.device("cpu")), reason="no C++ compiler")
+@pytest.mark.skipif("compile" not in available_engines("cpu"), reason="no C++ compiler")
 def test_engine_that_cannot_work_in_a_forked_child_asks_for_spawn(model):
     stylize = Stylizer.load(model, "cpu", "fp32", "compile")
     for run in (call, last_frame):
@@ -106,7 +105,7 @@ def test_engine_that_cannot_work_in_a_forked_child_asks_for_spawn(model):
 
 def test_accelerator_in_a_forked_child_asks_for_spawn(model):
     stylize = Stylizer.load(model, "cpu", "fp32", "torch")
-    stylize.device = torch.device("cuda:0")
+    stylize.backend.device = "cuda:0"
     assert "spawn" in str(run_in_child("fork", call, stylize, SMALL))
 
 
@@ -140,5 +139,5 @@ def test_stylizer_of_a_network_is_pickled_with_its_weights(network):
 def test_stylizer_of_an_exported_model_is_pickled_by_its_file(model, tmp_path):
     export(model, tmp_path / "model.onnx")
     stylize = Stylizer.load(tmp_path / "model.onnx")
-    for one in (stylize, Stylizer(stylize.network, stylize.card)):
+    for one in (stylize, Stylizer(stylize.model)):
         assert call(pickle.loads(pickle.dumps(one)), SMALL) == call(stylize, SMALL)

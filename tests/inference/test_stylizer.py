@@ -118,7 +118,7 @@ def test_larger_strokes_come_from_the_shrunk_image(stylize, scale):
     assert torch.allclose(stylize(photos[0], stroke_scale=scale), results[0], atol=1e-5)
     # Images are shrunk as bytes.
     image = draw_image(61, 44, seed=1)
-    small = shrink(photos[:1].mul(255).round().byte(), scale)
+    small = torch.from_numpy(shrink(np.array(image).transpose(2, 0, 1)[None], scale))
     expected = to_image(enlarge(stylize(small), photos[:1])[0])
     assert level_differences(stylize(image, stroke_scale=scale), expected).max() <= 1
     assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
@@ -238,10 +238,10 @@ def test_unknown_precision_suggests_the_nearest(model):
 
 
 def test_default_device_and_precision_suit_the_machine(model, monkeypatch):
-    for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+    for fast, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(device, "has_fast_bfloat16", lambda _, fast=fast: fast)
-        assert Stylizer.load(model, device="cpu").dtype == dtype
-    assert Stylizer.load(model).device == pick_device("auto")
+        assert Stylizer.load(model, device="cpu").precision == precision
+    assert Stylizer.load(model).device == str(pick_device("auto"))
     assert not has_fast_bfloat16(torch.device("meta"))
 
 
@@ -257,8 +257,9 @@ def test_half_precision_is_close_to_full_precision(network, precision):
 def test_stylizer_freezes_the_network(painting):
     network = TransformerNetwork(blocks=1).train()
     stylize = Stylizer(network, ModelCard(), device="cpu")
-    assert not stylize.network.training
-    assert not any(parameter.requires_grad for parameter in stylize.network.parameters())
+    network = stylize.backend.network
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_loaded_model_has_its_metadata(model):

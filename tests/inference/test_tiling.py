@@ -10,21 +10,21 @@ from faststyle.errors import InputError
 from faststyle.image.convert import to_tensor
 from faststyle.image.files import open_image
 from faststyle.inference import tiling
+from faststyle.inference.engines.torch_engine import TorchEngine
 from faststyle.inference.stylizer import Stylizer
 from faststyle.inference.tiling import (
     MAX_UNTILED_PIXELS,
     MIN_TILE,
-    Tile,
-    bytes_per_pixel,
-    freeze,
     max_whole_pixels,
-    receptive_radius,
+    mirror_index,
     spans,
     stylize_tiled,
     thumbnail,
 )
 from faststyle.models.card import ModelCard
-from faststyle.models.network import Inference, TransformerNetwork
+from faststyle.models.layers import mirror_pad
+from faststyle.models.layout import Layout
+from faststyle.models.network import TransformerNetwork
 from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 
@@ -51,9 +51,23 @@ def to_bytes(photo: torch.Tensor) -> torch.Tensor:
     return photo.mul(255).round().byte()
 
 
-def tiled(network, photo, tile, margin=0):
-    out = torch.full_like(photo, 7)
-    stylize_tiled(Tile(network), photo, out, tile, receptive_radius(network), margin, network.stride)
+def engine_of(network: TransformerNetwork, margin: int = 0) -> TorchEngine:
+    return TorchEngine(network, margin, "cpu", "float32")
+
+
+def stylize_whole(engine: TorchEngine, photo, statistics) -> torch.Tensor:
+    normalize = engine.statistics_network.normalize_with(statistics)
+    return engine.network(photo[None], engine.inference.margin, None, normalize)[0].clamp(0, 1)
+
+
+def tiled(engine: TorchEngine, photo, tile, statistics):
+    out, layout = torch.full_like(photo, 7), engine.network.layout
+    margin = engine.inference.margin
+
+    def run(x, position):
+        return engine.stylize_tile(x, position, statistics)
+
+    stylize_tiled(run, photo, out, tile, layout.receptive_radius(), margin, layout.stride)
     return out
 
 
@@ -62,14 +76,15 @@ def tiled(network, photo, tile, margin=0):
     "size, blocks", [("deep", 0), ("half", 0), ("half", 2), ("half", None), ("full", 1), ("fast", None)]
 )
 def test_pixels_depend_only_on_the_receptive_field(size, blocks):
-    network = make_network(size, blocks)
-    radius = receptive_radius(network)
+    network = make_network(size, blocks).double()
+    radius = network.layout.receptive_radius()
     side = 2 * radius + 4 * network.stride
-    frozen = freeze(network, photo_of(64, 48)[None]).double()
+    engine = engine_of(network)
+    statistics = engine.measure(photo_of(64, 48)[None].double()).double()
     seen = torch.zeros(side, side, dtype=torch.bool)
     for y in range(side // 2, side // 2 + network.stride):  # Every offset in the stride grid.
         x = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
-        frozen(x)[0, :, y, y].sum().backward()
+        network(x, 0, None, engine.statistics_network.normalize_with(statistics))[0, :, y, y].sum().backward()
         seen = x.grad[0].abs().sum(0) > 0
         for places in seen.nonzero().T:
             assert places.min() >= y - radius and places.max() <= y + radius
@@ -78,14 +93,13 @@ def test_pixels_depend_only_on_the_receptive_field(size, blocks):
 
 @pytest.mark.parametrize("margin", [0, 8])
 @pytest.mark.parametrize("size", ["deep", "half", "fast"])
-def test_network_frozen_with_an_image_stylizes_it_like_the_network(size, margin):
-    network = make_network(size)
-    photo = photo_of(75, 62)[None]
-    frozen = freeze(network, photo, margin)
-    assert torch.allclose(frozen(photo, margin), network(photo, margin), atol=1e-4)
-    other = photo_of(75, 62, seed=1)[None]
-    assert (frozen(other, margin) - network(other, margin)).abs().max() > 0.02
-    assert not any(isinstance(module, torch.nn.InstanceNorm2d) for module in frozen.modules())
+def test_image_with_its_own_statistics_is_stylized_as_by_the_network(size, margin):
+    engine = engine_of(make_network(size), margin)
+    photo, other = photo_of(75, 62), photo_of(75, 62, seed=1)
+    statistics = engine.measure(photo[None])
+    assert torch.allclose(stylize_whole(engine, photo, statistics), engine.stylize(photo[None])[0], atol=1e-4)
+    difference = stylize_whole(engine, other, statistics) - engine.stylize(other[None])[0]
+    assert difference.abs().max() > 0.02
 
 
 @pytest.mark.slow
@@ -93,39 +107,47 @@ def test_network_frozen_with_an_image_stylizes_it_like_the_network(size, margin)
 @pytest.mark.parametrize("width, height", [(300, 200), (211, 157), (5, 190), (130, 1)])
 @pytest.mark.parametrize("size", ["deep", "half", "fast"])
 def test_tiled_result_equals_whole_result_with_the_same_statistics(size, width, height, margin):
-    network = make_network(size)
+    engine = engine_of(make_network(size), margin)
     photo = photo_of(width, height)
-    frozen = freeze(network, thumbnail(photo, 100), margin)
-    whole = Inference(frozen, margin)(photo[None])[0]
+    statistics = engine.measure(thumbnail(photo, 100))
+    whole = stylize_whole(engine, photo, statistics)
     assert whole.amax() - whole.amin() > 0.1
     for tile in (32, 67, 1000):
-        assert (tiled(frozen, photo, tile, margin) - whole).abs().max() < LEVEL / 10
-        result = tiled(frozen, to_bytes(photo), tile, margin)
+        assert (tiled(engine, photo, tile, statistics) - whole).abs().max() < LEVEL / 10
+        result = tiled(engine, to_bytes(photo), tile, statistics)
         assert result.dtype == torch.uint8
         assert (result / 255 - whole).abs().max() <= LEVEL
 
 
 def test_full_network_has_the_assumed_receptive_field():
-    network = make_network("half", None)
+    engine = engine_of(make_network("half", None), 8)
     photo = photo_of(250, 190)
-    frozen = freeze(network, photo[None])
-    whole = Inference(frozen, 8)(photo[None])[0]
-    assert (tiled(frozen, photo, 64, margin=8) - whole).abs().max() < LEVEL / 10
+    statistics = engine.measure(photo[None])
+    whole = stylize_whole(engine, photo, statistics)
+    assert (tiled(engine, photo, 64, statistics) - whole).abs().max() < LEVEL / 10
 
 
 def test_tiles_leave_no_seams():
-    network = make_network("half")
+    engine = engine_of(make_network("half"))
     photo = photo_of(300, 220)
-    frozen = freeze(network, thumbnail(photo, 128))
-    result = tiled(frozen, photo, 64)
+    statistics = engine.measure(thumbnail(photo, 128))
+    result = tiled(engine, photo, 64, statistics)
     steps = (result[:, :, 1:] - result[:, :, :-1]).abs().mean((0, 1))
-    borders = [span.place.start - 1 for span in spans(300, 300, 64, receptive_radius(network), 0, 4)][1:]
+    radius = engine.network.layout.receptive_radius()
+    borders = [span.place.start - 1 for span in spans(300, 300, 64, radius, 0, 4)][1:]
     assert len(borders) >= 3
     others = np.setdiff1d(np.arange(299), borders)
     assert steps[borders].max() <= steps[others].max()
-    whole = Inference(frozen, 0)(photo[None])[0]
+    whole = stylize_whole(engine, photo, statistics)
     at_borders = (whole[:, :, 1:] - whole[:, :, :-1]).abs().mean((0, 1))[borders]
     assert torch.allclose(steps[borders], at_borders, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 40, 301])
+@pytest.mark.parametrize("margin", [0, 8])
+def test_mirrored_border_is_the_networks(size, margin):
+    expected = mirror_pad(torch.arange(size), 0, margin, 16)
+    assert np.array_equal(mirror_index(size, margin, 16), expected.numpy())
 
 
 def test_tiles_have_one_shape_and_start_on_the_stride_grid():
@@ -154,10 +176,15 @@ def test_memory_mapped_files_work_as_input_and_output(tmp_path):
         np.memmap(tmp_path / name, np.uint8, "w+", shape=(90, 150, 3)) for name in ("photo.raw", "out.raw")
     ]
     files[0][:] = photo.permute(1, 2, 0).numpy()
-    views = [torch.from_numpy(file).permute(2, 0, 1) for file in files]
-    frozen = freeze(make_network("fast"), thumbnail(views[0], 64), 8)
-    stylize_tiled(Tile(frozen), *views, 48, receptive_radius(frozen), 8, frozen.stride)
-    assert torch.equal(torch.from_numpy(files[1]).permute(2, 0, 1), tiled(frozen, photo, 48, 8))
+    views = [file.transpose(2, 0, 1) for file in files]
+    engine = engine_of(make_network("fast"), 8)
+    statistics, layout = engine.measure(thumbnail(photo, 64)), engine.network.layout
+
+    def run(x, position):
+        return engine.stylize_tile(engine.array(x), position, statistics).numpy()
+
+    stylize_tiled(run, *views, 48, layout.receptive_radius(), 8, layout.stride)
+    assert np.array_equal(views[1], tiled(engine, photo, 48, statistics).numpy())
 
 
 def test_thumbnail_is_the_shrunk_image():
@@ -201,7 +228,7 @@ def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
     whole = stylize(image)
     assert stylize.tile_for(300, 200) is None
     monkeypatch.setattr("faststyle.inference.network_runner.max_whole_pixels", lambda *_: 50_000)
-    monkeypatch.setattr(stylize, "run", None)  # No image is stylized whole.
+    monkeypatch.setattr(stylize.backend, "run", None)  # No image is stylized whole.
     assert stylize.tile_for(300, 200) == MIN_TILE and stylize.tile_for(250, 200) is None
     monkeypatch.setattr(tiling, "MIN_TILE", 64)
     monkeypatch.setattr(
@@ -209,7 +236,7 @@ def test_image_too_large_for_memory_is_tiled(stylize, monkeypatch):
         lambda *given: tiles.append(given[3]) or stylize_tiled(*given),
     )
     assert max_level_difference(stylize(image), whole) <= 1
-    assert tiles == [int(50_000**0.5) - 2 * receptive_radius(stylize.network) & -4]
+    assert tiles == [int(50_000**0.5) - 2 * stylize.model.layout.receptive_radius() & -4]
 
 
 def test_invalid_tile_size_is_rejected(stylize):
@@ -218,16 +245,11 @@ def test_invalid_tile_size_is_rejected(stylize):
 
 
 def test_estimated_memory_grows_with_the_channels():
-    half, full, fast = (bytes_per_pixel(make_network(size)) for size in ("half", "full", "fast"))
+    half, full, fast = (Layout.from_config(size).bytes_per_pixel() for size in ("half", "full", "fast"))
     assert fast < half < full and half == 420
-    cpu = torch.device("cpu")
-    assert 1 << 20 < free_memory(cpu) < 1 << 50
-    assert (
-        0
-        < max_whole_pixels(make_network("full"), cpu)
-        <= max_whole_pixels(make_network("fast"), cpu)
-        <= MAX_UNTILED_PIXELS
-    )
+    assert 1 << 20 < free_memory() < 1 << 50
+    limits = [max_whole_pixels(Layout.from_config(size), "cpu") for size in ("full", "fast")]
+    assert 0 < limits[0] <= limits[1] <= MAX_UNTILED_PIXELS
 
 
 @pytest.mark.parametrize(
@@ -240,9 +262,9 @@ def test_memory_limit_of_a_container_is_respected(tmp_path, monkeypatch, files):
     (tmp_path / f"memory.{used}").write_text("2000\n")
     (tmp_path / "memory.stat").write_text(f"anon 7\n{cache} 500\n")
     monkeypatch.setattr(device, "CGROUP_ROOT", tmp_path)
-    assert free_memory(torch.device("cpu")) == 3500
+    assert free_memory() == 3500
     (tmp_path / f"memory.{limit}").write_text("max\n")
-    assert free_memory(torch.device("cpu")) > 1 << 20
+    assert free_memory() > 1 << 20
 
 
 def test_infer_stylizes_with_tiles(tmp_path, model, capsys, monkeypatch):

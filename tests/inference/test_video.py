@@ -24,9 +24,7 @@ def stylize(network) -> Stylizer:
 
 
 def video_stylizer(stylize: Stylizer, time_base: Fraction | None = None) -> video.VideoStylizer:
-    stylizer = video.VideoStylizer(
-        lambda: stylize._video_network, stylize, stylize.tile_for, stylize.device, VideoSettings()
-    )
+    stylizer = video.VideoStylizer(stylize.backend, stylize, stylize.tile_for, VideoSettings())
     stylizer.time_base = time_base
     return stylizer
 
@@ -126,9 +124,9 @@ def test_batch_too_large_for_memory_is_stylized_frame_by_frame(stylize, monkeypa
     monkeypatch.setattr(Stylizer, "tile_for", lambda self, width, height: 256 if height > 48 else None)
     whole, sizes = video.VideoStylizer.paint_together, []
 
-    def noted(self, run, blank, frames, shares):
+    def noted(self, engine, frames, shares):
         sizes.append(len(frames))
-        return whole(self, run, blank, frames, shares)
+        return whole(self, engine, frames, shares)
 
     monkeypatch.setattr(video.VideoStylizer, "paint_together", noted)
     assert max(map(max_level_difference, video_stylizer(stylize)(images(3)), expected)) <= 1
@@ -142,9 +140,9 @@ def test_temporal_norm_decays_with_time_not_with_frame_count(stylize):
     for one in (slow, quick):
         one([Frame(np.asarray(first), 0)])
         one.shots.difference = 1.0  # No frame is a cut.
-        one.remembered = one.memory.clone()
+        one.remembered = one.memory.copy()
         one([Frame(np.asarray(255 - np.asarray(second)), 1)])
-    change = [(one.memory - one.remembered).abs().sum() for one in (slow, quick)]
+    change = [np.abs(one.memory - one.remembered).sum() for one in (slow, quick)]
     assert change[0] > 10 * change[1]
 
 

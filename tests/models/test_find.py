@@ -28,12 +28,12 @@ def styles(tmp_path, monkeypatch, network):
 
 def last_weight(name) -> torch.Tensor:
     """Return a weight of the model of this name."""
-    return find_model(name)[0].state_dict()["last.weight"]
+    return torch.from_numpy(find_model(name).weights["last.weight"])
 
 
 def test_built_in_style_is_found_by_name(styles):
-    network, card = find_model("autumn")
-    assert card.name == "autumn" and not network.training
+    found = find_model("autumn")
+    assert found.card.name == "autumn" and not found.build_network().training
     assert list(pretrained.read_cards()) == ["autumn", "spring"]
     assert pretrained.read_cards()["spring"] == load_model(styles / "spring.safetensors")[1]
 
@@ -44,10 +44,10 @@ def test_file_takes_precedence_over_a_built_in_style_but_a_folder_does_not(
     work = tmp_path / "work"
     (work / "autumn").mkdir(parents=True)
     monkeypatch.chdir(work)
-    assert find_model("autumn")[1].name == "autumn"
+    assert find_model("autumn").card.name == "autumn"
     (work / "spring").write_bytes(model.read_bytes())
-    assert find_model("spring")[1].name == "small"
-    assert find_model(model)[1].name == "small"
+    assert find_model("spring").card.name == "small"
+    assert find_model(model).card.name == "small"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_blend_is_the_weighted_mean(styles, model):
     for name in ("autumn:0.25,spring:0.75", "autumn:1, spring:3"):
         torch.testing.assert_close(last_weight(name), mean)
     torch.testing.assert_close(last_weight("autumn:1,spring:0"), last_weight("autumn"))
-    _, card = find_model("autumn:1,spring:3")
+    card = find_model("autumn:1,spring:3").card
     assert card.blend == {"autumn": 0.25, "spring": 0.75}
     torch.testing.assert_close(last_weight(f"{model}:0.5,{model}:0.5"), last_weight(model))
 
@@ -145,19 +145,19 @@ def runs(tmp_path, monkeypatch, styles, network):
 
 
 def test_trained_model_is_found_by_name_after_the_built_in_styles(runs):
-    assert find_model("starry")[1].name == "starry/starry"
-    assert find_model("copy")[1].name == "a/copy"
-    assert find_model("autumn")[1].name == "autumn"  # the built-in style
+    assert find_model("starry").card.name == "starry/starry"
+    assert find_model("copy").card.name == "a/copy"
+    assert find_model("autumn").card.name == "autumn"  # the built-in style
     assert Stylizer.load("starry", "cpu", "fp32", "torch").card.name == "starry/starry"
     assert label("starry") == "starry"
-    assert set(find_model("starry:0.5,spring:0.5")[1].blend) == {"starry", "spring"}
+    assert set(find_model("starry:0.5,spring:0.5").card.blend) == {"starry", "spring"}
 
 
 def test_folder_or_file_in_the_current_folder_does_not_hide_a_trained_model_unless_it_is_a_file(runs, model):
     runs.with_name("copy").mkdir()
-    assert find_model("copy")[1].name == "a/copy"
+    assert find_model("copy").card.name == "a/copy"
     runs.with_name("starry").write_bytes(model.read_bytes())
-    assert find_model("starry")[1].name == "small"
+    assert find_model("starry").card.name == "small"
 
 
 def test_error_for_an_unknown_name_lists_the_trained_models(runs):

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from faststyle.errors import InputError
-from faststyle.models.layers import NOISE_PERIOD, Noise
-from faststyle.models.network import SIZES, TransformerNetwork
+from faststyle.models.layers import Noise
+from faststyle.models.layout import NOISE_PERIOD, SIZES
+from faststyle.models.network import TransformerNetwork
 
 SIDES = [1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 100]
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -37,17 +38,18 @@ def relative_error(result: torch.Tensor, expected: torch.Tensor) -> float:
 
 def test_unpacked_matrices_are_within_the_allowed_loss():
     grams = make_grams()
-    for layer, gram in unpack_grams(pack_grams(grams), {}).items():
-        assert relative_error(gram, grams[layer]) < 2 * MAX_LOSS
-        assert torch.allclose(gram, gram.transpose(1, 2))
+    packed = pack_grams({layer: gram.numpy() for layer, gram in grams.items()})
+    for layer, gram in unpack_grams(packed, {}).items():
+        assert relative_error(torch.from_numpy(gram), grams[layer]) < 2 * MAX_LOSS
+        assert np.allclose(gram, gram.transpose(0, 2, 1))
 
 
 def test_matrix_of_few_positions_has_few_factors():
-    x = torch.rand(1, 40, 3)
-    packed = pack_grams({"relu1_1": x @ x.transpose(1, 2)})
+    x = np.random.default_rng(0).random((1, 40, 3), np.float32)
+    packed = pack_grams({"relu1_1": x @ x.transpose(0, 2, 1)})
     assert packed["style.relu1_1"].shape[1] <= 3
-    black = torch.zeros(1, 40, 40)  # of a black painting
-    assert torch.equal(unpack_grams(pack_grams({"relu1_1": black}), {})["relu1_1"], black)
+    black = np.zeros((1, 40, 40), np.float32)  # of a black painting
+    assert np.array_equal(unpack_grams(pack_grams({"relu1_1": black}), {})["relu1_1"], black)
 
 
 def test_compact_file_keeps_matrices_within_a_thousandth(tmp_path, network):

@@ -8,6 +8,7 @@ import skimage
 import torch
 from PIL import Image, ImageDraw
 
+from faststyle.image.arrays import resize
 from faststyle.image.convert import scale_to
 from faststyle.inference import stroke_scale
 
@@ -99,6 +100,6 @@ def enlarge(stylized: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
     """Enlarge stylized small photos, (B,3,h,w), to the size of the original photos, (B,3,H,W)."""
     results = torch.empty_like(photos)
     for one, photo, out in zip(stylized, photos, results, strict=True):
-        small = stroke_scale.resize(photo[None], one.shape[-2:])[0].clamp(0, 1)
+        small = resize(photo[None], one.shape[-2:])[0].clamp(0, 1)
         stroke_scale.enlarge(small, one, photo, out)
     return results

@@ -9,7 +9,8 @@ from PIL import Image
 from faststyle.errors import InputError
 from faststyle.image.convert import to_tensor
 from faststyle.models.layers import apply_norm
-from faststyle.models.network import SIZES, TransformerNetwork
+from faststyle.models.layout import SIZES
+from faststyle.models.network import TransformerNetwork
 from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
 from faststyle.training.callbacks import NotANumberGuard
 from faststyle.training.crops import read_photo

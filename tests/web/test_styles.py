@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from faststyle.errors import InputError
-from faststyle.inference import engines
+from faststyle.inference.engines import kinds
 from faststyle.models.card import ModelCard, Painting
 from faststyle.models.pretrained import built_in_styles
 from faststyle.web import styles
@@ -38,11 +38,11 @@ def test_built_in_and_own_styles_are_found(style):
 
 
 def test_own_style_is_not_converted_to_openvino(style, tmp_path, monkeypatch):
-    def build(module, device, dtype):
+    def build(model, margin, device, precision):
         pytest.fail("converted")
 
-    fastest = engines.Engine(build, lambda device, dtype: None)
-    monkeypatch.setitem(engines.ENGINES, "openvino", fastest)
+    fastest = kinds.EngineKind(build, lambda device, precision: None)
+    monkeypatch.setitem(kinds.ENGINES, "openvino", fastest)
     own = Path(shutil.copy(style.model, tmp_path))
     assert styles.load_stylizer(own).engine == "torch"
     with pytest.raises(pytest.fail.Exception, match="converted"):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from faststyle.inference.engines.base import mix_statistics
+from faststyle.models.layers import Normalize
 from faststyle.models.network import TransformerNetwork
 
 
@@ -40,32 +41,32 @@ class StatisticsNetwork(nn.Module):
         self.norms = [layer for layer in network.modules() if isinstance(layer, nn.InstanceNorm2d)]
         self.widths = [2 * norm.num_features for norm in self.norms]
 
-    def run(
-        self, images: Tensor, statistics: Tensor | None, mix: Tensor | None, position: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def split(self, statistics: Tensor) -> dict[nn.Module, Tensor]:
+        """Return the statistics of each norm: (B,S) to (B,2C)."""
+        return dict(zip(self.norms, statistics.split(self.widths, 1), strict=True))
+
+    def normalize_with(self, statistics: Tensor) -> Normalize:
+        """Return the function that normalizes with given statistics, (1,S)."""
+        given = self.split(statistics)
+        return lambda norm, x: apply_statistics(norm, x, given[norm])  # type: ignore[arg-type]
+
+    def run(self, images: Tensor, statistics: Tensor | None, mix: Tensor | None) -> tuple[Tensor, Tensor]:
         """Stylize images, and return the statistics of each, (B,S).
 
         Args:
             images: (B,3,H,W), RGB in [0,1].
-            statistics: (1,S), to normalize with; None for each image's own.
-            mix: (B,1+B), weights of ``statistics`` and of each image's own; None for ``statistics`` alone.
-            position: (2,), as for the network; the images are then tiles, without a border.
+            statistics: (1,S), those of earlier images; None if there are none.
+            mix: (B,1+B), the weights of ``statistics`` and of each image's own; None for each image's own.
         """
-        given = statistics.split(self.widths, 1) if statistics is not None else [None] * len(self.norms)
-        before = dict(zip(self.norms, given, strict=True))
+        before = self.split(statistics) if statistics is not None else {}
         own: dict[nn.Module, Tensor] = {}
 
         def normalize(norm: nn.Module, x: Tensor) -> Tensor:
             assert isinstance(norm, nn.InstanceNorm2d)
-            memory = before[norm]
-            if memory is None or mix is not None:
-                own[norm] = measure_statistics(x)
-            if memory is None:
-                return apply_statistics(norm, x, own[norm])
-            return apply_statistics(
-                norm, x, memory if mix is None else mix_statistics(mix, memory, own[norm])
-            )
+            own[norm] = used = measure_statistics(x)
+            if mix is not None:
+                used = mix_statistics(mix, before[norm], used)
+            return apply_statistics(norm, x, used)
 
-        margin = self.margin if position is None else 0
-        images = self.network(images, margin, position, normalize).clamp(0, 1)
-        return images, torch.cat([own[norm] for norm in self.norms], 1) if own else images.new_zeros(0)
+        images = self.network(images, self.margin, normalize=normalize).clamp(0, 1)
+        return images, torch.cat([own[norm] for norm in self.norms], 1)

@@ -60,7 +60,8 @@ class TorchEngine:
     def stylize_tile(self, tile: Tensor, position: tuple[int, int], statistics: Tensor) -> Tensor:
         place = torch.tensor(position, device=self.torch_device)
         with torch.no_grad(), autocast(self.torch_device, self.dtype):
-            return self.statistics_network.run(tile, statistics, None, place)[0]
+            normalize = self.statistics_network.normalize_with(statistics)
+            return self.network(tile, 0, place, normalize).clamp(0, 1)
 
     def blank_memory(self) -> np.ndarray:
         return np.zeros((1, sum(self.statistics_network.widths)), np.float32)
