@@ -1,5 +1,7 @@
 """What the benchmarks share: command lines, images, timing, processes and tables."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import subprocess
@@ -8,9 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from PIL import Image
 
 from faststyle.errors import InputError
@@ -18,6 +19,9 @@ from faststyle.image.convert import scale_to
 from faststyle.image.files import find_images, open_image
 from faststyle.inference.engines.kinds import available_engines
 from faststyle.inference.stylizer import Stylizer
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[1]  # of the repository
 
@@ -68,6 +72,8 @@ def time_call(call: Callable[[], object], device: torch.device | None = None) ->
 def synchronize(device: torch.device | None) -> None:
     """Wait until a device other than the CPU has done what was asked of it."""
     if device is not None and device.type != "cpu":
+        import torch
+
         torch.accelerator.synchronize(device)
 
 
@@ -76,11 +82,15 @@ def infer_command(*arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / "infer.py"), *map(str, arguments)]
 
 
-def run_measured(command: Sequence[str], folder: Path | None = None) -> Finished:
+def run_measured(
+    command: Sequence[str | Path], folder: Path | None = None, environment: dict[str, str] | None = None
+) -> Finished:
     """Run a command in a folder, and measure its time and memory."""
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+", errors="replace") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, cwd=folder, env=environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
