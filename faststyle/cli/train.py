@@ -14,7 +14,15 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from faststyle.cli.train_options import LINKED, check, check_file, explain, option, unknown_option
+from faststyle.cli.train_options import (
+    LINKED,
+    check,
+    check_file,
+    explain,
+    find_config,
+    option,
+    unknown_option,
+)
 from faststyle.console import accept_any_text, one_line_errors
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError
@@ -180,6 +188,7 @@ def add_saved_config(argv: list[str]) -> list[str]:
     early.add_argument("--name")
     early.add_argument("--output")
     early.add_argument("--resume", action="store_true")
+    argv = name_configs(argv)
     known, _ = early.parse_known_args(argv)
     if known.resume:
         _, folder = name_run(known.style, known.name, known.output)
@@ -193,6 +202,19 @@ def add_saved_config(argv: list[str]) -> list[str]:
     for name in known.config:
         check_file(name)
     return argv
+
+
+def name_configs(argv: list[str]) -> list[str]:
+    """Return the command line with the files of the package's configurations in place of their names."""
+    words = []
+    for before, word in zip(["", *argv], argv, strict=False):
+        option, equals, value = word.partition("=")
+        if before in ("-c", "--config"):
+            word = find_config(word)
+        elif option == "--config" and equals:
+            word = f"--config={find_config(value)}"
+        words.append(word)
+    return words
 
 
 def parse(argv: list[str], callbacks: Sequence[pl.Callback] = ()) -> TrainCLI:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import pytorch_lightning as pl
 import yaml
 
+import faststyle
 from faststyle.errors import InputError
 from faststyle.losses.objective import Objective
 from faststyle.options import Kind, one_of, text
@@ -34,6 +35,8 @@ LINKED = {
     "model.seconds": "seconds",
     "data.seed": "seed_everything",
 }
+# The configurations of the package, by name.
+CONFIGS = {path.stem: path for path in sorted((Path(faststyle.__file__).parent / "configs").glob("*.yaml"))}
 COMMAND = {
     "name": text("a plain name, such as starry"),
     "output": text("a folder for the run"),
@@ -101,13 +104,24 @@ def check(config: Any) -> None:
             raise invalid_value(key, value)
 
 
+def find_config(name: str) -> str:
+    """Return the file of a configuration: one of the package by name, or the file itself.
+
+    Args:
+        name: A file, or a name such as quick or configs/quick.yaml.
+    """
+    path = Path(name)
+    is_packaged = path.stem in CONFIGS and name in (path.stem, f"configs/{path.stem}.yaml")
+    return str(CONFIGS[path.stem]) if is_packaged and not path.is_file() else name
+
+
 def check_file(name: str) -> None:
     """Check that a --config is a YAML file of options, because jsonargparse's errors on it are unclear.
 
     Raises:
         InputError: The file does not exist, is no YAML, or holds something else than options.
     """
-    expected = f"--config {name!r} must be a YAML file of options, such as configs/quick.yaml"
+    expected = f"--config {name!r} must be a YAML file of options, or one of {', '.join(CONFIGS)}"
     try:
         found = yaml.safe_load(Path(name).read_text())
     except OSError as error:

@@ -22,7 +22,7 @@ from tests.support.networks import same_model_files
 from tests.support.photo_sets import write_parquet
 from tests.support.training_runs import state
 
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "faststyle/configs").glob("*.yaml"))
 RUN = Path("runs/painting")
 
 

@@ -118,7 +118,7 @@ def test_layers_of_a_downscaled_image_are_accepted(parser):
 
 def test_shipped_configs_are_accepted(parser):
     assert option_error(parser) == ""
-    for config in (ROOT / "configs").glob("*.yaml"):
+    for config in (ROOT / "faststyle/configs").glob("*.yaml"):
         assert option_error(parser, "--config", str(config)) == ""
 
 
@@ -159,9 +159,9 @@ def test_mistyped_option_prints_one_error_line(train_arguments, capsys, flags, l
 CONFIGS = {
     "broken": (b"trainer: [1, {", "--config 'it.yaml' must be a YAML file of options"),
     "binary": (b"\x00\xff\xfe\x80", "--config 'it.yaml' must be a YAML file of options"),
-    "words": (b"hello there", "such as configs/quick.yaml, not 'hello there'"),
-    "empty": (b"", "such as configs/quick.yaml, not None"),
-    "list": (b"[1, 2]", "such as configs/quick.yaml, not [1, 2]"),
+    "words": (b"hello there", "or one of default, quick, steady, not 'hello there'"),
+    "empty": (b"", "or one of default, quick, steady, not None"),
+    "list": (b"[1, 2]", "or one of default, quick, steady, not [1, 2]"),
     "code": (b'style: !!python/object/apply:os.mkdir ["ran"]', "--config 'it.yaml' must be"),
     "deep": (b"[" * 5000, "--config 'it.yaml' must be"),
     "unknown": (b"trainer:\n  max_stepz: 3", "no option '--trainer.max_stepz': did you mean"),
