@@ -16,6 +16,7 @@ MODEL = text(
     "a built-in style's name, a model's file, a painting's file, hf://USER/REPO, or a blend of these"
 )
 
+PIPE = Path("-")  # standard input or output
 MAX_PLACES = 3  # folders of results named at the end
 
 
@@ -55,6 +56,11 @@ class Done(NamedTuple):
 
     written: int
     failures: int
+
+
+def uses_pipe(inputs: tuple[Path, ...], output: Path | None) -> bool:
+    """Return True if an input is -, standard input, or the output is -, standard output."""
+    return PIPE in inputs or output == PIPE
 
 
 def names_video(path: Path) -> bool:

@@ -1,10 +1,11 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
+import json
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faststyle.cli.inputs import (
     MODEL,
@@ -14,6 +15,7 @@ from faststyle.cli.inputs import (
     output_option,
     plan,
     report,
+    uses_pipe,
     verbose_option,
     without_links,
 )
@@ -72,6 +74,9 @@ class Options(Settings):
     video: VideoSettings = group(VideoSettings)
     machine: EngineSettings = group(EngineSettings)
     ranks: RankSettings = group(RankSettings)
+    json: bool = option(
+        False, "print a line of JSON for each file: source, result, seconds, size, engine, error", tag=""
+    )
     verbose: bool = verbose_option()
 
     def __post_init__(self) -> None:
@@ -94,7 +99,7 @@ class Options(Settings):
         if self.refine is not None:
             self.refuse_with("refine", [*self.for_videos, *self.ranks.changed()])
         if self.ranks.devices is not None:
-            self.refuse_with("devices", self.for_videos)
+            self.refuse_with("devices", [*self.for_videos, *(["json"] if self.json else [])])
             if self.checkpoint == "all":
                 raise InputError(
                     "`devices` needs one model: --checkpoint all makes a sheet of a single image"
@@ -135,6 +140,10 @@ class Options(Settings):
 
 def run(options: Options) -> int:
     """Stylize each input and print where the results are; return the number that failed."""
+    if uses_pipe(options.inputs, options.output):
+        from faststyle.cli.pipe import run_in_pipe
+
+        return run_in_pipe(options, run)
     if options.ranks.devices is not None:
         from faststyle.cli.stylize_batch import stylize_collection
 
@@ -152,7 +161,12 @@ def run(options: Options) -> int:
 
         jobs = without_pyav(jobs, options.inputs)
     safe = without_links(jobs)
-    return report(safe, len(jobs), stylize_all(options, safe), options.output) if safe else len(jobs)
+    if not safe:
+        return len(jobs)
+    done = stylize_all(options, safe)
+    if options.json:  # each file has its line already
+        return done.failures + len(jobs) - len(safe)
+    return report(safe, len(jobs), done, options.output)
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
@@ -206,6 +220,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     alone = len(jobs) == 1
     bar = tqdm(jobs, unit="image" if video_model is None else "file", disable=alone)
     for job in bar:
+        begin, error_text = time.perf_counter(), None
         try:
             if job.video:
                 failures += not stylize_video(video_model, job, options, alone)
@@ -217,7 +232,11 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
                 sys.exit(130)
         except (InputError, OSError) as error:
             failures += 1
-            bar.write(f"error: {error_line(error, None if alone else job.source)}", file=sys.stderr)
+            error_text = error_line(error, None if alone else job.source)
+            bar.write(f"error: {error_text}", file=sys.stderr)
+        if options.json:
+            model = video_model if job.video else image_model
+            print(json_line(job, model, time.perf_counter() - begin, error_text), flush=True)
     if written and options.verbose and options.checkpoint not in (None, "all"):
         print(f"engine: {image_model or video_model}", file=sys.stderr)
     if written:
@@ -225,16 +244,31 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     return Done(written, failures)
 
 
+def json_line(job: Job, model: "Model", seconds: float, error: str | None) -> str:
+    """Return what became of a file, as a line of JSON."""
+    size = read_size(job.target) if error is None and not job.video else None
+    engine = getattr(model, "engine", None)  # a sheet has none of its own
+    facts: dict[str, Any] = {"source": str(job.source), "result": str(job.target) if error is None else None}
+    facts |= {"seconds": round(seconds, 3), "size": size, "engine": engine, "error": error}
+    return json.dumps(facts)
+
+
 def describe_size(jobs: list[Job]) -> str:
     """Return the size of the result if it is a single image, such as "1024x768 pixels, "; otherwise ""."""
-    from PIL import Image
-
     if len(jobs) > 1 or jobs[0].video:
         return ""
+    width, height = read_size(jobs[0].target)
+    return f"{width}x{height} pixels, "
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return the width and height of an image that this command wrote."""
+    from PIL import Image
+
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # no bomb, since this command wrote it
     try:
-        with Image.open(jobs[0].target) as result:
-            return f"{result.width}x{result.height} pixels, "
+        with Image.open(path) as result:
+            return result.size
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -14,7 +14,7 @@ from tests.support.commands import read_folder
 from tests.support.images import draw_image
 
 # Options that do not change the result, or that the name says otherwise.
-WITHOUT_TAG = {"inputs", "output", "checkpoint", "style", "device", "precision", "engine"}
+WITHOUT_TAG = {"json", "inputs", "output", "checkpoint", "style", "device", "precision", "engine"}
 WITHOUT_TAG |= {"save_every", "animation", "verbose"}
 
 
