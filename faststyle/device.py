@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -232,6 +234,12 @@ def free_memory(device: torch.device | str = "cpu") -> int:
         # torch reuses the memory that it has reserved but not allocated.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
+    return cpu_memory(int(time.monotonic()))
+
+
+@lru_cache(1)
+def cpu_memory(second: int) -> int:
+    """Return the free memory in bytes, read once in each second, because the system takes milliseconds."""
     return min([machine_memory(), *cgroup_memory()])
 
 
