@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from faststyle.errors import InputError
-from faststyle.inference.engines import kinds, torch_engine
+from faststyle.inference.engines import kinds, openvino_engine, torch_engine
 from faststyle.inference.engines.base import mix_statistics, mixing_weights
 from faststyle.inference.engines.kinds import available_engines, build_engine, pick_engine
 from faststyle.inference.engines.torch_engine import Graphs
@@ -197,6 +197,12 @@ assert import_openvino().Core().available_devices
 assert "openvino_telemetry" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_old_openvino_is_named(monkeypatch):
+    monkeypatch.setattr(openvino_engine, "OPERATORS", "openvino.opset99")
+    with pytest.raises(InputError, match=r"OpenVINO 2023\.0 is too old: pip install"):
+        openvino_engine.import_operators("2023.0")
 
 
 def test_stylizing_with_openvino_does_not_import_torch(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from faststyle.device import thread_count
+from faststyle.errors import InputError
 from faststyle.image.arrays import Array
 from faststyle.inference.engines.cache import cached
 from faststyle.inference.engines.openvino_graph import GraphBuilder, Norms
@@ -38,6 +39,18 @@ def import_openvino() -> Any:
     """Import OpenVINO without its telemetry, which would report each import to Intel."""
     with hidden_module("openvino_telemetry"):
         return importlib.import_module("openvino")
+
+
+def import_operators(version: str) -> Any:
+    """Import OpenVINO's operators.
+
+    Raises:
+        InputError: This version of OpenVINO has no such operators.
+    """
+    try:
+        return importlib.import_module(OPERATORS)
+    except ModuleNotFoundError:
+        raise InputError(f"OpenVINO {version} is too old: pip install --upgrade openvino") from None
 
 
 @cache
@@ -86,7 +99,7 @@ class OpenVINOEngine:
         }
 
         def compile_graph() -> bytes:
-            operators = importlib.import_module(OPERATORS)
+            operators = import_operators(openvino.__version__)
             margin = 0 if norms == "given" else self.margin  # tiles have no border
             inputs, outputs = GraphBuilder(operators, self.model, norms).build(margin)
             compiled = io.BytesIO()
