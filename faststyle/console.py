@@ -1,6 +1,7 @@
 """What the commands print: any text in any encoding, and errors in one line with exit statuses."""
 
 import io
+import os
 import signal
 import sys
 import time
@@ -11,8 +12,12 @@ from typing import NoReturn
 
 from faststyle.errors import InputError, error_message, name_parameters, one_line
 
-# Packages that the light installation lacks, of those that are imported when a command needs them.
+# Packages that commands import on demand, and that the light installation leaves out.
 LEFT_OUT = ("torch", "torchvision", "pytorch_lightning", "skimage", "jinja2", "matplotlib", "huggingface_hub")
+
+# What pip installs: the clone that this file is in, or the distribution.
+CLONE = Path(__file__).resolve().parents[1]
+PACKAGE = f"-e {CLONE}" if (CLONE / "pyproject.toml").exists() else "faststyle-nst"
 
 STARTED = time.monotonic()  # when the command began: commands import this module first
 
@@ -38,6 +43,9 @@ def command_words(argv: Sequence[str] | None) -> Iterator[list[str]]:
     accept_any_text()
     try:
         yield sys.argv[1:] if argv is None else list(argv)
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's end prints nothing
+        sys.exit(141)
     finally:
         if argv is None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -82,12 +90,14 @@ def one_line_errors(option: Callable[[str], str] = option_name) -> Iterator[None
     """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (InputError, OSError) as error:
         fail(error_line(error, option=option))
     except ModuleNotFoundError as error:
         if error.name not in LEFT_OUT:
             raise
-        fail(f"this needs {error.name}, which the light installation leaves out: pip install -e .")
+        fail(f"this needs {error.name}, which the light installation leaves out: pip install {PACKAGE}")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = {"auto": None, "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-# Signs of an accelerator: of NVIDIA, AMD and Intel on Linux.
+# Signs of an accelerator on Linux: of NVIDIA, also in WSL, and of AMD.
 ACCELERATOR_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 DEFAULT_MEMORY_BYTES = 8 << 30  # assumed where the system does not report its memory
+CPU_ROOT = Path("/sys/devices/system/cpu")  # on Linux, what the processors share
 CGROUP_ROOT = Path("/sys/fs/cgroup")  # on Linux, control groups limit the memory of containers
 # Files of a control group, for versions 2 and 1: the limit, the memory in use, and the key in memory.stat of
 # the part in use that the kernel frees on demand.
@@ -95,15 +96,21 @@ def describe_cpu() -> str:
 
 
 def thread_count() -> int:
-    """Return the number of threads that compute: torch's where it is loaded, otherwise as it would be."""
-    if "torch" in sys.modules:
-        return sys.modules["torch"].get_num_threads()
+    """Return the number of threads that compute: torch's where it is loaded, otherwise one for each core."""
+    torch_threads = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    if torch_threads is not None:
+        return torch_threads()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    processors = os.sched_getaffinity(0)
+    files = [CPU_ROOT / f"cpu{number}" / "topology" / "thread_siblings_list" for number in processors]
+    try:
+        return len({file.read_text() for file in files})
+    except OSError:
+        return len(processors)
 
 
 def may_have_accelerator() -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from faststyle.cli.folders import no_images, read_folder, report_left_out
 from faststyle.console import error_line
-from faststyle.errors import InputError, one_line
+from faststyle.errors import InputError
 from faststyle.files import check_inside, resolve_links, shorten_name
 from faststyle.options import option, path, text
 
@@ -17,7 +17,6 @@ MODEL = text(
 )
 
 PIPE = Path("-")  # standard input or output
-MAX_PLACES = 3  # folders of results named at the end
 
 
 def input_option(help: str) -> Any:
@@ -49,13 +48,6 @@ class Job(NamedTuple):
     target: Path
     video: bool = False
     folder: Path | None = None
-
-
-class Done(NamedTuple):
-    """Number of files written and of inputs that failed; a damaged video counts as both."""
-
-    written: int
-    failures: int
 
 
 def uses_pipe(inputs: tuple[Path, ...], output: Path | None) -> bool:
@@ -247,59 +239,3 @@ def without_links(jobs: list[Job]) -> list[Job]:
         except InputError as error:
             print(f"error: {error_line(error)}", file=sys.stderr)
     return kept
-
-
-def describe_places(jobs: list[Job]) -> str:
-    """Return where results without ``output`` are: their folders, and one of those beside the inputs."""
-    places = list(dict.fromkeys(str(job.folder) for job in jobs if job.folder is not None))
-    if len(places) > MAX_PLACES:
-        places[MAX_PLACES:] = [f"and others ({len(places) - MAX_PLACES})"]
-    if beside := [job.target for job in jobs if job.folder is None]:
-        places.append(f"beside the inputs, such as {beside[-1]}")
-    return ", ".join(places)
-
-
-def report_missing(source: Path, target: Path, warning: str | None) -> bool:
-    """Print above progress bars that pixels of a photo are missing; return True if none is missing.
-
-    Args:
-        source: The photo.
-        target: Its result.
-        warning: How many pixels are missing, in words; None if none is.
-    """
-    from tqdm import tqdm
-
-    from faststyle.image.files import truncation_warning
-
-    if warning is not None:
-        tqdm.write(truncation_warning(source, target, warning), file=sys.stderr)
-    return warning is None
-
-
-def report_several(source: Path) -> None:
-    """Print above progress bars that only the first image of a file of several is used."""
-    from tqdm import tqdm
-
-    from faststyle.image.pages import describe_several
-
-    if (line := describe_several(source)) is not None:
-        tqdm.write(one_line(line), file=sys.stderr)
-
-
-def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> int:
-    """Print where the results are, and return the number of inputs that failed.
-
-    Args:
-        jobs: The jobs that were begun.
-        planned: Number of inputs; those that are not among the jobs failed.
-        done: What became of the jobs.
-        output: As typed.
-    """
-    if planned == 1 and done.written:
-        print(one_line(jobs[0].target))
-    elif planned > 1:
-        where = output or describe_places(jobs)
-        kinds = {job.video for job in jobs}
-        what = "images and videos" if len(kinds) > 1 else "videos" if True in kinds else "images"
-        print(f"{done.written} of {planned} {what} stylized: {one_line(where)}")
-    return done.failures + planned - len(jobs)

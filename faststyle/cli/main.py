@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from faststyle import __version__
 from faststyle.console import command_words, fail, one_line_errors
 from faststyle.errors import InputError
 from faststyle.parser import Parser
@@ -89,7 +90,7 @@ def run_command(command: str, argv: Sequence[str], prog: str | None = None) -> N
     if command in APART:
         with one_line_errors():
             module = import_module("faststyle.cli.train" if command == "train" else "faststyle.web.__main__")
-        return module.main(argv)
+            return module.main(argv)
     options = parser_of(command, prog).read(argv)
     with one_line_errors():
         from faststyle.image.validation import silence_decoders  # imports Pillow
@@ -108,6 +109,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name, text in COMMANDS.items():
                 print(f"  {name:<13}{text}")
             print("\nfaststyle COMMAND --help lists a command's options.")
+            return
+        if words[0] == "--version":
+            print(f"faststyle {__version__}")
             return
         try:
             choose("command", words[0], COMMANDS)

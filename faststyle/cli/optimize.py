@@ -3,14 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import (
-    MODEL,
-    input_option,
-    output_option,
-    plan,
-    report,
-    without_links,
-)
+from faststyle.cli.inputs import MODEL, input_option, output_option, plan, without_links
+from faststyle.cli.reports import report
 from faststyle.errors import InputError
 from faststyle.image.settings import FileSettings
 from faststyle.optimization.settings import OptimizationSettings

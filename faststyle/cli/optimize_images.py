@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from tqdm import tqdm
 
-from faststyle.cli.inputs import Done, Job, check_overwriting, report_missing, report_several
+from faststyle.cli.inputs import Job, check_overwriting
+from faststyle.cli.reports import Done, report_missing, report_several
 from faststyle.console import error_line
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line

@@ -1,24 +1,24 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
-import json
 import sys
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faststyle.cli.inputs import (
     MODEL,
-    Done,
     Job,
+    check_overwriting,
     input_option,
     output_option,
     plan,
-    report,
     uses_pipe,
     verbose_option,
     without_links,
 )
+from faststyle.cli.reports import INCOMPLETE, Done, describe_size, json_line, report
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
 from faststyle.image.settings import FileSettings
@@ -46,8 +46,9 @@ class Options(Settings):
     )
     checkpoint: str | None = option(
         None,
-        "a built-in style's name, or all for a sheet of every style; a model file (.safetensors, .ckpt or a "
-        "model of pytorch/examples); hf://USER/REPO; a blend such as starry_night:0.6,great_wave:0.4",
+        "a built-in style's name, or all for a sheet of every style; a painting's file; a model file "
+        "(.safetensors, .ckpt or a model of pytorch/examples); hf://USER/REPO; a blend such as "
+        "starry_night:0.6,great_wave:0.4",
         MODEL,
         "MODEL",
         tag="",
@@ -85,7 +86,8 @@ class Options(Settings):
             raise InputError("give an image or a video, or a folder of them")
         if self.checkpoint is None and not self.style:
             raise InputError(
-                "give `checkpoint` MODEL, or a painting to the command optimize (infer.py --style PAINTING)"
+                "give `checkpoint` starry_night (faststyle styles lists more) or a painting's file; without "
+                "a model, slowly: the command optimize (infer.py --style PAINTING)"
             )
         if self.style and self.refine is None:
             raise InputError(
@@ -145,6 +147,7 @@ def run(options: Options) -> int:
 
         return run_in_pipe(options, run)
     if options.ranks.devices is not None:
+        import_module("torch")  # of the processes that are started
         from faststyle.cli.stylize_batch import stylize_collection
 
         return stylize_collection(options)
@@ -156,6 +159,7 @@ def run(options: Options) -> int:
     name = name_result("_".join(names), options)
     jobs = plan(options.inputs, options.output, name, options.images_only)
     check_kinds(jobs, options)
+    check_overwriting([job.target for job in jobs], files_read(options))
     if options.images_only is None:
         from faststyle.cli.stylize_video import without_pyav
 
@@ -167,6 +171,15 @@ def run(options: Options) -> int:
     if options.json:  # each file has its line already
         return done.failures + len(jobs) - len(safe)
     return report(safe, len(jobs), done, options.output)
+
+
+def files_read(options: Options) -> list[Path]:
+    """Return the files of models and paintings among the options."""
+    from faststyle.models.find import is_blend, parse_blend
+
+    name = options.checkpoint or ""
+    names = parse_blend(name) if is_blend(name) else [name]
+    return [path for path in (*map(Path, names), *(options.style or ())) if path.is_file()]
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
@@ -197,7 +210,7 @@ def check_kinds(jobs: list[Job], options: Options) -> None:
 
 def stylize_all(options: Options, jobs: list[Job]) -> Done:
     """Stylize each image and video with a model, continuing after those that cannot be read."""
-    # torch is imported when there is work, so that --help answers at once.
+    # Imported when there is work, so that --help answers at once.
     from tqdm import tqdm
 
     from faststyle.cli.stylize_image import stylize_image
@@ -223,9 +236,11 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
         begin, error_text = time.perf_counter(), None
         try:
             if job.video:
-                failures += not stylize_video(video_model, job, options, alone)
+                complete = stylize_video(video_model, job, options, alone)
             else:
-                failures += not stylize_image(image_model, job, options, refine)
+                complete = stylize_image(image_model, job, options, refine)
+            failures += not complete
+            error_text = None if complete else INCOMPLETE
             written += 1
             if refine is not None and refine.stopped:
                 print(f"stopped: the best image so far is {one_line(job.target)}", file=sys.stderr)
@@ -242,35 +257,6 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     if written:
         print(f"done: {describe_size(jobs)}{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return Done(written, failures)
-
-
-def json_line(job: Job, model: "Model", seconds: float, error: str | None) -> str:
-    """Return what became of a file, as a line of JSON."""
-    size = read_size(job.target) if error is None and not job.video else None
-    engine = getattr(model, "engine", None)  # a sheet has none of its own
-    facts: dict[str, Any] = {"source": str(job.source), "result": str(job.target) if error is None else None}
-    facts |= {"seconds": round(seconds, 3), "size": size, "engine": engine, "error": error}
-    return json.dumps(facts)
-
-
-def describe_size(jobs: list[Job]) -> str:
-    """Return the size of the result if it is a single image, such as "1024x768 pixels, "; otherwise ""."""
-    if len(jobs) > 1 or jobs[0].video:
-        return ""
-    width, height = read_size(jobs[0].target)
-    return f"{width}x{height} pixels, "
-
-
-def read_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of an image that this command wrote."""
-    from PIL import Image
-
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # no bomb, since this command wrote it
-    try:
-        with Image.open(path) as result:
-            return result.size
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def load_models(options: Options, kinds: set[bool]) -> "tuple[Model, Stylizer | None]":

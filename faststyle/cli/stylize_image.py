@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from faststyle.cli.inputs import Job, report_missing, report_several
+from faststyle.cli.inputs import Job
+from faststyle.cli.reports import report_missing, report_several
 from faststyle.errors import InputError
 from faststyle.image import vips
 from faststyle.image.color import blend_images

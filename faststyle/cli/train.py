@@ -208,10 +208,10 @@ def name_configs(argv: list[str]) -> list[str]:
     """Return the command line with the files of the package's configurations in place of their names."""
     words = []
     for before, word in zip(["", *argv], argv, strict=False):
-        option, equals, value = word.partition("=")
+        name, equals, value = word.partition("=")
         if before in ("-c", "--config"):
             word = find_config(word)
-        elif option == "--config" and equals:
+        elif name == "--config" and equals:
             word = f"--config={find_config(value)}"
         words.append(word)
     return words

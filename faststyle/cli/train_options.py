@@ -111,7 +111,11 @@ def find_config(name: str) -> str:
         name: A file, or a name such as quick or configs/quick.yaml.
     """
     path = Path(name)
-    is_packaged = path.stem in CONFIGS and name in (path.stem, f"configs/{path.stem}.yaml")
+    is_packaged = path.stem in CONFIGS and name in (
+        path.stem,
+        f"{path.stem}.yaml",
+        f"configs/{path.stem}.yaml",
+    )
     return str(CONFIGS[path.stem]) if is_packaged and not path.is_file() else name
 
 

@@ -22,7 +22,7 @@ def array_namespace(array: Array) -> Any:
 def is_tensor(array: object) -> bool:
     """Return True for a torch tensor."""
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(array, torch.Tensor)
+    return isinstance(array, getattr(torch, "Tensor", ()))  # another thread can be importing torch
 
 
 def to_floats(pixels: Array) -> Array:
@@ -63,6 +63,11 @@ def pad_edge(images: Array, reach: int) -> Array:
         index = np.arange(-reach, size + reach).clip(0, size - 1)
         images = xp.take(images, like(images, index), axis=axis)
     return images
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Return a NumPy array of float32 for a tensor, and any NumPy array as it is."""
+    return array.detach().cpu().float().numpy() if is_tensor(array) else array
 
 
 def like(reference: Array, values: Array) -> Array:

@@ -56,6 +56,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image
 
 
+def to_opaque(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to RGB, on white where it is transparent."""
+    image = to_rgb(image)
+    if image.mode == "RGB":
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
 def apply_orientation(image: Image.Image) -> Image.Image:
     """Return an upright copy according to the EXIF orientation; ignore damaged EXIF, as browsers do."""
     orientation = 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from faststyle.image.convert import to_opaque
 from faststyle.image.files import open_image
 
 # RGB: blues and reds, some gold and green, purple and white, as in the windows of cathedrals.
@@ -30,7 +31,7 @@ def open_style(name: str | Path) -> Image.Image:
     Raises:
         InputError: The file is missing, no image, or damaged.
     """
-    return draw_mosaic() if str(name) == MOSAIC else open_image(name).convert("RGB")
+    return draw_mosaic() if str(name) == MOSAIC else to_opaque(open_image(name))
 
 
 def draw_mosaic(size: int = 512, pane: int = 24, seed: int = 0) -> Image.Image:

@@ -33,6 +33,7 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
     """
     if data.endswith(UNWRITTEN):
         data = data.rstrip(b"\0")
+    data = data.rstrip(b"\xff")  # with the next byte it would be a marker, at which decoders stop
     for _, start, length in iterate_jpeg_segments(io.BytesIO(data)):
         if start + length > len(data):  # a header is cut, and the decoder would read the end as a part of it
             data = data[: start - 4]

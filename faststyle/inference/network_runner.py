@@ -3,7 +3,7 @@
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from faststyle.device import memory_errors, survive_fork
 from faststyle.errors import InputError
 from faststyle.image.arrays import Array, array_namespace, like
 from faststyle.image.color import blend_with_photo
-from faststyle.inference.engines.base import Engine
+from faststyle.inference.engines.base import Engine, ImageEngine
 from faststyle.inference.engines.kinds import build_engine
 from faststyle.inference.engines.onnx_model import WHOLE_IMAGES_ONLY, Exported
 from faststyle.inference.settings import StrokeScale, StylizeSettings
@@ -51,7 +51,7 @@ class NetworkRunner:
         engine: str = "auto",
     ):
         self.model, self.margin = source, margin
-        self.backend: Engine = build_engine(source, margin, device, precision, engine)
+        self.backend: ImageEngine = build_engine(source, margin, device, precision, engine)
         self.process = os.getpid()
 
     @property
@@ -146,13 +146,13 @@ class NetworkRunner:
 
         height, width = photo.shape[1:]
         with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
-            small = self.backend.array(shrink(photo[None], scale))
+            small = self.backend.array(shrink(photo[None], scale))  # (1,3,h,w)
             stylized = self._stylize_batch(small, replace(settings, strength=1.0, preserve_color=False))
             enlarge(small[0], stylized[0], photo, out, blend)
 
     def _tiled(self, photo: Array, out: Array, settings: StylizeSettings, tile: int) -> None:
         """Stylize (3,H,W) bytes or floats into ``out``, tile by tile."""
-        layout, backend = self.check_model().layout, self.backend
+        layout, backend = self.check_model().layout, cast(Engine, self.backend)
 
         def run(x: Array, position: tuple[int, int]) -> Array:
             x = backend.array(x)
@@ -164,7 +164,10 @@ class NetworkRunner:
             stylize_tiled(run, photo, out, tile, layout.receptive_radius(), self.margin, layout.stride)
 
     def _stylize_batch(self, batch: Array, settings: StylizeSettings) -> Array:
-        """Stylize (B,3,H,W), of the engine's kind, at its own size: whole, one by one, or in tiles."""
+        """Stylize (B,3,H,W) at its own size: whole, one by one, or in tiles.
+
+        Only what the engine computes at once goes to its device.
+        """
         size, _, height, width = batch.shape
         xp = array_namespace(batch)
         if tile := settings.tile or self.tile_for(width, height):
@@ -174,5 +177,6 @@ class NetworkRunner:
             return out
         if size > 1 and self.tile_for(width, size * height):
             return xp.concat([self._stylize_batch(one[None], settings) for one in batch])
-        result = self.backend.stylize(batch)
-        return blend_with_photo(result, batch, settings.strength, settings.preserve_color)
+        x = self.backend.array(batch)
+        y = self.backend.stylize(x)
+        return like(batch, blend_with_photo(y, x, settings.strength, settings.preserve_color))

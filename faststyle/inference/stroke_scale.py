@@ -94,9 +94,14 @@ def enlarge(
         is_float = array_namespace(out).isdtype(out.dtype, "real floating")
         out[:, rows] = like(out, image if is_float else to_bytes(image))
 
-    threads = 1 if is_tensor(y) else thread_count()  # NumPy computes on one
+    # NumPy computes in one thread. Tensors stay in the caller's, which has its inference mode and its stream.
+    threads = 1 if is_tensor(y) or is_tensor(out) else thread_count()
     count = max(1, min(BAND_PIXELS // width, math.ceil(height / threads)))
     bands = [slice(top, min(height, top + count)) for top in range(0, height, count)]
+    if threads == 1:
+        for band in bands:
+            enlarge_band(band)
+        return
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(enlarge_band, bands):
             pass

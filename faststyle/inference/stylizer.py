@@ -6,15 +6,16 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from PIL import Image
 
 from faststyle.device import describe_cpu, describe_device, memory_errors, pick_device
 from faststyle.errors import InputError
-from faststyle.image.arrays import Array, array_namespace, is_tensor, like
+from faststyle.image.arrays import Array, array_namespace, is_tensor
 from faststyle.image.convert import from_array, limit_size, to_array, to_rgb
+from faststyle.inference.engines.base import Engine
 from faststyle.inference.engines.onnx_model import Exported
 from faststyle.inference.network_runner import NetworkRunner
 from faststyle.inference.settings import StrokeScale, StylizeSettings, VideoSettings
@@ -169,8 +170,7 @@ class Stylizer(NetworkRunner):
             result = Image.fromarray(stylized)
         else:
             with memory_errors(f"{width}x{height} pixels", "take a smaller image, or lower `max_size`"):
-                batch = self.backend.array(to_array(opaque)[None])
-                result = from_array(like(np.empty(0), self._stylize_batch(batch, settings))[0])
+                result = from_array(self._stylize_batch(to_array(opaque)[None], settings)[0])
         if image.mode == "RGBA":
             result.putalpha(image.getchannel("A"))
         return result
@@ -212,7 +212,7 @@ class Stylizer(NetworkRunner):
         settings = VideoSettings(strength, preserve_color, max_size, motion_blend)
         whole = partial(self._stylize, settings=StylizeSettings(strength, preserve_color, stroke_scale=1.0))
         # The engine onnx runs norms without running means.
-        backend = None if self.engine == "onnx" else self.backend
+        backend = None if self.engine == "onnx" else cast(Engine, self.backend)
         return VideoStylizer(backend, whole, self.tile_for, settings).stream(source, live)
 
     def _stylize_tensor(self, photos: Tensor, settings: StylizeSettings) -> Tensor:
@@ -225,11 +225,11 @@ class Stylizer(NetworkRunner):
         with memory_errors(
             f"{width}x{height} pixels", "take a smaller image, lower `max_size`, or set `device` to cpu"
         ):
-            result = self._stylize_photos(self.backend.array(batch.float()), settings)
-        return like(photos, result).to(photos.dtype).view_as(photos)
+            result = self._stylize_photos(batch.float(), settings)
+        return result.to(photos.dtype).view_as(photos)
 
     def _stylize_photos(self, batch: Array, settings: StylizeSettings) -> Array:
-        """Stylize (B,3,H,W) of the engine's kind, at its own size or smaller."""
+        """Stylize (B,3,H,W) at its own size or smaller."""
         scale = self.scale_for(batch.shape[3], batch.shape[2], settings.stroke_scale)
         if scale == 1:
             return self._stylize_batch(batch, settings)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faststyle.models.layout import MIN_SIDE, NOISE_CHANNELS, NOISE_PERIOD
+from faststyle.models.layout import MIN_SIDE, NOISE_CHANNELS, NOISE_PERIOD, noise_table
 
 Normalize = Callable[[nn.Module, Tensor], Tensor]  # a norm layer and (B,C,H,W) to the same shape
 
@@ -105,11 +104,8 @@ class Noise(nn.Module):
         super().__init__()
         self.mix = nn.Conv2d(NOISE_CHANNELS, channels, 1, bias=False)
         nn.init.normal_(self.mix.weight, std=0.3)
-        side = NOISE_PERIOD // step
-        # RandomState gives the same numbers in every version of NumPy.
-        values = np.random.RandomState(step).standard_normal((1, NOISE_CHANNELS, side, side))
         self.step = step
-        self.register_buffer("table", torch.from_numpy(values).float(), persistent=False)
+        self.register_buffer("table", torch.from_numpy(noise_table(step)), persistent=False)
 
     def forward(self, x: Tensor, position: Tensor | None) -> Tensor:
         """Add noise.

@@ -3,8 +3,10 @@
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from faststyle.registry import choose
 
@@ -14,7 +16,7 @@ NOISE_PERIOD = 512  # pixels of the image after which the noise repeats
 
 
 @dataclass(frozen=True)
-class NetworkSize:
+class Layout:
     """The number and kind of a network's layers, by level: the encoder's convolutions from full size down.
 
     Attributes:
@@ -24,6 +26,7 @@ class NetworkSize:
             size.
         skips: Whether the decoder adds the encoder's features, for each level but the deepest.
         noise: Whether noise is added after each convolution of the encoder.
+        tanh: Whether the output goes through the tanh.
     """
 
     channels: tuple[int, ...]
@@ -31,45 +34,7 @@ class NetworkSize:
     first_stride: int = 1
     skips: tuple[bool, ...] = (False, False)
     noise: bool = False
-
-
-SIZES = {
-    # A sixteenth of the image's size is cheap and has a large receptive field, as whirls and waves need.
-    "deep": NetworkSize((16, 48, 96, 128), (1, 1, 3, 3), 2, (False, True, True), True),
-    "half": NetworkSize((16, 32, 64), (0, 0, 5)),
-    "full": NetworkSize((32, 64, 128), (0, 0, 5)),
-    "fast": NetworkSize((16, 64), (0, 4), 2, (False,)),
-}
-DEFAULT_SIZE = "deep"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The layers of one network.
-
-    Attributes:
-        channels, first_stride, skips, noise: As in ``NetworkSize``.
-        blocks: Number of residual blocks by level.
-        tanh: Whether the output goes through the tanh.
-    """
-
-    channels: tuple[int, ...]
-    blocks: tuple[int, ...]
-    first_stride: int
-    skips: tuple[bool, ...]
-    noise: bool
-    tanh: bool
-
-    @classmethod
-    def from_config(cls, size: str = DEFAULT_SIZE, blocks: int | None = None, tanh: bool = True) -> "Layout":
-        """Return the layout for the arguments of ``TransformerNetwork``.
-
-        Raises:
-            InputError: No size has this name.
-        """
-        chosen = choose("network size", size, SIZES)
-        counts = (*chosen.blocks[:-1], chosen.blocks[-1] if blocks is None else blocks)
-        return cls(chosen.channels, counts, chosen.first_stride, chosen.skips, chosen.noise, tanh)
+    tanh: bool = True
 
     @property
     def levels(self) -> range:
@@ -145,16 +110,37 @@ class Layout:
         return round(36 + 24 * self.channels[0] / self.first_stride**2)
 
 
-def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all arguments of ``TransformerNetwork`` for some of them."""
-    layout = layout_of(config)
-    return {
-        "size": config.get("size", DEFAULT_SIZE),
-        "blocks": layout.blocks[-1],
-        "tanh": layout.tanh,
-    }
+SIZES = {
+    # A sixteenth of the image's size is cheap and has a large receptive field, as whirls and waves need.
+    "deep": Layout((16, 48, 96, 128), (1, 1, 3, 3), 2, (False, True, True), True),
+    "half": Layout((16, 32, 64), (0, 0, 5)),
+    "full": Layout((32, 64, 128), (0, 0, 5)),
+    "fast": Layout((16, 64), (0, 4), 2, (False,)),
+}
+DEFAULT_SIZE = "deep"
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
-    """Return the layout of a network for its configuration, as a model's file holds it."""
-    return Layout.from_config(**config)
+    """Return the layout of a network for its configuration, as a model's file holds it.
+
+    Raises:
+        InputError: No size has this name.
+    """
+    size = choose("network size", config.get("size", DEFAULT_SIZE), SIZES)
+    blocks = config.get("blocks")
+    counts = (*size.blocks[:-1], size.blocks[-1] if blocks is None else blocks)
+    return replace(size, blocks=counts, tanh=config.get("tanh", True))
+
+
+def complete_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments of ``TransformerNetwork`` for some of them."""
+    layout = layout_of(config)
+    return {"size": config.get("size", DEFAULT_SIZE), "blocks": layout.blocks[-1], "tanh": layout.tanh}
+
+
+def noise_table(step: int) -> np.ndarray:
+    """Return the noise of a level with ``step`` pixels per feature: (1,4,s,s), which repeats."""
+    side = NOISE_PERIOD // step
+    # RandomState gives the same numbers in every version of NumPy.
+    values = np.random.RandomState(step).standard_normal((1, NOISE_CHANNELS, side, side))
+    return values.astype(np.float32)

@@ -35,7 +35,7 @@ class Model:
     def digest(self) -> str:
         """Return a digest of the weights and the configuration."""
         key = hashlib.sha256(repr(sorted(self.card.network.items())).encode())
-        for name, array in self.weights.items():
+        for name, array in sorted(self.weights.items()):
             key.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return key.hexdigest()
 
@@ -51,6 +51,6 @@ class Model:
 
 
 def model_of(network: TransformerNetwork, card: ModelCard) -> Model:
-    """Return the model of a network. Its arrays can share memory with the network's weights."""
-    weights = {name: one.detach().cpu().float().numpy() for name, one in network.state_dict().items()}
+    """Return the model of a network, with a copy of its weights."""
+    weights = {name: one.detach().cpu().float().numpy().copy() for name, one in network.state_dict().items()}
     return Model(weights, replace(card, network=network.config))

@@ -1,4 +1,4 @@
-"""The feed-forward network that stylizes an image in one pass, and its sizes.
+"""The feed-forward network that stylizes an image in one pass.
 
 Johnson, Alahi and Fei-Fei, "Perceptual losses for real-time style transfer and
 super-resolution", ECCV 2016, https://arxiv.org/abs/1603.08155.
@@ -17,7 +17,7 @@ from faststyle.models.layers import (
     apply_norm,
     mirror_pad,
 )
-from faststyle.models.layout import DEFAULT_SIZE, MIN_SIDE, Layout, complete_config
+from faststyle.models.layout import DEFAULT_SIZE, complete_config, layout_of
 
 
 class TransformerNetwork(nn.Module):
@@ -43,11 +43,11 @@ class TransformerNetwork(nn.Module):
 
     def __init__(self, size: str = DEFAULT_SIZE, blocks: int | None = None, tanh: bool = True):
         super().__init__()
-        layout = Layout.from_config(size, blocks, tanh)
+        self.config = complete_config({"size": size, "blocks": blocks, "tanh": tanh})
+        layout = layout_of(self.config)
         channels, pairs = layout.channels, layout.pairs
         self.layout, self.tanh, self.skips = layout, tanh, layout.skips
         self.first_stride, self.stride = layout.first_stride, layout.stride
-        self.config = complete_config({"size": size, "blocks": blocks, "tanh": tanh})
         self.down = nn.ModuleList(
             [ConvNorm(3, channels[0], 9, self.first_stride), *(ConvNorm(a, b, 3, 2) for a, b in pairs)]
         )
@@ -134,14 +134,6 @@ class Inference(nn.Module):
         super().__init__()
         self.network, self.margin = network, margin
 
-    def forward(self, images: Tensor, position: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Stylize images (B,3,H,W), RGB in [0, 1], to the same shape; see ``TransformerNetwork.forward``."""
-        return self.network(images, self.margin, position).clamp(0, 1)
-
-    def example_inputs(self) -> list[tuple[Tensor, list[int]]]:
-        """Return inputs for tracing, each with the sizes that the trace accepts; -1 stands for any size."""
-        return [(torch.rand(1, 3, 64, 64), [-1, 3, -1, -1])]
-
-    def can_use_trace(self, images: Tensor, *_: Tensor) -> bool:
-        """Return True if a trace is valid for the inputs: smaller images are padded differently."""
-        return min(images.shape[2:]) >= MIN_SIDE
+        return self.network(images, self.margin).clamp(0, 1)

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from faststyle.errors import UnsupportedModelError, first_line
 from faststyle.models.file_kinds import (
     PYTORCH_CHECKPOINT,
@@ -142,11 +140,15 @@ def load_pickle(path: Path) -> Any:
                     check_operations(start)
             file.seek(0)
             # An open file, because torch.load reads a path that ends in .safetensors as safetensors.
+            import torch
+
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnsafePickleError as error:
         raise UnsupportedModelError(
             f"{path} was not opened because {error}; {SUPPORTED}", file=path
         ) from None
+    except ModuleNotFoundError:
+        raise  # PyTorch is not installed
     # A damaged pickle can raise any exception; none of them means that code ran.
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:

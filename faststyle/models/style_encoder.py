@@ -14,17 +14,18 @@ from safetensors.numpy import load_file
 
 from faststyle.errors import InputError
 from faststyle.image.color import is_blank
-from faststyle.image.convert import scale_to, to_array
+from faststyle.image.convert import scale_to, to_array, to_opaque
 from faststyle.image.files import open_image
 from faststyle.losses.settings import STYLE_SIZE
 from faststyle.models.card import ModelCard, StyleImage
-from faststyle.models.layout import Layout, complete_config
+from faststyle.models.layout import complete_config, layout_of
 from faststyle.models.model import Model
 from faststyle.models.pretrained import ENCODER
 from faststyle.models.quantization import dequantize
 
 CHANNELS = (3, 32, 64, 128, 192, 256)  # of the convolutions on the painting, all with stride 2
 OUTPUT_SCALE = 0.1  # so that one update of the last layer changes the norms little
+MAX_RATIO = 16  # of a painting's sides
 NETWORK = "network."  # prefix of the transformer network's weights
 
 Weights = dict[str, np.ndarray]
@@ -76,7 +77,7 @@ def bake(encoder: Weights, painting: Image.Image) -> Weights:
     """
     description = describe(encoder, to_array(scale_to(painting, STYLE_SIZE)))
     changes = linear(encoder, "predict.2", np.maximum(linear(encoder, "predict.0", description), 0))
-    layout = Layout.from_config()
+    layout = layout_of({})
     weights = {name: encoder[NETWORK + name] for name in layout.weight_shapes()}
     start = 0
     for name, channels in layout.norms().items():
@@ -91,10 +92,15 @@ def bake_painting(path: Path) -> Model:
     """Return a model with the style of an image file.
 
     Raises:
-        InputError: The file is no image, or has one colour.
+        InputError: The file is no image, has one colour, or is much longer than wide.
     """
-    painting = open_image(path).convert("RGB")
+    painting = to_opaque(open_image(path))
     if is_blank(painting):
         raise InputError(f"{path} has one colour in all of its pixels: give a painting", file=path)
+    if min(painting.size) * MAX_RATIO < max(painting.size):
+        raise InputError(
+            f"{path} has {painting.width}x{painting.height} pixels, and is too narrow for a style: crop it",
+            file=path,
+        )
     style = StyleImage(path.stem, hashlib.sha256(path.read_bytes()).hexdigest())
     return Model(bake(load_encoder(), painting), ModelCard(complete_config({}), style=(style,)))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from faststyle.models.checkpoint import MAX_BLOCKS
+from faststyle.models.checks import MAX_BLOCKS
 from faststyle.options import Kind, number, one_of, text, whole
 
 MIN_SECONDS = 20  # of a run: the imports and the sample take half of them

@@ -1,4 +1,4 @@
-"""The fourth tab: a network's result beside the intermediate results of the per-image optimization."""
+"""The third tab: a network's result beside the intermediate results of the per-image optimization."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -18,7 +18,6 @@ from faststyle.web.components import format_time_left, render_error, render_mess
 
 LENGTHS = {"A minute": 60, "Five minutes": 300, "Half an hour": 1800}  # in seconds
 MAX_PAINTING_SIDE = 1024  # pixels
-MAX_PHOTO_SIDE = 640  # pixels, at which the networks are at their best
 POLL_SECONDS = 0.5
 
 
@@ -56,7 +55,16 @@ class Improvement:
                     "Only a painting of yours can be made better: drop it into the field Any painting."
                 )
             painting = uploads.open_upload(str(style.painting), "painting", MAX_PAINTING_SIDE)
-            run = self.start(painting, before, str(name), style, seconds, request)
+            run = training.start_training(
+                self.slot,
+                painting.convert("RGB"),
+                before.convert("RGB"),
+                str(name),
+                str(style.model) if style.job else "auto",  # go on from what this session trained
+                seconds,
+                request.session_hash or "",
+                os.environ["GRADIO_TEMP_DIR"],
+            )
             with run:
                 for shown, line in follow(run):
                     after = shown and blend_images(shown.resize(before.size), before, strength, keep_color)
@@ -66,7 +74,7 @@ class Improvement:
             job = run.job
             better = styles.Style(style.title, result.model, job.painting, job.painting, job)
             after = stylize.stylize_preview(before, better, strength, keep_color)
-        except InputError as error:
+        except (InputError, OSError) as error:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return
         if style.job:
@@ -79,27 +87,6 @@ class Improvement:
             render_message(describe_result(better, result)),
             gr.DownloadButton(value=copy, visible=True),
             others | {str(name): better},
-        )
-
-    def start(
-        self,
-        painting: Image.Image,
-        photo: Image.Image,
-        name: str,
-        style: styles.Style,
-        seconds: int,
-        request: gr.Request,
-    ) -> training.Training:
-        """Start from the style's own model if it was trained in this session."""
-        return training.start_training(
-            self.slot,
-            painting.convert("RGB"),
-            photo.convert("RGB"),
-            name,
-            str(style.model) if style.job else "auto",
-            seconds,
-            request.session_hash or "",
-            os.environ["GRADIO_TEMP_DIR"],
         )
 
     def stop(self, request: gr.Request) -> list[Any]:

@@ -18,7 +18,7 @@ def stdin(monkeypatch):
     """Return a function that sets what the command reads."""
 
     def give(content: bytes) -> None:
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False))
 
     return give
 
@@ -53,11 +53,13 @@ def test_pipe_and_file_can_be_mixed(stdin, photo_bytes, model, work, capfdbinary
         (b"", ["-"], "standard input is empty"),
         (b"hello", ["-"], "standard input is not an image"),
         (b"", ["-", "photo.jpg"], "give no other input"),
-        (b"", ["-", "--json"], "--json describes files"),
+        (b"", ["photos", "-o", "-"], "give no other input"),
+        (b"", ["-", "--json"], "--json cannot be used with -"),
     ],
 )
 def test_invalid_use_of_a_pipe_is_one_line(stdin, model, work, capsys, content, options, message):
     stdin(content)
+    (work / "photos").mkdir()
     assert message in expect_error_line(capsys, main, ["stylize", *options, "--checkpoint", str(model)])
 
 

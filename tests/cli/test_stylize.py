@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from faststyle.cli.main import infer
 from faststyle.image import vips
 from faststyle.image.files import open_image
 from faststyle.inference.stylizer import Stylizer
@@ -227,3 +228,12 @@ def test_help_does_not_import_torch():
     )
     shown = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
     assert "--checkpoint" in shown.stdout
+
+
+@pytest.mark.parametrize("blend", ["", ":0.5,starry_night:0.5"])
+def test_painting_is_never_overwritten(work, painting, capsys, blend):
+    draw_image(64, 48).save("photo.png")
+    before = painting.read_bytes()
+    argv = ["photo.png", "--checkpoint", f"{painting}{blend}", "-o", str(painting)]
+    assert "would overwrite an input" in expect_error_line(capsys, infer, argv)
+    assert painting.read_bytes() == before

@@ -13,6 +13,7 @@ from faststyle.inference.engines.kinds import available_engines, build_engine, p
 from faststyle.inference.engines.torch_engine import Graphs
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
+from faststyle.models.find import find_model
 from faststyle.models.layout import SIZES
 from faststyle.models.model import model_of
 from faststyle.models.network import Inference, TransformerNetwork
@@ -119,8 +120,13 @@ def test_without_torch_openvino_runs_and_others_say_what_to_install(small, monke
     monkeypatch.setattr(kinds, "find_spec", lambda name: None if name == "torch" else find_spec(name))
     monkeypatch.setattr(kinds, "may_have_accelerator", lambda: True)
     assert build_engine(small, 8, "auto", "auto", "auto").name == "openvino"
-    for arguments in (("cuda", "auto", "auto"), ("auto", "fp16", "auto"), ("auto", "auto", "torch")):
-        with pytest.raises(InputError, match="pip install torch"):
+    refusals = {
+        ("cuda", "auto", "auto"): "openvino cannot run here: it computes on the CPU, .*pip install torch",
+        ("auto", "fp16", "auto"): "openvino cannot run here: it does not compute in fp16.*pip install torch",
+        ("auto", "auto", "torch"): "torch cannot run here: install PyTorch with pip install torch",
+    }
+    for arguments, message in refusals.items():
+        with pytest.raises(InputError, match=message):
             build_engine(small, 8, *arguments)
 
 
@@ -197,6 +203,33 @@ assert import_openvino().Core().available_devices
 assert "openvino_telemetry" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_statistics_of_a_smooth_frame_are_exact_in_bfloat16():
+    y, x = np.mgrid[:240, :320]
+    frame = np.stack([90 + 80 * y / 240, 140 + 70 * y / 240, 210 + 25 * x / 320], 2).astype(np.uint8)[None]
+    model, images = find_model("starry_night"), []
+    for precision in ("fp32", "bf16"):
+        engine = build_engine(model, 8, "cpu", precision, "openvino")
+        mix = mixing_weights([0.0])
+        images.append(engine.stylize_frames(frame, engine.blank_memory(), mix)[0].astype(float))
+    assert np.abs(images[0] - images[1]).mean() < 3
+
+
+def test_stylizer_does_not_follow_a_network_that_is_trained_on(network):
+    photo = draw_image(64, 48)
+    stylizer = Stylizer(network, ModelCard(), "cpu", "fp32", "openvino")
+    before = np.asarray(stylizer(photo))
+    with torch.no_grad():
+        network.last.weight.mul_(0)
+    assert np.array_equal(np.asarray(stylizer(photo)), before)
+    assert model_of(network, ModelCard()).digest() != stylizer.model.digest()
+
+
+def test_large_tensor_is_stylized_in_inference_mode(network):
+    stylizer = Stylizer(network, ModelCard(), "cpu", "fp32", "openvino")
+    with torch.inference_mode():
+        assert stylizer(torch.rand(3, 700, 900)).shape == (3, 700, 900)
 
 
 def test_old_openvino_is_named(monkeypatch):

@@ -8,7 +8,9 @@ from faststyle.image.convert import to_tensor
 from faststyle.inference.engines.base import mix_statistics, mixing_weights
 from faststyle.inference.engines.torch_engine import TorchEngine
 from faststyle.inference.video import MEMORY, Shots
+from faststyle.models.card import ModelCard
 from faststyle.models.layers import ConvNorm
+from faststyle.models.model import model_of
 from faststyle.models.network import Inference, TransformerNetwork
 from tests.support.images import draw_image
 
@@ -26,7 +28,7 @@ def frames(*seeds: int, size=(48, 40)) -> np.ndarray:
 
 
 def engine_of(precision: str = "float32") -> TorchEngine:
-    return TorchEngine(NETWORK, 8, "cpu", precision)
+    return TorchEngine(model_of(NETWORK, ModelCard()), 8, "cpu", precision)
 
 
 def stylize_alone(frame: np.ndarray) -> torch.Tensor:

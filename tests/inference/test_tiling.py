@@ -23,7 +23,8 @@ from faststyle.inference.tiling import (
 )
 from faststyle.models.card import ModelCard
 from faststyle.models.layers import mirror_pad
-from faststyle.models.layout import Layout
+from faststyle.models.layout import layout_of
+from faststyle.models.model import model_of
 from faststyle.models.network import TransformerNetwork
 from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
@@ -52,7 +53,7 @@ def to_bytes(photo: torch.Tensor) -> torch.Tensor:
 
 
 def engine_of(network: TransformerNetwork, margin: int = 0) -> TorchEngine:
-    return TorchEngine(network, margin, "cpu", "float32")
+    return TorchEngine(model_of(network, ModelCard()), margin, "cpu", "float32")
 
 
 def stylize_whole(engine: TorchEngine, photo, statistics) -> torch.Tensor:
@@ -76,11 +77,12 @@ def tiled(engine: TorchEngine, photo, tile, statistics):
     "size, blocks", [("deep", 0), ("half", 0), ("half", 2), ("half", None), ("full", 1), ("fast", None)]
 )
 def test_pixels_depend_only_on_the_receptive_field(size, blocks):
-    network = make_network(size, blocks).double()
+    network = make_network(size, blocks)
     radius = network.layout.receptive_radius()
     side = 2 * radius + 4 * network.stride
     engine = engine_of(network)
-    statistics = engine.measure(photo_of(64, 48)[None].double()).double()
+    statistics = engine.measure(photo_of(64, 48)[None]).double()
+    network = engine.network.double()
     seen = torch.zeros(side, side, dtype=torch.bool)
     for y in range(side // 2, side // 2 + network.stride):  # Every offset in the stride grid.
         x = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
@@ -245,10 +247,10 @@ def test_invalid_tile_size_is_rejected(stylize):
 
 
 def test_estimated_memory_grows_with_the_channels():
-    half, full, fast = (Layout.from_config(size).bytes_per_pixel() for size in ("half", "full", "fast"))
+    half, full, fast = (layout_of({"size": size}).bytes_per_pixel() for size in ("half", "full", "fast"))
     assert fast < half < full and half == 420
     assert 1 << 20 < free_memory() < 1 << 50
-    limits = [max_whole_pixels(Layout.from_config(size), "cpu") for size in ("full", "fast")]
+    limits = [max_whole_pixels(layout_of({"size": size}), "cpu") for size in ("full", "fast")]
     assert 0 < limits[0] <= limits[1] <= MAX_UNTILED_PIXELS
 
 

@@ -14,7 +14,8 @@ from faststyle.cli.main import infer
 from faststyle.cli.train import main as train
 from faststyle.errors import InputError, UnsupportedModelError
 from faststyle.models import hub
-from faststyle.models.checkpoint import check_config, load_model
+from faststyle.models.checkpoint import load_model
+from faststyle.models.checks import check_config
 from tests.support.commands import expect_error_line
 from tests.support.images import draw_image
 

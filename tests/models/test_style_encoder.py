@@ -107,6 +107,23 @@ def test_painting_of_one_colour_is_refused(tmp_path, size, colour, words):
         find_model(path)
 
 
+def test_painting_that_is_a_line_is_refused(tmp_path):
+    draw_image(500, 3).save(tmp_path / "line.png")
+    with pytest.raises(InputError, match="500x3 pixels, and is too narrow"):
+        find_model(tmp_path / "line.png")
+
+
+def test_invisible_pixels_of_a_painting_do_not_count(tmp_path):
+    visible, results = draw_image(120, 90, seed=3), []
+    alpha = Image.linear_gradient("L").resize((120, 90)).point(lambda value: 255 * (value > 127))
+    for hidden in ("black", "white"):
+        image = Image.composite(visible, Image.new("RGB", visible.size, hidden), alpha)
+        image.putalpha(alpha)
+        image.save(tmp_path / "cut.png")
+        results.append(find_model(tmp_path / "cut.png").weights["down.0.1.weight"])
+    assert np.array_equal(*results)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
 def test_painting_of_any_mode_is_read(tmp_path, mode):
     path = tmp_path / "painting.png"

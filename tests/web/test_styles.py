@@ -38,11 +38,12 @@ def test_built_in_and_own_styles_are_found(style):
 
 
 def test_own_style_is_not_converted_to_openvino(style, tmp_path, monkeypatch):
-    def build(model, margin, device, precision):
+    def build(*_):
         pytest.fail("converted")
 
-    fastest = kinds.EngineKind(build, lambda device, precision: None)
-    monkeypatch.setitem(kinds.ENGINES, "openvino", fastest)
+    found = kinds.ENGINES["openvino"]._replace(missing=lambda device, precision: None)
+    monkeypatch.setitem(kinds.ENGINES, "openvino", found)
+    monkeypatch.setattr("faststyle.inference.engines.openvino_engine.OpenVINOEngine", build)
     own = Path(shutil.copy(style.model, tmp_path))
     assert styles.load_stylizer(own).engine == "torch"
     with pytest.raises(pytest.fail.Exception, match="converted"):

@@ -10,28 +10,36 @@ import numpy as np
 from faststyle.image.arrays import Array
 
 
-class Engine(Protocol):
-    """A network that is ready to run. Its arrays are NumPy arrays, or torch tensors on its device.
-
-    The statistics of the norms are (1,S): mean and variance of each norm, in the order of ``Layout.norms``.
+class ImageEngine(Protocol):
+    """A network that is ready to stylize images. Its arrays are NumPy arrays, or tensors on its device.
 
     Attributes:
         name: Key of ``ENGINES``.
         device: Name of the device, such as cpu or cuda:0.
         precision: float32, bfloat16 or float16.
-        max_batch: Number of video frames to run at once.
     """
 
     name: str
     device: str
     precision: str
-    max_batch: int
 
     def array(self, values: Any) -> Array:
         """Return a NumPy array or a tensor as an array of this engine."""
 
     def stylize(self, images: Array) -> Array:
         """Stylize images (B,3,H,W), RGB in [0,1], to the same shape."""
+
+
+class Engine(ImageEngine, Protocol):
+    """A network that is ready to stylize images, tiles and video frames.
+
+    The statistics of the norms are (1,S): mean and variance of each norm, in the order of ``Layout.norms``.
+
+    Attributes:
+        max_batch: Number of video frames to run at once.
+    """
+
+    max_batch: int
 
     def measure(self, images: Array) -> Array:
         """Return the statistics of the norms for one image, (1,3,H,W)."""

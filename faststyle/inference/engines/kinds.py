@@ -3,93 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from faststyle.device import may_have_accelerator, pick_device, pick_precision
+from faststyle.device import PRECISIONS, may_have_accelerator, pick_device, pick_precision
 from faststyle.errors import InputError
-from faststyle.inference.engines.base import Engine
+from faststyle.inference.engines.base import Engine, ImageEngine
 from faststyle.inference.engines.onnx_model import PACKAGES, Exported
 from faststyle.models.model import Model
 from faststyle.registry import choose
 
-PRECISIONS = {"auto": "", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+INSTALL_TORCH = "install PyTorch with pip install torch torchvision array-api-compat"
 
 
 class EngineKind(NamedTuple):
     """A backend.
 
     Attributes:
-        build: Returns the engine for a model, a margin, a device and a precision.
-        missing: Returns why the engine cannot run on a device in a precision; None if it can.
+        module: Its module in this package.
+        cls: Its class, which takes a model, a margin, a device and a precision.
+        missing: Returns why it cannot run on a device in a precision, as the user gives them; None if it can.
     """
 
-    build: Callable[[Model, int, str, str], Engine]
+    module: str
+    cls: str
     missing: Callable[[str, str], str | None]
 
-
-def build_torch(model: Model, margin: int, device: str, precision: str) -> Engine:
-    """Return the engine torch."""
-    from faststyle.inference.engines.torch_engine import TorchEngine
-
-    return TorchEngine(model.build_network(), margin, device, precision)
+    def build(self, model: Model, margin: int, device: str, precision: str) -> Engine:
+        """Return the engine for a model."""
+        module = import_module(f"{__package__}.{self.module}")
+        return cast(Engine, getattr(module, self.cls)(model, margin, device, precision))
 
 
-def build_compiled(model: Model, margin: int, device: str, precision: str) -> Engine:
-    """Return the engine compile."""
-    from faststyle.inference.engines.torch_engine import CompiledEngine
-
-    return CompiledEngine(model.build_network(), margin, device, precision)
-
-
-def build_openvino(model: Model, margin: int, device: str, precision: str) -> Engine:
-    """Return the engine openvino."""
-    from faststyle.inference.engines.openvino_engine import OpenVINOEngine
-
-    return OpenVINOEngine(model, margin, device, precision)
-
-
-def build_onnx(model: Model, margin: int, device: str, precision: str) -> Engine:
-    """Return the engine onnx."""
-    from faststyle.inference.engines.onnx_engine import ONNXEngine
-
-    return ONNXEngine(model.build_network(), margin, device, precision)
-
-
-def torch_missing(device: str, precision: str) -> str | None:
+def find_missing_torch(device: str, precision: str) -> str | None:
     """Return how to install PyTorch if it is not there."""
-    return None if find_spec("torch") else "install PyTorch with pip install torch torchvision"
+    return None if find_spec("torch") else INSTALL_TORCH
 
 
-def compile_missing(device: str, precision: str) -> str | None:
+def find_missing_compiler(device: str, precision: str) -> str | None:
     """Return what torch.compile lacks on this machine; None if nothing."""
-    if reason := torch_missing(device, precision):
+    if reason := find_missing_torch(device, precision):
         return reason
-    from faststyle.inference.engines.torch_engine import compiler_missing
+    from faststyle.inference.engines.torch_engine import find_missing_compiler
 
-    return compiler_missing(device)
+    return find_missing_compiler(pick_device(device))
 
 
-def cpu_engine_missing(*names: str, extra: str) -> Callable[[str, str], str | None]:
-    """Return the ``EngineKind.missing`` of an engine for the CPU that needs packages."""
+def require(*packages: str, extra: str, precisions: tuple[str, ...]) -> Callable[[str, str], str | None]:
+    """Return the ``EngineKind.missing`` of an engine for the CPU.
 
-    def missing(device: str, precision: str) -> str | None:
-        if any(find_spec(name) is None for name in names):
+    Args:
+        packages: Packages that the engine needs.
+        extra: Extra that installs them.
+        precisions: Keys of ``PRECISIONS`` that the engine computes in.
+    """
+
+    def find_missing(device: str, precision: str) -> str | None:
+        if any(find_spec(name) is None for name in packages):
             return f"install it with pip install -e '.[{extra}]'"
         if device not in ("auto", "cpu"):
             return f"it computes on the CPU, not on {device}: leave out `device`, or set it to cpu"
-        if precision == "fp16":
-            return "it does not compute in fp16: leave out `precision`"
+        if precision not in precisions:
+            return f"it does not compute in {precision}: leave out `precision`"
         return None
 
-    return missing
+    return find_missing
 
 
+OPENVINO = require("openvino", extra="cpu", precisions=("auto", "fp32", "bf16"))
+ONNX = require("torch", *PACKAGES, extra="onnx", precisions=("auto", "fp32"))
 ENGINES = {
-    "torch": EngineKind(build_torch, torch_missing),
-    "compile": EngineKind(build_compiled, compile_missing),
-    "openvino": EngineKind(build_openvino, cpu_engine_missing("openvino", extra="cpu")),
-    "onnx": EngineKind(build_onnx, cpu_engine_missing("torch", *PACKAGES, extra="onnx")),
+    "torch": EngineKind("torch_engine", "TorchEngine", find_missing_torch),
+    "compile": EngineKind("torch_engine", "CompiledEngine", find_missing_compiler),
+    "openvino": EngineKind("openvino_engine", "OpenVINOEngine", OPENVINO),
+    "onnx": EngineKind("onnx_engine", "ONNXEngine", ONNX),
 }
 
 
@@ -106,12 +94,15 @@ def pick_engine(name: str, device: str, precision: str) -> str:
     """
     choose("precision", precision, PRECISIONS)
     if name == "auto":
-        if device == "auto" and (may_have_accelerator() and find_spec("torch")):
+        if device == "auto" and may_have_accelerator() and find_spec("torch"):
             device = str(pick_device())
-        return "torch" if ENGINES["openvino"].missing(device, precision) else "openvino"
-    missing = choose("engine", name, ENGINES).missing(device, precision)
-    if missing:
-        raise InputError(f"the engine {name} cannot run here: {missing}")
+        reason = ENGINES["openvino"].missing(device, precision)
+        if reason and find_missing_torch(device, precision):
+            raise InputError(f"the engine openvino cannot run here: {reason}, or {INSTALL_TORCH}")
+        return "torch" if reason else "openvino"
+    reason = choose("engine", name, ENGINES).missing(device, precision)
+    if reason:
+        raise InputError(f"the engine {name} cannot run here: {reason}")
     return name
 
 
@@ -120,8 +111,10 @@ def available_engines(device: str, precision: str = "fp32") -> list[str]:
     return [name for name, kind in ENGINES.items() if not kind.missing(device, precision)]
 
 
-def build_engine(source: Model | Exported, margin: int, device: str, precision: str, engine: str) -> Engine:
-    """Return the engine that runs a model.
+def build_engine(
+    source: Model | Exported, margin: int, device: str, precision: str, engine: str
+) -> ImageEngine:
+    """Return the engine that runs a model; an exported model is one itself.
 
     Args:
         source: The model, or an exported one.
@@ -132,36 +125,18 @@ def build_engine(source: Model | Exported, margin: int, device: str, precision: 
         InputError: There is no such device, precision or engine on this machine.
     """
     if isinstance(source, Exported):
-        return build_exported(source, device, precision, engine)
+        if engine not in ("auto", "onnx"):
+            raise InputError(f"an exported model runs in onnx, not in {engine}: leave out `engine`")
+        pick_engine("onnx", device, precision)
+        return source
     name = pick_engine(engine, device, precision)
-    kind = ENGINES[name]
-    if reason := torch_missing(device, precision) if name == "torch" else None:
-        raise InputError(f"no engine can run here: {reason}, or OpenVINO with pip install openvino")
     if name == "openvino":
-        from faststyle.inference.engines.openvino_engine import has_fast_bfloat16
+        from faststyle.inference.engines.openvino_engine import supports_bfloat16
 
-        chosen = PRECISIONS[precision] or ("bfloat16" if has_fast_bfloat16() else "float32")
-        return kind.build(source, margin, "cpu", chosen)
+        chosen = PRECISIONS[precision] or ("bfloat16" if supports_bfloat16() else "float32")
+        return ENGINES[name].build(source, margin, "cpu", chosen)
     if name == "onnx":
-        if precision == "bf16":
-            raise InputError("the engine onnx computes in fp32: leave out `precision`")
-        return kind.build(source, margin, "cpu", "float32")
+        return ENGINES[name].build(source, margin, "cpu", "float32")
     found = pick_device(device)
     chosen = str(pick_precision(precision, found)).removeprefix("torch.")
-    return kind.build(source, margin, str(found), chosen)
-
-
-def build_exported(source: Exported, device: str, precision: str, engine: str) -> Engine:
-    """Return the engine that runs an exported model.
-
-    Raises:
-        InputError: It cannot run on this device, in this precision or by this engine.
-    """
-    if engine not in ("auto", "onnx"):
-        raise InputError(f"an exported model runs in onnx, not in {engine}: leave out `engine`")
-    if device not in ("auto", "cpu"):
-        raise InputError(f"an exported model computes on the CPU, not on {device}: leave out `device`")
-    choose("precision", precision, PRECISIONS)
-    if precision in ("bf16", "fp16"):
-        raise InputError("the engine onnx computes in fp32: leave out `precision`")
-    return source
+    return ENGINES[name].build(source, margin, str(found), chosen)

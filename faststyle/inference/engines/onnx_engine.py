@@ -12,15 +12,14 @@ from faststyle.inference.engines.torch_engine import TorchEngine
 from faststyle.inference.export import trace
 from faststyle.models.card import ModelCard
 from faststyle.models.layout import MIN_SIDE
-from faststyle.models.model import model_of
-from faststyle.models.network import TransformerNetwork
+from faststyle.models.model import Model
 
 
 class ONNXEngine(TorchEngine):
     """Runs whole images by ONNX Runtime, exported once and cached, and tiles by PyTorch.
 
     Args:
-        network: The trained network.
+        model: The model.
         margin: Pixels of the mirrored border.
         device: cpu.
         precision: float32.
@@ -28,9 +27,9 @@ class ONNXEngine(TorchEngine):
 
     name = "onnx"
 
-    def __init__(self, network: TransformerNetwork, margin: int, device: str, precision: str):
-        super().__init__(network, margin, device, precision)
-        key = f"onnx {torch.__version__} {OPSET} {model_of(network, ModelCard()).digest()} {margin}"
+    def __init__(self, model: Model, margin: int, device: str, precision: str):
+        super().__init__(model, margin, device, precision)
+        key = f"onnx {torch.__version__} {OPSET} {model.digest()} {margin}"
         self.session = cached(key, self.convert, run_onnx)
 
     def convert(self) -> bytes:

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faststyle.device import memory_errors, thread_count
 from faststyle.errors import InputError, OutOfMemoryError, first_line
+from faststyle.image.arrays import to_numpy
 from faststyle.models.card import METADATA_KEY, ModelCard
-from faststyle.models.checkpoint import check_config
+from faststyle.models.checks import check_config
 from faststyle.models.layout import MIN_SIDE
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Exported:
         InputError: There is no such file, it is no model of faststyle, or ONNX Runtime is missing.
     """
 
-    name, device, precision, max_batch = "onnx", "cpu", "float32", 1
+    name, device, precision = "onnx", "cpu", "float32"
 
     def __init__(self, path: Path):
         if not path.is_file():
@@ -69,7 +70,7 @@ class Exported:
         return self.sha256
 
     def array(self, values: Any) -> np.ndarray:
-        return values if isinstance(values, np.ndarray) else values.detach().cpu().float().numpy()
+        return to_numpy(values)
 
     def stylize(self, images: np.ndarray) -> np.ndarray:
         height, width = images.shape[-2:]
@@ -92,22 +93,6 @@ class Exported:
         except Exception as error:  # onnxruntime's exceptions have no base class of their own
             raise InputError(f"{self.path} is damaged, export it again ({first_line(error)})") from None
         return result
-
-    def measure(self, images: Any) -> NoReturn:
-        """Refuse: a file has no statistics for tiles and videos."""
-        raise InputError(WHOLE_IMAGES_ONLY)
-
-    def stylize_tile(self, *_: Any) -> NoReturn:
-        """Refuse, likewise."""
-        raise InputError(WHOLE_IMAGES_ONLY)
-
-    def blank_memory(self) -> NoReturn:
-        """Refuse, likewise."""
-        raise InputError(WHOLE_IMAGES_ONLY)
-
-    def stylize_frames(self, *_: Any) -> NoReturn:
-        """Refuse, likewise."""
-        raise InputError(WHOLE_IMAGES_ONLY)
 
 
 def check_packages() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from faststyle.device import thread_count
 from faststyle.errors import InputError
-from faststyle.image.arrays import Array
+from faststyle.image.arrays import Array, to_bytes, to_numpy
 from faststyle.inference.engines.cache import cached
 from faststyle.inference.engines.openvino_graph import GraphBuilder, Norms
 from faststyle.models.model import Model
@@ -32,7 +32,7 @@ def hidden_module(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[name]
+        sys.modules.pop(name, None)  # another thread can have done it
 
 
 def import_openvino() -> Any:
@@ -54,7 +54,7 @@ def import_operators(version: str) -> Any:
 
 
 @cache
-def has_fast_bfloat16() -> bool:
+def supports_bfloat16() -> bool:
     """Return True if this CPU has bfloat16 arithmetic."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -74,7 +74,7 @@ class OpenVINOEngine:
     def __init__(self, model: Model, margin: int, device: str, precision: str):
         self.model, self.margin, self.precision = model, margin, precision
         self.width = 2 * sum(model.layout.norms().values())
-        self.graphs: dict[Norms, Any] = {}
+        self.graphs: dict[tuple[Norms, str], Any] = {}
         self.graph("own")  # fails here if OpenVINO cannot be used
 
     @cached_property
@@ -82,18 +82,19 @@ class OpenVINOEngine:
         """The model's part of the cache's key."""
         return f"{self.model.digest()} {self.margin}"
 
-    def graph(self, norms: Norms) -> Any:
-        """Return the compiled graph with these norms."""
-        if norms not in self.graphs:
-            self.graphs[norms] = self.load(norms)
-        return self.graphs[norms]
+    def graph(self, norms: Norms, precision: str | None = None) -> Any:
+        """Return the compiled graph with these norms, by default in the engine's precision."""
+        key = norms, precision or self.precision
+        if key not in self.graphs:
+            self.graphs[key] = self.load(*key)
+        return self.graphs[key]
 
-    def load(self, norms: Norms) -> Any:
+    def load(self, norms: Norms, precision: str) -> Any:
         """Load a compiled graph from the cache, or compile it."""
         openvino = import_openvino()
         core = openvino.Core()
         options = {
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": thread_count(),
             "PERFORMANCE_HINT": "LATENCY",
         }
@@ -112,26 +113,26 @@ class OpenVINOEngine:
             f"{kind} {self.key}", compile_graph, lambda made: core.import_model(made, "CPU", options)
         )
 
-    def run(self, norms: Norms, *inputs: np.ndarray) -> list[np.ndarray]:
+    def run(self, graph: Any, *inputs: np.ndarray) -> list[np.ndarray]:
         """Run a graph. A new request for each call costs nothing, and serves one thread."""
         arrays = [np.ascontiguousarray(values) for values in inputs]
-        found = self.graph(norms).create_infer_request().infer(arrays, share_inputs=True)
+        found = graph.create_infer_request().infer(arrays, share_inputs=True)
         return [found[number] for number in range(len(found))]
 
     def array(self, values: Any) -> Array:
-        return values if isinstance(values, np.ndarray) else values.detach().cpu().float().numpy()
+        return to_numpy(values)
 
     def stylize(self, images: Array) -> Array:
         origin = np.zeros(2, np.int64)
-        return np.concatenate([self.run("own", image[None], origin)[0] for image in images])
+        return np.concatenate([self.run(self.graph("own"), image[None], origin)[0] for image in images])
 
     def measure(self, images: Array) -> Array:
-        frames = np.rint(images.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+        frames = to_bytes(images).transpose(0, 2, 3, 1)
         memory, mix = self.blank_memory(), np.array([[0, 1]], np.float32)
-        return self.run("running", frames, memory, mix)[1]
+        return self.run(self.graph("running", "float32"), frames, memory, mix)[1]
 
     def stylize_tile(self, tile: Array, position: tuple[int, int], statistics: Array) -> Array:
-        return self.run("given", tile, np.array(position, np.int64), statistics)[0]
+        return self.run(self.graph("given"), tile, np.array(position, np.int64), statistics)[0]
 
     def blank_memory(self) -> np.ndarray:
         return np.zeros((1, self.width), np.float32)
@@ -139,5 +140,5 @@ class OpenVINOEngine:
     def stylize_frames(
         self, frames: np.ndarray, memory: np.ndarray, mix: np.ndarray
     ) -> tuple[Array, np.ndarray]:
-        pixels, own = self.run("running", frames, memory, mix)
+        pixels, own = self.run(self.graph("running"), frames, memory, mix)
         return pixels, own

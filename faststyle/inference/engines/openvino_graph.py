@@ -8,21 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from faststyle.models.layout import MIN_SIDE, NOISE_CHANNELS, NOISE_PERIOD
+from faststyle.models.layout import MIN_SIDE, NOISE_PERIOD, noise_table
 from faststyle.models.model import Model
 
 EPSILON = 1e-5  # of the instance norms
 
 Norms = Literal["own", "given", "running"]  # where the statistics of the norms come from
 Node = Any
-
-
-def noise_table(step: int) -> np.ndarray:
-    """Return the noise of a level with ``step`` pixels per feature: (1,4,s,s), which repeats."""
-    side = NOISE_PERIOD // step
-    # RandomState gives the same numbers in every version of NumPy.
-    values = np.random.RandomState(step).standard_normal((1, NOISE_CHANNELS, side, side))
-    return values.astype(np.float32)
 
 
 def fuse_upsampling(weight: np.ndarray) -> np.ndarray:
@@ -196,7 +188,8 @@ class GraphBuilder:
         """Measure mean and variance of (1,C,H,W), and mix them with those of the frames before: (1,2C)."""
         op, axes = self.op, self.integers([2, 3])
         mean = op.reduce_mean(x, axes, True)
-        variance = op.subtract(op.reduce_mean(op.multiply(x, x), axes, True), op.multiply(mean, mean))
+        centred = op.subtract(x, mean)  # in bfloat16, the mean of squares would cancel with the squared mean
+        variance = op.reduce_mean(op.multiply(centred, centred), axes, True)
         own = self.widen(op.concat([mean, variance], 1), 2 * self.layout.norms()[name])
         own = self.measured[name] = op.squeeze(own, axes)
         first, second = op.split(self.mix, self.integers(1), 2).outputs()

@@ -27,7 +27,7 @@ def apply_statistics(norm: nn.InstanceNorm2d, x: Tensor, statistics: Tensor) -> 
     return x * scale[..., None, None].to(x.dtype) + shift[..., None, None].to(x.dtype)
 
 
-class StatisticsNetwork(nn.Module):
+class StatisticsNetwork:
     """The network with explicit statistics of its norms, (B,S).
 
     Args:
@@ -36,7 +36,6 @@ class StatisticsNetwork(nn.Module):
     """
 
     def __init__(self, network: TransformerNetwork, margin: int):
-        super().__init__()
         self.network, self.margin = network, margin
         self.norms = [layer for layer in network.modules() if isinstance(layer, nn.InstanceNorm2d)]
         self.widths = [2 * norm.num_features for norm in self.norms]

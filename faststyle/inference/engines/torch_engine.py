@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_map
 
 from faststyle.device import autocast
 from faststyle.inference.engines.statistics_network import StatisticsNetwork
-from faststyle.models.network import Inference, TransformerNetwork
+from faststyle.models.model import Model
+from faststyle.models.network import Inference
 
 Run = Callable[..., Any]
 
@@ -27,7 +28,7 @@ class TorchEngine:
     """Runs a network by PyTorch.
 
     Args:
-        network: The trained network.
+        model: The model.
         margin: Pixels of the mirrored border.
         device: Name of the device.
         precision: float32, bfloat16 or float16.
@@ -35,14 +36,15 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, network: TransformerNetwork, margin: int, device: str, precision: str):
+    def __init__(self, model: Model, margin: int, device: str, precision: str):
         self.torch_device, self.dtype = torch.device(device), getattr(torch, precision)
         self.device, self.precision = str(self.torch_device), precision
-        self.network = network.to(self.torch_device).eval().requires_grad_(False)
+        self.network = model.build_network().to(self.torch_device)
         self.max_batch = GPU_BATCH if self.torch_device.type == "cuda" else 1
         self.inference = Inference(self.network, margin)
         self.statistics_network = StatisticsNetwork(self.network, margin)
         self.run: Run = self.inference
+        self.run_statistics: Run = self.statistics_network.run
 
     def array(self, values: Any) -> Tensor:
         if isinstance(values, np.ndarray):
@@ -66,6 +68,11 @@ class TorchEngine:
     def blank_memory(self) -> np.ndarray:
         return np.zeros((1, sum(self.statistics_network.widths)), np.float32)
 
+    def stylize_running(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Stylize images with running statistics; see ``StatisticsNetwork.run``."""
+        with torch.no_grad(), autocast(self.torch_device, self.dtype):
+            return self.run_statistics(*inputs)
+
     def stylize_frames(
         self, frames: np.ndarray, memory: np.ndarray, mix: np.ndarray
     ) -> tuple[Tensor, np.ndarray]:
@@ -73,24 +80,23 @@ class TorchEngine:
         if self.torch_device.type == "cuda":
             given = given.pin_memory()  # from which copies are twice as fast
         given = given.to(self.torch_device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
-        with torch.no_grad(), autocast(self.torch_device, self.dtype):
-            images, own = self.statistics_network.run(given, self.array(memory), self.array(mix))
+        images, own = self.stylize_running(given, self.array(memory), self.array(mix))
         pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         return pixels, own.cpu().numpy()
 
 
 class CompiledEngine(TorchEngine):
-    """Runs whole images by torch.compile: kernels for the first size, then kernels for all sizes."""
+    """Runs whole images and frames by torch.compile: first kernels for one size, then for all sizes."""
 
     name = "compile"
 
-    def __init__(self, network: TransformerNetwork, margin: int, device: str, precision: str):
-        super().__init__(network, margin, device, precision)
+    def __init__(self, model: Model, margin: int, device: str, precision: str):
+        super().__init__(model, margin, device, precision)
         self.run = torch.compile(self.inference)
-        self.graphs = Graphs(super().stylize) if self.torch_device.type == "cuda" else None
-
-    def stylize(self, images: Tensor) -> Tensor:
-        return self.graphs(images) if self.graphs else super().stylize(images)
+        self.run_statistics = torch.compile(self.statistics_network.run)
+        if self.torch_device.type == "cuda":
+            self.stylize = Graphs(super().stylize)  # type: ignore[assignment]
+            self.stylize_running = Graphs(super().stylize_running)  # type: ignore[method-assign]
 
 
 class Graphs:
@@ -135,8 +141,8 @@ class Graphs:
         return graph, given, result
 
 
-def compiler_missing(device: str) -> str | None:
+def find_missing_compiler(device: torch.device) -> str | None:
     """Return what torch.compile lacks on this machine; None if nothing."""
-    if device.startswith("cuda") or shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
+    if device.type == "cuda" or shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
         return None
     return "torch.compile needs a C++ compiler on the CPU: install g++"
