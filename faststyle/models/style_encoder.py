@@ -6,6 +6,7 @@ Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artisti
 
 import functools
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,19 +89,32 @@ def bake(encoder: Weights, painting: Image.Image) -> Weights:
     return weights
 
 
+def bake_style(painting: Image.Image, name: str | Path) -> Model:
+    """Return a model with the style of a painting.
+
+    Args:
+        painting: RGB image.
+        name: Name of the painting in error messages.
+
+    Raises:
+        InputError: The painting has one colour, or is much longer than wide.
+    """
+    if is_blank(painting):
+        raise InputError(f"{name} has one colour in all of its pixels: give a painting", file=name)
+    if min(painting.size) * MAX_RATIO < max(painting.size):
+        raise InputError(
+            f"{name} has {painting.width}x{painting.height} pixels, and is too narrow for a style: crop it",
+            file=name,
+        )
+    return Model(bake(load_encoder(), painting), ModelCard(complete_config({})))
+
+
 def bake_painting(path: Path) -> Model:
     """Return a model with the style of an image file.
 
     Raises:
-        InputError: The file is no image, has one colour, or is much longer than wide.
+        InputError: The file is no image, or ``bake_style`` refuses it.
     """
-    painting = to_opaque(open_image(path))
-    if is_blank(painting):
-        raise InputError(f"{path} has one colour in all of its pixels: give a painting", file=path)
-    if min(painting.size) * MAX_RATIO < max(painting.size):
-        raise InputError(
-            f"{path} has {painting.width}x{painting.height} pixels, and is too narrow for a style: crop it",
-            file=path,
-        )
+    model = bake_style(to_opaque(open_image(path)), path)
     style = StyleImage(path.stem, hashlib.sha256(path.read_bytes()).hexdigest())
-    return Model(bake(load_encoder(), painting), ModelCard(complete_config({}), style=(style,)))
+    return replace(model, card=replace(model.card, style=(style,)))

@@ -72,9 +72,9 @@ class StyleTransfer(pl.LightningModule):
         size: Size of the network; full is Johnson's network, half has half of its channels. By default that
             of ``init``, or deep.
         blocks: Number of residual blocks; by default that of the size.
-        init: Trained model to start from, so that a new style needs fewer steps. auto is the built-in style
-            that is nearest to the (first) painting, and for another size of the network none; none is random
-            weights.
+        init: Trained model to start from, so that a new style needs fewer steps. auto is what the style
+            encoder makes of the (first) painting at once, and for another size of the network none; none is
+            random weights.
         temporal_weight: Weight of the temporal consistency loss, for video: the difference between the
             stylized photo and the stylized photo after motion and noise. 0 leaves it out and saves time.
         light_weight: Weight of the loss that keeps the photo's light and dark areas. At 1 the sky stays bare.

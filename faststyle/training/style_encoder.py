@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from faststyle.console import command_words, one_line_errors
 from faststyle.device import has_fast_bfloat16
@@ -46,6 +46,8 @@ STATISTICS_BATCHES = 32  # of four images, to standardize VGG's statistics
 PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
+BLENDS = 0.25  # fraction of the photos that meet a blend of two views
+MAX_DEVIATIONS = 5.0  # standard deviations of a feature from its channel's mean, without a penalty
 SAVE_SECONDS = 60
 
 
@@ -75,6 +77,29 @@ class BoundedObjective(Objective):
         return bounded_relative(mine, self.get_buffer(f"style_{number}_{layer}"))
 
 
+class Spikes:
+    """Penalizes features that are far from the mean of their channel.
+
+    With instance norm a network can hide a strong signal in a small spot, which becomes a white drop in the
+    image (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
+
+    Attributes:
+        losses: The penalty of each norm in the last pass.
+    """
+
+    def __init__(self, network: nn.Module):
+        self.losses: list[Tensor] = []
+        for norm in network.modules():
+            if isinstance(norm, nn.InstanceNorm2d):
+                norm.register_forward_pre_hook(self.measure)
+
+    def measure(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].float()
+        variance, mean = torch.var_mean(x, (2, 3), keepdim=True)
+        excess = F.relu((x - mean).abs() * (variance + 1e-5).rsqrt() - MAX_DEVIATIONS)
+        self.losses.append(excess.square().mean())
+
+
 class View(NamedTuple):
     """A part or all of a painting, perhaps recoloured.
 
@@ -85,6 +110,13 @@ class View(NamedTuple):
 
     description: Tensor
     grams: dict[str, Tensor]
+
+    def mix(self, other: "View", share: float) -> "View":
+        """Return the blend of two views that have the same layers; otherwise this one."""
+        if self.grams.keys() != other.grams.keys():
+            return self
+        grams = {layer: torch.lerp(gram, other.grams[layer], share) for layer, gram in self.grams.items()}
+        return View(torch.lerp(self.description, other.description, share), grams)
 
 
 class Training:
@@ -103,6 +135,7 @@ class Training:
         precision = torch.bfloat16 if self.bfloat16 else torch.float32
         self.objective = BoundedObjective(style_weight=options.style_weight, tv_weight=0.0)
         self.vgg = VGG(layers=[*self.objective.layers, *DESCRIBED_LAYERS], precision=precision)
+        self.spikes = Spikes(self.encoder.network)
         self.mean, self.std = torch.zeros(1), torch.ones(1)
         self.described, self.step = 0, 0
         head = list(self.encoder.predict.parameters())
@@ -199,6 +232,7 @@ class Training:
         """Stylize photos in the style of a view, and return the loss."""
         self.objective.set_targets([{layer: gram.float() for layer, gram in view.grams.items()}])
         position = torch.tensor([rng.randrange(NOISE_PERIOD) for _ in range(2)])
+        self.spikes.losses.clear()
         with self.autocast():
             images = self.encoder.stylize(photos, self.encoder.norms(view.description), position)
         shift = [rng.randrange(SHIFT_PERIOD) for _ in range(2)]
@@ -206,7 +240,8 @@ class Training:
             content = self.vgg(shift_images(photos, shift), self.objective.content_layers)
         features = self.vgg(shift_images(images, shift), self.objective.layers_at(*images.shape[-2:]))
         total = self.objective(images, features, content)["total"]
-        return total + LIGHT_WEIGHT * luminance_loss(images, photos).mean()
+        total = total + LIGHT_WEIGHT * luminance_loss(images, photos).mean()
+        return total + torch.stack(self.spikes.losses).sum()
 
     def learn_to_paint(self) -> Iterator[float]:
         steps, views = self.options.steps, list[View]()
@@ -223,7 +258,10 @@ class Training:
                 sample = photos[key]
                 if isinstance(sample, InputError):
                     raise sample
-                loss = self.losses(rng.choice(views), sample[0][None].float() / 255, rng)
+                view = rng.choice(views)
+                if rng.random() < BLENDS:
+                    view = view.mix(rng.choice(views), rng.random())
+                loss = self.losses(view, sample[0][None].float() / 255, rng)
                 (loss / PAINTINGS_PER_STEP).backward()
                 losses.append(loss.item())
             self.set_rates({"head": 1.2e-3, "network": 1e-3}, step / steps)
