@@ -44,6 +44,8 @@ def command_words(argv: Sequence[str] | None) -> Iterator[list[str]]:
     try:
         yield sys.argv[1:] if argv is None else list(argv)
     except BrokenPipeError:  # the reader, such as head, has enough
+        if argv is not None:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's end prints nothing
         sys.exit(141)
     finally:

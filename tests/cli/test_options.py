@@ -131,7 +131,7 @@ def test_infer_finds_the_command_from_the_options_given(words, expected):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["photo.jpg"], "give --checkpoint MODEL"),
+        (["photo.jpg"], "give --checkpoint starry_night"),
         ([*STYLIZE, "--style", "painting.jpg"], "--compare DIR"),
         ([*STYLIZE, "--compare", "report"], "a comparison needs both --checkpoint MODEL and one --style"),
         ([*STYLIZE, "--style", "a.jpg", "b.jpg", "--compare", "report"], "one --style"),
