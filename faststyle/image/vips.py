@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from faststyle.files import atomic_write, shorten_name
 from faststyle.image.files import FORMATS, check_size
 from faststyle.image.settings import FileSettings
 from faststyle.image.truncated import END_MARKER
-from faststyle.image.validation import JPEG_MAGIC, check_pixel_count
+from faststyle.image.validation import JPEG_MAGIC, check_pixel_count, open_header
 
 MAX_UNTILED_PIXELS = 50_000_000  # larger images are tiled however much memory there is
 MIN_VIPS_PIXELS = MAX_UNTILED_PIXELS  # Pillow reads smaller images
@@ -57,13 +57,18 @@ def open_lazily(path: Path, **options: str) -> Any:
 
 
 def count_pixels(path: Path) -> int:
-    """Return the number of pixels from an image's header; 0 if libvips is missing or cannot read the file.
+    """Return the number of pixels of a large image from its header; 0 if libvips should not read it.
+
+    libvips is asked only about images that Pillow finds large, because importing it takes time.
 
     Raises:
         InputError: The file is a decompression bomb.
     """
     if importlib.util.find_spec("pyvips") is None or not path.is_file():
         return 0
+    with suppress(InputError), open_header(path) as header:
+        if header.width * header.height < MIN_VIPS_PIXELS:
+            return 0
     import pyvips
 
     try:

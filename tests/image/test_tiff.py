@@ -215,14 +215,16 @@ def test_too_many_samples_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["uint32", "float32"])
-def test_libvips_leaves_other_samples_to_us(tmp_path, kind):
+def test_libvips_leaves_other_samples_to_us(tmp_path, kind, monkeypatch):
     pytest.importorskip("pyvips")
+    monkeypatch.setattr("faststyle.image.vips.MIN_VIPS_PIXELS", 0)
     (tmp_path / "a.tif").write_bytes(write(ramps(kind, 3)).getvalue())
     assert count_pixels(tmp_path / "a.tif") == 0
 
 
-def test_libvips_does_not_mix_grey_with_its_alpha(tmp_path):
+def test_libvips_does_not_mix_grey_with_its_alpha(tmp_path, monkeypatch):
     pytest.importorskip("pyvips")
+    monkeypatch.setattr("faststyle.image.vips.MIN_VIPS_PIXELS", 0)
     (tmp_path / "a.tif").write_bytes(write(ramps("uint8", 2), "separate").getvalue())
     assert count_pixels(tmp_path / "a.tif") == 0
 

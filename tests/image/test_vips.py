@@ -36,6 +36,12 @@ def write_image(folder, kind):
     return path
 
 
+@pytest.fixture(autouse=True)
+def small_images_count(monkeypatch):
+    """Let libvips read small images too."""
+    monkeypatch.setattr("faststyle.image.vips.MIN_VIPS_PIXELS", 0)
+
+
 KINDS = ["RGB", "RGBA", "P", "L", "LA", "I;16", "rotated3", "rotated6", "rotated8", "profile", "webp"]
 
 
