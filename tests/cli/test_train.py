@@ -156,7 +156,7 @@ def test_options_override_the_config_file(train_arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_run(train_arguments, config):
-    main(["--config", str(config), *train_arguments, "--trainer.max_steps=1"])
+    main(["--config", str(config), *train_arguments, "--init=none", "--trainer.max_steps=1"])
     assert load_model(RUN / "painting.safetensors")[1].steps == 1
 
 
