@@ -63,8 +63,8 @@ def check_pipe(options: "Options", writes: bool) -> None:
         raise InputError("- stands for one image: give no other input")
     if source != PIPE and is_clip(source):
         raise InputError(f"{source} is a video, and - stands for an image: give `output` FILE")
-    for name in ("json", "devices"):
-        if getattr(options, name, None) or getattr(options.ranks, name, None):
+    for name, given in {"json": options.json, "devices": options.ranks.devices}.items():
+        if given:
             raise InputError(f"`{name}` cannot be used with -, which stands for one image")
     if writes and sys.stdout.isatty():
         raise InputError("a terminal shows no images: give `output` FILE, or send the result on with > or |")

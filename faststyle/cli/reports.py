@@ -1,4 +1,4 @@
-"""What the command stylize prints of its results."""
+"""Report the results of the command stylize."""
 
 import json
 import sys

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from faststyle.console import command_words, one_line_errors
 from faststyle.device import has_fast_bfloat16
 from faststyle.errors import InputError
 from faststyle.files import atomic_write
+from faststyle.image.convert import to_opaque
 from faststyle.image.files import find_images, open_image
 from faststyle.losses.objective import Objective
 from faststyle.losses.statistics import bounded_relative
@@ -38,6 +39,7 @@ from faststyle.training.muon import Muon
 from faststyle.training.paintings import DESCRIBED_LAYERS, random_view, statistics
 from faststyle.training.photo_sources import load_content
 from faststyle.training.sampling import Photos
+from faststyle.training.spikes import Spikes
 from faststyle.training.style_network import StyleEncoder, save_encoder
 from faststyle.training.synthetic_motion import SHIFT_PERIOD, shift_images
 
@@ -47,7 +49,6 @@ PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
 BLENDS = 0.25  # fraction of the photos that meet a blend of two views
-MAX_DEVIATIONS = 5.0  # standard deviations of a feature from its channel's mean, without a penalty
 SAVE_SECONDS = 60
 
 
@@ -77,29 +78,6 @@ class BoundedObjective(Objective):
         return bounded_relative(mine, self.get_buffer(f"style_{number}_{layer}"))
 
 
-class Spikes:
-    """Penalizes features that are far from the mean of their channel.
-
-    With instance norm a network can hide a strong signal in a small spot, which becomes a white drop in the
-    image (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
-
-    Attributes:
-        losses: The penalty of each norm in the last pass.
-    """
-
-    def __init__(self, network: nn.Module):
-        self.losses: list[Tensor] = []
-        for norm in network.modules():
-            if isinstance(norm, nn.InstanceNorm2d):
-                norm.register_forward_pre_hook(self.measure)
-
-    def measure(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].float()
-        variance, mean = torch.var_mean(x, (2, 3), keepdim=True)
-        excess = F.relu((x - mean).abs() * (variance + 1e-5).rsqrt() - MAX_DEVIATIONS)
-        self.losses.append(excess.square().mean())
-
-
 class View(NamedTuple):
     """A part or all of a painting, perhaps recoloured.
 
@@ -124,7 +102,7 @@ class Training:
 
     def __init__(self, options: Options):
         self.options = options
-        self.paintings = [open_image(file).convert("RGB") for file in find_images(options.paintings)]
+        self.paintings = [to_opaque(open_image(file)) for file in find_images(options.paintings)]
         if not self.paintings:
             raise InputError(f"`paintings` {options.paintings} holds no images: give a folder of paintings")
         self.rows, _ = load_content(options.content)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image.color import blend_images
+from faststyle.image.convert import to_opaque
 from faststyle.image.files import open_image
 from faststyle.web import styles, stylize, training, uploads
 from faststyle.web.components import format_time_left, render_error, render_message, render_progress
@@ -57,7 +58,7 @@ class Improvement:
             painting = uploads.open_upload(str(style.painting), "painting", MAX_PAINTING_SIDE)
             run = training.start_training(
                 self.slot,
-                painting.convert("RGB"),
+                to_opaque(painting),
                 before.convert("RGB"),
                 str(name),
                 str(style.model) if style.job else "auto",  # go on from what this session trained

@@ -3,7 +3,6 @@ import pytest
 import torch
 from PIL import Image
 
-from faststyle import device
 from faststyle.cli.main import infer
 from faststyle.device import free_memory
 from faststyle.errors import InputError
@@ -252,23 +251,6 @@ def test_estimated_memory_grows_with_the_channels():
     assert 1 << 20 < free_memory() < 1 << 50
     limits = [max_whole_pixels(layout_of({"size": size}), "cpu") for size in ("full", "fast")]
     assert 0 < limits[0] <= limits[1] <= MAX_UNTILED_PIXELS
-
-
-@pytest.mark.parametrize(
-    "files",
-    [("max", "current", "inactive_file"), ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")],
-)
-def test_memory_limit_of_a_container_is_respected(tmp_path, monkeypatch, files):
-    limit, used, cache = files
-    (tmp_path / f"memory.{limit}").write_text("5000\n")
-    (tmp_path / f"memory.{used}").write_text("2000\n")
-    (tmp_path / "memory.stat").write_text(f"anon 7\n{cache} 500\n")
-    monkeypatch.setattr(device, "CGROUP_ROOT", tmp_path)
-    device.cpu_memory.cache_clear()
-    assert free_memory() == 3500
-    (tmp_path / f"memory.{limit}").write_text("max\n")
-    device.cpu_memory.cache_clear()
-    assert free_memory() > 1 << 20
 
 
 def test_infer_stylizes_with_tiles(tmp_path, model, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""What every inference backend can do."""
+"""Define what every inference backend can do."""
 
 from __future__ import annotations
 
