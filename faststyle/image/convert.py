@@ -61,9 +61,7 @@ def to_opaque(image: Image.Image) -> Image.Image:
     image = to_rgb(image)
     if image.mode == "RGB":
         return image
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def apply_orientation(image: Image.Image) -> Image.Image:

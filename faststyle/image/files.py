@@ -9,7 +9,7 @@ from PIL import Image
 
 from faststyle.errors import InputError, first_line, one_line
 from faststyle.files import atomic_write, find_files
-from faststyle.image.convert import to_rgb
+from faststyle.image.convert import to_opaque, to_rgb
 from faststyle.image.formats import is_image
 from faststyle.image.settings import FileSettings
 from faststyle.image.truncated import read_truncated_jpeg
@@ -157,7 +157,7 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
     check_size(path, *image.size)
     format = FORMATS[path.suffix.lower()]
     if format == "JPEG" and image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image = to_opaque(image)
     options = {"quality": quality} if format in ("JPEG", "WEBP") else {}
     if format == "JPEG" and quality >= 90:
         options["subsampling"] = 0  # because brush strokes have sharp colour edges

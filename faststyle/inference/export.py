@@ -16,7 +16,7 @@ from faststyle.errors import InputError
 from faststyle.files import atomic_write, check_writable
 from faststyle.inference.engines.onnx_model import OPSET, check_packages, run_onnx, write_onnx
 from faststyle.models.card import METADATA_KEY, ModelCard
-from faststyle.models.checkpoint import save_model
+from faststyle.models.checkpoint import write_model
 from faststyle.models.find import find_grams, find_model
 from faststyle.models.layout import MIN_SIDE
 from faststyle.models.network import Inference
@@ -125,7 +125,7 @@ def keep_model(checkpoint: str | Path, path: Path) -> str:
         grams = {}
     check_writable(path)
     with atomic_write(path) as temporary:
-        save_model(temporary, model.build_network(), model.card, grams)
+        write_model(temporary, model, grams)
     return f"{path}: use it as --checkpoint {path}"
 
 

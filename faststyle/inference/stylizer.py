@@ -21,7 +21,7 @@ from faststyle.inference.network_runner import NetworkRunner
 from faststyle.inference.settings import StrokeScale, StylizeSettings, VideoSettings
 from faststyle.models import hub
 from faststyle.models.card import ModelCard
-from faststyle.models.checkpoint import save_model
+from faststyle.models.checkpoint import write_model
 from faststyle.models.find import find_grams, find_model
 from faststyle.models.model import Model, model_of
 
@@ -117,7 +117,7 @@ class Stylizer(NetworkRunner):
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
-            save_model(path, self.network, self.card, self.grams())
+            write_model(path, self.check_model(), self.grams())
             return hub.push(path, repo, self.card, sample)
 
     def __call__(

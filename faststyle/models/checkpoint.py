@@ -60,7 +60,13 @@ def save_model(
         compact: Round weights to 8 bits. The file has a quarter of the size, and images differ by about half
             a grey level of 255.
     """
-    model = model_of(network, card)
+    write_model(path, model_of(network, card), grams, compact)
+
+
+def write_model(
+    path: Path, model: Model, grams: Mapping[str, Tensor] | None = None, compact: bool = False
+) -> None:
+    """Write a model in memory to a file; see ``save_model``."""
     header = {"format_version": FORMAT_VERSION, **model.card.to_metadata()}
     targets = {layer: gram.detach().cpu().float().numpy() for layer, gram in (grams or {}).items()}
     weights = model.weights | pack_grams(targets)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from faststyle.errors import InputError
+from faststyle.image import arrays
 from faststyle.image.convert import scale_to, to_rgb, to_tensor
 
 
@@ -15,7 +15,7 @@ def resize(images: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (B,3,H,W) in [0,1] to ``size``, height and width."""
     if images.shape[-2:] == torch.Size(size):
         return images
-    return F.interpolate(images, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
+    return arrays.resize(images, size).clamp(0, 1)
 
 
 def resize_by(images: Tensor, factor: float) -> Tensor:
