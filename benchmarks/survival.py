@@ -67,7 +67,7 @@ def run(arguments: list[str], log: Path) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
-    train.CHECKPOINT_STEPS = STEPS_BETWEEN_STATES
+    train.STEPS_BETWEEN_SAVES = STEPS_BETWEEN_STATES
     train.main(arguments)
 
 

@@ -32,7 +32,7 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.models.checkpoint import load_model
 from faststyle.models.hub import check_push
 from faststyle.training.callbacks import NotANumberGuard, Previews, not_finite_error
-from faststyle.training.checkpointing import CHECKPOINT_STEPS, Checkpoints, InferenceFile
+from faststyle.training.checkpointing import STEPS_BETWEEN_SAVES, Checkpoints, InferenceFile
 from faststyle.training.datamodule import ContentPhotos
 from faststyle.training.module import StyleTransfer
 from faststyle.training.options import TRAINER_DEFAULTS
@@ -83,7 +83,7 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         guard = NotANumberGuard()
         model = InferenceFile(self.folder / f"{self.name}.safetensors", self.command)
-        self.checkpoints = Checkpoints(self.folder / LAST, model, guard, CHECKPOINT_STEPS)
+        self.checkpoints = Checkpoints(self.folder / LAST, model, guard, STEPS_BETWEEN_SAVES)
         arguments = trainer_arguments(self.config_init.trainer, self.folder, [guard, model, self.checkpoints])
         return super().instantiate_trainer(**arguments, **kwargs)
 

@@ -11,7 +11,7 @@ from faststyle.errors import InputError, first_line, one_line
 from faststyle.files import atomic_write, find_files
 from faststyle.image.convert import to_opaque, to_rgb
 from faststyle.image.formats import is_image
-from faststyle.image.settings import FileSettings
+from faststyle.image.settings import MIN_FULL_CHROMA_QUALITY, FileSettings
 from faststyle.image.truncated import read_truncated_jpeg
 from faststyle.image.validation import decode, image_errors, open_header
 
@@ -159,8 +159,8 @@ def save_image(image: Image.Image, path: str | Path, quality: int = FileSettings
     if format == "JPEG" and image.mode == "RGBA":
         image = to_opaque(image)
     options = {"quality": quality} if format in ("JPEG", "WEBP") else {}
-    if format == "JPEG" and quality >= 90:
-        options["subsampling"] = 0  # because brush strokes have sharp colour edges
+    if format == "JPEG" and quality >= MIN_FULL_CHROMA_QUALITY:
+        options["subsampling"] = 0
     with atomic_write(path, flush=False) as temporary:
         try:
             image.save(temporary, format=format, **options)

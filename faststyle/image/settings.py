@@ -1,8 +1,10 @@
-"""Options of writing image files."""
+"""Options of writing image files, with the defaults of the commands, the library and the page."""
 
 from dataclasses import dataclass
 
 from faststyle.options import Settings, option, whole
+
+MIN_FULL_CHROMA_QUALITY = 90  # of a JPEG without chroma subsampling: brush strokes have sharp colour edges
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from faststyle.errors import InputError, first_line
 from faststyle.files import atomic_write, shorten_name
 from faststyle.image.files import FORMATS, check_size
-from faststyle.image.settings import FileSettings
+from faststyle.image.settings import MIN_FULL_CHROMA_QUALITY, FileSettings
 from faststyle.image.truncated import END_MARKER
 from faststyle.image.validation import JPEG_MAGIC, check_pixel_count, open_header
 
@@ -192,8 +192,8 @@ def encode_from_file(pixels: np.memmap, path: Path, quality: int = FileSettings.
     options: dict[str, object] = {}
     if format in ("JPEG", "WEBP"):
         options["Q"] = quality
-    if format == "JPEG":  # no chroma subsampling, because brush strokes have sharp colour edges
-        options["subsample_mode"] = "off" if quality >= 90 else "on"
+    if format == "JPEG":
+        options["subsample_mode"] = "off" if quality >= MIN_FULL_CHROMA_QUALITY else "on"
     if format == "TIFF":
         options["bigtiff"] = pixels.nbytes >= 1 << 32
     save = getattr(image, f"{format.lower()}save")

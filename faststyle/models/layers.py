@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -87,8 +88,39 @@ class ResidualBlocks(nn.ModuleList):
         return x
 
 
+class NoiseTable(nn.Module):
+    """Noise that is the same for every image, and repeats.
+
+    Args:
+        values: (1,C,s,s).
+        step: Distance between neighbouring values in pixels of the image.
+    """
+
+    values: Tensor
+
+    def __init__(self, values: np.ndarray, step: int):
+        super().__init__()
+        self.step = step
+        self.register_buffer("values", torch.from_numpy(values), persistent=False)
+
+    def forward(self, x: Tensor, position: Tensor | None) -> Tensor:
+        """Return the noise of features (B,c,h,w): (1,C,h,w).
+
+        Args:
+            x: The features.
+            position: (2,), row and column of the first feature in pixels of the image; None for (0, 0).
+        """
+        noise = self.values
+        for dim in (2, 3):
+            index = torch.arange(x.shape[dim], device=x.device)
+            if position is not None:
+                index = index + position[dim - 2] // self.step
+            noise = noise.index_select(dim, index % (NOISE_PERIOD // self.step))
+        return noise
+
+
 class Noise(nn.Module):
-    """Adds noise to features, the same for every image, so that flat regions get brush strokes.
+    """Adds noise to features, so that flat regions get brush strokes.
 
     Without noise, a network can distinguish the pixels of a flat sky only by their position in the grid of
     the upsampling layers, and draws a mesh. Ulyanov et al. 2016, https://arxiv.org/abs/1603.03417.
@@ -98,29 +130,15 @@ class Noise(nn.Module):
         step: Distance between neighbouring features in pixels of the image.
     """
 
-    table: Tensor
-
     def __init__(self, channels: int, step: int):
         super().__init__()
         self.mix = nn.Conv2d(NOISE_CHANNELS, channels, 1, bias=False)
         nn.init.normal_(self.mix.weight, std=0.3)
-        self.step = step
-        self.register_buffer("table", torch.from_numpy(noise_table(step)), persistent=False)
+        self.table = NoiseTable(noise_table(step), step)
 
     def forward(self, x: Tensor, position: Tensor | None) -> Tensor:
-        """Add noise.
-
-        Args:
-            x: Features (B,C,h,w).
-            position: (2,), row and column of the first feature in pixels of the image; None for (0, 0).
-        """
-        noise = self.table
-        for dim in (2, 3):
-            index = torch.arange(x.shape[dim], device=x.device)
-            if position is not None:
-                index = index + position[dim - 2] // self.step
-            noise = noise.index_select(dim, index % (NOISE_PERIOD // self.step))
-        return x + self.mix(noise)
+        """Add noise to features (B,C,h,w), whose place ``NoiseTable`` describes."""
+        return x + self.mix(self.table(x, position))
 
 
 def mirror_pad(images: Tensor, dim: int, margin: int, stride: int) -> Tensor:

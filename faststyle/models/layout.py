@@ -13,6 +13,9 @@ from faststyle.registry import choose
 MIN_SIDE = 32  # pixels, because reflection needs more than the widest padding (4) at each level
 NOISE_CHANNELS = 4
 NOISE_PERIOD = 512  # pixels of the image after which the noise repeats
+# Standard deviation of the noise in the photo, and of the filter that smooths it, in pixels. Without it, the
+# norms stretch the few levels by which a plain wall is brighter in the middle to the whole palette.
+PHOTO_NOISE, PHOTO_NOISE_SIGMA = 10 / 255, 10.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Layout:
         first_stride: Stride of the first convolution, 1 or 2. With 2, only the last layer computes at full
             size.
         skips: Whether the decoder adds the encoder's features, for each level but the deepest.
-        noise: Whether noise is added after each convolution of the encoder.
+        noise: Whether noise is added to the photo, and after each convolution of the encoder.
         tanh: Whether the output goes through the tanh.
     """
 
@@ -144,3 +147,13 @@ def noise_table(step: int) -> np.ndarray:
     # RandomState gives the same numbers in every version of NumPy.
     values = np.random.RandomState(step).standard_normal((1, NOISE_CHANNELS, side, side))
     return values.astype(np.float32)
+
+
+def photo_noise_table(step: int) -> np.ndarray:
+    """Return the photo's noise at every ``step``-th pixel, smooth and repeating: (1,3,s,s)."""
+    side = NOISE_PERIOD // step
+    values = np.random.RandomState(0).standard_normal((1, 3, side, side))
+    frequency = np.hypot(np.fft.fftfreq(side, step)[:, None], np.fft.rfftfreq(side, step))  # per pixel
+    gaussian = np.exp(-2 * (np.pi * PHOTO_NOISE_SIGMA * frequency) ** 2)
+    smooth = np.fft.irfft2(np.fft.rfft2(values) * gaussian, (side, side))
+    return (PHOTO_NOISE * smooth / smooth.std()).astype(np.float32)

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from faststyle.models.layers import (
     ConvNorm,
     Noise,
+    NoiseTable,
     Normalize,
     ResidualBlocks,
     UpConvNorm,
     apply_norm,
     mirror_pad,
 )
-from faststyle.models.layout import DEFAULT_SIZE, complete_config, layout_of
+from faststyle.models.layout import DEFAULT_SIZE, complete_config, layout_of, photo_noise_table
 
 
 class TransformerNetwork(nn.Module):
@@ -52,6 +53,8 @@ class TransformerNetwork(nn.Module):
             [ConvNorm(3, channels[0], 9, self.first_stride), *(ConvNorm(a, b, 3, 2) for a, b in pairs)]
         )
         self.noise = nn.ModuleList(map(Noise, channels, layout.steps)) if layout.noise else None
+        table = photo_noise_table(self.first_stride)
+        self.photo_noise = NoiseTable(table, self.first_stride) if layout.noise else None
         self.shallow = nn.ModuleList(map(ResidualBlocks, channels[:-1], layout.blocks[:-1]))
         self.residual = ResidualBlocks(channels[-1], layout.blocks[-1])
         self.up = nn.ModuleList([UpConvNorm(b, a, 3) for a, b in reversed(pairs)])
@@ -79,7 +82,7 @@ class TransformerNetwork(nn.Module):
         x = mirror_pad(mirror_pad(images, 2, margin, self.stride), 3, margin, self.stride)
         encoded = []
         for level, blocks in enumerate([*self.shallow, self.residual]):
-            x = self.down[level](x, normalize) if level else self.apply_first(x, normalize)
+            x = self.down[level](x, normalize) if level else self.apply_first(x, position, normalize)
             if self.noise is not None:
                 x = self.noise[level](x, position)
             x = blocks(F.relu(x), normalize)
@@ -91,12 +94,15 @@ class TransformerNetwork(nn.Module):
         x = self.apply_last(x).narrow(2, margin, height).narrow(3, margin, width)
         return 0.5 + 0.45 * torch.tanh(x / 0.45) + 0.1 * x if self.tanh else x
 
-    def apply_first(self, images: Tensor, normalize: Normalize) -> Tensor:
+    def apply_first(self, images: Tensor, position: Tensor | None, normalize: Normalize) -> Tensor:
         """Apply the first layer without its ReLU: (B,3,H,W) to (B,C,H/first_stride,W/first_stride)."""
         conv, norm = self.down[0].layers  # type: ignore[misc]
         # Integers from -128 to 127 are exact in bfloat16. The norm removes the constant that is subtracted.
         x = F.pad(images * 255 - 128, (4, 4, 4, 4), mode="reflect")
-        return normalize(norm, F.conv2d(x, conv.weight / 255, conv.bias, stride=self.first_stride))
+        x = F.conv2d(x, conv.weight / 255, conv.bias, stride=self.first_stride)
+        if self.photo_noise is not None:  # smooth enough to be added behind the convolution
+            x = x + F.conv2d(self.photo_noise(x, position), conv.weight.sum((2, 3), keepdim=True))
+        return normalize(norm, x)
 
     def apply_last(self, x: Tensor) -> Tensor:
         """Apply the last layer: (B,C,H/first_stride,W/first_stride) to (B,3,H,W).

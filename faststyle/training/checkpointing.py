@@ -27,9 +27,7 @@ from faststyle.training.module import StyleTransfer
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
 ]
-
-
-CHECKPOINT_STEPS = 100  # between two saves: the most that a killed run loses
+STEPS_BETWEEN_SAVES = 100  # the most that a killed run loses, unless steps were not numbers
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -14,9 +14,10 @@ from faststyle.image.color import is_blank
 from faststyle.image.files import open_image
 
 # Pairs of a crop size, as a fraction of the final size, and the fraction of the run's steps until which it is
-# used. Small crops come first because a network learns most from them in a tenth of the time.
-GROWTH = ((0.25, 0.45), (0.375, 0.7), (0.5, 0.9), (0.75, 0.97), (1.0, 1.0))
-MIN_CROP = 64  # pixels
+# used: a quarter of the final size for the first 45 % of the steps. Small crops come first because a network
+# learns most from them, and a step with them takes a tenth of the time.
+CROP_GROWTH = ((0.25, 0.45), (0.375, 0.7), (0.5, 0.9), (0.75, 0.97), (1.0, 1.0))
+MIN_CROP_SIZE = 64  # pixels
 LOW_CONTRAST_FRACTION = 0.15  # of the crops, which lose most of their contrast
 
 Row = dict[str, Any]  # a datasets row whose image is {"bytes": …, "path": …}, not decoded
@@ -46,14 +47,14 @@ def crop_and_resize(photo: Image.Image, left: int, top: int, side: int, size: in
     return photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
 
 
-def random_crop(photo: Image.Image, size: int, min_scale: float, rng: random.Random) -> Image.Image:
+def random_crop(photo: Image.Image, size: int, least_crop: float, rng: random.Random) -> Image.Image:
     """Cut out a random square, resize it to ``size`` pixels, and mirror it half of the time.
 
-    The side is between ``min_scale`` times the photo's shorter side and all of it, whatever the photo's own
+    The side is between ``least_crop`` times the photo's shorter side and all of it, whatever the photo's own
     size, because a network stylizes well at the scales that it was trained at.
     """
     shorter = min(photo.size)
-    side = rng.randint(max(1, int(shorter * min_scale)), shorter)
+    side = rng.randint(max(1, int(shorter * least_crop)), shorter)
     left, top = rng.randint(0, photo.width - side), rng.randint(0, photo.height - side)
     photo = crop_and_resize(photo, left, top, side, size)
     return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else photo
@@ -66,8 +67,8 @@ def crop_size(size: int, done: float) -> int:
         size: Side of the last crops in pixels.
         done: Fraction of the run's steps that are done, 0 to 1.
     """
-    scale = next((scale for scale, until in GROWTH if done < until), 1.0)
-    return size if scale == 1 else min(size, max(MIN_CROP, round(size * scale / 16) * 16))
+    scale = next((scale for scale, until in CROP_GROWTH if done < until), 1.0)
+    return size if scale == 1 else min(size, max(MIN_CROP_SIZE, round(size * scale / 16) * 16))
 
 
 def reduce_contrast(photo: Image.Image, rng: random.Random) -> Image.Image:
@@ -90,9 +91,9 @@ def reduce_contrast(photo: Image.Image, rng: random.Random) -> Image.Image:
     return Image.fromarray((255 * result.clip(0, 1)).round().astype(np.uint8))
 
 
-def make_training_crop(photo: Image.Image, size: int, min_scale: float, rng: random.Random) -> Tensor:
+def make_training_crop(photo: Image.Image, size: int, least_crop: float, rng: random.Random) -> Tensor:
     """Return a random crop to train with, (3,size,size) uint8; some have little contrast."""
-    photo = random_crop(photo, size, min_scale, rng)
+    photo = random_crop(photo, size, least_crop, rng)
     return to_uint8_tensor(reduce_contrast(photo, rng) if rng.random() < LOW_CONTRAST_FRACTION else photo)
 
 

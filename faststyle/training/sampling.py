@@ -99,12 +99,12 @@ class Photos(TorchDataset):
     Args:
         rows: Rows of the set.
         size: Side of the largest crops in pixels.
-        min_scale: Side of the smallest crop, as a fraction of its photo's shorter side.
+        least_crop: Side of the smallest crop, as a fraction of its photo's shorter side.
         seed: Seed of the crops and the flips.
     """
 
-    def __init__(self, rows: Any, size: int, min_scale: float, seed: int):
-        self.rows, self.size, self.min_scale, self.seed = rows, size, min_scale, seed
+    def __init__(self, rows: Any, size: int, least_crop: float, seed: int):
+        self.rows, self.size, self.least_crop, self.seed = rows, size, least_crop, seed
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -117,7 +117,7 @@ class Photos(TorchDataset):
         for _ in range(MAX_ATTEMPTS):
             try:
                 photo = read_photo(self.rows[index], size)
-                return make_training_crop(photo, size, self.min_scale, rng), skipped
+                return make_training_crop(photo, size, self.least_crop, rng), skipped
             except InputError as error:
                 skipped.append(str(error))
                 index = rng.randrange(len(self.rows))
@@ -134,7 +134,7 @@ class StreamedPhotos(IterableDataset):
     Args:
         rows: This rank's shard of the set, which ``datasets`` divides among the workers.
         size: Side of the largest crops in pixels.
-        min_scale: Side of the smallest crop, as a fraction of its photo's shorter side.
+        least_crop: Side of the smallest crop, as a fraction of its photo's shorter side.
         seed: Seed of the order, the crops and the flips.
         last: Number of this rank's batches in the whole run.
         batch_size: Number of photos in a batch.
@@ -147,7 +147,7 @@ class StreamedPhotos(IterableDataset):
         self,
         rows: datasets.IterableDataset,
         size: int,
-        min_scale: float,
+        least_crop: float,
         seed: int,
         last: int,
         batch_size: int = 1,
@@ -155,7 +155,7 @@ class StreamedPhotos(IterableDataset):
         rank: int = 0,
         buffer: int = 1000,
     ):
-        self.rows, self.size, self.min_scale, self.seed = rows, size, min_scale, seed
+        self.rows, self.size, self.least_crop, self.seed = rows, size, least_crop, seed
         self.last, self.batch_size = last, batch_size
         self.first, self.rank, self.buffer = first, rank, buffer
 
@@ -213,7 +213,7 @@ class StreamedPhotos(IterableDataset):
             for waiting_number in waiting:  # all photos of a batch must have the same size
                 rng = random.Random(f"{self.seed} {self.rank} {worker} {waiting_number}")
                 size = size_of(waiting_number)
-                yield make_training_crop(photo, size, self.min_scale, rng), skipped
+                yield make_training_crop(photo, size, self.least_crop, rng), skipped
                 skipped = []
             waiting = []
 

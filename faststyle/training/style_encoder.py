@@ -49,6 +49,7 @@ PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
 BLENDS = 0.25  # fraction of the photos that meet a blend of two views
+DESCRIPTION_NOISE = 0.15  # standard deviations, so that paintings like those of the training look alike
 SAVE_SECONDS = 60
 
 
@@ -211,8 +212,10 @@ class Training:
         self.objective.set_targets([{layer: gram.float() for layer, gram in view.grams.items()}])
         position = torch.tensor([rng.randrange(NOISE_PERIOD) for _ in range(2)])
         self.spikes.losses.clear()
+        generator = torch.Generator().manual_seed(rng.getrandbits(32))
+        noise = DESCRIPTION_NOISE * torch.randn(view.description.shape, generator=generator)
         with self.autocast():
-            images = self.encoder.stylize(photos, self.encoder.norms(view.description), position)
+            images = self.encoder.stylize(photos, self.encoder.norms(view.description + noise), position)
         shift = [rng.randrange(SHIFT_PERIOD) for _ in range(2)]
         with torch.no_grad():
             content = self.vgg(shift_images(photos, shift), self.objective.content_layers)

@@ -12,11 +12,11 @@ from faststyle.web.components import (
     connect_run,
     create_image_field,
     create_status_line,
-    offer_own_styles,
     render_error,
     render_message,
     render_progress,
 )
+from faststyle.web.style_picker import offer_own_styles
 
 FAST_EMPTY = '<div class="empty"><p>Fast: one forward pass of a trained network.</p></div>'
 SLOW_EMPTY = '<div class="empty"><p>Slow: the image itself is optimized, step by step.</p></div>'

@@ -11,7 +11,6 @@ from gradio.events import Dependency
 
 from faststyle.errors import name_parameters
 from faststyle.inference.settings import StylizeSettings
-from faststyle.web import styles
 from faststyle.web.uploads import MAX_PIXELS, MAX_UPLOAD_SIZE
 from faststyle.web.waiting import WAITING, Waiting
 
@@ -40,26 +39,6 @@ def create_image_field(label: str, placeholder: str, height: int, optional: bool
 def create_file_field(label: str, suffixes: Sequence[str], height: int) -> gr.File:
     """Create a field to drop or choose a file with one of the suffixes. Its value is the upload's path."""
     return gr.File(label=label, file_types=list(suffixes), elem_classes="clip", height=height)
-
-
-def create_style_buttons() -> gr.Radio:
-    """Create the radio buttons of the styles, which page.css shows as the sample images."""
-    return gr.Radio(
-        styles.list_choices(styles.list_built_in_styles()),
-        value=styles.DEFAULT_STYLE,
-        label="Style",
-        elem_classes="styles",
-    )
-
-
-def offer_own_styles(own: gr.State, control: gr.Radio | gr.Dropdown) -> None:
-    """Offer and select a style in a control when the session adds it."""
-    own.change(
-        lambda own: gr.update(choices=styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
-        own,
-        control,
-        **PRIVATE,
-    )
 
 
 def create_strength_slider() -> gr.Slider:

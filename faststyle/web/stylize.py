@@ -145,6 +145,6 @@ def stylize_full_size(
     stage.text = "Writing the file"
     settings = StylizeSettings(strength, keep_color)
     path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, settings, result)
-    save_image(result, path, quality=95)
+    save_image(result, path)
     seconds = time.perf_counter() - started
     return path, f"{path.name}: {result.width} × {result.height} pixels, {seconds:.1f} s"

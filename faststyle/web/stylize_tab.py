@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -18,14 +18,13 @@ from faststyle.web.components import (
     create_image_field,
     create_settings,
     create_status_line,
-    create_style_buttons,
-    offer_own_styles,
     render_error,
     render_message,
     render_progress,
     render_waiting,
 )
 from faststyle.web.improve import LENGTHS, Improvement
+from faststyle.web.style_picker import create_style_buttons, offer_own_styles
 from faststyle.web.training import TrainingSlot
 from faststyle.web.waiting import Waiting, Worker
 
@@ -138,19 +137,62 @@ def add_painting(path: str | None, own: styles.Styles) -> tuple[Any, str]:
     return own | {name: styles.Style(styles.own_title(name), file, file, file)}, ""
 
 
-def build_inputs(examples: Iterable[str]) -> tuple[gr.Image, list[gr.Button], gr.Radio, gr.Image]:
+class Inputs(NamedTuple):
+    """The controls of a photo and a style."""
+
+    photo: gr.Image
+    examples: list[gr.Button]
+    style: gr.Radio
+    painting: gr.Image
+
+
+class Outputs(NamedTuple):
+    """The result, its settings and its buttons."""
+
+    result: gr.HTML
+    status: gr.HTML
+    settings: list[Any]  # strength, whether to keep the photo's colours, and the preview's size
+    refine: gr.Button
+    improve: gr.Button
+    download: gr.Button
+    stop: gr.Button
+    length: gr.Radio
+    model: gr.DownloadButton
+    file: gr.DownloadButton
+
+
+def build_inputs(examples: Iterable[str]) -> Inputs:
     """Build the photo field, a button for each example, the styles' radio buttons and the painting field."""
     photo = create_image_field("Photo", "Drop a photo here, paste one, or tap to choose", height=230)
     with gr.Row(elem_classes="examples"):
         gr.HTML("<span>Or try an example:</span>")
         buttons = [gr.Button(label, size="sm") for label in examples]
     style = create_style_buttons()
-    return (
-        photo,
-        buttons,
-        style,
-        create_image_field("Any painting", "Or drop a painting here", 150, optional=True),
+    painting = create_image_field("Any painting", "Or drop a painting here", 150, optional=True)
+    return Inputs(photo, buttons, style, painting)
+
+
+def build_outputs() -> Outputs:
+    """Build the result with its settings and buttons."""
+    result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE_SLIDER)
+    status = create_status_line()
+    settings = create_settings("photo", SIZES, 1024, "Preview size", "A smaller preview has larger strokes")
+    with gr.Row():
+        refine_button = gr.Button("Refine")
+        improve_button = gr.Button("Make it better")
+        download_button = gr.Button("Download at full size", variant="primary")
+        stop_button = gr.Button("Stop", variant="stop")
+    length = gr.Radio(
+        list(LENGTHS.items()),
+        value=60,
+        label="Make it better takes",
+        info="It trains on your painting. Stop keeps what it has learned.",
     )
+    model = gr.DownloadButton("Download the model", visible=False)
+    gr.HTML(f"<small>{IMAGE_LIMITS} Files are deleted from the server within the hour.</small>")
+    file = gr.DownloadButton(visible="hidden")
+    buttons = refine_button, improve_button, download_button, stop_button
+    return Outputs(result, status, list(settings), *buttons, length, model, file)
 
 
 def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
@@ -164,78 +206,75 @@ def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
     samples = gr.HTML(styles.render_sample_css(styles.list_built_in_styles()), elem_classes="unseen")
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
-            photo, buttons, style, painting = build_inputs(examples)
+            chosen = build_inputs(examples)
         with gr.Column(scale=3, min_width=300):
-            result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE_SLIDER)
-            status = create_status_line()
-            strength, keep_color, size = create_settings(
-                "photo", SIZES, 1024, "Preview size", "A smaller preview has larger strokes"
-            )
-            with gr.Row():
-                refine_button = gr.Button("Refine")
-                improve_button = gr.Button("Make it better")
-                download_button = gr.Button("Download at full size", variant="primary")
-                stop_button = gr.Button("Stop", variant="stop")
-            length = gr.Radio(
-                list(LENGTHS.items()),
-                value=60,
-                label="Make it better takes",
-                info="It trains on your painting. Stop keeps what it has learned.",
-            )
-            model = gr.DownloadButton("Download the model", visible=False)
-            gr.HTML(f"<small>{IMAGE_LIMITS} Files are deleted from the server within the hour.</small>")
-            file = gr.DownloadButton(visible="hidden")
+            shown = build_outputs()
+    improvement = Improvement(slot)
+    runs = connect_stylizing(chosen, shown, list(examples.values()), own)
+    connect_improvement(chosen, shown, improvement, own)
+    shown.stop.click(
+        improvement.stop, outputs=[shown.status, shown.refine, shown.download], cancels=runs, **PRIVATE
+    )
+    chosen.painting.input(add_painting, [chosen.painting, own], [own, shown.status], **PRIVATE)
+    offer_own_styles(own, chosen.style)
+    own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)
 
-    inputs = [photo, style, strength, keep_color, size, own]
+
+def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own: gr.State) -> list[Any]:
+    """Connect previews, refinement and download; return the events that Stop cancels."""
+    strength, keep_color, size = shown.settings
+    inputs = [chosen.photo, chosen.style, strength, keep_color, size, own]
     preview: dict[str, Any] = {
         "fn": show_preview,
         "inputs": inputs,
-        "outputs": [photo, result, status],
+        "outputs": [chosen.photo, shown.result, shown.status],
         "concurrency_id": "preview",
         "trigger_mode": "always_last",
         "show_progress": "hidden",
     }
-    changes = [photo.input, style.change, strength.change, keep_color.change, size.change]
+    changes = [chosen.photo.input, chosen.style.change, strength.change, keep_color.change, size.change]
     runs = [gr.on(changes, api_name="stylize", **preview)]
-    for button, path in zip(buttons, examples.values(), strict=True):
-        chosen = button.click(lambda path=str(path): path, outputs=photo, **PRIVATE)
-        runs.append(chosen.then(api_visibility="private", **preview))
+    for button, path in zip(chosen.examples, examples, strict=True):
+        example = button.click(lambda path=str(path): path, outputs=chosen.photo, **PRIVATE)
+        runs.append(example.then(api_visibility="private", **preview))
     refining = connect_run(
-        refine_button, status, fn=refine, inputs=inputs, outputs=[result, status], api_name="refine"
+        shown.refine,
+        shown.status,
+        fn=refine,
+        inputs=inputs,
+        outputs=[shown.result, shown.status],
+        api_name="refine",
     )
     # A new preview cancels the refinement of the last one.
-    gr.on(changes, lambda: gr.Button(interactive=True), outputs=refine_button, cancels=refining, **PRIVATE)
+    gr.on(changes, lambda: gr.Button(interactive=True), outputs=shown.refine, cancels=refining, **PRIVATE)
     downloading = connect_run(
-        download_button,
-        status,
+        shown.download,
+        shown.status,
         fn=download,
-        inputs=[photo, style, strength, keep_color, own],
-        outputs=[file, status],
+        inputs=[chosen.photo, chosen.style, strength, keep_color, own],
+        outputs=[shown.file, shown.status],
         api_name="download",
     )
-    downloading.then(None, file, js=SAVE_FILE, api_visibility="private")
-    runs += [refining, downloading]
-    controls = [photo, style, painting, strength, keep_color, size]
-    controls += [refine_button, improve_button, download_button, length]
+    downloading.then(None, shown.file, js=SAVE_FILE, api_visibility="private")
+    return [*runs, refining, downloading]
+
+
+def connect_improvement(chosen: Inputs, shown: Outputs, improvement: Improvement, own: gr.State) -> None:
+    """Connect the button that trains on the painting; other controls are disabled meanwhile."""
+    controls = [chosen.photo, chosen.style, chosen.painting, *shown.settings]
+    controls += [shown.refine, shown.improve, shown.download, shown.length]
 
     def enable(interactive: bool) -> list[Any]:
         return [gr.update(interactive=interactive)] * len(controls)
 
-    improvement = Improvement(slot)
     # A new preview would replace the improved result.
-    begun = improve_button.click(partial(enable, False), outputs=controls, queue=False, **PRIVATE)
+    begun = shown.improve.click(partial(enable, False), outputs=controls, queue=False, **PRIVATE)
     improving = begun.then(
         improvement.improve,
-        [*inputs, length],
-        [result, status, model, own],
+        [chosen.photo, chosen.style, *shown.settings, own, shown.length],
+        [shown.result, shown.status, shown.model, own],
         api_name="improve",
         concurrency_limit=None,  # a second training gets an error at once instead of waiting in the queue
         show_progress="hidden",
     )
     improving.then(partial(enable, True), outputs=controls, queue=False, **PRIVATE)
-    stop_button.click(
-        improvement.stop, outputs=[status, refine_button, download_button], cancels=runs, **PRIVATE
-    )
-    painting.input(add_painting, [painting, own], [own, status], **PRIVATE)
-    offer_own_styles(own, style)
-    own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)

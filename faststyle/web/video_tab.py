@@ -18,13 +18,12 @@ from faststyle.web.components import (
     create_file_field,
     create_settings,
     create_status_line,
-    create_style_buttons,
     format_time_left,
-    offer_own_styles,
     render_error,
     render_message,
     render_progress,
 )
+from faststyle.web.style_picker import create_style_buttons, offer_own_styles
 
 SIZES = [*((f"{size} pixels", size) for size in video.SIZES), ("Original size", 0)]
 EMPTY = '<div class="empty"><p>The stylized video will be here.</p></div>'

@@ -55,4 +55,4 @@ def many(tmp_path) -> Path:
 @pytest.fixture
 def frequent_checkpoints(monkeypatch):
     """Save a checkpoint every two steps."""
-    monkeypatch.setattr(train_command, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(train_command, "STEPS_BETWEEN_SAVES", 2)

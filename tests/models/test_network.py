@@ -84,7 +84,10 @@ def test_fused_layers_equal_the_separate_layers(size, shape):
     x = images
     encoded = []
     for level, (conv, norm) in enumerate(network.down):
-        x = norm(conv(x))
+        x = conv(x)
+        if level == 0 and network.photo_noise is not None:
+            x = x + F.conv2d(network.photo_noise(x, None), conv.weight.sum((2, 3), keepdim=True))
+        x = norm(x)
         if network.noise is not None:
             x = network.noise[level](x, None)
         x = [*network.shallow, network.residual][level](F.relu(x))

@@ -69,7 +69,7 @@ def run(words: list[str]) -> None:
         inject_fault(1, int(faults["DIE_AT"]), [signal.SIGKILL])
     if "NAN_AT" in faults:
         inject_fault(1, int(faults["NAN_AT"]), [], float("nan"))
-    with patch.object(train, "CHECKPOINT_STEPS", int(faults.get("EVERY", 100))):
+    with patch.object(train, "STEPS_BETWEEN_SAVES", int(faults.get("EVERY", 100))):
         train.main([word for word in words if not word[0].isupper()])
 
 

@@ -79,7 +79,7 @@ def test_step_with_nan_gradients_is_skipped_and_counted(train, monkeypatch, capl
 @pytest.mark.filterwarnings("ignore:invalid value")  # in the preview of such weights
 @pytest.mark.parametrize("what", ["gradients", "weights", "validation"])
 def test_run_that_ends_with_nan_fails_and_keeps_the_good_state(train, monkeypatch, capsys, what):
-    monkeypatch.setattr(command, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(command, "STEPS_BETWEEN_SAVES", 2)
     with monkeypatch.context() as patch:
         if what == "gradients":
             break_losses(patch, {3})
@@ -125,7 +125,7 @@ def test_step_of_several_batches_is_skipped_whole(train, monkeypatch):
 
 @pytest.mark.slow
 def test_ten_such_steps_in_a_row_end_the_run_and_keep_the_good_state(train, monkeypatch, capsys):
-    monkeypatch.setattr(command, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(command, "STEPS_BETWEEN_SAVES", 2)
     flags = ["--trainer.max_steps=16", "--model.warmup=0"]
     with monkeypatch.context() as patch:
         # Nine in a row, a good one, and ten more.

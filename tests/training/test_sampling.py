@@ -10,7 +10,7 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.training.crops import (
-    GROWTH,
+    CROP_GROWTH,
     center_crop,
     crop_size,
     random_crop,
@@ -106,7 +106,7 @@ def test_to_bytes_is_channels_first():
 def test_crops_grow_to_the_size_of_the_run():
     sizes = [crop_size(512, done / 100) for done in range(101)]
     assert sizes == sorted(sizes) and sizes[0] == 128 and sizes[-1] == 512
-    assert len(set(sizes)) == len(GROWTH)
+    assert len(set(sizes)) == len(CROP_GROWTH)
     assert all(size % 16 == 0 for size in sizes)
     assert {crop_size(200, done / 100) for done in range(101)} == {64, 80, 96, 144, 200}
     assert crop_size(48, 0) == 48  # below the smallest crop

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from faststyle.models.layout import MIN_SIDE, NOISE_PERIOD, noise_table
+from faststyle.models.layout import MIN_SIDE, NOISE_PERIOD, noise_table, photo_noise_table
 from faststyle.models.model import Model
 
 EPSILON = 1e-5  # of the instance norms
@@ -107,9 +107,10 @@ class GraphBuilder:
         """Apply the network to (B,3,H,W)."""
         op, layout, encoded, x = self.op, self.layout, [], images
         for level in layout.levels:
-            x = self.down(x, level)
+            x = self.down(x, level) if level else self.first(x, position)
             if layout.noise:
-                x = self.add_noise(x, level, position)
+                mix = self.model.weights[f"noise.{level}.mix.weight"]
+                x = self.add_noise(x, noise_table(layout.steps[level]), mix, layout.steps[level], position)
             x = op.relu(x)
             for block in layout.block_names(level):
                 inner = op.relu(self.convolve(x, f"{block}.first"))
@@ -125,22 +126,33 @@ class GraphBuilder:
         bent = op.multiply(op.tanh(op.divide(x, self.floats(0.45))), self.floats(0.45))
         return op.add(op.add(bent, self.floats(0.5)), op.multiply(x, self.floats(0.1)))
 
-    def down(self, x: Node, level: int) -> Node:
-        """Apply a convolution of the encoder and its norm."""
-        if level:
-            return self.convolve(x, f"down.{level}", 2)
-        op = self.op
+    def first(self, x: Node, position: Node) -> Node:
+        """Apply the first convolution and its norm, with noise in the photo."""
+        op, layout = self.op, self.layout
         # Integers from -128 to 127 are exact in bfloat16. The norm removes the constant that is subtracted.
         x = op.subtract(op.multiply(x, self.floats(255)), self.floats(128))
-        return self.convolve(x, "down.0", self.layout.first_stride, 1 / 255)
+        x = self.convolution(x, "down.0", layout.first_stride, 1 / 255)
+        if layout.noise:  # smooth enough to be added behind the convolution
+            gains = self.model.weights["down.0.0.weight"].sum((2, 3), keepdims=True)
+            table = photo_noise_table(layout.first_stride)
+            x = self.add_noise(x, table, gains, layout.first_stride, position)
+        return self.normalize(x, "down.0")
 
-    def convolve(self, x: Node, name: str, stride: int = 1, factor: float = 1.0) -> Node:
-        """Apply a convolution with reflection padding, and its norm."""
+    def down(self, x: Node, level: int) -> Node:
+        """Apply a convolution of the encoder with stride 2, and its norm."""
+        return self.normalize(self.convolution(x, f"down.{level}", 2), f"down.{level}")
+
+    def convolve(self, x: Node, name: str) -> Node:
+        """Apply a convolution and its norm."""
+        return self.normalize(self.convolution(x, name), name)
+
+    def convolution(self, x: Node, name: str, stride: int = 1, factor: float = 1.0) -> Node:
+        """Apply a convolution with reflection padding."""
         weight = self.model.weights[f"{name}.0.weight"] * np.float32(factor)
         x = self.pad(x, weight.shape[-1] // 2, "reflect")
         zero = [0, 0]
         x = self.op.convolution(x, self.constant(weight), [stride, stride], zero, zero, [1, 1])
-        return self.normalize(self.op.add(x, self.channels(f"{name}.0.bias")), name)
+        return self.op.add(x, self.channels(f"{name}.0.bias"))
 
     def up(self, x: Node, name: str) -> Node:
         """Upsample by 2, apply a convolution and its norm, as one transposed convolution."""
@@ -204,11 +216,19 @@ class GraphBuilder:
         identity = self.constant(np.eye(count, dtype=np.float32)[..., None, None])
         return self.op.convolution(values, identity, [1, 1], [0, 0], [0, 0], [1, 1])
 
-    def add_noise(self, x: Node, level: int, position: Node) -> Node:
-        """Add noise to the features of a level."""
-        op, step = self.op, self.layout.steps[level]
+    def add_noise(self, x: Node, table: np.ndarray, mix: np.ndarray, step: int, position: Node) -> Node:
+        """Add noise to features.
+
+        Args:
+            x: (1,C,h,w).
+            table: The noise, (1,N,s,s), which repeats.
+            mix: Kernel (C,N,1,1) of the convolution that makes C channels of it.
+            step: Pixels of the image per feature.
+            position: (2,), row and column of the first feature in pixels of the image.
+        """
+        op = self.op
         side, shape = NOISE_PERIOD // step, op.shape_of(x)
-        noise = self.constant(noise_table(step))
+        noise = self.constant(table)
         first = op.divide(position, self.integers([step, step]))
         for axis in (2, 3):
             count = op.gather(shape, self.integers(axis), self.integers(0))
@@ -216,8 +236,7 @@ class GraphBuilder:
             start = op.gather(first, self.integers(axis - 2), self.integers(0))
             index = op.floor_mod(op.add(index, start), self.integers(side))
             noise = op.gather(noise, index, self.integers(axis))
-        mix = self.constant(self.model.weights[f"noise.{level}.mix.weight"])
-        return op.add(x, op.convolution(noise, mix, [1, 1], [0, 0], [0, 0], [1, 1]))
+        return op.add(x, op.convolution(noise, self.constant(mix), [1, 1], [0, 0], [0, 0], [1, 1]))
 
     def mirror(self, x: Node, shape: Node, axis: int, margin: int) -> Node:
         """Pad one axis by reflection, on both sides and up to a multiple of the network's stride.

@@ -1,0 +1,26 @@
+"""The control that picks a style: its choices, and those that a session adds."""
+
+import gradio as gr
+
+from faststyle.web import styles
+from faststyle.web.components import PRIVATE
+
+
+def create_style_buttons() -> gr.Radio:
+    """Create the radio buttons of the styles, which page.css shows as the sample images."""
+    return gr.Radio(
+        styles.list_choices(styles.list_built_in_styles()),
+        value=styles.DEFAULT_STYLE,
+        label="Style",
+        elem_classes="styles",
+    )
+
+
+def offer_own_styles(own: gr.State, control: gr.Radio | gr.Dropdown) -> None:
+    """Offer and select a style in a control when the session adds it."""
+    own.change(
+        lambda own: gr.update(choices=styles.list_choices(styles.list_styles(own)), value=list(own)[-1]),
+        own,
+        control,
+        **PRIVATE,
+    )
