@@ -9,9 +9,10 @@ from faststyle.console import fail
 from faststyle.errors import InputError
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Optimization", "Stylizer", "__version__", "optimize", "refine"]
+__all__ = ["InputError", "Optimization", "Stylizer", "__version__", "optimize", "refine", "stylize_regions"]
 
 if TYPE_CHECKING:
+    from faststyle.inference.regions import stylize_regions
     from faststyle.inference.stylizer import Stylizer
     from faststyle.optimization.optimization import Optimization, optimize
     from faststyle.optimization.refine import refine
@@ -21,6 +22,7 @@ RUNNABLE = {"faststyle", "faststyle.__main__", "faststyle.web", "faststyle.web._
 RUNNABLE |= {"faststyle.cli.train_child", "faststyle.training.style_encoder"}
 LAZY_IMPORTS = {
     "Stylizer": "inference.stylizer",
+    "stylize_regions": "inference.regions",
     "Optimization": "optimization.optimization",
     "optimize": "optimization.optimization",
     "refine": "optimization.refine",

@@ -206,6 +206,8 @@ class Settings:
 
 def tag_value(value: Any) -> str:
     """Return the text of a value in a result's name, such as 0.6 or relu2_1=0.5-relu3_1=1."""
+    if isinstance(value, Path):
+        return value.stem
     if isinstance(value, str | int):
         return str(value)
     if isinstance(value, float):

@@ -39,7 +39,7 @@ class Refiner:
         self.painting = open_style(options.style[0]) if options.style else None
         self.stopped = False
         self.failure: InputError | None = None
-        self.model = options.checkpoint
+        self.model = options.model
         self.targets: dict[str | None, dict[str, Tensor]] = {}  # by model
         if self.model != "all":
             self.target_of(self.model)  # fails before the work

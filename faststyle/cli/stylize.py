@@ -1,5 +1,6 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
+import itertools
 import sys
 import time
 from dataclasses import dataclass
@@ -44,14 +45,24 @@ class Options(Settings):
         "file for one image or video (or frames/%05d.png), else a folder; by default NAME_STYLE beside each "
         "input"
     )
-    checkpoint: str | None = option(
+    checkpoint: tuple[str, ...] | None = option(
         None,
         "a built-in style's name, or all for a sheet of every style; a painting's file; a model file "
         "(.safetensors, .ckpt or a model of pytorch/examples); hf://USER/REPO; a blend such as "
-        "starry_night:0.6,great_wave:0.4",
+        "starry_night:0.6,great_wave:0.4; or several models, each with its mask",
         MODEL,
         "MODEL",
+        many=True,
         tag="",
+    )
+    mask: tuple[Path, ...] | None = option(
+        None,
+        "for each model, an image that is white where its style is wanted, a folder of such images by the "
+        "photos' names, or for a video a video; the rest stays the photo",
+        path("a mask's file or folder"),
+        "MASK",
+        many=True,
+        tag="{}",
     )
     refine: int | None = option(
         None,
@@ -82,6 +93,7 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.take_inputs_from_models()
         if not self.inputs:
             raise InputError("give an image or a video, or a folder of them")
         if self.checkpoint is None and not self.style:
@@ -96,13 +108,18 @@ class Options(Settings):
             )
         if self.style and len(self.style) > 1:
             raise InputError("`refine` takes one `style`")
-        if self.checkpoint == "all" and self.image.tile:
+        models, masks = len(self.checkpoint or ()), len(self.mask or ())
+        if masks != (models if self.mask or models > 1 else 0):
+            raise InputError(f"{models} `checkpoint` with {masks} `mask`: give a mask for each model")
+        if self.mask and (self.model == "all" or self.ranks.devices is not None):
+            raise InputError("`mask` cannot be used with the sheet of all styles, nor with `devices`")
+        if self.model == "all" and self.image.tile:
             raise InputError("`tile` cannot be used with the sheet of all styles, whose images are small")
         if self.refine is not None:
             self.refuse_with("refine", [*self.for_videos, *self.ranks.changed()])
         if self.ranks.devices is not None:
             self.refuse_with("devices", [*self.for_videos, *(["json"] if self.json else [])])
-            if self.checkpoint == "all":
+            if self.model == "all":
                 raise InputError(
                     "`devices` needs one model: --checkpoint all makes a sheet of a single image"
                 )
@@ -110,6 +127,18 @@ class Options(Settings):
                 raise InputError("`devices` needs `output` FOLDER")
         elif self.ranks.changed():
             raise InputError("`num_nodes` needs `devices` N, the processes of each machine")
+
+    def take_inputs_from_models(self) -> None:
+        """Take what follows the models as inputs, as in ``--checkpoint starry_night photo.jpg``."""
+        models, count = self.checkpoint or (), max(1, len(self.mask or ()))
+        if not self.inputs and len(models) > count:
+            object.__setattr__(self, "checkpoint", models[:count])
+            object.__setattr__(self, "inputs", tuple(map(Path, models[count:])))
+
+    @property
+    def model(self) -> str | None:
+        """The model, or the first of several; None without one."""
+        return self.checkpoint[0] if self.checkpoint else None
 
     @property
     def for_videos(self) -> list[str]:
@@ -128,7 +157,7 @@ class Options(Settings):
         """Return what takes only images; None if videos are stylized too."""
         if self.refine is not None:
             return "--refine"
-        return "--checkpoint all" if self.checkpoint == "all" else None
+        return "--checkpoint all" if self.model == "all" else None
 
     def refuse_with(self, mode: str, names: list[str]) -> None:
         """Refuse options that the mode does not have.
@@ -151,11 +180,9 @@ def run(options: Options) -> int:
         from faststyle.cli.stylize_batch import stylize_collection
 
         return stylize_collection(options)
-    names = [painting.stem for painting in options.style or ()]
-    if options.checkpoint is not None:
-        from faststyle.models.find import label
+    from faststyle.models.find import label
 
-        names.insert(0, label(options.checkpoint))
+    names = [*map(label, options.checkpoint or ()), *(painting.stem for painting in options.style or ())]
     name = name_result("_".join(names), options)
     jobs = plan(options.inputs, options.output, name, options.images_only)
     check_kinds(jobs, options)
@@ -177,17 +204,23 @@ def files_read(options: Options) -> list[Path]:
     """Return the files of models and paintings among the options."""
     from faststyle.models.find import is_blend, parse_blend
 
-    name = options.checkpoint or ""
-    names = parse_blend(name) if is_blend(name) else [name]
-    return [path for path in (*map(Path, names), *(options.style or ())) if path.is_file()]
+    models = options.checkpoint or ()
+    names = itertools.chain(*(parse_blend(model) if is_blend(model) else [model] for model in models))
+    files = *map(Path, names), *(options.style or ()), *(options.mask or ())
+    return [path for path in files if path.is_file()]
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
-    """Refuse options that apply to none of the inputs, and modes that cannot stylize videos.
+    """Refuse options that apply to none of the inputs, missing masks, and modes that cannot stylize videos.
 
     Raises:
         InputError: There is one.
     """
+    from faststyle.video.opening import is_pattern
+
+    for mask in options.mask or ():
+        if not mask.exists() and not is_pattern(mask):
+            raise InputError(f"there is no mask {mask}: check the path")
     videos = [job.source for job in jobs if job.video]
     if not videos:
         for name in sorted(options.for_videos):
@@ -198,7 +231,7 @@ def check_kinds(jobs: list[Job], options: Options) -> None:
             f"{videos[0]} is a video, and frames that are refined one by one flicker: leave out `refine`, or "
             "give single frames as images"
         )
-    if options.checkpoint == "all":
+    if options.model == "all":
         raise InputError(
             f"{videos[0]} is a video, and --checkpoint all is a sheet of one image: give one style, such as "
             "--checkpoint starry_night"
@@ -226,19 +259,19 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
         from faststyle.cli.refine import Refiner
 
         refine = Refiner(options)
-    image_model, video_model = load_models(options, {job.video for job in jobs})
+    image_models, video_models = load_models(options, {job.video for job in jobs})
     for target in {job.target.parent: job.target for job in jobs}.values():
         check_writable(target)
     written = failures = 0
     alone = len(jobs) == 1
-    bar = tqdm(jobs, unit="image" if video_model is None else "file", disable=alone)
+    bar = tqdm(jobs, unit="file" if video_models else "image", disable=alone)
     for job in bar:
         begin, error_text = time.perf_counter(), None
         try:
             if job.video:
-                complete = stylize_video(video_model, job, options, alone)
+                complete = stylize_video(video_models, job, options, alone)
             else:
-                complete = stylize_image(image_model, job, options, refine)
+                complete = stylize_image(image_models, job, options, refine)
             failures += not complete
             error_text = None if complete else INCOMPLETE
             written += 1
@@ -250,17 +283,17 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
             error_text = error_line(error, None if alone else job.source)
             bar.write(f"error: {error_text}", file=sys.stderr)
         if options.json:
-            model = video_model if job.video else image_model
-            print(json_line(job, model, time.perf_counter() - begin, error_text), flush=True)
-    if written and options.verbose and options.checkpoint not in (None, "all"):
-        print(f"engine: {image_model or video_model}", file=sys.stderr)
+            models = video_models if job.video else image_models
+            print(json_line(job, models[0], time.perf_counter() - begin, error_text), flush=True)
+    if written and options.verbose and options.model not in (None, "all"):
+        print(f"engine: {(image_models or video_models)[0]}", file=sys.stderr)
     if written:
         print(f"done: {describe_size(jobs)}{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return Done(written, failures)
 
 
-def load_models(options: Options, kinds: set[bool]) -> "tuple[Model, Stylizer | None]":
-    """Load the model for images and the one for videos, each where there are such inputs.
+def load_models(options: Options, kinds: set[bool]) -> "tuple[list[Model], list[Stylizer]]":
+    """Load the models for images and those for videos, each where there are such inputs.
 
     Args:
         options: The command's options.
@@ -270,10 +303,15 @@ def load_models(options: Options, kinds: set[bool]) -> "tuple[Model, Stylizer | 
     from faststyle.cli.stylize_video import model_for_videos
     from faststyle.inference.stylizer import Stylizer
 
-    image_model = load(options.checkpoint, options.machine) if False in kinds else None
+    names: tuple[str | None, ...] = options.checkpoint or (None,)
+    image_models = [load(name, options.machine) for name in names] if False in kinds else []
     if True not in kinds or options.checkpoint is None:
-        return image_model, None
-    name = model_for_videos(options.checkpoint)
-    if name == options.checkpoint and isinstance(image_model, Stylizer):
-        return image_model, image_model
-    return image_model, Stylizer.load(name, **vars(options.machine))
+        return image_models, []
+    loaded = {name: model for name, model in zip(names, image_models, strict=False) if name is not None}
+    video_models: list[Stylizer] = []
+    for name in map(model_for_videos, options.checkpoint):
+        model = loaded.get(name)
+        if not isinstance(model, Stylizer):
+            model = Stylizer.load(name, **vars(options.machine))
+        video_models.append(model)
+    return image_models, video_models

@@ -1,6 +1,7 @@
 """Stylize image files: whole, in tiles, or from file to file, and refine the result."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from faststyle.cli.inputs import Job
+from faststyle.cli.masks import mask_of_image
 from faststyle.cli.reports import report_missing, report_several
 from faststyle.errors import InputError
 from faststyle.image import vips
@@ -15,6 +17,7 @@ from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size
 from faststyle.image.files import check_size, missing_pixels, read_image, save_image
 from faststyle.inference.contact_sheet import AllStyles
+from faststyle.inference.regions import combine
 from faststyle.inference.settings import EngineSettings, StylizeSettings
 from faststyle.inference.stylizer import Stylizer
 
@@ -32,8 +35,10 @@ def load(name: str | None, machine: EngineSettings) -> Model:
     return AllStyles(**vars(machine)) if name == "all" else Stylizer.load(name, **vars(machine))
 
 
-def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner | None" = None) -> bool:
-    """Read, stylize, refine and write one image.
+def stylize_image(
+    models: Sequence[Model], job: Job, options: "Options", refine: "Refiner | None" = None
+) -> bool:
+    """Read, stylize, refine and write one image; each of several models stylizes the region of its mask.
 
     Returns:
         False where pixels of the photo are missing, which is reported.
@@ -43,6 +48,7 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
             image so far is written then.
     """
     source, target, settings = job.source, job.target, options.image
+    model = models[0]
     report_several(source)
     if isinstance(model, AllStyles):
         original = read_image(source)
@@ -52,12 +58,20 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
     elif (photo := read_photo(source, settings.max_size)) is not None:
         warning = missing_pixels(photo)
         check_size(target, *photo.size)
-        if refine is not None:
-            image = refine_photo(model, photo, settings, refine)
-        else:
-            image = stylize_photo(model, photo, settings)
-    elif refine is not None or model is None:
-        raise InputError(f"{source} is too large to be refined: give `max_size`, such as 4096", file=source)
+        names = options.checkpoint or (None,)
+        images = [
+            stylize_photo(one, photo, settings)
+            if refine is None
+            else refine_photo(one, name, photo, settings, refine)
+            for name, one in zip(names, models, strict=True)
+        ]
+        image = images[0]
+        if options.mask:
+            masks = (mask_of_image(mask, source, photo.size) for mask in options.mask)
+            image = combine(photo, zip(images, masks, strict=True))
+    elif refine is not None or model is None or options.mask:
+        what = "stylized with masks" if options.mask else "refined"
+        raise InputError(f"{source} is too large to be {what}: give `max_size`, such as 4096", file=source)
     else:
         warning = stylize_file(model, source, target, settings, options.file.quality)
         return report_missing(source, target, warning)
@@ -69,12 +83,12 @@ def stylize_image(model: Model, job: Job, options: "Options", refine: "Refiner |
 
 
 def refine_photo(
-    model: Stylizer | None, photo: Image.Image, settings: StylizeSettings, refine: "Refiner"
+    model: Model, name: str | None, photo: Image.Image, settings: StylizeSettings, refine: "Refiner"
 ) -> Image.Image:
     """Stylize a photo, refine the stylized image, and blend the result with the photo."""
     full = replace(settings, strength=1.0, preserve_color=False)
     first = refine.start(photo) if model is None else stylize_photo(model, photo, full)
-    return blend_images(refine(first, photo), photo, settings.strength, settings.preserve_color)
+    return blend_images(refine(first, photo, name), photo, settings.strength, settings.preserve_color)
 
 
 def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
@@ -87,9 +101,9 @@ def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
     return limit_size(read_image(source), max_size)
 
 
-def stylize_photo(model: Stylizer | None, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
+def stylize_photo(model: Model, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
     """Stylize an image in memory, whole or in tiles."""
-    assert model is not None
+    assert isinstance(model, Stylizer)
     return model(photo, **vars(with_tile(model, *photo.size, settings)))
 
 

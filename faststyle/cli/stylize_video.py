@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
+from faststyle.cli.masks import masks_of_clip
 from faststyle.console import option_name
 from faststyle.errors import InputError, name_parameters, one_line
+from faststyle.inference.regions import stylize_clip_regions
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.pretrained import style_for_videos
-from faststyle.video.clips import Clip
+from faststyle.video.clips import Clip, Frame
 from faststyle.video.containers import import_av
 from faststyle.video.gif import MAX_RATE, MAX_SIDE, gif_rate
 from faststyle.video.opening import SUFFIXES, is_animated, open_clip
@@ -143,8 +145,8 @@ def open_source(job: Job, options: "Options") -> Clip:
     return clip
 
 
-def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: bool = True) -> bool:
-    """Stylize one video file.
+def stylize_video(models: Sequence[Stylizer], job: Job, options: "Options", alone: bool = True) -> bool:
+    """Stylize one video file; each of several models stylizes the region of its mask.
 
     Returns:
         False where the video is damaged, and was stylized up to there.
@@ -152,12 +154,11 @@ def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: b
     Raises:
         InputError: It cannot be read or written.
     """
-    assert model is not None
     with (
         open_source(job, options) as clip,
         recording_to(job.target, clip, options.recording) as recorder,
         # Closed before the recorder is, so that no thread reads on while the file is finished.
-        closing(ahead(model.video(clip, **options.video.for_frames))) as frames,
+        closing(ahead(stylized_frames(models, clip, job, options))) as frames,
         tqdm(total=clip.count, unit="frame", desc=one_line(job.target.name), leave=alone) as bar,
     ):
         for frame in frames:
@@ -168,3 +169,11 @@ def stylize_video(model: Stylizer | None, job: Job, options: "Options", alone: b
     if clip.damage:
         log(f"warning: {clip.damage}: {job.target} ends there")
     return not clip.damage
+
+
+def stylized_frames(models: Sequence[Stylizer], clip: Clip, job: Job, options: "Options") -> Iterator[Frame]:
+    """Return the stylized frames of a video, in the regions of the masks if there are any."""
+    if not options.mask:
+        return models[0].video(clip, **options.video.for_frames)
+    masks = [masks_of_clip(mask, job.source) for mask in options.mask]
+    return stylize_clip_regions(clip, models, masks, options.video)

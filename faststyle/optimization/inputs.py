@@ -9,6 +9,7 @@ from torch import Tensor
 from faststyle.errors import InputError
 from faststyle.image import arrays
 from faststyle.image.convert import scale_to, to_rgb, to_tensor
+from faststyle.image.masks import fit_mask
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -54,7 +55,7 @@ def prepare_masks(
         images: (1,3,H,W) each.
 
     Raises:
-        InputError: No part of a mask is white.
+        InputError: As ``fit_mask``.
     """
     masks = masks or [None] * len(images)
     return [
@@ -66,14 +67,11 @@ def prepare_mask(mask: Image.Image, image: Tensor) -> Tensor:
     """Convert a mask to (1,1,H,W) in [0,1], stretched to the size of ``image``, on its device.
 
     Raises:
-        InputError: No part of the mask is white.
+        InputError: As ``fit_mask``.
     """
     height, width = image.shape[-2:]
-    grey = to_rgb(mask).convert("L").resize((width, height))
-    region = to_tensor(grey.convert("RGB"))[None, :1].to(image.device)
-    if region.max() < 0.5:
-        raise InputError("a mask is black all over: only its white part counts")
-    return region
+    grey = fit_mask(mask, (width, height)).convert("RGB")
+    return to_tensor(grey)[None, :1].to(image.device)
 
 
 def check_mask_counts(paintings: int, **masks: Sequence[Image.Image | None] | None) -> None:

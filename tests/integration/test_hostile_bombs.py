@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from faststyle.errors import InputError
+from faststyle.image import vips
 from faststyle.image.files import open_image
 from faststyle.image.validation import check_pixel_count
 from faststyle.image.vips import count_pixels
@@ -98,8 +99,9 @@ def test_bombs_are_refused_by_libvips_too(tmp_path):
     assert count_pixels(tmp_path / "30000x30000.ppm") == 0
 
 
-def test_svg_content_and_options_in_names_do_not_reach_libvips(tmp_path):
+def test_svg_content_and_options_in_names_do_not_reach_libvips(tmp_path, monkeypatch):
     pytest.importorskip("pyvips")
+    monkeypatch.setattr(vips, "MIN_VIPS_PIXELS", 1)
     (tmp_path / "a.png").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9000' height='9000'/>")
     assert count_pixels(tmp_path / "a.png") == 0
     draw_image(40, 30).save(tmp_path / "a[shrink=2].jpg")

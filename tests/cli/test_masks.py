@@ -1,0 +1,111 @@
+"""Tests of ``faststyle stylize --mask``."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faststyle.cli.main import infer as run
+from tests.support.commands import expect_error_line
+from tests.support.images import draw_image
+from tests.support.videos import frames_of
+
+
+@pytest.fixture
+def files(infer):
+    """Write a photo, and masks of its left and of its right half."""
+    draw_image(64, 48).save("photo.png")
+    for name, box in (("left.png", (0, 0, 32, 48)), ("right.png", (32, 0, 64, 48))):
+        mask = Image.new("L", (64, 48))
+        mask.paste(255, box)
+        mask.save(name)
+    return infer
+
+
+def pixels(name: str) -> np.ndarray:
+    return np.asarray(Image.open(name).convert("RGB"), int)
+
+
+def test_style_is_only_where_the_mask_is_white(files):
+    files("photo.png", "-o", "whole.png")
+    files("photo.png", "--mask", "left.png", "-o", "part.png")
+    photo, whole, part = map(pixels, ("photo.png", "whole.png", "part.png"))
+    assert np.array_equal(part[:, :32], whole[:, :32])
+    assert np.array_equal(part[:, 32:], photo[:, 32:])
+
+
+def test_each_of_two_models_has_its_mask(files, model):
+    same = "--device=cpu", "--precision=fp32", "--engine=torch"
+    run(["photo.png", "--checkpoint", "great_wave", "-o", "wave.png", *same])
+    files("photo.png", "-o", "own.png")
+    masks = "--mask", "left.png", "right.png"
+    run(["photo.png", "--checkpoint", "great_wave", str(model), *masks, *same])
+    both = pixels(f"photo_great_wave_{model.stem}_left-right.png")
+    assert np.array_equal(both[:, :32], pixels("wave.png")[:, :32])
+    assert np.array_equal(both[:, 32:], pixels("own.png")[:, 32:])
+
+
+def test_folder_of_masks_is_read_by_the_names_of_the_photos(files, capsys):
+    Path("photos").mkdir(), Path("masks").mkdir()
+    for name in "abc":
+        draw_image(64, 48).save(f"photos/{name}.png")
+    Image.open("left.png").save("masks/a.webp", lossless=True)
+    Image.open("right.png").save("masks/b.png")
+    with pytest.raises(SystemExit) as ended:
+        files("photos", "--mask", "masks", "-o", "out")
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert "c.png" in captured.err and "there is no mask" in captured.err
+    photo = pixels("photos/a.png")
+    assert np.array_equal(pixels("out/a.png")[:, 32:], photo[:, 32:])
+    assert np.array_equal(pixels("out/b.png")[:, :32], photo[:, :32])
+
+
+def test_models_before_the_inputs_are_told_apart(files, model):
+    run(["--checkpoint", str(model), "photo.png", "--mask", "left.png", "-o", "out.png"])
+    assert Path("out.png").exists()
+
+
+def test_mask_of_another_proportion_is_reported(files, capsys):
+    Image.new("L", (10, 10), 255).save("square.png")
+    files("photo.png", "--mask", "square.png", "-o", "out.png")
+    assert "square.png: 10x10 pixels are stretched to 64x48" in capsys.readouterr().err
+
+
+def test_video_takes_one_mask_or_a_mask_for_each_frame(infer_video):
+    frames = frames_of("a.mp4")
+    height, width = frames[0].shape[:2]
+    mask = Image.new("L", (width, height))
+    mask.paste(255, (0, 0, width // 2, height))
+    mask.save("half.png")
+    infer_video("a.mp4", "--mask", "half.png", "-o", "frames/%02d.png")
+    results = sorted(Path("frames").iterdir())
+    assert len(results) == len(frames)
+    last = pixels(str(results[-1]))
+    assert np.array_equal(last[:, width // 2 :], frames[-1][:, width // 2 :])
+    assert np.abs(last[:, : width // 2] - frames[-1][:, : width // 2]).mean() > 5
+    Path("masks").mkdir()
+    for number in range(1, 4):  # the last one is kept
+        Image.new("L", (width, height), 255 if number < 3 else 0).save(f"masks/{number:02d}.png")
+    mask.save("masks/03.png")
+    infer_video("a.mp4", "--mask", "masks/%02d.png", "-o", "again/%02d.png")
+    assert np.array_equal(pixels("again/08.png"), last)
+    assert not np.array_equal(pixels("again/01.png")[:, width // 2 :], frames[0][:, width // 2 :])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mask", "none.png"], "there is no mask none.png"),
+        (["--mask", "left.png", "right.png"], "1 --checkpoint with 2 --mask: give a mask for each model"),
+        (["--mask", "black.png"], "black all over"),
+        (["--mask", "text.png"], "text.png"),
+        (["--mask", "left.png", "--devices", "2", "-o", "out"], "--mask cannot be used with"),
+    ],
+)
+def test_masks_that_cannot_be_used_give_one_line(files, capsys, options, message):
+    Image.new("L", (64, 48)).save("black.png")
+    Path("text.png").write_text("no image")
+    assert message in expect_error_line(capsys, files, "photo.png", *options)
+    assert not list(Path().glob("photo_*"))
