@@ -195,6 +195,25 @@ def test_tile_with_the_images_own_statistics_equals_the_image(engines, module, n
     assert (tile[..., 8:-8, 8:-8] - module(images)).abs().max() < 1 / 255
 
 
+def test_ctrl_c_works_after_all_models_are_gone():
+    code = """
+import gc, os, signal
+from PIL import Image
+from faststyle import Stylizer
+stylizers = [Stylizer.load(name, engine="openvino") for name in ("great_wave", "the_scream")]
+stylizers[0](Image.new("RGB", (32, 32)))
+while stylizers:
+    del stylizers[0]
+gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "interrupted\n"), ended.stderr
+
+
 def test_importing_openvino_loads_no_telemetry():
     code = """
 import sys

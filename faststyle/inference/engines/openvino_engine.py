@@ -54,9 +54,19 @@ def import_operators(version: str) -> Any:
 
 
 @cache
+def get_core() -> Any:
+    """Return OpenVINO's core, one for the process.
+
+    OpenVINO gives the thread a signal stack for each core. If the cores end in the order of their starts,
+    the thread keeps one that is freed, and the next Ctrl-C is a segmentation fault (openvino 2026.4).
+    """
+    return import_openvino().Core()
+
+
+@cache
 def supports_bfloat16() -> bool:
     """Return True if this CPU has bfloat16 arithmetic."""
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in get_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVINOEngine:
@@ -92,7 +102,7 @@ class OpenVINOEngine:
     def load(self, norms: Norms, precision: str) -> Any:
         """Load a compiled graph from the cache, or compile it."""
         openvino = import_openvino()
-        core = openvino.Core()
+        core = get_core()
         options = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": thread_count(),
