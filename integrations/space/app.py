@@ -1,8 +1,8 @@
-"""The web page in a Space of Hugging Face."""
+"""The web page in a Space of Hugging Face, which reads port 7860."""
 
 import sys
 
 from faststyle.web.__main__ import main
 
 if __name__ == "__main__":
-    main(["--host", "0.0.0.0", "--port", "7860", *sys.argv[1:]])
+    main(sys.argv[1:] or ["--host", "0.0.0.0", "--port", "7860"])

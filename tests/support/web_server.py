@@ -11,14 +11,16 @@ from pathlib import Path
 
 
 @contextmanager
-def serving(folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen]]:
+def serving(
+    folder: Path, *flags: str, program: tuple[str, ...] = ("-m", "faststyle.web")
+) -> Iterator[tuple[str, subprocess.Popen]]:
     """Start a server that keeps its temporary files in ``folder``. Yield its address and process."""
     folder.mkdir(exist_ok=True)
     log = folder.parent / f"{folder.name}.log"
     environment = os.environ | {"TMPDIR": str(folder), "HF_HUB_OFFLINE": "1"}
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "faststyle.web", *flags],
+            [sys.executable, *program, *flags],
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,
