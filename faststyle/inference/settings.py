@@ -7,6 +7,7 @@ from faststyle.options import DeviceSettings, Settings, number, one_of, option, 
 
 EngineName = Literal["auto", "torch", "compile", "openvino", "onnx"]
 StrokeScale = float | Literal["auto"]
+MAX_STROKE_SCALE = 16.0
 MAX_RANKS = 1024  # on one machine, and machines
 
 
@@ -42,7 +43,7 @@ class StylizeSettings(LookSettings):
         "auto",
         "strokes so many times as large, 1 for the network's own; auto keeps their size relative to the "
         "image above 640 pixels",
-        number(1, 16, auto=True),
+        number(1, MAX_STROKE_SCALE, auto=True),
         "1…16",
         tag="strokes{}",
     )

@@ -62,7 +62,7 @@ def warm_up() -> None:
     photo = open_upload(str(PHOTO_FOLDER / EXAMPLES["Coffee"]), "photo", 1024)
     built_in = styles.list_built_in_styles()
     default = styles.load_shared_stylizer(built_in[styles.DEFAULT_STYLE].model)
-    stylize.stylize_image(photo, default, 1.0, False)
+    stylize.stylize_image(photo, default, stylize.Look())
     for style in built_in.values():
         styles.load_shared_stylizer(style.model)
 

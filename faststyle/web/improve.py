@@ -74,7 +74,7 @@ class Improvement:
                 result = run.take_result()
             job = run.job
             better = styles.Style(style.title, result.model, job.painting, job.painting, job)
-            after = stylize.stylize_preview(before, better, strength, keep_color)
+            after = stylize.stylize_preview(before, better, stylize.Look(strength, keep_color))
         except (InputError, OSError) as error:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return

@@ -16,6 +16,19 @@ def create_style_buttons() -> gr.Radio:
     )
 
 
+def create_blend_controls(own: gr.State) -> tuple[gr.Dropdown, gr.Slider]:
+    """Create the choice of a second style, and the slider of its share, which appears with it."""
+
+    def choices(own: styles.Styles) -> list[tuple[str, str]]:
+        return [("No other style", ""), *styles.list_choices(styles.list_styles(own))]
+
+    other = gr.Dropdown(choices({}), value="", label="Blend with", filterable=False)
+    share = gr.Slider(0, 1, 0.5, step=0.1, label="Share of the other style", visible=False)
+    other.change(lambda name: gr.Slider(visible=bool(name)), other, share, **PRIVATE)
+    own.change(lambda own: gr.Dropdown(choices=choices(own)), own, other, **PRIVATE)
+    return other, share
+
+
 def offer_own_styles(own: gr.State, control: gr.Radio | gr.Dropdown) -> None:
     """Offer and select a style in a control when the session adds it."""
     own.change(

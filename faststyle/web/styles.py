@@ -24,14 +24,14 @@ class Style(NamedTuple):
 
     Attributes:
         title: Title and painter of the painting, as the page shows them.
-        model: Path of the model file.
+        model: Path of the model file, or a blend of such paths.
         sample: Path of an image in this style.
         painting: Path of the painting that the style was trained on, or None if it is not available.
         job: The training of a style of the session, otherwise None.
     """
 
     title: str
-    model: Path
+    model: Path | str
     sample: Path
     painting: Path | None
     job: Job | None = None
@@ -55,16 +55,38 @@ def list_styles(own: Styles) -> Styles:
     return list_built_in_styles() | own
 
 
-def find_style(name: str | None, own: Styles) -> Style:
-    """Return the style of this name.
+def find_style(name: str | None, own: Styles, other: str | None = None, share: float = 0.0) -> Style:
+    """Return the style of this name, or its blend with another one.
+
+    Args:
+        name: Name of the style.
+        own: The session's own styles.
+        other: Name of the style to blend with, or None.
+        share: Share of the other style, from 0 to 1.
 
     Raises:
-        InputError: No style is chosen, or the style no longer exists.
+        InputError: No style is chosen, or a style no longer exists.
     """
-    style = list_styles(own).get(name or "")
+    offered = list_styles(own)
+    style = offered.get(name or "")
     if style is None:
         raise InputError("Choose a style first.")
-    return style
+    if blend_name(str(name), other, share) == name:
+        return style
+    if (second := offered.get(other or "")) is None:
+        raise InputError("The second style no longer exists: choose another one.")
+    return blend_styles(style, second, share)
+
+
+def blend_name(name: str, other: str | None, share: float) -> str:
+    """Return a style's name, or that of its blend with another one, for a file."""
+    return name if not other or other == name or not share else f"{name}_{other}_{share:.2g}"
+
+
+def blend_styles(style: Style, other: Style, share: float) -> Style:
+    """Return the blend of two styles, with a share of the other one from 0 to 1."""
+    title = f"{style.title}, with {share:.0%} of {other.title}"
+    return Style(title, f"{style.model}:{1 - share:.2g},{other.model}:{share:.2g}", style.sample, None)
 
 
 def name_own_style(upload: str, own: Styles) -> str:
@@ -101,10 +123,11 @@ def render_sample_css(styles: Styles) -> str:
     return f"<style>{' '.join(rules)}</style>"
 
 
-def load_stylizer(model: Path) -> Stylizer:
+def load_stylizer(model: Path | str) -> Stylizer:
     """Load a stylizer for one caller alone, because an OpenVINO stylizer processes one image at a time.
 
-    The session's own styles run on torch, because OpenVINO's converted models would stay on the disk.
+    The session's own styles and blends run on torch, because OpenVINO's converted models would stay on the
+    disk.
     """
     included = {*pretrained.built_in_styles().values(), *pretrained.steady_styles().values()}
     return Stylizer.load(model, engine="auto" if model in included else "torch")

@@ -13,28 +13,53 @@ from faststyle.errors import OutOfMemoryError
 from faststyle.image.color import blend_images
 from faststyle.image.files import MAX_SIDES, save_image
 from faststyle.image.mosaic import open_style
-from faststyle.inference.settings import StylizeSettings
+from faststyle.inference.settings import MAX_STROKE_SCALE, StylizeSettings
+from faststyle.inference.stroke_scale import auto_scale
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models.find import find_grams
 from faststyle.optimization.refine import refinement
 from faststyle.options import Settings, name_result
+from faststyle.registry import choose
 from faststyle.web.styles import Style, load_shared_stylizer, load_stylizer
 from faststyle.web.uploads import open_upload
 from faststyle.web.waiting import Stage
 
 PREVIEW_SIZES = (640, 768, 1024, 1536, 2048)  # pixels of the longer side
 REFINE_EVALUATIONS = 10
+STROKES = {"Fine": 0.5, "Medium": 1.0, "Bold": 2.0}  # sizes, relative to the usual one
 MAX_NAME_BYTES = 100  # of each part; file systems allow 255 in all, and a Chinese character takes three
 
 
-def stylize_image(image: Image.Image, stylize: Stylizer, strength: float, keep_color: bool) -> Image.Image:
+class Look(NamedTuple):
+    """How a stylized photo looks.
+
+    Attributes:
+        strength: Blend from 0 (the photo) to 1 (the style).
+        keep_color: Keep the photo's colours.
+        strokes: A key of ``STROKES``.
+    """
+
+    strength: float = StylizeSettings.strength
+    keep_color: bool = StylizeSettings.preserve_color
+    strokes: str = "Medium"
+
+    def settings(self, image: Image.Image) -> StylizeSettings:
+        """Return the library's settings for an image; strokes keep their size relative to it."""
+        factor = choose("size of strokes", self.strokes, STROKES)
+        if factor == 1:
+            return StylizeSettings(self.strength, self.keep_color)
+        scale = min(max(1.0, factor * auto_scale(image.height, image.width)), MAX_STROKE_SCALE)
+        return StylizeSettings(self.strength, self.keep_color, stroke_scale=scale)
+
+
+def stylize_image(image: Image.Image, stylize: Stylizer, look: Look) -> Image.Image:
     """Stylize an image.
 
     Raises:
         OutOfMemoryError: The image does not fit into memory.
     """
     try:
-        return stylize(image, strength, keep_color)
+        return stylize(image, **vars(look.settings(image)))
     except OutOfMemoryError:
         # The library's message also names parameters that have no control on the page.
         raise OutOfMemoryError(
@@ -43,14 +68,14 @@ def stylize_image(image: Image.Image, stylize: Stylizer, strength: float, keep_c
         ) from None
 
 
-def stylize_preview(image: Image.Image, style: Style, strength: float, keep_color: bool) -> Image.Image:
+def stylize_preview(image: Image.Image, style: Style, look: Look) -> Image.Image:
     """Stylize an image with the stylizer that all previews of a style share.
 
     Raises:
         InputError: The model cannot be loaded.
         OutOfMemoryError: The image does not fit into memory.
     """
-    return stylize_image(image, load_shared_stylizer(style.model), strength, keep_color)
+    return stylize_image(image, load_shared_stylizer(style.model), look)
 
 
 class RefineStep(NamedTuple):
@@ -67,7 +92,7 @@ class RefineStep(NamedTuple):
     total: int
 
 
-def refine_image(image: Image.Image, style: Style, strength: float, keep_color: bool) -> Iterator[RefineStep]:
+def refine_image(image: Image.Image, style: Style, look: Look) -> Iterator[RefineStep]:
     """Stylize an image, then refine the result with ``REFINE_EVALUATIONS`` of the per-image optimization.
 
     Yields:
@@ -79,10 +104,12 @@ def refine_image(image: Image.Image, style: Style, strength: float, keep_color: 
     """
     painting = open_style(style.painting) if style.painting else None
     targets = painting or find_grams(style.model)
-    stylized = stylize_image(image, load_shared_stylizer(style.model), 1.0, False)
+    full = look._replace(strength=1.0, keep_color=False)
+    stylized = stylize_image(image, load_shared_stylizer(style.model), full)
     run = refinement(stylized, image, targets, REFINE_EVALUATIONS)
     for step in run:
-        yield RefineStep(blend_images(run.result(), image, strength, keep_color), step.number, run.steps)
+        blended = blend_images(run.result(), image, look.strength, look.keep_color)
+        yield RefineStep(blended, step.number, run.steps)
 
 
 def make_file_name(photo: str, style: str, settings: Settings, image: Image.Image) -> str:
@@ -113,8 +140,7 @@ def stylize_full_size(
     photo: str | None,
     name: str,
     style: Style,
-    strength: float,
-    keep_color: bool,
+    look: Look,
     folder: str,
     stage: Stage,
 ) -> tuple[Path, str]:
@@ -124,8 +150,7 @@ def stylize_full_size(
         photo: Path of the upload.
         name: Name of the style, for the file name.
         style: The style.
-        strength: Blend from 0 (the photo) to 1 (the style).
-        keep_color: Keep the photo's colours.
+        look: How the result looks.
         folder: Folder in which a new folder for the file is created.
         stage: Stage of the computation, to be set.
 
@@ -141,10 +166,9 @@ def stylize_full_size(
     assert photo is not None
     stage.text = f"Stylizing {image.width} × {image.height} pixels"
     # Not the shared stylizer: this can take minutes, and previews of the same style would wait for it.
-    result = stylize_image(image, load_stylizer(style.model), strength, keep_color)
+    result = stylize_image(image, load_stylizer(style.model), look)
     stage.text = "Writing the file"
-    settings = StylizeSettings(strength, keep_color)
-    path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, settings, result)
+    path = Path(tempfile.mkdtemp(dir=folder)) / make_file_name(photo, name, look.settings(image), result)
     save_image(result, path)
     seconds = time.perf_counter() - started
     return path, f"{path.name}: {result.width} × {result.height} pixels, {seconds:.1f} s"

@@ -24,7 +24,7 @@ from faststyle.web.components import (
     render_waiting,
 )
 from faststyle.web.improve import LENGTHS, Improvement
-from faststyle.web.style_picker import create_style_buttons, offer_own_styles
+from faststyle.web.style_picker import create_blend_controls, create_style_buttons, offer_own_styles
 from faststyle.web.training import TrainingSlot
 from faststyle.web.waiting import Waiting, Worker
 
@@ -53,7 +53,15 @@ SAVE_FILE = """
 
 
 def show_preview(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Styles
+    photo: str | None,
+    name: str | None,
+    strength: float,
+    keep_color: bool,
+    size: int,
+    own: styles.Styles,
+    strokes: str = "Medium",
+    other: str | None = None,
+    share: float = 0.5,
 ) -> Iterator[tuple[Any, Any, str]]:
     """Stylize the photo for the screen; yield updates of the photo field, the result and the status line."""
     if photo is None:
@@ -66,9 +74,10 @@ def show_preview(
         yield None, EMPTY, render_error(error)
         return
     try:
-        style = styles.find_style(name, own)
+        style = styles.find_style(name, own, other, share)
+        look = stylize.Look(strength, keep_color, strokes)
         for step in PREVIEWS.follow(
-            lambda stage: stylize.stylize_preview(before, style, strength, keep_color), "Stylizing a preview"
+            lambda stage: stylize.stylize_preview(before, style, look), "Stylizing a preview"
         ):
             if isinstance(step, Waiting):
                 yield gr.skip(), gr.skip(), render_waiting(step)
@@ -83,14 +92,23 @@ def show_preview(
 
 
 def refine(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, size: int, own: styles.Styles
+    photo: str | None,
+    name: str | None,
+    strength: float,
+    keep_color: bool,
+    size: int,
+    own: styles.Styles,
+    strokes: str = "Medium",
+    other: str | None = None,
+    share: float = 0.5,
 ) -> Iterator[tuple[Any, str]]:
     """Refine the preview; yield the best result so far, and the status line with a progress bar."""
     started = time.perf_counter()
     try:
         before = uploads.open_upload(photo, "photo", size)
-        style = styles.find_style(name, own)
-        for after, done, total in stylize.refine_image(before, style, strength, keep_color):
+        style = styles.find_style(name, own, other, share)
+        look = stylize.Look(strength, keep_color, strokes)
+        for after, done, total in stylize.refine_image(before, style, look):
             yield (
                 uploads.render_slider(before, after),
                 render_progress(f"Refining: {done} of {total}", done, total),
@@ -104,15 +122,23 @@ def refine(
 
 
 def download(
-    photo: str | None, name: str | None, strength: float, keep_color: bool, own: styles.Styles
+    photo: str | None,
+    name: str | None,
+    strength: float,
+    keep_color: bool,
+    own: styles.Styles,
+    strokes: str = "Medium",
+    other: str | None = None,
+    share: float = 0.5,
 ) -> Iterator[tuple[str | None, str]]:
     """Stylize the photo at full size; yield the path of the file, and the status line."""
     folder = os.environ["GRADIO_TEMP_DIR"]
     try:
-        style = styles.find_style(name, own)
+        style = styles.find_style(name, own, other, share)
+        look = stylize.Look(strength, keep_color, strokes)
         for step in DOWNLOADS.follow(
             lambda stage: stylize.stylize_full_size(
-                photo, str(name), style, strength, keep_color, folder, stage
+                photo, styles.blend_name(str(name), other, share), style, look, folder, stage
             ),
             "Reading the photo",
         ):
@@ -152,6 +178,8 @@ class Outputs(NamedTuple):
     result: gr.HTML
     status: gr.HTML
     settings: list[Any]  # strength, whether to keep the photo's colours, and the preview's size
+    strokes: gr.Radio
+    blend: list[Any]  # the other style, and its share
     refine: gr.Button
     improve: gr.Button
     download: gr.Button
@@ -172,11 +200,18 @@ def build_inputs(examples: Iterable[str]) -> Inputs:
     return Inputs(photo, buttons, style, painting)
 
 
-def build_outputs() -> Outputs:
-    """Build the result with its settings and buttons."""
+def build_outputs(own: gr.State) -> Outputs:
+    """Build the result with its settings and buttons.
+
+    Args:
+        own: The session's own styles.
+    """
     result = gr.HTML(EMPTY, elem_id="result", js_on_load=MOVE_SLIDER)
     status = create_status_line()
-    settings = create_settings("photo", SIZES, 1024, "Preview size", "A smaller preview has larger strokes")
+    settings = create_settings("photo", SIZES, 1024, "Preview size", "The download has the photo's size")
+    with gr.Row(elem_classes="controls"):
+        strokes = gr.Radio([*stylize.STROKES], value="Medium", label="Strokes")
+        blend = create_blend_controls(own)
     with gr.Row():
         refine_button = gr.Button("Refine")
         improve_button = gr.Button("Make it better")
@@ -192,7 +227,7 @@ def build_outputs() -> Outputs:
     gr.HTML(f"<small>{IMAGE_LIMITS} Files are deleted from the server within the hour.</small>")
     file = gr.DownloadButton(visible="hidden")
     buttons = refine_button, improve_button, download_button, stop_button
-    return Outputs(result, status, list(settings), *buttons, length, model, file)
+    return Outputs(result, status, list(settings), strokes, list(blend), *buttons, length, model, file)
 
 
 def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
@@ -208,7 +243,7 @@ def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
         with gr.Column(scale=2, min_width=300):
             chosen = build_inputs(examples)
         with gr.Column(scale=3, min_width=300):
-            shown = build_outputs()
+            shown = build_outputs(own)
     improvement = Improvement(slot)
     runs = connect_stylizing(chosen, shown, list(examples.values()), own)
     connect_improvement(chosen, shown, improvement, own)
@@ -223,7 +258,8 @@ def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
 def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own: gr.State) -> list[Any]:
     """Connect previews, refinement and download; return the events that Stop cancels."""
     strength, keep_color, size = shown.settings
-    inputs = [chosen.photo, chosen.style, strength, keep_color, size, own]
+    more = [shown.strokes, *shown.blend]
+    inputs = [chosen.photo, chosen.style, strength, keep_color, size, own, *more]
     preview: dict[str, Any] = {
         "fn": show_preview,
         "inputs": inputs,
@@ -232,7 +268,8 @@ def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own:
         "trigger_mode": "always_last",
         "show_progress": "hidden",
     }
-    changes = [chosen.photo.input, chosen.style.change, strength.change, keep_color.change, size.change]
+    controls = [chosen.style, strength, keep_color, size, *more]
+    changes = [chosen.photo.input, *(control.change for control in controls)]
     runs = [gr.on(changes, api_name="stylize", **preview)]
     for button, path in zip(chosen.examples, examples, strict=True):
         example = button.click(lambda path=str(path): path, outputs=chosen.photo, **PRIVATE)
@@ -251,7 +288,7 @@ def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own:
         shown.download,
         shown.status,
         fn=download,
-        inputs=[chosen.photo, chosen.style, strength, keep_color, own],
+        inputs=[chosen.photo, chosen.style, strength, keep_color, own, *more],
         outputs=[shown.file, shown.status],
         api_name="download",
     )
@@ -261,7 +298,7 @@ def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own:
 
 def connect_improvement(chosen: Inputs, shown: Outputs, improvement: Improvement, own: gr.State) -> None:
     """Connect the button that trains on the painting; other controls are disabled meanwhile."""
-    controls = [chosen.photo, chosen.style, chosen.painting, *shown.settings]
+    controls = [chosen.photo, chosen.style, chosen.painting, *shown.settings, shown.strokes, *shown.blend]
     controls += [shown.refine, shown.improve, shown.download, shown.length]
 
     def enable(interactive: bool) -> list[Any]:

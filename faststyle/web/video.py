@@ -128,7 +128,7 @@ class Job:
             raise Stopped
 
     def run(
-        self, path: str, target: Path, model: Path, strength: float, keep_color: bool, size: int | None
+        self, path: str, target: Path, model: Path | str, strength: float, keep_color: bool, size: int | None
     ) -> str:
         """Stylize the video, and return a line that describes the result."""
         begun = time.perf_counter()

@@ -97,6 +97,20 @@ def test_strength_colour_and_size_change_the_result(page, photo, tmp_path):
     )
 
 
+def test_strokes_and_a_second_style_change_the_result(page, photo):
+    upload(page, photo)
+    wait_for_status(page, f"^{STARRY}")
+    usual, address = read_result(page, "after"), page.locator("#result .after").get_attribute("src")
+    page.get_by_role("radio", name="Bold").check()
+    expect(page.locator("#result .after")).not_to_have_attribute("src", address)
+    assert np.abs(usual - read_result(page, "after")).mean() > 3
+    assert not page.get_by_label("Share of the other style").first.is_visible()
+    page.get_by_label("Blend with").click()
+    page.get_by_role("option", name=WAVE).click()
+    wait_for_status(page, f"^{STARRY}, with 50% of {WAVE}")
+    assert page.get_by_label("Share of the other style").first.is_visible()
+
+
 def test_download_is_an_image_of_full_size(page, photo, tmp_path):
     upload(page, photo)
     wait_for_status(page, "s at")

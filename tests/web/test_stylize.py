@@ -20,11 +20,11 @@ NAME = styles.DEFAULT_STYLE
 
 def test_stylized_photo_differs_except_at_strength_0(photo, style):
     before = uploads.open_upload(photo, "photo", 64)
-    after = stylize.stylize_image(before, styles.load_shared_stylizer(style.model), 1.0, False)
+    after = stylize.stylize_image(before, styles.load_shared_stylizer(style.model), stylize.Look())
     assert before.size == after.size and max(after.size) == 64
     assert np.abs(np.asarray(before, float) - np.asarray(after, float)).mean() > 10
     assert (
-        stylize.stylize_image(before, styles.load_shared_stylizer(style.model), 0.0, False).tobytes()
+        stylize.stylize_image(before, styles.load_shared_stylizer(style.model), stylize.Look(0.0)).tobytes()
         == before.tobytes()
     )
 
@@ -40,11 +40,11 @@ def test_field_is_cleared_only_if_its_photo_cannot_be_read(photo, tmp_path):
 
 
 def test_out_of_memory_error_names_controls_of_the_page():
-    def full(*_):
+    def full(*_, **settings):
         raise OutOfMemoryError("9x9 pixels do not fit into memory: lower `tile`")
 
     with pytest.raises(OutOfMemoryError, match="40 × 30") as caught:
-        stylize.stylize_image(draw_image(40, 30), full, 1.0, False)
+        stylize.stylize_image(draw_image(40, 30), full, stylize.Look())
     assert caught.value.parameters == ["max_size"]
     assert "or lower the preview size." in components.render_error(caught.value)
 
@@ -57,7 +57,7 @@ def test_parameter_without_a_label_is_named_in_words():
 
 
 def test_file_has_the_size_of_the_photo_and_the_names_of_photo_and_style(photo, style, tmp_path):
-    path, line = stylize.stylize_full_size(photo, NAME, style, 1.0, False, str(tmp_path), Stage(""))
+    path, line = stylize.stylize_full_size(photo, NAME, style, stylize.Look(), str(tmp_path), Stage(""))
     assert path.name == f"beach_{NAME}.jpg"
     with Image.open(path) as picture:
         assert picture.format == "JPEG" and picture.size == Image.open(photo).size
@@ -65,15 +65,33 @@ def test_file_has_the_size_of_the_photo_and_the_names_of_photo_and_style(photo, 
 
 
 def test_names_hold_the_settings_that_differ_from_the_defaults(photo, style, tmp_path):
-    for strength, keep_color, end in (
-        (0.6, False, "_s0.6"),
-        (1.0, True, "_color"),
-        (0.35, True, "_s0.35_color"),
+    for look, end in (
+        (stylize.Look(0.6), "_s0.6"),
+        (stylize.Look(keep_color=True), "_color"),
+        (stylize.Look(0.35, True), "_s0.35_color"),
+        (stylize.Look(strokes="Fine"), "_strokes1"),
+        (stylize.Look(strokes="Bold"), "_strokes2"),
     ):
-        path, line = stylize.stylize_full_size(
-            photo, NAME, style, strength, keep_color, str(tmp_path), Stage("")
-        )
+        path, line = stylize.stylize_full_size(photo, NAME, style, look, str(tmp_path), Stage(""))
         assert path.name == f"beach_{NAME}{end}.jpg" and line.startswith(path.name)
+
+
+def test_strokes_keep_their_size_relative_to_the_image():
+    for side, scales in ((320, [1.0, "auto", 2.0]), (1280, [1.0, "auto", 4.0])):
+        looks = [stylize.Look(strokes=name).settings(draw_image(side, side)) for name in stylize.STROKES]
+        assert [look.stroke_scale for look in looks] == scales
+
+
+def test_blend_with_another_style_is_a_style_with_a_name_of_its_own(photo, tmp_path):
+    blend = styles.find_style("starry_night", {}, "great_wave", 0.3)
+    assert "30% of" in blend.title
+    assert styles.find_style("starry_night", {}, "great_wave", 0.0).painting is None
+    name = styles.blend_name("starry_night", "great_wave", 0.3)
+    path, _ = stylize.stylize_full_size(photo, name, blend, stylize.Look(), str(tmp_path), Stage(""))
+    assert path.name == "beach_starry_night_great_wave_0.3.jpg"
+    assert styles.blend_name("starry_night", "starry_night", 0.3) == "starry_night"
+    with pytest.raises(InputError, match="second style"):
+        styles.find_style("starry_night", {}, "gone", 0.3)
 
 
 def test_transparent_image_is_saved_as_png(style, tmp_path):
@@ -81,7 +99,12 @@ def test_transparent_image_is_saved_as_png(style, tmp_path):
     source.putalpha(100)
     source.save(tmp_path / "odd & name.png")
     path, _ = stylize.stylize_full_size(
-        str(tmp_path / "odd & name.png"), NAME, style, 1.0, True, str(tmp_path), Stage("")
+        str(tmp_path / "odd & name.png"),
+        NAME,
+        style,
+        stylize.Look(keep_color=True),
+        str(tmp_path),
+        Stage(""),
     )
     assert path.name == f"odd  name_{NAME}_color.png"
     with Image.open(path) as picture:
@@ -92,7 +115,7 @@ def test_transparent_image_is_saved_as_png(style, tmp_path):
 def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
     draw_image(66_000, 4).save(tmp_path / "wall.png")
     path, _ = stylize.stylize_full_size(
-        str(tmp_path / "wall.png"), NAME, style, 1.0, False, str(tmp_path), Stage("")
+        str(tmp_path / "wall.png"), NAME, style, stylize.Look(), str(tmp_path), Stage("")
     )
     assert path.suffix == ".png"
     with Image.open(path) as picture:
@@ -102,7 +125,9 @@ def test_image_too_wide_for_jpeg_is_saved_as_png(style, tmp_path):
 def test_long_chinese_names_are_shortened(style, tmp_path):
     source = tmp_path / f"{'山' * 80}.jpg"
     draw_image(40, 30).save(source)
-    path, _ = stylize.stylize_full_size(str(source), "水" * 80, style, 1.0, False, str(tmp_path), Stage(""))
+    path, _ = stylize.stylize_full_size(
+        str(source), "水" * 80, style, stylize.Look(), str(tmp_path), Stage("")
+    )
     assert path.name == f"{'山' * 33}_{'水' * 33}.jpg" and path.exists()
 
 
@@ -112,7 +137,7 @@ def test_photo_larger_than_memory_is_stylized_in_tiles_at_full_size(style, tmp_p
     tiled, tiles = network_runner.NetworkRunner._tiled, []
     monkeypatch.setattr(network_runner.NetworkRunner, "_tiled", lambda *given: tiles.append(tiled(*given)))
     path, line = stylize.stylize_full_size(
-        str(tmp_path / "beach.png"), NAME, style, 1.0, False, str(tmp_path), Stage("")
+        str(tmp_path / "beach.png"), NAME, style, stylize.Look(), str(tmp_path), Stage("")
     )
     with Image.open(path) as picture:
         assert picture.size == (600, 400)

@@ -46,7 +46,7 @@ def test_finished_training_leaves_a_model_that_stylizes_and_its_painting(slot, t
     style = styles.Style("Mine", result.model, run.job.painting, run.job.painting, run.job)
     small = uploads.open_upload(photo, "photo", 32)
     stylizer = styles.load_shared_stylizer(result.model)
-    assert stylize.stylize_image(small, stylizer, 1.0, False).size == (32, 21)
+    assert stylize.stylize_image(small, stylizer, stylize.Look()).size == (32, 21)
     assert becomes_free(slot) and style.painting.exists() and not run.job.run.exists()
     styles.delete_styles({"mine": style})
     assert list(tmp_path.glob("training_*")) == []
