@@ -120,7 +120,8 @@ def add_option(target: "argparse._ActionsContainer", one: Field) -> None:
     if data["kind"] is None:
         target.add_argument(*names, action="store_true", help=help)
     else:
-        target.add_argument(*names, nargs="+" if data["many"] else None, metavar=data["metavar"], help=help)
+        several: dict[str, Any] = {"nargs": "+", "action": "extend"} if data["many"] else {}
+        target.add_argument(*names, metavar=data["metavar"], help=help, **several)
 
 
 def default_text(default: Any) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from faststyle.cli.inputs import (
     MODEL,
+    PIPE,
     Job,
     check_overwriting,
     input_option,
@@ -93,7 +94,7 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.take_inputs_from_models()
+        self.take_inputs()
         if not self.inputs:
             raise InputError("give an image or a video, or a folder of them")
         if self.checkpoint is None and not self.style:
@@ -113,6 +114,8 @@ class Options(Settings):
             raise InputError(f"{models} `checkpoint` with {masks} `mask`: give a mask for each model")
         if self.mask and (self.model == "all" or self.ranks.devices is not None):
             raise InputError("`mask` cannot be used with the sheet of all styles, nor with `devices`")
+        if PIPE in (self.mask or ()):
+            raise InputError("`mask` - is standard input, which only gives the photo: give a mask's file")
         if self.model == "all" and self.image.tile:
             raise InputError("`tile` cannot be used with the sheet of all styles, whose images are small")
         if self.refine is not None:
@@ -128,12 +131,17 @@ class Options(Settings):
         elif self.ranks.changed():
             raise InputError("`num_nodes` needs `devices` N, the processes of each machine")
 
-    def take_inputs_from_models(self) -> None:
-        """Take what follows the models as inputs, as in ``--checkpoint starry_night photo.jpg``."""
-        models, count = self.checkpoint or (), max(1, len(self.mask or ()))
-        if not self.inputs and len(models) > count:
-            object.__setattr__(self, "checkpoint", models[:count])
-            object.__setattr__(self, "inputs", tuple(map(Path, models[count:])))
+    def take_inputs(self) -> None:
+        """Take what follows the models or masks as inputs, as in ``--checkpoint starry_night photo.jpg``."""
+        models, masks = self.checkpoint or (), self.mask or ()
+        if self.inputs or not models:
+            return
+        name, count = "checkpoint", max(1, len(masks))
+        if len(masks) > len(models):
+            name, count = "mask", len(models)
+        given = getattr(self, name)
+        object.__setattr__(self, name, given[:count])
+        object.__setattr__(self, "inputs", tuple(map(Path, given[count:])))
 
     @property
     def model(self) -> str | None:
@@ -185,8 +193,14 @@ def run(options: Options) -> int:
     names = [*map(label, options.checkpoint or ()), *(painting.stem for painting in options.style or ())]
     name = name_result("_".join(names), options)
     jobs = plan(options.inputs, options.output, name, options.images_only)
+    files = files_read(options)
+    if options.mask:
+        from faststyle.cli.masks import files_of_masks, without_masks
+
+        jobs = without_masks(jobs, options)
+        files += files_of_masks(options.mask, jobs)
     check_kinds(jobs, options)
-    check_overwriting([job.target for job in jobs], files_read(options))
+    check_overwriting([job.target for job in jobs], files)
     if options.images_only is None:
         from faststyle.cli.stylize_video import without_pyav
 
@@ -206,7 +220,7 @@ def files_read(options: Options) -> list[Path]:
 
     models = options.checkpoint or ()
     names = itertools.chain(*(parse_blend(model) if is_blend(model) else [model] for model in models))
-    files = *map(Path, names), *(options.style or ()), *(options.mask or ())
+    files = *map(Path, names), *(options.style or ())
     return [path for path in files if path.is_file()]
 
 

@@ -67,7 +67,7 @@ def stylize_image(
         ]
         image = images[0]
         if options.mask:
-            masks = (mask_of_image(mask, source, photo.size) for mask in options.mask)
+            masks = (mask_of_image(mask, job, photo.size) for mask in options.mask)
             image = combine(photo, zip(images, masks, strict=True))
     elif refine is not None or model is None or options.mask:
         what = "stylized with masks" if options.mask else "refined"

@@ -175,5 +175,5 @@ def stylized_frames(models: Sequence[Stylizer], clip: Clip, job: Job, options: "
     """Return the stylized frames of a video, in the regions of the masks if there are any."""
     if not options.mask:
         return models[0].video(clip, **options.video.for_frames)
-    masks = [masks_of_clip(mask, job.source) for mask in options.mask]
+    masks = [masks_of_clip(mask, job, clip, options) for mask in options.mask]
     return stylize_clip_regions(clip, models, masks, options.video)

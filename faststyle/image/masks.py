@@ -2,28 +2,32 @@
 
 from PIL import Image
 
-from faststyle.errors import InputError
 from faststyle.image.convert import to_rgb
 
 MAX_RATIO = 1.05  # of the proportions of a mask and its image: rounding to pixels changes them a little
+MIN_WHITE = 128  # the darkest grey that counts
 
 
-def fit_mask(mask: Image.Image, size: tuple[int, int], name: str = "a mask") -> Image.Image:
+def fit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Convert a mask to grey levels, and stretch it to the size of its image.
 
     Args:
-        mask: An image of any mode.
+        mask: An image of any mode. Transparent areas are black. If no level is above 1, 1 is white, as in
+            masks of programs that save true as 1.
         size: Width and height of the image.
-        name: What to call the mask in error messages.
-
-    Raises:
-        InputError: The mask is black all over.
     """
-    grey = to_rgb(mask).convert("RGB").convert("L")
-    grey = grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)
-    if grey.getextrema()[1] < 128:  # type: ignore[operator]
-        raise InputError(f"{name} is black all over: only its white part counts")
-    return grey
+    image = to_rgb(mask)
+    grey = image.convert("RGB").convert("L")
+    if image.mode == "RGBA":
+        grey = Image.composite(grey, Image.new("L", grey.size), image.getchannel("A"))
+    if grey.getextrema()[1] == 1:
+        grey = grey.point(lambda level: 255 * level)
+    return grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)
+
+
+def is_black(mask: Image.Image) -> bool:
+    """Return True if a mask of grey levels has no part that counts."""
+    return mask.getextrema()[1] < MIN_WHITE  # type: ignore[operator]
 
 
 def describe_stretching(mask: Image.Image, size: tuple[int, int]) -> str | None:

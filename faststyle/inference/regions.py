@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from faststyle.errors import InputError
 from faststyle.image.convert import limit_size, to_rgb
 from faststyle.image.masks import fit_mask
 from faststyle.inference.settings import StylizeSettings, VideoSettings
@@ -22,28 +23,36 @@ def stylize_regions(photo: Image.Image, regions: Iterable[Region], **settings: A
 
     Args:
         photo: A PIL image of any mode.
-        regions: Models with their masks. Grey levels of a mask blend.
+        regions: Models with their masks, PIL images. Grey levels of a mask blend; see ``fit_mask``.
         **settings: Options of ``Stylizer.__call__``.
 
     Returns:
         RGB or RGBA, of the photo's size or shrunk to ``max_size``.
 
     Raises:
-        InputError: A mask is black all over; or as ``Stylizer``.
+        InputError: The photo or a mask is no PIL image, or as ``Stylizer``.
     """
-    photo = limit_size(to_rgb(photo), settings.get("max_size", StylizeSettings.max_size))
+    settings = vars(StylizeSettings(**settings))
+    photo = limit_size(to_rgb(check_image(photo, "the photo")), settings["max_size"])
     return combine(photo, ((model(photo, **settings), mask) for model, mask in regions))
 
 
-def combine(photo: Image.Image, parts: Iterable[tuple[Image.Image, Image.Image]]) -> Image.Image:
-    """Lay stylized images over their photo, each where its mask is white.
+def check_image(image: Any, name: str) -> Image.Image:
+    """Return a PIL image.
 
     Raises:
-        InputError: A mask is black all over.
+        InputError: It is something else.
     """
+    if not isinstance(image, Image.Image):
+        raise InputError(f"{name} must be a PIL image, not {type(image).__name__}")
+    return image
+
+
+def combine(photo: Image.Image, parts: Iterable[tuple[Image.Image, Image.Image]]) -> Image.Image:
+    """Lay stylized images over their photo, each where its mask is white."""
     image = photo
     for stylized, mask in parts:
-        image = Image.composite(stylized, image, fit_mask(mask, photo.size))
+        image = Image.composite(stylized, image, fit_mask(check_image(mask, "a mask"), photo.size))
     return image
 
 
@@ -67,9 +76,6 @@ def stylize_clip_regions(
         models: The models.
         masks: For each model, a mask for each frame; the last one is kept where there are too few.
         settings: How the frames look.
-
-    Raises:
-        InputError: As ``stylize_regions``.
     """
     originals, *copies = tee(clip, 1 + len(models))
     stylized = [

@@ -9,7 +9,7 @@ from torch import Tensor
 from faststyle.errors import InputError
 from faststyle.image import arrays
 from faststyle.image.convert import scale_to, to_rgb, to_tensor
-from faststyle.image.masks import fit_mask
+from faststyle.image.masks import fit_mask, is_black
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -55,7 +55,7 @@ def prepare_masks(
         images: (1,3,H,W) each.
 
     Raises:
-        InputError: As ``fit_mask``.
+        InputError: No part of a mask is white.
     """
     masks = masks or [None] * len(images)
     return [
@@ -67,11 +67,13 @@ def prepare_mask(mask: Image.Image, image: Tensor) -> Tensor:
     """Convert a mask to (1,1,H,W) in [0,1], stretched to the size of ``image``, on its device.
 
     Raises:
-        InputError: As ``fit_mask``.
+        InputError: No part of the mask is white.
     """
     height, width = image.shape[-2:]
-    grey = fit_mask(mask, (width, height)).convert("RGB")
-    return to_tensor(grey)[None, :1].to(image.device)
+    grey = fit_mask(mask, (width, height))
+    if is_black(grey):
+        raise InputError("a mask is black all over: only its white part counts")
+    return to_tensor(grey.convert("RGB"))[None, :1].to(image.device)
 
 
 def check_mask_counts(paintings: int, **masks: Sequence[Image.Image | None] | None) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from faststyle import Stylizer
+from faststyle import InputError, Stylizer
 from faststyle.image.convert import to_image, to_tensor
 from faststyle.inference.settings import StylizeSettings
 from faststyle.models.pretrained import built_in_styles, style_for_videos
@@ -50,7 +50,7 @@ class Model:
     def choose(self, style: str, name: str = "", painting: Tensor | None = None) -> tuple[str | Stylizer]:
         """Return the model, by name where it has one."""
         if painting is not None:
-            return (Stylizer(bake_style(to_images(painting[:1])[0], "the painting")),)
+            return (Stylizer(bake_style(to_images(painting[:1, ..., :3])[0], "the painting")),)
         return (name.strip() or style,)
 
 
@@ -67,7 +67,7 @@ class Stylize:
             "min": 0.0,
             "max": 16.0,
             "step": 0.5,
-            "tooltip": "0 is auto",
+            "tooltip": "for images; below 1 is auto",
         }
         return {
             "required": {
@@ -98,13 +98,24 @@ class Stylize:
         if frames_of_a_video:
             images = model.video(photos, strength, preserve_color)
         else:
-            scale = stroke_scale or "auto"
+            scale = stroke_scale if stroke_scale >= 1 else "auto"
             images = model(photos, strength=strength, preserve_color=preserve_color, stroke_scale=scale)
         result = to_batch(images).to(image)
         if mask is not None:
-            shares = interpolate(mask[:, None].to(image), image.shape[1:3], mode="bilinear")
-            result = torch.lerp(image[..., :3], result, shares.movedim(1, -1))
+            result = torch.lerp(image[..., :3], result, fit(mask, image))
         return (result,)
+
+
+def fit(mask: Tensor, image: Tensor) -> Tensor:
+    """Stretch a MASK to an IMAGE: (B,H,W,1) or (1,H,W,1).
+
+    Raises:
+        InputError: There is neither one mask nor one for each image.
+    """
+    masks = mask.reshape(-1, 1, *mask.shape[-2:]).to(image)
+    if len(masks) not in (1, len(image)):
+        raise InputError(f"{len(masks)} masks for {len(image)} images: give one, or one for each image")
+    return interpolate(masks.clamp(0, 1), image.shape[1:3], mode="bilinear").movedim(1, -1)
 
 
 NODE_CLASS_MAPPINGS = {"FastStyleModel": Model, "FastStyleStylize": Stylize}

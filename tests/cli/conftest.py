@@ -9,9 +9,14 @@ from faststyle.cli.main import infer as main
 
 @pytest.fixture
 def infer(work, model):
-    """Return ``python infer.py`` with the small model, run in an empty folder."""
-    options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32", "--engine=torch"]
-    return lambda *arguments: main([*options, *map(str, arguments)])
+    """Return ``python infer.py`` with the small model, or the one given, run in an empty folder."""
+    options = ["--device=cpu", "--precision=fp32", "--engine=torch"]
+
+    def run(*arguments):
+        model_options = [] if "--checkpoint" in arguments else ["--checkpoint", str(model)]
+        return main([*model_options, *options, *map(str, arguments)])
+
+    return run
 
 
 @pytest.fixture

@@ -67,6 +67,42 @@ def test_models_before_the_inputs_are_told_apart(files, model):
     assert Path("out.png").exists()
 
 
+def test_folder_of_masks_mirrors_subfolders_and_other_files_are_passed_over(files):
+    for place in ("photos/sub", "masks/sub"):
+        Path(place).mkdir(parents=True)
+    for name in ("a.png", "sub/a.png"):
+        draw_image(64, 48).save(f"photos/{name}")
+    Image.open("right.png").save("masks/a.jpg", quality=100)
+    Image.open("left.png").save("masks/a.png")
+    Image.open("right.png").save("masks/sub/a.webp", lossless=True)
+    Path("masks/a.json").write_text("{}"), Path("masks/sub/a.json").write_text("{}")
+    files("photos", "--mask", "masks", "-o", "out")
+    photo = pixels("photos/a.png")
+    assert np.array_equal(pixels("out/a.png")[:, 32:], photo[:, 32:])
+    assert np.array_equal(pixels("out/sub/a.png")[:, :32], photo[:, :32])
+
+
+def test_masks_within_the_folder_of_photos_are_no_photos(files):
+    Path("photos/masks").mkdir(parents=True)
+    draw_image(64, 48).save("photos/a.png")
+    Image.open("left.png").save("photos/masks/a.png")
+    files("photos", "--mask", "photos/masks", "-o", "out")
+    assert [path.name for path in Path("out").rglob("*.png")] == ["a.png"]
+    assert not Path("out/masks").exists()
+
+
+def test_inputs_after_the_masks_are_told_apart(files):
+    files("--mask", "left.png", "photo.png", "-o", "out.png")
+    assert Path("out.png").exists()
+
+
+def test_black_mask_keeps_the_photo_and_is_reported(files, capsys):
+    Image.new("L", (64, 48)).save("black.png")
+    files("photo.png", "--mask", "black.png", "-o", "out.png")
+    assert "black.png: black all over" in capsys.readouterr().err
+    assert np.array_equal(pixels("out.png"), pixels("photo.png"))
+
+
 def test_mask_of_another_proportion_is_reported(files, capsys):
     Image.new("L", (10, 10), 255).save("square.png")
     files("photo.png", "--mask", "square.png", "-o", "out.png")
@@ -94,18 +130,36 @@ def test_video_takes_one_mask_or_a_mask_for_each_frame(infer_video):
     assert not np.array_equal(pixels("again/01.png")[:, width // 2 :], frames[0][:, width // 2 :])
 
 
+def test_mask_video_starts_and_runs_as_the_video(infer_video):
+    frames = frames_of("a.mp4")
+    height, width = frames[0].shape[:2]
+    Path("masks").mkdir()
+    for number in range(len(frames)):
+        mask = Image.new("L", (width, height))
+        mask.paste(255, (0, 0, 4 * number, height))
+        mask.save(f"masks/{number + 1:02d}.png")
+    infer_video("a.mp4", "--mask", "masks/%02d.png", "--start", "0.12", "-o", "out/%02d.png")
+    first = pixels("out/01.png")
+    white = np.abs(first - frames[3]).mean((0, 2)) > 0
+    assert white[:12].all() and not white[12:].any()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--mask", "none.png"], "there is no mask none.png"),
         (["--mask", "left.png", "right.png"], "1 --checkpoint with 2 --mask: give a mask for each model"),
-        (["--mask", "black.png"], "black all over"),
+        (["--mask", "-"], "standard input"),
+        (["--mask", "left.png", "-o", "left.png"], "left.png would overwrite an input"),
+        (["--mask", "masks", "-o", "masks/photo.png"], "photo.png would overwrite an input"),
+        (["--mask", "left.png", "--mask", "right.png"], "1 --checkpoint with 2 --mask"),
         (["--mask", "text.png"], "text.png"),
         (["--mask", "left.png", "--devices", "2", "-o", "out"], "--mask cannot be used with"),
     ],
 )
 def test_masks_that_cannot_be_used_give_one_line(files, capsys, options, message):
-    Image.new("L", (64, 48)).save("black.png")
     Path("text.png").write_text("no image")
+    Path("masks").mkdir()
+    Image.open("left.png").save("masks/photo.png")
     assert message in expect_error_line(capsys, files, "photo.png", *options)
     assert not list(Path().glob("photo_*"))

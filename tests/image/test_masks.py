@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faststyle.errors import InputError
-from faststyle.image.masks import describe_stretching, fit_mask
+from faststyle.image.masks import describe_stretching, fit_mask, is_black
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "I;16"])
@@ -16,9 +15,20 @@ def test_mask_of_any_mode_becomes_grey_of_the_image_size(mode):
     assert np.asarray(fitted).min() == 255
 
 
-def test_black_mask_is_refused():
-    with pytest.raises(InputError, match="black all over"):
-        fit_mask(Image.new("L", (20, 10)), (20, 10))
+def test_transparent_areas_are_black():
+    mask = Image.new("LA", (20, 10), (255, 0))
+    mask.paste((255, 255), (0, 0, 10, 10))
+    fitted = np.asarray(fit_mask(mask, (20, 10)))
+    assert fitted[:, :10].min() == 255 and fitted[:, 10:].max() == 0
+
+
+def test_mask_of_zeros_and_ones_is_black_and_white():
+    mask = Image.fromarray(np.eye(10, dtype=np.uint8))
+    assert set(np.unique(fit_mask(mask, (10, 10)))) == {0, 255}
+
+
+def test_mask_without_white_is_black():
+    assert is_black(Image.new("L", (20, 10), 100)) and not is_black(Image.new("L", (20, 10), 200))
 
 
 def test_only_another_proportion_is_described():

@@ -58,6 +58,14 @@ def test_tiles_give_the_same_region(models):
     assert np.abs(np.asarray(whole, int) - np.asarray(tiled, int)).mean() < 2
 
 
-def test_black_mask_is_refused(models):
-    with pytest.raises(InputError, match="black all over"):
-        stylize_regions(PHOTO, [(models[0], draw_mask(0, 0))])
+def test_black_mask_changes_nothing(models):
+    assert stylize_regions(PHOTO, [(models[0], draw_mask(0, 0))]) == PHOTO
+
+
+def test_other_types_and_values_are_refused(models):
+    with pytest.raises(InputError, match="a mask must be a PIL image, not str"):
+        stylize_regions(PHOTO, [(models[0], "left.png")])
+    with pytest.raises(InputError, match="the photo must be a PIL image, not ndarray"):
+        stylize_regions(np.asarray(PHOTO), [])
+    with pytest.raises(InputError, match="strength"):
+        stylize_regions(PHOTO, [], strength=7)

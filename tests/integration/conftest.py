@@ -15,9 +15,13 @@ ODD_NAME = "with\nnewline é.png"
 
 @pytest.fixture
 def infer(work, model):
-    """Return ``python infer.py`` with the small model, run in an empty folder."""
-    options = ["--checkpoint", str(model), "--device=cpu", "--precision=fp32"]
-    return lambda *arguments: main([*options, *map(str, arguments)])
+    """Return ``python infer.py`` with the small model, or the one given, run in an empty folder."""
+
+    def run(*arguments):
+        model_options = [] if "--checkpoint" in arguments else ["--checkpoint", str(model)]
+        return main([*model_options, "--device=cpu", "--precision=fp32", *map(str, arguments)])
+
+    return run
 
 
 def memory(kind: str) -> int:

@@ -53,7 +53,7 @@ def test_images_are_stylized_as_by_the_library(nodes, images):
 
 
 def test_painting_and_name_replace_the_style(nodes, images):
-    painted = run(nodes["FastStyleModel"], painting=images[:1])
+    painted = run(nodes["FastStyleModel"], painting=torch.cat([images[:1], images[:1, ..., :1]], -1))
     named = run(nodes["FastStyleModel"], name="great_wave:1")
     assert named == "great_wave:1"
     results = [run(nodes["FastStyleStylize"], image=images, model=model) for model in (painted, named)]
@@ -67,6 +67,14 @@ def test_mask_keeps_the_image_where_it_is_black(nodes, images, count):
     result = run(nodes["FastStyleStylize"], image=images, model="great_wave", mask=mask)
     assert torch.equal(result[:, :, 28:], images[:, :, 28:])
     assert (result[:, :, :28] - images[:, :, :28]).abs().mean() > 0.05
+
+
+def test_masks_of_other_shapes_and_levels(nodes, images):
+    stylize = nodes["FastStyleStylize"]
+    whole = run(stylize, image=images, model="great_wave")
+    assert torch.equal(run(stylize, image=images, model="great_wave", mask=torch.full((20, 28), 2.0)), whole)
+    with pytest.raises(InputError, match="3 masks for 2 images"):
+        run(stylize, image=images, model="great_wave", mask=torch.ones(3, 40, 56))
 
 
 def test_frames_of_a_video_use_the_temporally_consistent_model(nodes, images):
