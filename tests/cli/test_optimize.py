@@ -25,10 +25,14 @@ TAGS = "vgg19_size32_steps3"  # what differs from the defaults in every test
 
 @pytest.fixture
 def infer(work, painting, random_vgg):
-    """Return ``python infer.py`` with the painting, at the smallest size, run in an empty folder."""
-    options = ["--style", str(painting), "--vgg", random_vgg, "--size=32", "--steps=3"]
-    options += ["--device=cpu", "--precision=fp32"]
-    return lambda *arguments: main([*map(str, arguments[:1]), *options, *map(str, arguments[1:])])
+    """Return ``python infer.py`` with the painting, or those given, at the smallest size."""
+    options = ["--vgg", random_vgg, "--size=32", "--steps=3", "--device=cpu", "--precision=fp32"]
+
+    def run(photo, *arguments):
+        style = [] if "--style" in arguments else ["--style", str(painting)]
+        return main([str(photo), *style, *options, *map(str, arguments)])
+
+    return run
 
 
 @pytest.fixture

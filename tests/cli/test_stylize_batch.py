@@ -24,11 +24,15 @@ from tests.support.commands import expect_error_line
         ),
         (["--num-nodes=2", "-o", "out"], "--num-nodes needs --devices"),
         (["--devices=2", "-o", "out", "--fps=25"], "--fps cannot be used with --devices"),
-        (["--devices=2", "-o", "out", "--checkpoint=all"], "--devices needs one model"),
     ],
 )
 def test_invalid_combinations_of_options_are_refused(photos, model, capsys, options, message):
     assert message in expect_error_line(capsys, main, [str(photos), "--checkpoint", str(model), *options])
+
+
+def test_devices_cannot_be_used_with_a_sheet_of_all_styles(photos, capsys):
+    line = expect_error_line(capsys, main, [str(photos), "--checkpoint=all", "--devices=2", "-o", "out"])
+    assert "--devices needs one model" in line
 
 
 def test_devices_cannot_be_used_without_a_model(photos, painting, capsys):
