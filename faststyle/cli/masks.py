@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,22 @@ from faststyle.errors import InputError, one_line
 from faststyle.files import resolve_links
 from faststyle.image.files import open_image
 from faststyle.image.formats import is_image
-from faststyle.image.masks import describe_stretching, fit_mask, is_black
+from faststyle.image.masks import describe_stretching, fit_mask
 from faststyle.video.clips import Clip
 from faststyle.video.opening import is_clip, is_pattern, open_clip
 from faststyle.video.stills import numbered_files
 
 if TYPE_CHECKING:
     from faststyle.cli.stylize import Options
+
+
+@cache
+def list_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of a folder by their names without suffix, in order."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*")):
+        found.setdefault(file.stem, []).append(file)
+    return found
 
 
 def find_mask(path: Path, job: Job) -> Path:
@@ -30,49 +40,58 @@ def find_mask(path: Path, job: Job) -> Path:
         job: The image or video.
 
     Raises:
-        InputError: There is none.
+        InputError: The folder has no mask for this input.
     """
     if not path.is_dir():
         return path
-    subfolder = job.target.parent.relative_to(job.folder) if job.folder else Path()
-    for folder in dict.fromkeys([path / subfolder, path]):
-        exact = folder / job.source.name
-        same = sorted(folder.glob("*")) if folder.is_dir() else []
-        for file in [exact, *(one for one in same if one.stem == job.source.stem)]:
-            if file.is_file() and (is_image(file) or is_clip(file)):
-                return file
-    wanted = path / subfolder / f"{job.source.stem}.png"
-    raise InputError(f"there is no mask {wanted} for {job.source}: add one", file=job.source)
+    folder = path / job.target.parent.relative_to(job.folder) if job.folder else path
+    exact = folder / job.source.name
+    for file in [exact] if exact.is_file() else list_by_stem(folder).get(job.source.stem, []):
+        if file.is_file() and (is_image(file) or is_clip(file)):
+            return file
+    wanted = folder / f"{job.source.stem}.png"
+    raise InputError(f"there is no mask for {job.source}: add {wanted}", file=job.source)
 
 
-def files_of_masks(masks: Iterable[Path], jobs: Iterable[Job]) -> list[Path]:
-    """Return all files that the masks of some jobs are read from."""
+def list_mask_files(masks: Iterable[Path], jobs: Iterable[Job]) -> list[Path]:
+    """Return all files that the masks of some jobs are read from.
+
+    Raises:
+        InputError: A mask is missing. One that a folder lacks is reported when its image is stylized.
+    """
     found: list[Path] = []
     for mask in masks:
         if is_pattern(mask):
             found += [mask, *numbered_files(mask)[0]]
-            continue
-        for job in jobs:
-            try:
-                found.append(find_mask(mask, job))
-            except InputError:  # reported in its turn
-                continue
+        elif not mask.exists():
+            raise InputError(f"there is no mask {mask}: check the path")
+        elif mask.is_dir():
+            found += [file for file in mask.rglob("*") if file.is_file()]
+        else:
+            found.append(mask)
     return found
 
 
-def without_masks(jobs: list[Job], options: "Options") -> list[Job]:
-    """Return the jobs without masks, which can lie in a folder of inputs."""
+def exclude_masks(jobs: list[Job], options: "Options") -> list[Job]:
+    """Return the jobs without masks, which can lie in a folder of inputs.
+
+    Raises:
+        InputError: Nothing is left.
+    """
     masks = [resolve_links(mask) for mask in options.mask or ()]
-    return [
+    kept = [
         job
         for job in jobs
         if job.source in options.inputs
         or not any(resolve_links(job.source).is_relative_to(mask) for mask in masks)
     ]
+    if not kept:
+        raise InputError("every input lies in the folder of masks: keep the masks in a folder of their own")
+    return kept
 
 
-def mask_of_image(path: Path, job: Job, size: tuple[int, int]) -> Image.Image:
-    """Return a mask for an image.
+def open_mask(path: Path, job: Job, size: tuple[int, int]) -> Image.Image:
+    """Return the mask of an image, fitted to it.
 
     Args:
         path: The mask, or a folder of masks.
@@ -80,16 +99,21 @@ def mask_of_image(path: Path, job: Job, size: tuple[int, int]) -> Image.Image:
         size: Width and height of the image.
 
     Raises:
-        InputError: There is none, or it is no image.
+        InputError: The folder has no mask for this image, or the mask is not an image.
     """
     file = find_mask(path, job)
     mask = open_image(file)
-    report(mask, file, size)
-    return mask
+    fitted = fit_mask(mask, size)
+    notes = [describe_stretching(mask, size)]
+    if fitted.getbbox() is None:  # every pixel is 0
+        notes.append("is black everywhere, so that nothing changes: paint white where the style is wanted")
+    for note in filter(None, notes):
+        tqdm.write(one_line(f"{file}: {note}"), file=sys.stderr)
+    return fitted
 
 
-def masks_of_clip(path: Path, job: Job, clip: Clip, options: "Options") -> Iterable[Image.Image]:
-    """Return the masks for the frames of a video: one image for all of them, or a video's frames.
+def open_video_masks(path: Path, job: Job, clip: Clip, options: "Options") -> Iterable[Image.Image]:
+    """Return the masks of a video's frames, fitted: one image for all of them, or a video's frames.
 
     Args:
         path: The mask, or a folder of masks.
@@ -98,31 +122,20 @@ def masks_of_clip(path: Path, job: Job, clip: Clip, options: "Options") -> Itera
         options: The command's options; a mask video starts and ends as the video does.
 
     Raises:
-        InputError: There is none, or it is neither an image nor a video.
+        InputError: The folder has no mask for this video, or the mask is neither an image nor a video.
     """
     file = find_mask(path, job)
     if is_clip(file):
-        return frames_of_mask(file, clip, options)
-    mask = open_image(file)
-    report(mask, file, (clip.width, clip.height))
-    return [mask]
+        return read_mask_frames(file, clip, options)
+    return [open_mask(file, job, (clip.width, clip.height))]
 
 
-def frames_of_mask(path: Path, clip: Clip, options: "Options") -> Iterator[Image.Image]:
-    """Yield the frames of a mask video as images, at the rate of the video."""
+def read_mask_frames(path: Path, clip: Clip, options: "Options") -> Iterator[Image.Image]:
+    """Yield the frames of a mask video, fitted to the video's frames, at its rate."""
     with open_clip(path, **vars(options.clip)) as masks:
         if clip.rate and masks.rate and masks.rate != clip.rate:
             masks.resample(clip.rate)
         for frame in masks:
-            yield Image.fromarray(frame.pixels)
+            yield fit_mask(Image.fromarray(frame.pixels), (clip.width, clip.height))
     if masks.damage:
         tqdm.write(one_line(f"warning: {masks.damage}: the last mask is kept"), file=sys.stderr)
-
-
-def report(mask: Image.Image, path: Path, size: tuple[int, int]) -> None:
-    """Print what is unusual about a mask, above the progress bars."""
-    notes = [describe_stretching(mask, size)]
-    if is_black(fit_mask(mask, mask.size)):
-        notes.append("black all over, so that nothing changes: its white part counts")
-    for note in filter(None, notes):
-        tqdm.write(one_line(f"{path}: {note}"), file=sys.stderr)

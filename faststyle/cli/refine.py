@@ -39,16 +39,16 @@ class Refiner:
         self.painting = open_style(options.style[0]) if options.style else None
         self.stopped = False
         self.failure: InputError | None = None
-        self.model = options.model
         self.targets: dict[str | None, dict[str, Tensor]] = {}  # by model
-        if self.model != "all":
-            self.target_of(self.model)  # fails before the work
+        for model in () if options.is_sheet else options.checkpoint or (None,):
+            self.target_of(model)  # fails before the work
 
     def target_of(self, model: str | None) -> dict[str, Tensor]:
         """Return the Gram matrices to refine towards."""
-        if model not in self.targets:
-            self.targets[model] = measure_grams(self.painting) if self.painting else find_grams(str(model))
-        return self.targets[model]
+        key = None if self.painting else model
+        if key not in self.targets:
+            self.targets[key] = measure_grams(self.painting) if self.painting else find_grams(str(model))
+        return self.targets[key]
 
     def start(self, photo: Image.Image) -> Image.Image:
         """Return the photo in the painting's colours, to be refined where there is no model."""
@@ -59,17 +59,17 @@ class Refiner:
             result.putalpha(photo.getchannel("A"))
         return result
 
-    def __call__(self, image: Image.Image, photo: Image.Image, model: str | None = None) -> Image.Image:
+    def __call__(self, image: Image.Image, photo: Image.Image, model: str | None) -> Image.Image:
         """Refine an image of a photo.
 
         Args:
             image: The stylized image.
             photo: The photo.
-            model: Name of the image's model, where there are several.
+            model: Name of the image's model; None without one.
         """
         if self.stopped:
             return image
-        target = self.target_of(model or self.model)
+        target = self.target_of(model)
         run = refinement(image, photo, target, self.evaluations, device=self.device, precision=self.precision)
         moved = False
         try:

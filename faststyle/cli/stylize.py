@@ -94,7 +94,7 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.take_inputs()
+        self.move_trailing_inputs()
         if not self.inputs:
             raise InputError("give an image or a video, or a folder of them")
         if self.checkpoint is None and not self.style:
@@ -110,19 +110,24 @@ class Options(Settings):
         if self.style and len(self.style) > 1:
             raise InputError("`refine` takes one `style`")
         models, masks = len(self.checkpoint or ()), len(self.mask or ())
-        if masks != (models if self.mask or models > 1 else 0):
-            raise InputError(f"{models} `checkpoint` with {masks} `mask`: give a mask for each model")
-        if self.mask and (self.model == "all" or self.ranks.devices is not None):
-            raise InputError("`mask` cannot be used with the sheet of all styles, nor with `devices`")
+        if masks != models and (masks or models > 1):
+            raise InputError(
+                f"{models} `checkpoint` and {masks} `mask` were given: give one mask for each model, and the "
+                "inputs first"
+            )
+        if self.mask and (self.is_sheet or self.ranks.devices is not None):
+            raise InputError(
+                "`mask` cannot be used with `devices` or --checkpoint all: leave one of them out"
+            )
         if PIPE in (self.mask or ()):
-            raise InputError("`mask` - is standard input, which only gives the photo: give a mask's file")
-        if self.model == "all" and self.image.tile:
+            raise InputError("`mask` cannot be read from standard input (-): give a file")
+        if self.is_sheet and self.image.tile:
             raise InputError("`tile` cannot be used with the sheet of all styles, whose images are small")
         if self.refine is not None:
             self.refuse_with("refine", [*self.for_videos, *self.ranks.changed()])
         if self.ranks.devices is not None:
             self.refuse_with("devices", [*self.for_videos, *(["json"] if self.json else [])])
-            if self.model == "all":
+            if self.is_sheet:
                 raise InputError(
                     "`devices` needs one model: --checkpoint all makes a sheet of a single image"
                 )
@@ -131,8 +136,8 @@ class Options(Settings):
         elif self.ranks.changed():
             raise InputError("`num_nodes` needs `devices` N, the processes of each machine")
 
-    def take_inputs(self) -> None:
-        """Take what follows the models or masks as inputs, as in ``--checkpoint starry_night photo.jpg``."""
+    def move_trailing_inputs(self) -> None:
+        """Move inputs that follow the models or masks from those options to ``inputs``."""
         models, masks = self.checkpoint or (), self.mask or ()
         if self.inputs or not models:
             return
@@ -144,9 +149,9 @@ class Options(Settings):
         object.__setattr__(self, "inputs", tuple(map(Path, given[count:])))
 
     @property
-    def model(self) -> str | None:
-        """The model, or the first of several; None without one."""
-        return self.checkpoint[0] if self.checkpoint else None
+    def is_sheet(self) -> bool:
+        """Return True if the result is a sheet of all styles."""
+        return "all" in (self.checkpoint or ())
 
     @property
     def for_videos(self) -> list[str]:
@@ -165,7 +170,7 @@ class Options(Settings):
         """Return what takes only images; None if videos are stylized too."""
         if self.refine is not None:
             return "--refine"
-        return "--checkpoint all" if self.model == "all" else None
+        return "--checkpoint all" if self.is_sheet else None
 
     def refuse_with(self, mode: str, names: list[str]) -> None:
         """Refuse options that the mode does not have.
@@ -195,10 +200,10 @@ def run(options: Options) -> int:
     jobs = plan(options.inputs, options.output, name, options.images_only)
     files = files_read(options)
     if options.mask:
-        from faststyle.cli.masks import files_of_masks, without_masks
+        from faststyle.cli.masks import exclude_masks, list_mask_files
 
-        jobs = without_masks(jobs, options)
-        files += files_of_masks(options.mask, jobs)
+        jobs = exclude_masks(jobs, options)
+        files += list_mask_files(options.mask, jobs)
     check_kinds(jobs, options)
     check_overwriting([job.target for job in jobs], files)
     if options.images_only is None:
@@ -225,16 +230,11 @@ def files_read(options: Options) -> list[Path]:
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
-    """Refuse options that apply to none of the inputs, missing masks, and modes that cannot stylize videos.
+    """Refuse options that apply to none of the inputs, and modes that cannot stylize videos.
 
     Raises:
         InputError: There is one.
     """
-    from faststyle.video.opening import is_pattern
-
-    for mask in options.mask or ():
-        if not mask.exists() and not is_pattern(mask):
-            raise InputError(f"there is no mask {mask}: check the path")
     videos = [job.source for job in jobs if job.video]
     if not videos:
         for name in sorted(options.for_videos):
@@ -245,7 +245,7 @@ def check_kinds(jobs: list[Job], options: Options) -> None:
             f"{videos[0]} is a video, and frames that are refined one by one flicker: leave out `refine`, or "
             "give single frames as images"
         )
-    if options.model == "all":
+    if options.is_sheet:
         raise InputError(
             f"{videos[0]} is a video, and --checkpoint all is a sheet of one image: give one style, such as "
             "--checkpoint starry_night"
@@ -299,7 +299,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
         if options.json:
             models = video_models if job.video else image_models
             print(json_line(job, models[0], time.perf_counter() - begin, error_text), flush=True)
-    if written and options.verbose and options.model not in (None, "all"):
+    if written and options.verbose and options.checkpoint and not options.is_sheet:
         print(f"engine: {(image_models or video_models)[0]}", file=sys.stderr)
     if written:
         print(f"done: {describe_size(jobs)}{time.perf_counter() - started:.1f} s", file=sys.stderr)
@@ -321,7 +321,7 @@ def load_models(options: Options, kinds: set[bool]) -> "tuple[list[Model], list[
     image_models = [load(name, options.machine) for name in names] if False in kinds else []
     if True not in kinds or options.checkpoint is None:
         return image_models, []
-    loaded = {name: model for name, model in zip(names, image_models, strict=False) if name is not None}
+    loaded = dict(zip(names, image_models, strict=False))  # empty without images
     video_models: list[Stylizer] = []
     for name in map(model_for_videos, options.checkpoint):
         model = loaded.get(name)

@@ -156,8 +156,8 @@ def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> in
     )
 
     def load_on(device: str) -> "Stylizer":
-        assert options.model is not None
-        return Stylizer.load(options.model, **vars(replace(options.machine, device=device)))
+        assert options.checkpoint is not None
+        return Stylizer.load(options.checkpoint[0], **vars(replace(options.machine, device=device)))
 
     manifest_options = {**vars(settings), **vars(options.machine), "quality": quality}
     del manifest_options["device"]  # results do not depend on it

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from faststyle.cli.inputs import Job
-from faststyle.cli.masks import mask_of_image
+from faststyle.cli.masks import open_mask
 from faststyle.cli.reports import report_missing, report_several
 from faststyle.errors import InputError
 from faststyle.image import vips
@@ -59,16 +59,14 @@ def stylize_image(
         warning = missing_pixels(photo)
         check_size(target, *photo.size)
         names = options.checkpoint or (None,)
-        images = [
+        masks = [open_mask(mask, job, photo.size) for mask in options.mask or ()]  # fails before the work
+        images = (
             stylize_photo(one, photo, settings)
             if refine is None
             else refine_photo(one, name, photo, settings, refine)
             for name, one in zip(names, models, strict=True)
-        ]
-        image = images[0]
-        if options.mask:
-            masks = (mask_of_image(mask, job, photo.size) for mask in options.mask)
-            image = combine(photo, zip(images, masks, strict=True))
+        )
+        image = combine(photo, zip(images, masks, strict=True)) if masks else next(images)
     elif refine is not None or model is None or options.mask:
         what = "stylized with masks" if options.mask else "refined"
         raise InputError(f"{source} is too large to be {what}: give `max_size`, such as 4096", file=source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
-from faststyle.cli.masks import masks_of_clip
+from faststyle.cli.masks import open_video_masks
 from faststyle.console import option_name
 from faststyle.errors import InputError, name_parameters, one_line
 from faststyle.inference.regions import stylize_clip_regions
@@ -158,7 +158,7 @@ def stylize_video(models: Sequence[Stylizer], job: Job, options: "Options", alon
         open_source(job, options) as clip,
         recording_to(job.target, clip, options.recording) as recorder,
         # Closed before the recorder is, so that no thread reads on while the file is finished.
-        closing(ahead(stylized_frames(models, clip, job, options))) as frames,
+        closing(ahead(stylize_frames(models, clip, job, options))) as frames,
         tqdm(total=clip.count, unit="frame", desc=one_line(job.target.name), leave=alone) as bar,
     ):
         for frame in frames:
@@ -171,9 +171,9 @@ def stylize_video(models: Sequence[Stylizer], job: Job, options: "Options", alon
     return not clip.damage
 
 
-def stylized_frames(models: Sequence[Stylizer], clip: Clip, job: Job, options: "Options") -> Iterator[Frame]:
-    """Return the stylized frames of a video, in the regions of the masks if there are any."""
+def stylize_frames(models: Sequence[Stylizer], clip: Clip, job: Job, options: "Options") -> Iterator[Frame]:
+    """Stylize the frames of a video, in the regions of the masks if there are any."""
     if not options.mask:
         return models[0].video(clip, **options.video.for_frames)
-    masks = [masks_of_clip(mask, job, clip, options) for mask in options.mask]
+    masks = [open_video_masks(mask, job, clip, options) for mask in options.mask]
     return stylize_clip_regions(clip, models, masks, options.video)

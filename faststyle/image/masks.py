@@ -4,8 +4,7 @@ from PIL import Image
 
 from faststyle.image.convert import to_rgb
 
-MAX_RATIO = 1.05  # of the proportions of a mask and its image: rounding to pixels changes them a little
-MIN_WHITE = 128  # the darkest grey that counts
+MAX_ASPECT_CHANGE = 1.05  # between a mask and its image, whose sizes are rounded to pixels
 
 
 def fit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -25,14 +24,9 @@ def fit_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     return grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)
 
 
-def is_black(mask: Image.Image) -> bool:
-    """Return True if a mask of grey levels has no part that counts."""
-    return mask.getextrema()[1] < MIN_WHITE  # type: ignore[operator]
-
-
 def describe_stretching(mask: Image.Image, size: tuple[int, int]) -> str | None:
-    """Return a line on a mask whose sides have another proportion than its image's, else None."""
+    """Return a message if the mask's aspect ratio differs from its image's, else None."""
     ratio = mask.width * size[1] / (mask.height * size[0])
-    if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+    if 1 / MAX_ASPECT_CHANGE <= ratio <= MAX_ASPECT_CHANGE:
         return None
     return f"{mask.width}x{mask.height} pixels are stretched to {size[0]}x{size[1]}"

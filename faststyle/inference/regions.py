@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import tee
+from itertools import repeat, tee
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,19 @@ def stylize_regions(photo: Image.Image, regions: Iterable[Region], **settings: A
         RGB or RGBA, of the photo's size or shrunk to ``max_size``.
 
     Raises:
-        InputError: The photo or a mask is no PIL image, or as ``Stylizer``.
+        InputError: The photo or a mask is not a PIL image, or a setting is out of range.
     """
     settings = vars(StylizeSettings(**settings))
     photo = limit_size(to_rgb(check_image(photo, "the photo")), settings["max_size"])
-    return combine(photo, ((model(photo, **settings), mask) for model, mask in regions))
+    fitted = ((model, fit_mask(check_image(mask, "a mask"), photo.size)) for model, mask in regions)
+    return combine(photo, ((model(photo, **settings), mask) for model, mask in fitted))
 
 
 def check_image(image: Any, name: str) -> Image.Image:
     """Return a PIL image.
 
     Raises:
-        InputError: It is something else.
+        InputError: The image is of another type.
     """
     if not isinstance(image, Image.Image):
         raise InputError(f"{name} must be a PIL image, not {type(image).__name__}")
@@ -49,15 +50,20 @@ def check_image(image: Any, name: str) -> Image.Image:
 
 
 def combine(photo: Image.Image, parts: Iterable[tuple[Image.Image, Image.Image]]) -> Image.Image:
-    """Lay stylized images over their photo, each where its mask is white."""
+    """Lay stylized images over their photo, each where its mask is white; all have the same size.
+
+    Args:
+        photo: The photo.
+        parts: Stylized images with their masks, as ``fit_mask`` returns them.
+    """
     image = photo
     for stylized, mask in parts:
-        image = Image.composite(stylized, image, fit_mask(check_image(mask, "a mask"), photo.size))
+        image = Image.composite(stylized, image, mask)
     return image
 
 
-class Copy:
-    """An iterator over a video's frames, with the video's unit of time."""
+class TimedFrames:
+    """Frames with their video's ``time_base``, which ``Stylizer.video`` reads."""
 
     def __init__(self, frames: Iterator[Frame], time_base: Fraction):
         self.frames, self.time_base = frames, time_base
@@ -74,32 +80,36 @@ def stylize_clip_regions(
     Args:
         clip: The video.
         models: The models.
-        masks: For each model, a mask for each frame; the last one is kept where there are too few.
+        masks: For each model, a mask for each frame, as ``fit_mask`` returns it; the last one is kept where
+            there are too few.
         settings: How the frames look.
+
+    Raises:
+        InputError: A mask video has no frames.
     """
     originals, *copies = tee(clip, 1 + len(models))
     stylized = [
-        model.video(Copy(copy, clip.time_base), **settings.for_frames)
+        model.video(TimedFrames(copy, clip.time_base), **settings.for_frames)
         for model, copy in zip(models, copies, strict=True)
     ]
     streams = [hold_last(one) for one in masks]
     for frame, *images in zip(originals, *stylized, strict=True):
-        pixels = frame.pixels
-        size = pixels.shape[1], pixels.shape[0]
-        for image, stream in zip(images, streams, strict=True):
-            pixels = mix_pixels(image.pixels, pixels, np.asarray(fit_mask(next(stream), size)))
-        yield frame._replace(pixels=pixels)
+        parts = [
+            (Image.fromarray(image.pixels), next(stream))
+            for image, stream in zip(images, streams, strict=True)
+        ]
+        yield frame._replace(pixels=np.asarray(combine(Image.fromarray(frame.pixels), parts)))
 
 
 def hold_last(masks: Iterable[Image.Image]) -> Iterator[Image.Image]:
-    """Yield the masks, and the last one again and again."""
+    """Yield the masks, then repeat the last one forever.
+
+    Raises:
+        InputError: There are no masks.
+    """
+    mask = None
     for mask in masks:
         yield mask
-    while True:
-        yield mask
-
-
-def mix_pixels(image: np.ndarray, below: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Lay an image (H,W,3) over another where a mask (H,W) is white; all are bytes."""
-    parts = [Image.fromarray(array) for array in (image, below, mask)]
-    return np.asarray(Image.composite(*parts))
+    if mask is None:
+        raise InputError("the mask video has no frames: give another one")
+    yield from repeat(mask)

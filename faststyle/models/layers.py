@@ -92,7 +92,7 @@ class NoiseTable(nn.Module):
     """Noise that is the same for every image, and repeats.
 
     Args:
-        values: (1,C,s,s).
+        values: (1,N,s,s).
         step: Distance between neighbouring values in pixels of the image.
     """
 
@@ -104,7 +104,7 @@ class NoiseTable(nn.Module):
         self.register_buffer("values", torch.from_numpy(values), persistent=False)
 
     def forward(self, x: Tensor, position: Tensor | None) -> Tensor:
-        """Return the noise of features (B,c,h,w): (1,C,h,w).
+        """Return the noise at the place of features (B,C,h,w): (1,N,h,w).
 
         Args:
             x: The features.
@@ -137,7 +137,7 @@ class Noise(nn.Module):
         self.table = NoiseTable(noise_table(step), step)
 
     def forward(self, x: Tensor, position: Tensor | None) -> Tensor:
-        """Add noise to features (B,C,h,w), whose place ``NoiseTable`` describes."""
+        """Add noise to features (B,C,h,w); ``position`` is as in ``NoiseTable.forward``."""
         return x + self.mix(self.table(x, position))
 
 

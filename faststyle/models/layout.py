@@ -13,9 +13,10 @@ from faststyle.registry import choose
 MIN_SIDE = 32  # pixels, because reflection needs more than the widest padding (4) at each level
 NOISE_CHANNELS = 4
 NOISE_PERIOD = 512  # pixels of the image after which the noise repeats
-# Standard deviation of the noise in the photo, and of the filter that smooths it, in pixels. Without it, the
-# norms stretch the few levels by which a plain wall is brighter in the middle to the whole palette.
-PHOTO_NOISE, PHOTO_NOISE_SIGMA = 10 / 255, 10.0
+# Standard deviation of the photo's noise. Without noise, the norms stretch the few levels by which a plain
+# wall is brighter in the middle to the whole palette.
+PHOTO_NOISE_STD = 10 / 255
+PHOTO_NOISE_BLUR_PIXELS = 10.0  # standard deviation of the Gaussian that smooths the noise
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,6 @@ def photo_noise_table(step: int) -> np.ndarray:
     side = NOISE_PERIOD // step
     values = np.random.RandomState(0).standard_normal((1, 3, side, side))
     frequency = np.hypot(np.fft.fftfreq(side, step)[:, None], np.fft.rfftfreq(side, step))  # per pixel
-    gaussian = np.exp(-2 * (np.pi * PHOTO_NOISE_SIGMA * frequency) ** 2)
+    gaussian = np.exp(-2 * (np.pi * PHOTO_NOISE_BLUR_PIXELS * frequency) ** 2)
     smooth = np.fft.irfft2(np.fft.rfft2(values) * gaussian, (side, side))
-    return (PHOTO_NOISE * smooth / smooth.std()).astype(np.float32)
+    return (PHOTO_NOISE_STD * smooth / smooth.std()).astype(np.float32)

@@ -28,7 +28,8 @@ class TransformerNetwork(nn.Module):
     convolution, which avoids checkerboard artifacts (Odena et al. 2016). The output is a scaled tanh plus a
     small linear term, because with tanh alone saturated regions stayed black for the rest of training.
     Outputs can therefore fall slightly outside [0, 1]; clamp them before converting to an image. The size
-    deep has residual blocks at every level, skip connections, and noise.
+    deep has residual blocks at every level, skip connections, and noise in the photo and in the encoder's
+    features.
 
     Args:
         size: A key of ``SIZES``.
@@ -53,8 +54,8 @@ class TransformerNetwork(nn.Module):
             [ConvNorm(3, channels[0], 9, self.first_stride), *(ConvNorm(a, b, 3, 2) for a, b in pairs)]
         )
         self.noise = nn.ModuleList(map(Noise, channels, layout.steps)) if layout.noise else None
-        table = photo_noise_table(self.first_stride)
-        self.photo_noise = NoiseTable(table, self.first_stride) if layout.noise else None
+        step = self.first_stride
+        self.photo_noise = NoiseTable(photo_noise_table(step), step) if layout.noise else None
         self.shallow = nn.ModuleList(map(ResidualBlocks, channels[:-1], layout.blocks[:-1]))
         self.residual = ResidualBlocks(channels[-1], layout.blocks[-1])
         self.up = nn.ModuleList([UpConvNorm(b, a, 3) for a, b in reversed(pairs)])
@@ -100,7 +101,8 @@ class TransformerNetwork(nn.Module):
         # Integers from -128 to 127 are exact in bfloat16. The norm removes the constant that is subtracted.
         x = F.pad(images * 255 - 128, (4, 4, 4, 4), mode="reflect")
         x = F.conv2d(x, conv.weight / 255, conv.bias, stride=self.first_stride)
-        if self.photo_noise is not None:  # smooth enough to be added behind the convolution
+        if self.photo_noise is not None:
+            # After the convolution, because the noise is nearly constant over the kernel's 9x9 pixels.
             x = x + F.conv2d(self.photo_noise(x, position), conv.weight.sum((2, 3), keepdim=True))
         return normalize(norm, x)
 

@@ -27,7 +27,7 @@ from faststyle.training.module import StyleTransfer
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
 ]
-STEPS_BETWEEN_SAVES = 100  # the most that a killed run loses, unless steps were not numbers
+STEPS_BETWEEN_SAVES = 100  # a killed run loses at most these, or more after steps that were skipped
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -8,7 +8,7 @@ from faststyle.image.color import luminance
 LIGHT_WEIGHT = 0.3  # of the loss; at 1 the sky stays bare
 AREAS_PER_SIDE = 8  # of the shorter side; the loss ignores strokes within an area
 MAX_SLOPE = 3.0  # contrast between the image's areas, as a multiple of the photo's
-MIN_VARIANCE = 0.005  # of the areas' mean luminances; in a typical photo they have 0.02
+MIN_VARIANCE = 0.005  # of the areas' mean luminances, to divide by; a typical photo has 0.02
 
 
 def luminance_loss(images: Tensor, photos: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
 BLENDS = 0.25  # fraction of the photos that meet a blend of two views
-DESCRIPTION_NOISE = 0.15  # standard deviations, so that paintings like those of the training look alike
+DESCRIPTION_NOISE = 0.15  # added to standardized descriptions, so that similar paintings get similar norms
 SAVE_SECONDS = 60
 
 

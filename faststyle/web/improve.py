@@ -40,6 +40,9 @@ class Improvement:
         keep_color: bool,
         size: int,
         own: styles.Styles,
+        strokes: str,
+        other: str | None,
+        share: float,
         seconds: int,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
@@ -50,7 +53,7 @@ class Improvement:
         """
         try:
             before = uploads.open_upload(photo, "photo", size)
-            style = styles.find_style(name, own)
+            style = styles.find_style(name, own, other, share)
             if style.painting is None:
                 raise InputError(
                     "Only a painting of yours can be made better: drop it into the field Any painting."
@@ -74,7 +77,7 @@ class Improvement:
                 result = run.take_result()
             job = run.job
             better = styles.Style(style.title, result.model, job.painting, job.painting, job)
-            after = stylize.stylize_preview(before, better, stylize.Look(strength, keep_color))
+            after = stylize.stylize_preview(before, better, stylize.Look(strength, keep_color, strokes))
         except (InputError, OSError) as error:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return

@@ -23,7 +23,7 @@ def create_blend_controls(own: gr.State) -> tuple[gr.Dropdown, gr.Slider]:
         return [("No other style", ""), *styles.list_choices(styles.list_styles(own))]
 
     other = gr.Dropdown(choices({}), value="", label="Blend with", filterable=False)
-    share = gr.Slider(0, 1, 0.5, step=0.1, label="Share of the other style", visible=False)
+    share = gr.Slider(0, 1, styles.DEFAULT_SHARE, step=0.1, label="Share of the other style", visible=False)
     other.change(lambda name: gr.Slider(visible=bool(name)), other, share, **PRIVATE)
     own.change(lambda own: gr.Dropdown(choices=choices(own)), own, other, **PRIVATE)
     return other, share

@@ -12,11 +12,21 @@ from faststyle.image.files import open_image
 from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
+from faststyle.models.find import blend_models
 from faststyle.web.training import Job, make_model_name
 from faststyle.web.uploads import encode_data_uri
 
 MAX_SAMPLE_SIDE = 192  # pixels
 DEFAULT_STYLE = "starry_night"
+DEFAULT_SHARE = 0.5  # of the second style of a blend
+
+
+class Blend(NamedTuple):
+    """A blend of two models, the second with a share from 0 to 1."""
+
+    first: Path
+    second: Path
+    share: float
 
 
 class Style(NamedTuple):
@@ -24,14 +34,14 @@ class Style(NamedTuple):
 
     Attributes:
         title: Title and painter of the painting, as the page shows them.
-        model: Path of the model file, or a blend of such paths.
+        model: Path of the model file, or a blend.
         sample: Path of an image in this style.
         painting: Path of the painting that the style was trained on, or None if it is not available.
         job: The training of a style of the session, otherwise None.
     """
 
     title: str
-    model: Path | str
+    model: Path | Blend
     sample: Path
     painting: Path | None
     job: Job | None = None
@@ -55,7 +65,9 @@ def list_styles(own: Styles) -> Styles:
     return list_built_in_styles() | own
 
 
-def find_style(name: str | None, own: Styles, other: str | None = None, share: float = 0.0) -> Style:
+def find_style(
+    name: str | None, own: Styles, other: str | None = None, share: float = DEFAULT_SHARE
+) -> Style:
     """Return the style of this name, or its blend with another one.
 
     Args:
@@ -71,22 +83,23 @@ def find_style(name: str | None, own: Styles, other: str | None = None, share: f
     style = offered.get(name or "")
     if style is None:
         raise InputError("Choose a style first.")
-    if blend_name(str(name), other, share) == name:
+    if not is_blended(str(name), other, share):
         return style
     if (second := offered.get(other or "")) is None:
         raise InputError("The second style no longer exists: choose another one.")
-    return blend_styles(style, second, share)
+    assert isinstance(style.model, Path) and isinstance(second.model, Path)  # only blends have another kind
+    title = f"{style.title}, with {share:.0%} of {second.title}"
+    return Style(title, Blend(style.model, second.model, share), style.sample, None)
+
+
+def is_blended(name: str, other: str | None, share: float) -> bool:
+    """Return True if a style is blended with another one."""
+    return bool(other) and other != name and share > 0
 
 
 def blend_name(name: str, other: str | None, share: float) -> str:
     """Return a style's name, or that of its blend with another one, for a file."""
-    return name if not other or other == name or not share else f"{name}_{other}_{share:.2g}"
-
-
-def blend_styles(style: Style, other: Style, share: float) -> Style:
-    """Return the blend of two styles, with a share of the other one from 0 to 1."""
-    title = f"{style.title}, with {share:.0%} of {other.title}"
-    return Style(title, f"{style.model}:{1 - share:.2g},{other.model}:{share:.2g}", style.sample, None)
+    return f"{name}_{other}_{share:.2g}" if is_blended(name, other, share) else name
 
 
 def name_own_style(upload: str, own: Styles) -> str:
@@ -123,12 +136,15 @@ def render_sample_css(styles: Styles) -> str:
     return f"<style>{' '.join(rules)}</style>"
 
 
-def load_stylizer(model: Path | str) -> Stylizer:
+def load_stylizer(model: Path | Blend) -> Stylizer:
     """Load a stylizer for one caller alone, because an OpenVINO stylizer processes one image at a time.
 
     The session's own styles and blends run on torch, because OpenVINO's converted models would stay on the
     disk.
     """
+    if isinstance(model, Blend):
+        weights = {str(model.first): 1 - model.share, str(model.second): model.share}
+        return Stylizer(blend_models(weights), engine="torch")
     included = {*pretrained.built_in_styles().values(), *pretrained.steady_styles().values()}
     return Stylizer.load(model, engine="auto" if model in included else "torch")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from faststyle.errors import OutOfMemoryError
+from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.image.color import blend_images
 from faststyle.image.files import MAX_SIDES, save_image
 from faststyle.image.mosaic import open_style
@@ -20,13 +20,14 @@ from faststyle.models.find import find_grams
 from faststyle.optimization.refine import refinement
 from faststyle.options import Settings, name_result
 from faststyle.registry import choose
-from faststyle.web.styles import Style, load_shared_stylizer, load_stylizer
+from faststyle.web.styles import Blend, Style, load_shared_stylizer, load_stylizer
 from faststyle.web.uploads import open_upload
 from faststyle.web.waiting import Stage
 
 PREVIEW_SIZES = (640, 768, 1024, 1536, 2048)  # pixels of the longer side
 REFINE_EVALUATIONS = 10
 STROKES = {"Fine": 0.5, "Medium": 1.0, "Bold": 2.0}  # sizes, relative to the usual one
+DEFAULT_STROKES = "Medium"
 MAX_NAME_BYTES = 100  # of each part; file systems allow 255 in all, and a Chinese character takes three
 
 
@@ -41,7 +42,7 @@ class Look(NamedTuple):
 
     strength: float = StylizeSettings.strength
     keep_color: bool = StylizeSettings.preserve_color
-    strokes: str = "Medium"
+    strokes: str = DEFAULT_STROKES
 
     def settings(self, image: Image.Image) -> StylizeSettings:
         """Return the library's settings for an image; strokes keep their size relative to it."""
@@ -99,9 +100,13 @@ def refine_image(image: Image.Image, style: Style, look: Look) -> Iterator[Refin
         The stylized image, then the best image after each evaluation.
 
     Raises:
-        InputError: The model file has no Gram matrices of its painting.
+        InputError: The model file has no Gram matrices of its painting, or the style is a blend.
         OutOfMemoryError: The image does not fit into memory.
     """
+    if isinstance(style.model, Blend):
+        raise InputError(
+            "A blend has no single painting to refine towards: set Blend with to No other style."
+        )
     painting = open_style(style.painting) if style.painting else None
     targets = painting or find_grams(style.model)
     full = look._replace(strength=1.0, keep_color=False)

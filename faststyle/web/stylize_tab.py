@@ -59,9 +59,9 @@ def show_preview(
     keep_color: bool,
     size: int,
     own: styles.Styles,
-    strokes: str = "Medium",
+    strokes: str = stylize.DEFAULT_STROKES,
     other: str | None = None,
-    share: float = 0.5,
+    share: float = styles.DEFAULT_SHARE,
 ) -> Iterator[tuple[Any, Any, str]]:
     """Stylize the photo for the screen; yield updates of the photo field, the result and the status line."""
     if photo is None:
@@ -98,9 +98,9 @@ def refine(
     keep_color: bool,
     size: int,
     own: styles.Styles,
-    strokes: str = "Medium",
+    strokes: str = stylize.DEFAULT_STROKES,
     other: str | None = None,
-    share: float = 0.5,
+    share: float = styles.DEFAULT_SHARE,
 ) -> Iterator[tuple[Any, str]]:
     """Refine the preview; yield the best result so far, and the status line with a progress bar."""
     started = time.perf_counter()
@@ -127,9 +127,9 @@ def download(
     strength: float,
     keep_color: bool,
     own: styles.Styles,
-    strokes: str = "Medium",
+    strokes: str = stylize.DEFAULT_STROKES,
     other: str | None = None,
-    share: float = 0.5,
+    share: float = styles.DEFAULT_SHARE,
 ) -> Iterator[tuple[str | None, str]]:
     """Stylize the photo at full size; yield the path of the file, and the status line."""
     folder = os.environ["GRADIO_TEMP_DIR"]
@@ -210,7 +210,7 @@ def build_outputs(own: gr.State) -> Outputs:
     status = create_status_line()
     settings = create_settings("photo", SIZES, 1024, "Preview size", "The download has the photo's size")
     with gr.Row(elem_classes="controls"):
-        strokes = gr.Radio([*stylize.STROKES], value="Medium", label="Strokes")
+        strokes = gr.Radio([*stylize.STROKES], value=stylize.DEFAULT_STROKES, label="Strokes")
         blend = create_blend_controls(own)
     with gr.Row():
         refine_button = gr.Button("Refine")
@@ -258,8 +258,8 @@ def build(own: gr.State, examples: dict[str, Path], slot: TrainingSlot) -> None:
 def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own: gr.State) -> list[Any]:
     """Connect previews, refinement and download; return the events that Stop cancels."""
     strength, keep_color, size = shown.settings
-    more = [shown.strokes, *shown.blend]
-    inputs = [chosen.photo, chosen.style, strength, keep_color, size, own, *more]
+    look_controls = [shown.strokes, *shown.blend]
+    inputs = [chosen.photo, chosen.style, strength, keep_color, size, own, *look_controls]
     preview: dict[str, Any] = {
         "fn": show_preview,
         "inputs": inputs,
@@ -268,7 +268,7 @@ def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own:
         "trigger_mode": "always_last",
         "show_progress": "hidden",
     }
-    controls = [chosen.style, strength, keep_color, size, *more]
+    controls = [chosen.style, strength, keep_color, size, *look_controls]
     changes = [chosen.photo.input, *(control.change for control in controls)]
     runs = [gr.on(changes, api_name="stylize", **preview)]
     for button, path in zip(chosen.examples, examples, strict=True):
@@ -288,7 +288,7 @@ def connect_stylizing(chosen: Inputs, shown: Outputs, examples: list[Path], own:
         shown.download,
         shown.status,
         fn=download,
-        inputs=[chosen.photo, chosen.style, strength, keep_color, own, *more],
+        inputs=[chosen.photo, chosen.style, strength, keep_color, own, *look_controls],
         outputs=[shown.file, shown.status],
         api_name="download",
     )
@@ -308,7 +308,7 @@ def connect_improvement(chosen: Inputs, shown: Outputs, improvement: Improvement
     begun = shown.improve.click(partial(enable, False), outputs=controls, queue=False, **PRIVATE)
     improving = begun.then(
         improvement.improve,
-        [chosen.photo, chosen.style, *shown.settings, own, shown.length],
+        [chosen.photo, chosen.style, *shown.settings, own, shown.strokes, *shown.blend, shown.length],
         [shown.result, shown.status, shown.model, own],
         api_name="improve",
         concurrency_limit=None,  # a second training gets an error at once instead of waiting in the queue

@@ -20,7 +20,7 @@ from faststyle.models import pretrained
 from faststyle.video.opening import open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder
-from faststyle.web.styles import Style, list_built_in_styles, load_stylizer
+from faststyle.web.styles import Blend, Style, list_built_in_styles, load_stylizer
 from faststyle.web.stylize import join_names
 from faststyle.web.video_upload import (
     LENGTH_TOLERANCE,
@@ -128,7 +128,13 @@ class Job:
             raise Stopped
 
     def run(
-        self, path: str, target: Path, model: Path | str, strength: float, keep_color: bool, size: int | None
+        self,
+        path: str,
+        target: Path,
+        model: Path | Blend,
+        strength: float,
+        keep_color: bool,
+        size: int | None,
     ) -> str:
         """Stylize the video, and return a line that describes the result."""
         begun = time.perf_counter()

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from faststyle import InputError, Stylizer
 from faststyle.image.convert import to_image, to_tensor
-from faststyle.inference.settings import StylizeSettings
+from faststyle.inference.settings import MAX_STROKE_SCALE, StylizeSettings
 from faststyle.models.pretrained import built_in_styles, style_for_videos
 from faststyle.models.style_encoder import bake_style
 
@@ -32,7 +32,7 @@ def to_batch(images: Iterable[Image.Image]) -> Tensor:
     return torch.stack([to_tensor(image).movedim(0, -1) for image in images])
 
 
-class Model:
+class StyleModel:
     """Choose a model: a built-in style, a painting at once, or a file, hf://USER/REPO or a blend by name."""
 
     RETURN_TYPES, FUNCTION, CATEGORY = ("FASTSTYLE",), "choose", "faststyle"
@@ -42,8 +42,8 @@ class Model:
         return {
             "required": {"style": (list(built_in_styles()),)},
             "optional": {
-                "name": ("STRING", {"default": "", "tooltip": "or a file, hf://USER/REPO, a blend"}),
-                "painting": ("IMAGE", {"tooltip": "or any painting"}),
+                "name": ("STRING", {"default": "", "tooltip": "replaces the style: a file, hf://…, a blend"}),
+                "painting": ("IMAGE", {"tooltip": "replaces the style and the name"}),
             },
         }
 
@@ -65,9 +65,9 @@ class Stylize:
         strokes = {
             "default": 0.0,
             "min": 0.0,
-            "max": 16.0,
+            "max": MAX_STROKE_SCALE,
             "step": 0.5,
-            "tooltip": "for images; below 1 is auto",
+            "tooltip": "below 1: automatic; not for frames of a video",
         }
         return {
             "required": {
@@ -102,11 +102,11 @@ class Stylize:
             images = model(photos, strength=strength, preserve_color=preserve_color, stroke_scale=scale)
         result = to_batch(images).to(image)
         if mask is not None:
-            result = torch.lerp(image[..., :3], result, fit(mask, image))
+            result = torch.lerp(image[..., :3], result, stretch_mask(mask, image))
         return (result,)
 
 
-def fit(mask: Tensor, image: Tensor) -> Tensor:
+def stretch_mask(mask: Tensor, image: Tensor) -> Tensor:
     """Stretch a MASK to an IMAGE: (B,H,W,1) or (1,H,W,1).
 
     Raises:
@@ -118,5 +118,5 @@ def fit(mask: Tensor, image: Tensor) -> Tensor:
     return interpolate(masks.clamp(0, 1), image.shape[1:3], mode="bilinear").movedim(1, -1)
 
 
-NODE_CLASS_MAPPINGS = {"FastStyleModel": Model, "FastStyleStylize": Stylize}
+NODE_CLASS_MAPPINGS = {"FastStyleModel": StyleModel, "FastStyleStylize": Stylize}
 NODE_DISPLAY_NAME_MAPPINGS = {"FastStyleModel": "Style model", "FastStyleStylize": "Stylize"}

@@ -1,4 +1,4 @@
-"""The web page in a Space of Hugging Face, which reads port 7860."""
+"""The web page in a Hugging Face Space, which expects the server on port 7860."""
 
 import sys
 

@@ -56,7 +56,7 @@ def test_folder_of_masks_is_read_by_the_names_of_the_photos(files, capsys):
         files("photos", "--mask", "masks", "-o", "out")
     assert ended.value.code == 2
     captured = capsys.readouterr()
-    assert "c.png" in captured.err and "there is no mask" in captured.err
+    assert "c.png" in captured.err and "there is no mask for photos/c.png: add masks/c.png" in captured.err
     photo = pixels("photos/a.png")
     assert np.array_equal(pixels("out/a.png")[:, 32:], photo[:, 32:])
     assert np.array_equal(pixels("out/b.png")[:, :32], photo[:, :32])
@@ -99,7 +99,7 @@ def test_inputs_after_the_masks_are_told_apart(files):
 def test_black_mask_keeps_the_photo_and_is_reported(files, capsys):
     Image.new("L", (64, 48)).save("black.png")
     files("photo.png", "--mask", "black.png", "-o", "out.png")
-    assert "black.png: black all over" in capsys.readouterr().err
+    assert "black.png: is black everywhere" in capsys.readouterr().err
     assert np.array_equal(pixels("out.png"), pixels("photo.png"))
 
 
@@ -148,13 +148,16 @@ def test_mask_video_starts_and_runs_as_the_video(infer_video):
     ("options", "message"),
     [
         (["--mask", "none.png"], "there is no mask none.png"),
-        (["--mask", "left.png", "right.png"], "1 --checkpoint with 2 --mask: give a mask for each model"),
+        (
+            ["--mask", "left.png", "right.png"],
+            "1 --checkpoint and 2 --mask were given: give one mask",
+        ),
         (["--mask", "-"], "standard input"),
         (["--mask", "left.png", "-o", "left.png"], "left.png would overwrite an input"),
         (["--mask", "masks", "-o", "masks/photo.png"], "photo.png would overwrite an input"),
-        (["--mask", "left.png", "--mask", "right.png"], "1 --checkpoint with 2 --mask"),
+        (["--mask", "left.png", "--mask", "right.png"], "1 --checkpoint and 2 --mask"),
         (["--mask", "text.png"], "text.png"),
-        (["--mask", "left.png", "--devices", "2", "-o", "out"], "--mask cannot be used with"),
+        (["--mask", "left.png", "--devices", "2", "-o", "out"], "--mask cannot be used with --devices"),
     ],
 )
 def test_masks_that_cannot_be_used_give_one_line(files, capsys, options, message):

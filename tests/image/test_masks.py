@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faststyle.image.masks import describe_stretching, fit_mask, is_black
+from faststyle.image.masks import describe_stretching, fit_mask
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "I;16"])
@@ -25,10 +25,6 @@ def test_transparent_areas_are_black():
 def test_mask_of_zeros_and_ones_is_black_and_white():
     mask = Image.fromarray(np.eye(10, dtype=np.uint8))
     assert set(np.unique(fit_mask(mask, (10, 10)))) == {0, 255}
-
-
-def test_mask_without_white_is_black():
-    assert is_black(Image.new("L", (20, 10), 100)) and not is_black(Image.new("L", (20, 10), 200))
 
 
 def test_only_another_proportion_is_described():

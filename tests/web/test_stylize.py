@@ -85,11 +85,13 @@ def test_strokes_keep_their_size_relative_to_the_image():
 def test_blend_with_another_style_is_a_style_with_a_name_of_its_own(photo, tmp_path):
     blend = styles.find_style("starry_night", {}, "great_wave", 0.3)
     assert "30% of" in blend.title
-    assert styles.find_style("starry_night", {}, "great_wave", 0.0).painting is None
+    assert styles.find_style("starry_night", {}, "great_wave", 0.0) == styles.find_style("starry_night", {})
     name = styles.blend_name("starry_night", "great_wave", 0.3)
     path, _ = stylize.stylize_full_size(photo, name, blend, stylize.Look(), str(tmp_path), Stage(""))
     assert path.name == "beach_starry_night_great_wave_0.3.jpg"
     assert styles.blend_name("starry_night", "starry_night", 0.3) == "starry_night"
+    with pytest.raises(InputError, match="A blend has no single painting"):
+        next(stylize.refine_image(draw_image(40, 30), blend, stylize.Look()))
     with pytest.raises(InputError, match="second style"):
         styles.find_style("starry_night", {}, "gone", 0.3)
 

@@ -55,10 +55,10 @@ def import_operators(version: str) -> Any:
 
 @cache
 def get_core() -> Any:
-    """Return OpenVINO's core, one for the process.
+    """Return the OpenVINO core that the whole process shares.
 
-    OpenVINO gives the thread a signal stack for each core. If the cores end in the order of their starts,
-    the thread keeps one that is freed, and the next Ctrl-C is a segmentation fault (openvino 2026.4).
+    Each core installs a signal stack for the thread. If cores are deleted in the order of their creation,
+    the thread keeps a freed stack, and the next Ctrl-C is a segmentation fault (OpenVINO 2026.4).
     """
     return import_openvino().Core()
 

@@ -107,14 +107,14 @@ class GraphBuilder:
         """Apply the network to (B,3,H,W)."""
         op, layout, encoded, x = self.op, self.layout, [], images
         for level in layout.levels:
-            x = self.down(x, level) if level else self.first(x, position)
+            x = self.convolve_and_normalize(x, f"down.{level}", 2) if level else self.apply_first(x, position)
             if layout.noise:
                 mix = self.model.weights[f"noise.{level}.mix.weight"]
                 x = self.add_noise(x, noise_table(layout.steps[level]), mix, layout.steps[level], position)
             x = op.relu(x)
             for block in layout.block_names(level):
-                inner = op.relu(self.convolve(x, f"{block}.first"))
-                x = op.add(x, self.convolve(inner, f"{block}.second"))
+                inner = op.relu(self.convolve_and_normalize(x, f"{block}.first"))
+                x = op.add(x, self.convolve_and_normalize(inner, f"{block}.second"))
             encoded.append(x)
         for number, level in enumerate(reversed(layout.levels[:-1])):
             x = op.relu(self.up(x, f"up.{number}"))
@@ -126,27 +126,23 @@ class GraphBuilder:
         bent = op.multiply(op.tanh(op.divide(x, self.floats(0.45))), self.floats(0.45))
         return op.add(op.add(bent, self.floats(0.5)), op.multiply(x, self.floats(0.1)))
 
-    def first(self, x: Node, position: Node) -> Node:
+    def apply_first(self, x: Node, position: Node) -> Node:
         """Apply the first convolution and its norm, with noise in the photo."""
         op, layout = self.op, self.layout
         # Integers from -128 to 127 are exact in bfloat16. The norm removes the constant that is subtracted.
         x = op.subtract(op.multiply(x, self.floats(255)), self.floats(128))
-        x = self.convolution(x, "down.0", layout.first_stride, 1 / 255)
-        if layout.noise:  # smooth enough to be added behind the convolution
+        x = self.convolve(x, "down.0", layout.first_stride, 1 / 255)
+        if layout.noise:  # after the convolution, over whose kernel the noise is nearly constant
             gains = self.model.weights["down.0.0.weight"].sum((2, 3), keepdims=True)
             table = photo_noise_table(layout.first_stride)
             x = self.add_noise(x, table, gains, layout.first_stride, position)
         return self.normalize(x, "down.0")
 
-    def down(self, x: Node, level: int) -> Node:
-        """Apply a convolution of the encoder with stride 2, and its norm."""
-        return self.normalize(self.convolution(x, f"down.{level}", 2), f"down.{level}")
-
-    def convolve(self, x: Node, name: str) -> Node:
+    def convolve_and_normalize(self, x: Node, name: str, stride: int = 1) -> Node:
         """Apply a convolution and its norm."""
-        return self.normalize(self.convolution(x, name), name)
+        return self.normalize(self.convolve(x, name, stride), name)
 
-    def convolution(self, x: Node, name: str, stride: int = 1, factor: float = 1.0) -> Node:
+    def convolve(self, x: Node, name: str, stride: int = 1, factor: float = 1.0) -> Node:
         """Apply a convolution with reflection padding."""
         weight = self.model.weights[f"{name}.0.weight"] * np.float32(factor)
         x = self.pad(x, weight.shape[-1] // 2, "reflect")
@@ -222,7 +218,7 @@ class GraphBuilder:
         Args:
             x: (1,C,h,w).
             table: The noise, (1,N,s,s), which repeats.
-            mix: Kernel (C,N,1,1) of the convolution that makes C channels of it.
+            mix: Kernel (C,N,1,1) that mixes the N channels of noise into C.
             step: Pixels of the image per feature.
             position: (2,), row and column of the first feature in pixels of the image.
         """
