@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from faststyle.errors import InputError, first_line
 
 METADATA_KEY = "faststyle"  # under which a safetensors or ONNX file holds the JSON of a ModelCard
-MARGIN = 8  # pixels of the mirrored border that is added to images before stylization
+MARGIN = 16  # pixels of the mirrored border that is added before stylization; VGG's zeros leave a trace there
 FORMAT_KEYS = {"format_version", "gram"}  # describe the file's format; read by faststyle.models.checkpoint
 RETIRED_KEYS = {"equals"}  # written by earlier versions, and ignored
 JSON_TYPES = {str: "a string", int: "an integer", float: "a number", tuple: "a list"}  # for error messages

@@ -13,7 +13,7 @@ from faststyle.image.convert import scale_to, to_image, to_tensor
 from faststyle.inference.settings import StylizeSettings
 from faststyle.inference.stroke_scale import BEST_SIZE, shrink
 from faststyle.inference.stylizer import Stylizer
-from faststyle.models.card import ModelCard
+from faststyle.models.card import MARGIN, ModelCard
 from faststyle.models.network import TransformerNetwork
 from tests.support.images import chroma, draw_image, enlarge, sample
 
@@ -57,8 +57,8 @@ def test_exif_orientation_is_applied(stylize):
 def test_result_equals_the_networks_output(stylize, network):
     image = draw_image(40, 32)
     with torch.no_grad():
-        wide = F.pad(to_tensor(image)[None], (8, 8, 8, 8), mode="reflect")
-        expected = network(wide)[0, :, 8:-8, 8:-8].clamp(0, 1) * 255
+        wide = F.pad(to_tensor(image)[None], (MARGIN,) * 4, mode="reflect")
+        expected = network(wide)[0, :, MARGIN:-MARGIN, MARGIN:-MARGIN].clamp(0, 1) * 255
     result = torch.from_numpy(np.array(stylize(image))).permute(2, 0, 1)
     assert (result - expected).abs().max() <= 0.51
     assert level_differences(stylize(image), image).mean() > 5  # The network changes the image.
@@ -120,7 +120,8 @@ def test_larger_strokes_come_from_the_shrunk_image(stylize, scale):
     image = draw_image(61, 44, seed=1)
     small = torch.from_numpy(shrink(np.array(image).transpose(2, 0, 1)[None], scale))
     expected = to_image(enlarge(stylize(small), photos[:1])[0])
-    assert level_differences(stylize(image, stroke_scale=scale), expected).max() <= 1
+    differences = level_differences(stylize(image, stroke_scale=scale), expected)
+    assert differences.mean() < 0.1 and differences.max() <= 2
     assert torch.equal(stylize(photos, stroke_scale=1), stylize(photos))
     # Tiles are cut from the smaller image.
     tiled = enlarge(stylize(shrink(photos, scale), tile=16), photos)

@@ -12,6 +12,7 @@ from faststyle.errors import InputError
 from faststyle.losses.objective import Objective
 from faststyle.models.card import (
     FORMAT_KEYS,
+    MARGIN,
     METADATA_KEY,
     RETIRED_KEYS,
     Ancestor,
@@ -98,7 +99,7 @@ def test_null_counts_as_missing():
 
 
 def test_margin_is_0_for_pytorch_examples():
-    assert ModelCard().margin == 8 and ModelCard(source="pytorch/examples").margin == 0
+    assert ModelCard().margin == MARGIN and ModelCard(source="pytorch/examples").margin == 0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 from faststyle.errors import InputError
 from faststyle.image.convert import to_tensor
 from faststyle.inference.stylizer import Stylizer
+from faststyle.models.card import MARGIN
 from faststyle.training.start import find_start
 from tests.support.images import draw_image, sample
 
@@ -17,7 +18,7 @@ def test_auto_starts_from_the_model_of_the_painting_at_once(painting):
     photo = sample("coffee", 96)
     at_once = np.asarray(Stylizer.load(painting, "cpu", "fp32", "torch")(photo), float)
     with torch.no_grad():
-        image = network(to_tensor(photo)[None], 8)[0].clamp(0, 1) * 255
+        image = network(to_tensor(photo)[None], MARGIN)[0].clamp(0, 1) * 255
     assert np.abs(image.permute(1, 2, 0).numpy() - at_once).max() <= 1
 
 
