@@ -5,7 +5,7 @@ from torch import Tensor
 
 from faststyle.image.color import luminance
 
-LIGHT_WEIGHT = 0.3  # of the loss; at 1 the sky stays bare
+LIGHT_WEIGHT = 0.2  # of the loss; at 1 the sky stays bare
 AREAS_PER_SIDE = 8  # of the shorter side; the loss ignores strokes within an area
 MAX_SLOPE = 3.0  # contrast between the image's areas, as a multiple of the photo's
 MIN_VARIANCE = 0.005  # of the areas' mean luminances, to divide by; a typical photo has 0.02

@@ -144,13 +144,13 @@ def test_card_records_ancestors_command_and_hardware(train):
 
 
 def test_options_override_the_config_file(train_arguments):
-    Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 2.5\n")
+    Path("mine.yaml").write_text("trainer:\n  max_steps: 7\nmodel:\n  style_weight: 1.5\n")
     main(["--config", "mine.yaml", *train_arguments])
     _, card = load_model(RUN / "painting.safetensors")
     assert card.steps == 3
-    assert card.training.objective.style_weight == 2.5
+    assert card.training.objective.style_weight == 1.5
     written = yaml.safe_load((RUN / "config.yaml").read_text())
-    assert written["model"]["style_weight"] == 2.5
+    assert written["model"]["style_weight"] == 1.5
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
-from faststyle.training.module import StyleTransfer, load_style
+from faststyle.training.light import LIGHT_WEIGHT
+from faststyle.training.module import STYLE_WEIGHT, StyleTransfer, load_style
 from faststyle.training.synthetic_motion import shift_images
 from tests.support.images import draw_image
 
@@ -268,7 +269,7 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     module.setup("fit")
     light, whole = (module.losses(photos(), style_share=share) for share in (0.1, 1.0))
     assert light["style"] == whole["style"]
-    expected = light["content"] + 0.1 * 2 * light["style"] + 0.3 * light["light"]
+    expected = light["content"] + 0.1 * STYLE_WEIGHT * light["style"] + LIGHT_WEIGHT * light["light"]
     assert torch.allclose(light["total"], expected, rtol=1e-4)
 
 
