@@ -45,7 +45,7 @@ def test_operations_are_those_of_the_layer_table(size, nominal):
     assert counted.nominal == 2 * nominal * 1024 * 512
     assert 0.8 < counted.done / counted.nominal < 1  # an upsampling layer needs four taps in place of nine
     # The noise of the size deep is computed once for a batch.
-    assert 1.9 < count_work(network, 1024, 512, batch=2).values / counted.values <= 2
+    assert 1.8 < count_work(network, 1024, 512, batch=2).values / counted.values <= 2
     assert next(network.parameters()).device == CPU  # unchanged
 
 

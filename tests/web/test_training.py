@@ -17,6 +17,7 @@ from faststyle.models.checkpoint import load_model
 from faststyle.web import improve, styles, stylize, stylize_tab, training, uploads
 
 ME = SimpleNamespace(session_hash="me")
+LOOK = stylize.DEFAULT_STROKES, "", 0.5  # strokes, no other style, and its share
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def drop_painting(path) -> styles.Styles:
 @pytest.mark.slow
 def test_painting_named_null_is_made_better(slot, temporary, tmp_path, photo):
     own = drop_painting(tmp_path / "null.jpg")  # which YAML reads as None
-    updates = list(improve.Improvement(slot).improve(photo, "null", 1.0, False, 64, own, 20, ME))
+    updates = list(improve.Improvement(slot).improve(photo, "null", 1.0, False, 64, own, *LOOK, 20, ME))
     assert any("Getting better: 0:" in line and "<img" in str(image) for image, line, *_ in updates)
     image, line, file, own = updates[-1]
     assert "Null (yours): trained for" in line and image.count("<img") == 2
@@ -103,7 +104,7 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
     own = drop_painting(tmp_path / "waves.png")
     improvement = improve.Improvement(slot)
     for _ in range(2):
-        updates = improvement.improve(photo, "waves", 0.5, True, 64, own, 1800, ME)
+        updates = improvement.improve(photo, "waves", 0.5, True, 64, own, *LOOK, 1800, ME)
         for image, *_ in updates:
             if "<img" in str(image):  # the first preview
                 assert len(improvement.stop(ME)) == 3
@@ -123,7 +124,7 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
     ("name", "expected"), [("starry_night", "Only a painting of yours"), (None, "Choose")]
 )
 def test_only_paintings_of_the_session_are_made_better(slot, photo, name, expected):
-    (update,) = improve.Improvement(slot).improve(photo, name, 1.0, False, 64, {}, 60, ME)
+    (update,) = improve.Improvement(slot).improve(photo, name, 1.0, False, 64, {}, *LOOK, 60, ME)
     assert expected in update[1]
 
 
