@@ -1,8 +1,8 @@
 """The masks of ``faststyle stylize --mask``: images, folders of images by the photos' names, or videos."""
 
+import glob
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from faststyle.cli.stylize import Options
 
 
-@cache
-def list_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of a folder by their names without suffix, in order."""
-    found: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob("*")):
-        found.setdefault(file.stem, []).append(file)
-    return found
-
-
 def find_mask(path: Path, job: Job) -> Path:
     """Return the file of a mask for an image or video.
 
@@ -45,11 +36,11 @@ def find_mask(path: Path, job: Job) -> Path:
     if not path.is_dir():
         return path
     folder = path / job.target.parent.relative_to(job.folder) if job.folder else path
-    exact = folder / job.source.name
-    for file in [exact] if exact.is_file() else list_by_stem(folder).get(job.source.stem, []):
-        if file.is_file() and (is_image(file) or is_clip(file)):
+    exact, stem = folder / job.source.name, job.source.stem
+    for file in [exact] if exact.is_file() else sorted(folder.glob(f"{glob.escape(stem)}*")):
+        if file.stem == stem and file.is_file() and (is_image(file) or is_clip(file)):
             return file
-    wanted = folder / f"{job.source.stem}.png"
+    wanted = folder / f"{stem}.png"
     raise InputError(f"there is no mask for {job.source}: add {wanted}", file=job.source)
 
 

@@ -1,12 +1,10 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
-import itertools
 import sys
 import time
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from faststyle.cli.inputs import (
     MODEL,
@@ -27,10 +25,6 @@ from faststyle.image.settings import FileSettings
 from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
 from faststyle.options import Settings, group, name_result, option, path, whole
 from faststyle.video.settings import ClipSettings, RecordingSettings
-
-if TYPE_CHECKING:
-    from faststyle.cli.stylize_image import Model
-    from faststyle.inference.stylizer import Stylizer
 
 MAX_EVALUATIONS = 10_000
 
@@ -193,12 +187,13 @@ def run(options: Options) -> int:
         from faststyle.cli.stylize_batch import stylize_collection
 
         return stylize_collection(options)
+    from faststyle.cli.models import list_model_files
     from faststyle.models.find import label
 
     names = [*map(label, options.checkpoint or ()), *(painting.stem for painting in options.style or ())]
     name = name_result("_".join(names), options)
     jobs = plan(options.inputs, options.output, name, options.images_only)
-    files = files_read(options)
+    files = list_model_files(options)
     if options.mask:
         from faststyle.cli.masks import exclude_masks, list_mask_files
 
@@ -217,16 +212,6 @@ def run(options: Options) -> int:
     if options.json:  # each file has its line already
         return done.failures + len(jobs) - len(safe)
     return report(safe, len(jobs), done, options.output)
-
-
-def files_read(options: Options) -> list[Path]:
-    """Return the files of models and paintings among the options."""
-    from faststyle.models.find import is_blend, parse_blend
-
-    models = options.checkpoint or ()
-    names = itertools.chain(*(parse_blend(model) if is_blend(model) else [model] for model in models))
-    files = *map(Path, names), *(options.style or ())
-    return [path for path in files if path.is_file()]
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
@@ -260,6 +245,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     # Imported when there is work, so that --help answers at once.
     from tqdm import tqdm
 
+    from faststyle.cli.models import load_models
     from faststyle.cli.stylize_image import stylize_image
     from faststyle.cli.stylize_video import check_videos, stylize_video
     from faststyle.device import keep_freed_memory
@@ -304,28 +290,3 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
     if written:
         print(f"done: {describe_size(jobs)}{time.perf_counter() - started:.1f} s", file=sys.stderr)
     return Done(written, failures)
-
-
-def load_models(options: Options, kinds: set[bool]) -> "tuple[list[Model], list[Stylizer]]":
-    """Load the models for images and those for videos, each where there are such inputs.
-
-    Args:
-        options: The command's options.
-        kinds: Contains False for images and True for videos.
-    """
-    from faststyle.cli.stylize_image import load
-    from faststyle.cli.stylize_video import model_for_videos
-    from faststyle.inference.stylizer import Stylizer
-
-    names: tuple[str | None, ...] = options.checkpoint or (None,)
-    image_models = [load(name, options.machine) for name in names] if False in kinds else []
-    if True not in kinds or options.checkpoint is None:
-        return image_models, []
-    loaded = dict(zip(names, image_models, strict=False))  # empty without images
-    video_models: list[Stylizer] = []
-    for name in map(model_for_videos, options.checkpoint):
-        model = loaded.get(name)
-        if not isinstance(model, Stylizer):
-            model = Stylizer.load(name, **vars(options.machine))
-        video_models.append(model)
-    return image_models, video_models
