@@ -60,7 +60,8 @@ def browser():
     if chromium is None:
         pytest.skip("needs chromium")
     with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        options = ["--no-sandbox", "--use-fake-device-for-media-stream"]  # a camera with a test pattern
+        browser = play.chromium.launch(executable_path=chromium, args=options)
         yield browser
         browser.close()
 

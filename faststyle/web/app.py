@@ -1,5 +1,6 @@
-"""The web page: its three tabs, and its server."""
+"""The web page: its tabs, and its server."""
 
+import ipaddress
 import threading
 import time
 from pathlib import Path
@@ -9,7 +10,18 @@ import skimage
 
 from faststyle.console import fail
 from faststyle.device import share_freed_memory
-from faststyle.web import compare_tab, styles, stylize, stylize_tab, training, video, video_tab
+from faststyle.web import (
+    compare_tab,
+    own_styles,
+    photos_tab,
+    slow_tab,
+    styles,
+    stylize,
+    stylize_tab,
+    training,
+    video,
+    video_tab,
+)
 from faststyle.web.components import use_upload_paths
 from faststyle.web.theme import CSS, HEAD, create_theme
 from faststyle.web.uploads import MAX_UPLOAD_SIZE, open_upload
@@ -21,11 +33,12 @@ PHOTO_FOLDER = Path(skimage.__file__).parent / "data"
 EXAMPLES = {"Astronaut": "astronaut.png", "Coffee": "coffee.png", "Cat": "chelsea.png"}
 
 
-def build(slot: training.TrainingSlot) -> gr.Blocks:
+def build(slot: training.TrainingSlot, trained: styles.Styles | None = None) -> gr.Blocks:
     """Build the page, with a queue for its requests.
 
     Args:
         slot: The server's training slot.
+        trained: Styles to offer beside the built-in ones.
     """
 
     def stop_session(request: gr.Request) -> None:
@@ -41,17 +54,30 @@ def build(slot: training.TrainingSlot) -> gr.Blocks:
         delete_cache=(60, MAX_FILE_AGE_SECONDS),
     ) as page:
         gr.HTML("<h1>faststyle</h1><p>Photos and videos in the style of paintings.</p>", elem_id="top")
-        # The styles that were trained in this session, by name.
-        own = gr.State({}, delete_callback=styles.delete_styles)
+        own = gr.State(trained or {}, delete_callback=own_styles.delete_styles)
         with gr.Tabs():
             with gr.Tab("Stylize", id="stylize"):
-                stylize_tab.build(own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()}, slot)
+                stylize_tab.build(
+                    page, own, {name: PHOTO_FOLDER / file for name, file in EXAMPLES.items()}, slot
+                )
+            with gr.Tab("Photos", id="photos"):
+                photos_tab.build(own)
             with gr.Tab("Video", id="video"):
                 video_tab.build(own)
+            with gr.Tab("Slow method", id="slow"):
+                slow_tab.build()
             with gr.Tab("Fast and slow", id="compare"):
                 compare_tab.build(own)
         page.unload(stop_session)
     return page.queue(max_size=MAX_QUEUED_REQUESTS, default_concurrency_limit=1, api_open=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only this computer can open the page at an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def warm_up() -> None:
@@ -77,7 +103,8 @@ def serve(host: str, port: int, root_path: str = "") -> None:
     """
     share_freed_memory()
     slot = training.TrainingSlot()
-    page = build(slot)
+    # Only for this computer, because the models of its owner are nobody else's business.
+    page = build(slot, own_styles.find_trained_styles() if is_loopback(host) else None)
     try:
         page.launch(
             server_name=f"[{host}]" if ":" in host else host,

@@ -1,4 +1,4 @@
-"""Comparison of a trained network with the per-image optimization baseline, for the third tab."""
+"""Comparison of a trained network with the per-image optimization baseline, for the fifth tab."""
 
 import time
 from collections.abc import Iterator

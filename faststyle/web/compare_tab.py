@@ -1,4 +1,4 @@
-"""The third tab: a network's result beside the intermediate results of the per-image optimization."""
+"""The fifth tab: a network's result beside the intermediate results of the per-image optimization."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +8,8 @@ import gradio as gr
 from faststyle.errors import InputError
 from faststyle.web import compare, styles, uploads
 from faststyle.web.components import (
-    PRIVATE,
     connect_run,
+    connect_stop,
     create_image_field,
     create_status_line,
     render_error,
@@ -64,11 +64,6 @@ def describe_stage(method: str, stage: compare.Stage) -> str:
     return f"{method}: {step}{stage.seconds:.2f} s, distance {stage.objective:.3f}"
 
 
-def report_stopped() -> tuple[str, gr.Button]:
-    """Return the status line of a stopped comparison, and enable the button that starts one."""
-    return render_message("Stopped."), gr.Button(interactive=True)
-
-
 def build(own: gr.State) -> None:
     """Build the tab's controls, and connect their events."""
     gr.HTML(
@@ -84,7 +79,7 @@ def build(own: gr.State) -> None:
         )
     with gr.Row(elem_classes="controls"):
         style = gr.Dropdown(
-            styles.list_choices(styles.list_built_in_styles()),
+            styles.list_choices(styles.list_styles(own.value)),
             value=styles.DEFAULT_STYLE,
             label="Style",
             info="The style that was trained on this painting",
@@ -107,6 +102,5 @@ def build(own: gr.State) -> None:
         outputs=[fast, slow, status],
         api_name="compare",
     )
-    # Report after the cancellation, because a step that is already on its way would overwrite the line.
-    end.click(None, cancels=running, **PRIVATE).then(report_stopped, outputs=[status, start], **PRIVATE)
+    connect_stop(end, running, status, start)
     offer_own_styles(own, style)

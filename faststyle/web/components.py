@@ -1,12 +1,13 @@
 """Controls and messages that the tabs share."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ListFiles
 from gradio.events import Dependency
 
 from faststyle.errors import name_parameters
@@ -18,17 +19,29 @@ from faststyle.web.waiting import WAITING, Waiting
 CONTROL_LABELS = {"max_size": "the preview size", "size": "the size", "strength": "the strength"}
 # Arguments of an event listener that is no part of the page's API.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# Download the file of a hidden button.
+SAVE_FILE = """
+(file) => {
+  if (!file) return;
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}
+"""
 MAX_MEGABYTES = f"At most {MAX_UPLOAD_SIZE.removesuffix('mb')} MB"
 IMAGE_LIMITS = f"{MAX_MEGABYTES} and {MAX_PIXELS // 1_000_000} megapixels."
 
 
-def create_image_field(label: str, placeholder: str, height: int, optional: bool = False) -> gr.Image:
-    """Create a field to drop, paste or choose an image. Its value is the path of the upload."""
+def create_image_field(
+    label: str, placeholder: str, height: int, optional: bool = False, camera: bool = False
+) -> gr.Image:
+    """Create a field to drop, paste, choose or photograph an image. Its value is the path of the upload."""
     return gr.Image(
         label=label,
         type="filepath",
         image_mode=None,
-        sources=["upload", "clipboard"],
+        sources=["upload", "clipboard", "webcam"] if camera else ["upload", "clipboard"],
         placeholder=placeholder,
         buttons=[],
         elem_classes=["picture", "optional"] if optional else "picture",
@@ -36,9 +49,15 @@ def create_image_field(label: str, placeholder: str, height: int, optional: bool
     )
 
 
-def create_file_field(label: str, suffixes: Sequence[str], height: int) -> gr.File:
-    """Create a field to drop or choose a file with one of the suffixes. Its value is the upload's path."""
-    return gr.File(label=label, file_types=list(suffixes), elem_classes="clip", height=height)
+def create_file_field(label: str, suffixes: Iterable[str], height: int, many: bool = False) -> gr.File:
+    """Create a field to drop or choose a file, or many, with one of the suffixes. Its value is the path."""
+    return gr.File(
+        label=label,
+        file_types=list(suffixes),
+        file_count="multiple" if many else "single",
+        elem_classes=["clip", "many"] if many else "clip",
+        height=height,
+    )
 
 
 def create_strength_slider() -> gr.Slider:
@@ -65,15 +84,17 @@ def create_settings(
     return strength, keep_color, sizes_field
 
 
-def get_upload_path(_: gr.Component, payload: Any) -> str | None:
-    """Return the path of an upload, or None for a path outside the upload folder.
+def get_upload_path(_: gr.Component, payload: Any) -> str | list[str] | None:
+    """Return the path of an upload, or None for a path outside the upload folder; a list for several uploads.
 
     A forged request can name any file of the server.
     """
+    if isinstance(payload, ListFiles):
+        return [path for one in payload if isinstance(path := get_upload_path(_, one), str)]
     if not getattr(payload, "path", None):
         return None
-    path = Path(payload.path).resolve()
-    return str(path) if path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) else None
+    upload = Path(payload.path).resolve()
+    return str(upload) if upload.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) else None
 
 
 def use_upload_paths() -> None:
@@ -141,6 +162,27 @@ def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
     running = begun.then(concurrency_id="heavy", show_progress="minimal", show_progress_on=status, **event)
     running.then(lambda: gr.Button(interactive=True), outputs=start, queue=False, **PRIVATE)
     return running
+
+
+def connect_stop(stop: gr.Button, running: Dependency, status: gr.HTML, start: gr.Button) -> None:
+    """Connect a button that cancels a run.
+
+    Args:
+        stop: The button.
+        running: The run's event.
+        status: Status line.
+        start: Button that starts the run, which is enabled again.
+    """
+    # Report after the cancellation, because a step that is already on its way would overwrite the line.
+    cancelled = stop.click(None, cancels=running, **PRIVATE)
+    cancelled.then(
+        lambda: [render_message("Stopped."), gr.Button(interactive=True)], outputs=[status, start], **PRIVATE
+    )
+
+
+def render_grid(figures: str) -> str:
+    """Return HTML of figures in a grid."""
+    return f'<div class="grid">{figures}</div>' if figures else ""
 
 
 def render_error(error: Exception) -> str:

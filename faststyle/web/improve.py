@@ -16,6 +16,7 @@ from faststyle.image.convert import to_opaque
 from faststyle.image.files import open_image
 from faststyle.web import styles, stylize, training, uploads
 from faststyle.web.components import format_time_left, render_error, render_message, render_progress
+from faststyle.web.selection import Selection
 
 LENGTHS = {"A minute": 60, "Five minutes": 300, "Half an hour": 1800}  # in seconds
 MAX_PAINTING_SIDE = 1024  # pixels
@@ -32,28 +33,22 @@ class Improvement:
     def __init__(self, slot: training.TrainingSlot):
         self.slot = slot
 
-    def improve(
-        self,
-        photo: str | None,
-        name: str | None,
-        strength: float,
-        keep_color: bool,
-        size: int,
-        own: styles.Styles,
-        strokes: str,
-        other: str | None,
-        share: float,
-        seconds: int,
-        request: gr.Request,
-    ) -> Iterator[tuple[Any, ...]]:
+    def improve(self, request: gr.Request, seconds: int, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Train the chosen style, and replace its model.
+
+        Args:
+            request: The request, whose session can stop the training.
+            seconds: Length of the training.
+            *values: Values of a ``Selection``.
 
         Yields:
             Updates of the result, the status line, the model's download button and the session's styles.
         """
+        chosen = Selection(*values)
+        name, own = str(chosen.name), chosen.own
         try:
-            before = uploads.open_upload(photo, "photo", size)
-            style = styles.find_style(name, own, other, share)
+            look = chosen.look()
+            before, style = chosen.open_photo(), chosen.find_style()
             if style.painting is None:
                 raise InputError(
                     "Only a painting of yours can be made better: drop it into the field Any painting."
@@ -63,7 +58,7 @@ class Improvement:
                 self.slot,
                 to_opaque(painting),
                 before.convert("RGB"),
-                str(name),
+                name,
                 str(style.model) if style.job else "auto",  # go on from what this session trained
                 seconds,
                 request.session_hash or "",
@@ -71,13 +66,14 @@ class Improvement:
             )
             with run:
                 for shown, line in follow(run):
-                    after = shown and blend_images(shown.resize(before.size), before, strength, keep_color)
-                    image = uploads.render_slider(before, after) if after else gr.skip()
+                    image = (
+                        uploads.render_slider(before, apply_look(shown, before, look)) if shown else gr.skip()
+                    )
                     yield image, render_progress(*line), gr.skip(), gr.skip()
                 result = run.take_result()
             job = run.job
             better = styles.Style(style.title, result.model, job.painting, job.painting, job)
-            after = stylize.stylize_preview(before, better, stylize.Look(strength, keep_color, strokes))
+            after = stylize.stylize_preview(before, better, look)
         except (InputError, OSError) as error:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return
@@ -90,18 +86,24 @@ class Improvement:
             uploads.render_slider(before, after),
             render_message(describe_result(better, result)),
             gr.DownloadButton(value=copy, visible=True),
-            others | {str(name): better},
+            others | {name: better},
         )
 
     def stop(self, request: gr.Request) -> list[Any]:
         """Stop the session's training, which keeps what it has learned.
 
         Returns:
-            The status line, and two buttons that start another run, enabled if no training is stopping.
+            The status line, and three buttons that start another run, enabled if no training is stopping.
         """
         if self.slot.stop(request.session_hash or ""):
-            return [gr.skip()] * 3
-        return [render_message("Stopped."), gr.Button(interactive=True), gr.Button(interactive=True)]
+            return [gr.skip()] * 4
+        return [render_message("Stopped."), *[gr.Button(interactive=True)] * 3]
+
+
+def apply_look(stylized: Image.Image, photo: Image.Image, look: stylize.Look) -> Image.Image:
+    """Return a preview of the training with the strength, the colours and the region of a look."""
+    blended = blend_images(stylized.resize(photo.size), photo, look.strength, look.keep_color)
+    return look.limit_to_mask(blended, photo)
 
 
 def follow(run: training.Training) -> Iterator[tuple[Image.Image | None, tuple[str, int, int]]]:

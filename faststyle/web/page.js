@@ -24,15 +24,16 @@ new MutationObserver(() => {
 // pointer, or to the first empty field that the tab needs.
 const uploadFile = (event, files) => {
   const fields = [...document.querySelectorAll(".picture, .clip")].filter((field) => field.offsetParent);
-  const types = fields[0]?.matches(".clip") ? /^video\/|^image\/gif$/ : /^image\//;
-  const chosen = [...(files ?? [])].find((file) => types.test(file.type));
+  const many = fields[0]?.matches(".many");
+  const types = fields[0]?.matches(".clip:not(.many)") ? /^video\/|^image\/gif$/ : /^image\//;
+  const chosen = [...(files ?? [])].filter((file) => types.test(file.type)).slice(0, many ? undefined : 1);
   const field = fields.find((field) => field.contains(event.target) || field.matches(":hover"))
     ?? fields.find((field) => !field.matches(".optional") && !field.querySelector(".image-frame img")) ?? fields[0];
   const input = field?.querySelector("input[type=file]");
-  if (!chosen || !input || event.defaultPrevented) return;
+  if (!chosen.length || !input || event.defaultPrevented) return;
   event.preventDefault();
   const transfer = new DataTransfer();
-  transfer.items.add(chosen);
+  for (const file of chosen) transfer.items.add(file);
   input.files = transfer.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 };

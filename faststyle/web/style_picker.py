@@ -6,10 +6,14 @@ from faststyle.web import styles
 from faststyle.web.components import PRIVATE
 
 
-def create_style_buttons() -> gr.Radio:
-    """Create the radio buttons of the styles, which page.css shows as the sample images."""
+def create_style_buttons(own: styles.Styles) -> gr.Radio:
+    """Create the radio buttons of the styles, which page.css shows as the sample images.
+
+    Args:
+        own: Styles to offer beside the built-in ones.
+    """
     return gr.Radio(
-        styles.list_choices(styles.list_built_in_styles()),
+        styles.list_choices(styles.list_styles(own)),
         value=styles.DEFAULT_STYLE,
         label="Style",
         elem_classes="styles",
@@ -22,7 +26,7 @@ def create_blend_controls(own: gr.State) -> tuple[gr.Dropdown, gr.Slider]:
     def choices(own: styles.Styles) -> list[tuple[str, str]]:
         return [("No other style", ""), *styles.list_choices(styles.list_styles(own))]
 
-    other = gr.Dropdown(choices({}), value="", label="Blend with", filterable=False)
+    other = gr.Dropdown(choices(own.value), value="", label="Blend with", filterable=False)
     share = gr.Slider(0, 1, styles.DEFAULT_SHARE, step=0.1, label="Share of the other style", visible=False)
     other.change(lambda name: gr.Slider(visible=bool(name)), other, share, **PRIVATE)
     own.change(lambda own: gr.Dropdown(choices=choices(own)), own, other, **PRIVATE)

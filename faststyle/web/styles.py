@@ -1,6 +1,5 @@
 """The styles that can be chosen on the page: built-in styles, and those trained in the session."""
 
-import shutil
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -13,10 +12,10 @@ from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.models.find import blend_models
-from faststyle.web.training import Job, make_model_name
+from faststyle.web.training import Job
 from faststyle.web.uploads import encode_data_uri
 
-MAX_SAMPLE_SIDE = 192  # pixels
+MAX_SAMPLE_SIDE = 256  # pixels
 DEFAULT_STYLE = "starry_night"
 DEFAULT_SHARE = 0.5  # of the second style of a blend
 
@@ -35,14 +34,14 @@ class Style(NamedTuple):
     Attributes:
         title: Title and painter of the painting, as the page shows them.
         model: Path of the model file, or a blend.
-        sample: Path of an image in this style.
+        sample: Path of an image in this style, or None if there is none.
         painting: Path of the painting that the style was trained on, or None if it is not available.
         job: The training of a style of the session, otherwise None.
     """
 
     title: str
     model: Path | Blend
-    sample: Path
+    sample: Path | None
     painting: Path | None
     job: Job | None = None
 
@@ -102,19 +101,6 @@ def blend_name(name: str, other: str | None, share: float) -> str:
     return f"{name}_{other}_{share:.2g}" if is_blended(name, other, share) else name
 
 
-def name_own_style(upload: str, own: Styles) -> str:
-    """Return a free name for the style of an uploaded painting."""
-    name = make_model_name(upload)
-    while name in list_styles(own):
-        name += "_2"
-    return name
-
-
-def own_title(name: str) -> str:
-    """Return the title of an own style, such as "My painting (yours)"."""
-    return f"{name.replace('_', ' ').capitalize()} (yours)"
-
-
 def list_choices(styles: Styles) -> list[tuple[str, str]]:
     """Return the title and the name of each style, for a Gradio control."""
     return [(style.title, name) for name, style in styles.items()]
@@ -132,6 +118,7 @@ def render_sample_css(styles: Styles) -> str:
         f'.styles label:has(input[value="{escape(name)}"])::before '
         f'{{ background-image: url("{encode_sample(style.sample)}") !important; }}'
         for name, style in styles.items()
+        if style.sample
     ]
     return f"<style>{' '.join(rules)}</style>"
 
@@ -151,10 +138,3 @@ def load_stylizer(model: Path | Blend) -> Stylizer:
 
 # Memory of each: 1.7 MB on torch; on OpenVINO the memory that its largest image needed.
 load_shared_stylizer = lru_cache(32)(load_stylizer)
-
-
-def delete_styles(styles: Styles) -> None:
-    """Delete the files of a session's own styles."""
-    for style in styles.values():
-        if style.job:
-            shutil.rmtree(style.job.folder, ignore_errors=True)

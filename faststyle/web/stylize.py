@@ -12,7 +12,9 @@ from PIL import Image
 from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.image.color import blend_images
 from faststyle.image.files import MAX_SIDES, save_image
+from faststyle.image.masks import fit_mask
 from faststyle.image.mosaic import open_style
+from faststyle.inference.regions import combine
 from faststyle.inference.settings import MAX_STROKE_SCALE, StylizeSettings
 from faststyle.inference.stroke_scale import auto_scale
 from faststyle.inference.stylizer import Stylizer
@@ -38,11 +40,13 @@ class Look(NamedTuple):
         strength: Blend from 0 (the photo) to 1 (the style).
         keep_color: Keep the photo's colours.
         strokes: A key of ``STROKES``.
+        mask: An image of any size that is white where the style is wanted; None for everywhere.
     """
 
     strength: float = StylizeSettings.strength
     keep_color: bool = StylizeSettings.preserve_color
     strokes: str = DEFAULT_STROKES
+    mask: Image.Image | None = None
 
     def settings(self, image: Image.Image) -> StylizeSettings:
         """Return the library's settings for an image; strokes keep their size relative to it."""
@@ -52,6 +56,12 @@ class Look(NamedTuple):
         scale = min(max(1.0, factor * auto_scale(image.height, image.width)), MAX_STROKE_SCALE)
         return StylizeSettings(self.strength, self.keep_color, stroke_scale=scale)
 
+    def limit_to_mask(self, stylized: Image.Image, photo: Image.Image) -> Image.Image:
+        """Return a stylized photo with the photo itself outside of the mask."""
+        if self.mask is None:
+            return stylized
+        return combine(photo.convert(stylized.mode), [(stylized, fit_mask(self.mask, photo.size))])
+
 
 def stylize_image(image: Image.Image, stylize: Stylizer, look: Look) -> Image.Image:
     """Stylize an image.
@@ -60,7 +70,7 @@ def stylize_image(image: Image.Image, stylize: Stylizer, look: Look) -> Image.Im
         OutOfMemoryError: The image does not fit into memory.
     """
     try:
-        return stylize(image, **vars(look.settings(image)))
+        return look.limit_to_mask(stylize(image, **vars(look.settings(image))), image)
     except OutOfMemoryError:
         # The library's message also names parameters that have no control on the page.
         raise OutOfMemoryError(
@@ -109,12 +119,12 @@ def refine_image(image: Image.Image, style: Style, look: Look) -> Iterator[Refin
         )
     painting = open_style(style.painting) if style.painting else None
     targets = painting or find_grams(style.model)
-    full = look._replace(strength=1.0, keep_color=False)
+    full = look._replace(strength=1.0, keep_color=False, mask=None)
     stylized = stylize_image(image, load_shared_stylizer(style.model), full)
     run = refinement(stylized, image, targets, REFINE_EVALUATIONS)
     for step in run:
         blended = blend_images(run.result(), image, look.strength, look.keep_color)
-        yield RefineStep(blended, step.number, run.steps)
+        yield RefineStep(look.limit_to_mask(blended, image), step.number, run.steps)
 
 
 def make_file_name(photo: str, style: str, settings: Settings, image: Image.Image) -> str:

@@ -34,7 +34,7 @@ STARRY = "The Starry Night"
 def install(folder: Path) -> str:
     """Copy the page into a folder, install the npm package there, and return npm's error messages."""
     for path in (*FOLDER.glob("*.*"), *FOLDER.glob("models/*.js")):
-        if path.name != "runtime.js":
+        if not path.name.startswith("runtime_"):
             target = folder / path.relative_to(FOLDER)
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
@@ -58,7 +58,13 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def page(folder, browser):
     """The page, opened as a file; it must request nothing from other places and log no errors."""
-    context = browser.new_context(accept_downloads=True, viewport={"width": 1100, "height": 850})
+    yield from open_file(folder, browser)
+
+
+def open_file(folder, browser):
+    context = browser.new_context(
+        accept_downloads=True, viewport={"width": 1100, "height": 850}, permissions=["camera"]
+    )
     context.set_default_timeout(TIMEOUT)
     page = context.new_page()
     requested, errors = [], []
@@ -93,11 +99,17 @@ def save(page, kind, folder) -> Path:
 
 
 @pytest.mark.slow
-def test_runtime_holds_the_files_of_the_npm_package(folder):
-    text = (folder / "runtime.js").read_text()
-    stored = dict(re.findall(r'"(\w+)":"([^"]+)"', text))
+@pytest.mark.parametrize(
+    ("engine", "script", "wasm"),
+    [
+        ("wasm", "ort.wasm.min.js", "ort-wasm-simd-threaded.wasm"),
+        ("webgpu", "ort.webgpu.min.js", "ort-wasm-simd-threaded.asyncify.wasm"),
+    ],
+)
+def test_runtime_holds_the_files_of_the_npm_package(folder, engine, script, wasm):
+    stored = dict(re.findall(r'"(\w+)":"([^"]+)"', (folder / f"runtime_{engine}.js").read_text()))
     package = folder / "node_modules" / "onnxruntime-web" / "dist"
-    for key, name in (("script", "ort.wasm.min.js"), ("wasm", "ort-wasm-simd-threaded.wasm")):
+    for key, name in (("script", script), ("wasm", wasm)):
         assert gzip.decompress(base64.b64decode(stored[key])) == (package / name).read_bytes()
 
 
@@ -118,6 +130,66 @@ def test_chosen_photo_is_stylized_as_by_torch(page, tmp_path):
     path = save(page, "JPEG", tmp_path)
     with Image.open(path) as image:
         assert path.name == "cup_starry_night.jpg" and image.format == "JPEG"
+
+
+@pytest.mark.slow
+def test_webgpu_gives_the_same_image(folder, browser, tmp_path):
+    """The same page with a GPU that Chromium computes in software."""
+    options = [
+        "--no-sandbox",
+        "--enable-unsafe-webgpu",
+        "--enable-features=Vulkan",
+        "--use-vulkan=swiftshader",
+    ]
+    with_gpu = browser.browser_type.launch(
+        executable_path=chromium, args=[*options, "--use-webgpu-adapter=swiftshader"]
+    )
+    for page in open_file(folder, with_gpu):
+        if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+            pytest.skip("this Chromium has no WebGPU")
+        photo = sample("coffee", 211)
+        photo.save(tmp_path / "cup.png")
+        choose(page, tmp_path / "cup.png")
+        wait_for_status(page, r"^The Starry Night: [\d.]+ s at 211 × 141 pixels \(WebGPU\)")
+        stylized = np.asarray(Image.open(save(page, "PNG", tmp_path)).convert("RGB"), int)
+    expected = np.asarray(Stylizer.load("starry_night", "cpu", "fp32", engine="torch")(photo), int)
+    assert np.abs(stylized - expected).max() <= 2
+    with_gpu.close()
+
+
+def test_camera_is_stylized_live(page):
+    page.get_by_role("button", name="Use the camera").click()
+    wait_for_status(page, rf"^{STARRY}, live: [\d.]+ frames a second")
+    before = page.locator("#before").evaluate("e => [e.width, e.height, e.toDataURL()]")
+    assert max(before[:2]) == 320
+    assert page.locator("#after").evaluate("e => e.toDataURL()") != before[2]
+    page.get_by_label("Style").select_option("great_wave")
+    wait_for_status(page, "^The Great Wave off Kanagawa, live")
+    page.get_by_role("button", name="Stop the camera").click()
+    playwright.expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
+    assert page.get_by_role("button", name="Save as PNG").is_enabled()
+
+
+def test_missing_camera_gives_one_sentence(page):
+    page.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('none'))")
+    page.get_by_role("button", name="Use the camera").click()
+    playwright.expect(page.get_by_role("alert")).to_contain_text("There is no camera")
+
+
+def test_dropped_model_is_a_style_and_another_file_is_refused(page, model, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    monkeypatch.setattr("faststyle.inference.export.SIZES", ((1, 32, 40),))
+    export(model, tmp_path / "mine.onnx")
+    draw_image(40, 30).save(tmp_path / "a.png")
+    choose(page, tmp_path / "a.png")
+    wait_for_status(page, f"^{STARRY}")
+    choose(page, tmp_path / "mine.onnx")
+    wait_for_status(page, "^mine: .* s at 40 × 30")
+    (tmp_path / "letter.onnx").write_text("Dear Theo")
+    choose(page, tmp_path / "letter.onnx")
+    playwright.expect(page.get_by_role("alert")).to_contain_text("letter is not a model")
+    page.get_by_label("Style").select_option("mine")
+    wait_for_status(page, "^mine: .* s at 40 × 30")
 
 
 def test_new_size_stylizes_the_photo_again(page, tmp_path):
@@ -163,13 +235,13 @@ def test_keyboard_reaches_every_control_and_every_control_has_a_name(page, tmp_p
     choose(page, tmp_path / "a.png")
     wait_for_status(page, " s at ")
     reached = []
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id"))
-    assert reached == ["photo", "style", "size", "jpeg", "png"]
+    assert reached == ["photo", "style", "size", "camera", "jpeg", "png"]
     tree = page.locator("body").aria_snapshot()
     found = re.findall(r"- '?(button|combobox|img)\b(.*)", tree)
-    assert len(found) >= 5
+    assert len(found) >= 6
     assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
     assert page.locator("html").get_attribute("lang") == "en"
 
@@ -220,7 +292,7 @@ def test_snippet_of_the_docs_runs_on_a_served_page(folder, model, network, brows
 
 def test_page_without_the_runtime_names_the_remedy(browser):
     page = browser.new_page()
-    page.route("**/runtime.js", lambda route: route.abort())
+    page.route("**/runtime_wasm.js", lambda route: route.abort())
     page.goto((FOLDER / "index.html").as_uri())
     playwright.expect(page.get_by_role("alert")).to_contain_text("run npm install in its folder")
     page.close()

@@ -19,7 +19,7 @@ from tests.support.browser_page import PHONE, TIMEOUT, read_result, upload, wait
 
 # Titles of styles on the page.
 STARRY, WAVE = (styles.list_built_in_styles()[name].title for name in ("starry_night", "great_wave"))
-TABS = ("Stylize", "Video", "Fast and slow")
+TABS = ("Stylize", "Photos", "Video", "Slow method", "Fast and slow")
 
 
 def choose_style(page, title):
@@ -213,7 +213,7 @@ def test_every_control_has_a_name(page, photo):
         kinds = "button|slider|radio|radiogroup|checkbox|combobox|spinbutton|textbox|listbox|link|tab"
         found = re.findall(rf"- '?({kinds})\b(.*)", tree)
         assert len(found) > 6
-        assert re.search('group "(Photo|Video|Painting)"', tree)
+        assert re.search('group "(Photos?|Video|Painting)"', tree)
         assert not [kind for kind, rest in found if not rest.strip().startswith('"')], tree
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("gradio")
 
 from faststyle.errors import InputError, OutOfMemoryError
 from faststyle.inference import network_runner
-from faststyle.web import components, styles, stylize, stylize_tab, uploads, waiting
+from faststyle.web import components, styles, stylize, stylize_events, uploads, waiting
 from faststyle.web.waiting import Stage
 
 NAME = styles.DEFAULT_STYLE
@@ -30,12 +30,12 @@ def test_stylized_photo_differs_except_at_strength_0(photo, style):
 
 
 def test_field_is_cleared_only_if_its_photo_cannot_be_read(photo, tmp_path):
-    ((field, result, line),) = stylize_tab.show_preview(photo, "gone", 1.0, False, 64, {})
-    assert field == stylize_tab.gr.skip() and result == stylize_tab.EMPTY
+    ((field, result, line),) = stylize_events.show_preview(photo, "gone", {}, 1.0, False, 64)
+    assert field == stylize_events.gr.skip() and result == stylize_events.EMPTY
     assert "Choose a style first" in line
     letter = tmp_path / "letter.jpg"
     letter.write_text("Dear Theo")
-    ((field, _, line),) = stylize_tab.show_preview(str(letter), NAME, 1.0, False, 64, {})
+    ((field, _, line),) = stylize_events.show_preview(str(letter), NAME, {}, 1.0, False, 64)
     assert field is None and "letter.jpg is not an image" in line
 
 
@@ -148,7 +148,7 @@ def test_photo_larger_than_memory_is_stylized_in_tiles_at_full_size(style, tmp_p
 
 @pytest.mark.slow
 def test_refinement_updates_the_preview_until_its_progress_bar_is_full(photo, temporary):
-    shown = list(stylize_tab.refine(photo, styles.DEFAULT_STYLE, 1.0, False, 640, {}))
+    shown = list(stylize_events.refine(photo, styles.DEFAULT_STYLE, {}, 1.0, False, 640))
     images, lines = zip(*shown, strict=True)
     assert len({image for image in images if isinstance(image, str)}) >= 10
     assert 'value="0" max="10"' in lines[0] and 'value="10" max="10"' in lines[-2]
@@ -158,33 +158,16 @@ def test_refinement_updates_the_preview_until_its_progress_bar_is_full(photo, te
 def test_slow_preview_and_download_show_their_stage(photo, temporary, monkeypatch):
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(stylize, "stylize_image", lambda image, *_: time.sleep(0.3) or image)
-    *shown, (_, result, line) = stylize_tab.show_preview(photo, NAME, 1.0, False, 64, {})
+    *shown, (_, result, line) = stylize_events.show_preview(photo, NAME, {}, 1.0, False, 64)
     assert len(shown) > 3 and all("<progress" in line for *_, line in shown)
     assert "Stylizing a preview … 0 s" in shown[0][2]
     assert "<figure" in result and "<progress" not in line
-    *shown, (path, line) = stylize_tab.download(photo, NAME, 1.0, False, {})
+    *shown, (path, line) = stylize_events.download(photo, NAME, {})
     assert all(path is None and "<progress" in line for path, line in shown)
     assert any("Stylizing 120 × 80 pixels … 0 s" in line for _, line in shown)
     assert path.endswith(f"beach_{NAME}.jpg") and "<progress" not in line
 
 
 def test_refining_without_a_photo_asks_for_one(temporary):
-    ((_, line),) = stylize_tab.refine(None, styles.DEFAULT_STYLE, 1.0, False, 640, {})
+    ((_, line),) = stylize_events.refine(None, styles.DEFAULT_STYLE, {}, 1.0, False, 640)
     assert "Add a photo first" in line
-
-
-def test_painting_becomes_a_style_of_the_session(painting):
-    own, line = stylize_tab.add_painting(str(painting), {})
-    assert list(own) == ["painting"] and line == ""
-    assert own["painting"].title == "Painting (yours)" and own["painting"].model == painting
-    again, _ = stylize_tab.add_painting(str(painting), own)
-    assert list(again) == ["painting", "painting_2"]
-    cleared, line = stylize_tab.add_painting(None, own)
-    assert cleared == stylize_tab.gr.skip() and line == ""
-
-
-def test_file_that_is_no_painting_is_named(tmp_path):
-    letter = tmp_path / "letter.jpg"
-    letter.write_text("Dear Theo")
-    own, line = stylize_tab.add_painting(str(letter), {})
-    assert own == stylize_tab.gr.skip() and "letter.jpg is not an image" in line

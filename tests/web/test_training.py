@@ -14,10 +14,9 @@ pytest.importorskip("gradio")
 from faststyle.errors import InputError
 from faststyle.image.files import open_image
 from faststyle.models.checkpoint import load_model
-from faststyle.web import improve, styles, stylize, stylize_tab, training, uploads
+from faststyle.web import improve, own_styles, styles, stylize, stylize_events, training, uploads
 
 ME = SimpleNamespace(session_hash="me")
-LOOK = stylize.DEFAULT_STROKES, "", 0.5  # strokes, no other style, and its share
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_finished_training_leaves_a_model_that_stylizes_and_its_painting(slot, t
     stylizer = styles.load_shared_stylizer(result.model)
     assert stylize.stylize_image(small, stylizer, stylize.Look()).size == (32, 21)
     assert becomes_free(slot) and style.painting.exists() and not run.job.run.exists()
-    styles.delete_styles({"mine": style})
+    own_styles.delete_styles({"mine": style})
     assert list(tmp_path.glob("training_*")) == []
 
 
@@ -81,7 +80,7 @@ def test_error_of_train_py_is_reported(slot, tmp_path):
 
 def drop_painting(path) -> styles.Styles:
     draw_image(64, 64).save(path)
-    own, line = stylize_tab.add_painting(str(path), {})
+    own, line = stylize_events.add_painting(str(path), {})
     assert line == ""
     return own
 
@@ -89,7 +88,7 @@ def drop_painting(path) -> styles.Styles:
 @pytest.mark.slow
 def test_painting_named_null_is_made_better(slot, temporary, tmp_path, photo):
     own = drop_painting(tmp_path / "null.jpg")  # which YAML reads as None
-    updates = list(improve.Improvement(slot).improve(photo, "null", 1.0, False, 64, own, *LOOK, 20, ME))
+    updates = list(improve.Improvement(slot).improve(ME, 20, photo, "null", own, 1.0, False, 64))
     assert any("Getting better: 0:" in line and "<img" in str(image) for image, line, *_ in updates)
     image, line, file, own = updates[-1]
     assert "Null (yours): trained for" in line and image.count("<img") == 2
@@ -104,10 +103,10 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
     own = drop_painting(tmp_path / "waves.png")
     improvement = improve.Improvement(slot)
     for _ in range(2):
-        updates = improvement.improve(photo, "waves", 0.5, True, 64, own, *LOOK, 1800, ME)
+        updates = improvement.improve(ME, 1800, photo, "waves", own, 0.5, True, 64)
         for image, *_ in updates:
             if "<img" in str(image):  # the first preview
-                assert len(improvement.stop(ME)) == 3
+                assert len(improvement.stop(ME)) == 4
                 break
         before, (*_, (_, line, _, own)) = own, updates
         assert "Waves (yours): trained for" in line
@@ -115,7 +114,7 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
         assert becomes_free(slot)
     assert load_model(own["waves"].model)[1].init.name == "waves"
     assert not before["waves"].job.folder.exists()
-    styles.delete_styles(own)
+    own_styles.delete_styles(own)
     assert not list(temporary.glob("training_*"))
     assert "Stopped." in improvement.stop(ME)[0]
 
@@ -124,7 +123,7 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
     ("name", "expected"), [("starry_night", "Only a painting of yours"), (None, "Choose")]
 )
 def test_only_paintings_of_the_session_are_made_better(slot, photo, name, expected):
-    (update,) = improve.Improvement(slot).improve(photo, name, 1.0, False, 64, {}, *LOOK, 60, ME)
+    (update,) = improve.Improvement(slot).improve(ME, 60, photo, name, {}, 1.0, False, 64)
     assert expected in update[1]
 
 

@@ -1,0 +1,112 @@
+// Runs a model in a worker. Everything comes from scripts beside the page, so that it also works when it is opened
+// as a file: Chromium lets such a page neither fetch files nor start workers from files.
+"use strict";
+
+const MISSING_RUNTIME = "runtime_wasm.js is missing beside the page: run npm install in its folder.";
+window.RUNTIMES = {}; // the files of onnxruntime-web in base64 of gzip, by engine; runtime_ENGINE.js adds them
+window.MODELS = {}; // ONNX files by name: bytes, or base64 of gzip, which models/NAME.js adds
+
+/** Run in the worker, where onnxruntime-web is the global ort. */
+function runWorker() {
+  let session;
+  const prepare = async ({ engine, glue, wasm, model, name }) => {
+    // More threads than one need a server that sends isolation headers.
+    ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency) : 1;
+    ort.env.wasm.wasmBinary = wasm;
+    ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([glue], { type: "text/javascript" })) };
+    // Only errors: WebGPU warns of nodes that run elsewhere.
+    const options = { executionProviders: [engine], logSeverityLevel: 3 };
+    session = await ort.InferenceSession.create(model, options).catch((error) => {
+      throw new Error(`${name} is not a model that this browser can run: ${error?.message ?? error}`);
+    });
+    if (session.inputNames[0] !== "photo" || session.outputNames[0] !== "picture")
+      throw new Error(`${name} is not a model that faststyle export wrote.`);
+    return {};
+  };
+  const stylize = async ({ pixels, width, height }) => {
+    const plane = width * height;
+    const photo = new Float32Array(3 * plane);
+    for (let i = 0; i < plane; i++)
+      for (let c = 0; c < 3; c++) photo[c * plane + i] = pixels[4 * i + c] / 255;
+    const tensor = new ort.Tensor("float32", photo, [1, 3, height, width]);
+    const { picture: image } = await session.run({ photo: tensor });
+    for (let i = 0; i < plane; i++)
+      for (let c = 0; c < 3; c++) pixels[4 * i + c] = Math.round(image.data[c * plane + i] * 255);
+    return { pixels };
+  };
+  self.onmessage = async ({ data }) => {
+    try {
+      self.postMessage(await (data.model ? prepare(data) : stylize(data)));
+    } catch (error) {
+      self.postMessage({ error: String(error?.message ?? error) });
+    }
+  };
+}
+
+/** Decode base64, and decompress the bytes; pass on what is bytes already. */
+async function unpack(file) {
+  if (file instanceof Uint8Array) return file;
+  const packed = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function loadScript(address) {
+  return new Promise((resolve, reject) => {
+    const script = Object.assign(document.createElement("script"), { src: address, onload: resolve });
+    script.onerror = () => reject(new Error(`${address} is missing beside the page.`));
+    document.head.append(script);
+  });
+}
+
+let worker = null; // for the last style
+let loaded = null; // name of the worker's style, once its model is loaded
+let picked = null; // the engine of this browser
+
+function stopWorker() {
+  worker?.terminate();
+  worker = loaded = null;
+}
+
+/** Send a message to the worker, and resolve to its answer. */
+function askWorker(message) {
+  return new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
+    worker.onerror = (event) => reject(new Error(event.message));
+    worker.postMessage(message);
+  });
+}
+
+/** Return the engine of this browser: WebGPU where there is an adapter, else WebAssembly. */
+async function pickEngine() {
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return adapter ? "webgpu" : "wasm";
+}
+
+/** Start a worker with a style's model, unless another request has replaced this one meanwhile. */
+async function loadStyle(name, isCurrent) {
+  if (loaded === name) return;
+  stopWorker();
+  if (!RUNTIMES.wasm) throw new Error(MISSING_RUNTIME);
+  if (!MODELS[name]) await loadScript(`models/${name}.js`);
+  picked ??= await pickEngine();
+  try {
+    await startWorker(picked, name, isCurrent);
+  } catch (error) {
+    if (picked === "wasm" || !isCurrent()) throw error;
+    stopWorker();
+    await startWorker("wasm", name, isCurrent);
+    picked = "wasm"; // this GPU cannot run models
+  }
+}
+
+async function startWorker(engine, name, isCurrent) {
+  if (!RUNTIMES[engine]) await loadScript(`runtime_${engine}.js`);
+  const { script, glue, wasm } = RUNTIMES[engine];
+  const [code, mjs, binary, model] = await Promise.all([script, glue, wasm, MODELS[name]].map(unpack));
+  if (!isCurrent()) return;
+  const source = new Blob([code, `;(${runWorker})();`], { type: "text/javascript" });
+  worker = new Worker(URL.createObjectURL(source));
+  await askWorker({ engine, glue: mjs, wasm: binary, model, name });
+  loaded = name;
+}

@@ -1,0 +1,84 @@
+"""The second tab: several photos in one style, and a ZIP file of the results."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from faststyle.errors import InputError
+from faststyle.image.convert import limit_size
+from faststyle.image.formats import READABLE_SUFFIXES
+from faststyle.web import photos, styles, uploads
+from faststyle.web.components import (
+    IMAGE_LIMITS,
+    SAVE_FILE,
+    connect_run,
+    connect_stop,
+    create_file_field,
+    create_settings,
+    create_status_line,
+    render_error,
+    render_grid,
+    render_message,
+    render_progress,
+)
+from faststyle.web.style_picker import create_style_buttons, offer_own_styles
+from faststyle.web.stylize import Look
+
+SIZES = [(f"{size} pixels", size) for size in (1024, 2048, 4096)] + [("Original size", 0)]
+THUMBNAIL_SIDE = 320  # pixels
+EMPTY = '<div class="empty"><p>The stylized photos will be here.</p></div>'
+
+
+def run(
+    files: list[str] | None,
+    name: str | None,
+    own: styles.Styles,
+    strength: float,
+    keep_color: bool,
+    size: int,
+) -> Iterator[tuple[Any, str, str | None]]:
+    """Stylize the photos; yield the results so far, the status line and the path of the ZIP file."""
+    figures, total = "", len(files or ())
+    try:
+        style, look = styles.find_style(name, own), Look(strength, keep_color)
+        folder = os.environ["GRADIO_TEMP_DIR"]
+        yield EMPTY, render_progress(f"Stylizing as {style.title} …"), None
+        for step in photos.stylize_photos(files or [], str(name), style, look, size or None, folder):
+            if step.image is not None:
+                small = limit_size(step.image, THUMBNAIL_SIDE)
+                figures += uploads.render_figure(small, f"Stylized photo {step.done}", "")
+            line = render_progress(f"{step.done} of {total} photos", step.done, total)
+            yield render_grid(figures) or EMPTY, line, None
+    except InputError as error:
+        yield gr.skip(), render_error(error), None
+        return
+    done = total - len(step.errors)
+    line = render_message(f"{step.file.name}: {done} of {total} photos" if step.file else "")
+    line += "".join(render_error(InputError(error)) for error in step.errors)
+    yield render_grid(figures), line, str(step.file)
+
+
+def build(own: gr.State) -> None:
+    """Build the tab's controls, and connect their events."""
+    with gr.Row(elem_classes="split"):
+        with gr.Column(scale=2, min_width=300):
+            files = create_file_field("Photos", sorted(READABLE_SUFFIXES), 230, many=True)
+            style = create_style_buttons(own.value)
+        with gr.Column(scale=3, min_width=300):
+            result = gr.HTML(EMPTY, elem_classes="pictures")
+            status = create_status_line()
+            settings = create_settings("photo", SIZES, 2048, "Longer side", "At most; smaller is faster")
+            with gr.Row():
+                start = gr.Button("Stylize and download a ZIP", variant="primary")
+                end = gr.Button("Stop", variant="stop")
+            gr.HTML(f"<small>Each photo: {IMAGE_LIMITS[0].lower()}{IMAGE_LIMITS[1:]}</small>")
+            file = gr.DownloadButton(visible="hidden")
+    inputs = [files, style, own, *settings]
+    running = connect_run(
+        start, status, fn=run, inputs=inputs, outputs=[result, status, file], api_name="photos"
+    )
+    running.then(None, file, js=SAVE_FILE, api_visibility="private")
+    connect_stop(end, running, status, start)
+    offer_own_styles(own, style)
