@@ -12,9 +12,9 @@ from faststyle.console import fail
 from faststyle.device import share_freed_memory
 from faststyle.web import (
     compare_tab,
+    optimize_tab,
     own_styles,
     photos_tab,
-    slow_tab,
     styles,
     stylize,
     stylize_tab,
@@ -64,9 +64,9 @@ def build(slot: training.TrainingSlot, trained: styles.Styles | None = None) -> 
                 photos_tab.build(own)
             with gr.Tab("Video", id="video"):
                 video_tab.build(own)
-            with gr.Tab("Slow method", id="slow"):
-                slow_tab.build()
-            with gr.Tab("Fast and slow", id="compare"):
+            with gr.Tab("Optimize", id="optimize"):
+                optimize_tab.build()
+            with gr.Tab("Compare", id="compare"):
                 compare_tab.build(own)
         page.unload(stop_session)
     return page.queue(max_size=MAX_QUEUED_REQUESTS, default_concurrency_limit=1, api_open=False)

@@ -171,7 +171,7 @@ def test_camera_is_stylized_live(page):
 
 
 def test_missing_camera_gives_one_sentence(page):
-    page.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('none'))")
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = async () => { throw new Error('none'); }; }")
     page.get_by_role("button", name="Use the camera").click()
     playwright.expect(page.get_by_role("alert")).to_contain_text("There is no camera")
 

@@ -84,7 +84,7 @@ def test_several_photos_become_a_zip(page, photo, painting, tmp_path):
 
 @pytest.mark.slow
 def test_slow_method_downloads_its_image(page, photo, painting, tmp_path):
-    page.get_by_role("tab", name="Slow method").click()
+    page.get_by_role("tab", name="Optimize").click()
     upload(page, painting, 1)  # first, because a field with an image has no more input
     page.locator(".tabitem:visible .picture img").first.wait_for()
     upload(page, photo)

@@ -19,7 +19,7 @@ from tests.support.browser_page import PHONE, TIMEOUT, read_result, upload, wait
 
 # Titles of styles on the page.
 STARRY, WAVE = (styles.list_built_in_styles()[name].title for name in ("starry_night", "great_wave"))
-TABS = ("Stylize", "Photos", "Video", "Slow method", "Fast and slow")
+TABS = ("Stylize", "Photos", "Video", "Optimize", "Compare")
 
 
 def choose_style(page, title):
@@ -255,7 +255,7 @@ def test_painting_is_made_better_while_the_result_changes_and_then_compared(page
     assert download.value.suggested_filename == "painting.safetensors"
 
     # The style keeps its painting for the comparison.
-    page.get_by_role("tab", name="Fast and slow").click()
+    page.get_by_role("tab", name="Compare").click()
     upload(page, photo)
     page.get_by_role("button", name="Compare").click()
     wait_for_status(page, r"Step [1-9]\d* of 50")
@@ -267,7 +267,7 @@ def test_painting_is_made_better_while_the_result_changes_and_then_compared(page
 
 
 def test_comparison_without_a_painting_asks_for_it(page, photo):
-    page.get_by_role("tab", name="Fast and slow").click()
+    page.get_by_role("tab", name="Compare").click()
     upload(page, photo)
     page.get_by_role("button", name="Compare").click()
     wait_for_status(page, f"^Add the painting of {STARRY}")

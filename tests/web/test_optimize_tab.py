@@ -6,7 +6,7 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-from faststyle.web import slow_tab
+from faststyle.web import optimize_tab
 
 
 @pytest.mark.slow
@@ -15,11 +15,11 @@ def test_image_is_optimized_within_its_mask(photo, painting, tmp_path, temporary
     mask.paste(255, (0, 0, 5, 10))
     mask.save(tmp_path / "left.png")
     before = np.asarray(Image.open(photo).convert("RGB"), int)
-    *shown, (figure, line, path) = slow_tab.run(
+    *shown, (figure, line, path) = optimize_tab.run(
         photo, str(painting), str(tmp_path / "left.png"), "covariance", 5, 120, 4
     )
     assert 'value="4" max="4"' in shown[-1][1] and "<figure" in figure
-    assert path.endswith("_painting_covariance.png")
+    assert path.endswith("_painting_covariance_sw5.png")
     with Image.open(path) as image:
         assert f"{image.width} × {image.height} pixels" in line
         changes = np.abs(np.asarray(image, int) - before).mean((0, 2))
@@ -27,11 +27,13 @@ def test_image_is_optimized_within_its_mask(photo, painting, tmp_path, temporary
 
 
 def test_missing_painting_is_asked_for(photo, temporary):
-    ((_, line, path),) = slow_tab.run(photo, None, None, "gram", 3, 64, 2)
+    ((_, line, path),) = optimize_tab.run(photo, None, None, "gram", 3, 64, 2)
     assert "Add a painting first" in line and path is None
 
 
 def test_black_mask_is_reported(photo, painting, tmp_path, temporary):
     Image.new("L", (10, 10)).save(tmp_path / "black.png")
-    *_, (_, line, path) = slow_tab.run(photo, str(painting), str(tmp_path / "black.png"), "gram", 3, 64, 2)
+    *_, (_, line, path) = optimize_tab.run(
+        photo, str(painting), str(tmp_path / "black.png"), "gram", 3, 64, 2
+    )
     assert "black all over" in line and path is None
