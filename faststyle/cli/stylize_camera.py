@@ -1,7 +1,7 @@
 """Stylize a camera live, to a window, a file or both."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line
 from faststyle.files import check_writable, resolve_links
 from faststyle.inference.stylizer import Stylizer
-from faststyle.video.clips import Clip
+from faststyle.video.clips import Clip, Frame
 from faststyle.video.gif import MAX_SIDE
 from faststyle.video.live import Newest, Window, show_frames
 from faststyle.video.opening import open_camera
 from faststyle.video.prefetch import ahead
-from faststyle.video.recorder import Recorder, check_recording
+from faststyle.video.recorder import check_recording
 
 
 def stylize_camera(options: Options) -> int:
@@ -38,8 +38,8 @@ def stylize_camera(options: Options) -> int:
         camera = open_camera(options.source, options.video.max_size or smaller)
         if options.verbose:
             log(f"engine: {model}")
-        with recording_to(target, camera, options.recording) if target else nullcontext() as recorder:
-            run_live(model, camera, window, recorder, options)
+        with recording_to(target, camera, options.recording) if target else nullcontext() as write:
+            run_live(model, camera, window, write, options)
     if target is not None:
         print(one_line(target))
     for note in camera.notes:
@@ -60,7 +60,7 @@ def run_live(
     model: Stylizer,
     camera: Clip,
     window: Window | None,
-    recorder: Recorder | None,
+    write: Callable[[Frame], None] | None,
     options: Options,
 ) -> None:
     """Stylize the camera's newest frame whenever the network is free."""
@@ -76,8 +76,8 @@ def run_live(
         threads.enter_context(feed)
         threads.enter_context(interrupted_by(feed))
         for frame in tqdm(frames, unit="frame", desc=options.output and one_line(options.output.name)):
-            if recorder is not None:
-                recorder.write(frame)
+            if write is not None:
+                write(frame)
 
 
 @contextmanager

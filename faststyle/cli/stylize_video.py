@@ -3,8 +3,9 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,36 +74,57 @@ def without_pyav(jobs: list[Job], typed: tuple[Path, ...]) -> list[Job]:
     return jobs
 
 
-@contextmanager
-def interrupted_once() -> Iterator[None]:
-    """Let only the first Ctrl-C interrupt: a second one would break the file that is being finished."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # another handler is in charge
-        return
+class Interruption:
+    """Ctrl-C during a video: only the first one interrupts, and none in the middle of a frame.
 
-    def interrupt(*_) -> None:
+    A second one would break the file that is being finished.
+    """
+
+    def __init__(self) -> None:
+        self.postponed = self.requested = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle Ctrl-C, unless another handler is in charge."""
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, self.interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(self, *_: object) -> None:
+        """Raise KeyboardInterrupt, at once or at the end of the frame."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        self.requested = True
+        if not self.postponed:
+            raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def finish(self, write: Callable[[Frame], None], frame: Frame) -> None:
+        """Write a whole frame, and count it, before an interruption."""
+        self.postponed = True
+        try:
+            write(frame)
+        finally:
+            self.postponed = False
+        if self.requested:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def recording_to(target: Path, clip: Clip, settings: RecordingSettings) -> Iterator[Recorder]:
-    """Give a recorder, and report what was kept of a video that could not be finished.
+def recording_to(target: Path, clip: Clip, settings: RecordingSettings) -> Iterator[Callable[[Frame], None]]:
+    """Give a function that writes frames, and report what was kept of a video that could not be finished.
 
     Raises:
         InputError: It could not be finished; the message names the file with the frames so far.
     """
-    recorder = Recorder(target, clip, settings.codec, settings.crf)
+    recorder, interruption = Recorder(target, clip, settings.codec, settings.crf), Interruption()
     try:
-        with interrupted_once(), recorder:
-            yield recorder
+        with interruption.handled(), recorder:
+            yield partial(interruption.finish, recorder.write)
         if not recorder.count:
             raise InputError(f"{clip.name} gave no frames: nothing was written", file=clip.name)
     except KeyboardInterrupt:
@@ -156,13 +178,13 @@ def stylize_video(models: Sequence[Stylizer], job: Job, options: "Options", alon
     """
     with (
         open_source(job, options) as clip,
-        recording_to(job.target, clip, options.recording) as recorder,
+        recording_to(job.target, clip, options.recording) as write,
         # Closed before the recorder is, so that no thread reads on while the file is finished.
         closing(ahead(stylize_frames(models, clip, job, options))) as frames,
         tqdm(total=clip.count, unit="frame", desc=one_line(job.target.name), leave=alone) as bar,
     ):
         for frame in frames:
-            recorder.write(frame)
+            write(frame)
             bar.update()
     for note in clip.notes:
         log(f"{job.source}: {name_parameters(note, option_name)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pytest
 
-from faststyle.cli import stylize_camera
+from faststyle.cli import stylize_camera, stylize_video
 from faststyle.cli.main import infer as main
 from faststyle.inference.video import VideoStylizer
 from faststyle.video import live
@@ -126,14 +126,14 @@ def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
 
 
 def test_full_disk_keeps_the_frames_recorded_so_far(infer, camera, monkeypatch, capsys):
-    write = stylize_camera.Recorder.write
+    write = stylize_video.Recorder.write
 
     def full(self, frame):
         if self.count == 5:
             raise OSError(28, "No space left on device", str(self.partial))
         write(self, frame)
 
-    monkeypatch.setattr(stylize_camera.Recorder, "write", full)
+    monkeypatch.setattr(stylize_video.Recorder, "write", full)
     with pytest.raises(SystemExit) as caught:
         infer("-o", "out.mp4")
     assert caught.value.code == 2
