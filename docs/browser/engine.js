@@ -43,7 +43,7 @@ function runWorker() {
   };
 }
 
-/** Decode base64, and decompress the bytes; pass on what is bytes already. */
+/** Decode base64, and decompress the bytes. Return bytes unchanged. */
 async function unpack(file) {
   if (file instanceof Uint8Array) return file;
   const packed = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
@@ -59,22 +59,26 @@ function loadScript(address) {
   });
 }
 
+const REPLACED = "replaced by another request";
 let worker = null; // for the last style
 let loaded = null; // name of the worker's style, once its model is loaded
-let picked = null; // the engine of this browser
+let engine = null; // of this browser
+let rejectPending = null; // rejects the message that the worker has not answered yet
 
 function stopWorker() {
   worker?.terminate();
   worker = loaded = null;
+  rejectPending?.(new Error(REPLACED));
 }
 
 /** Send a message to the worker, and resolve to its answer. */
 function askWorker(message) {
   return new Promise((resolve, reject) => {
+    rejectPending = reject;
     worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
     worker.onerror = (event) => reject(new Error(event.message));
     worker.postMessage(message);
-  });
+  }).finally(() => (rejectPending = null));
 }
 
 /** Return the engine of this browser: WebGPU where there is an adapter, else WebAssembly. */
@@ -89,24 +93,34 @@ async function loadStyle(name, isCurrent) {
   stopWorker();
   if (!RUNTIMES.wasm) throw new Error(MISSING_RUNTIME);
   if (!MODELS[name]) await loadScript(`models/${name}.js`);
-  picked ??= await pickEngine();
-  try {
-    await startWorker(picked, name, isCurrent);
-  } catch (error) {
-    if (picked === "wasm" || !isCurrent()) throw error;
-    stopWorker();
-    await startWorker("wasm", name, isCurrent);
-    picked = "wasm"; // this GPU cannot run models
-  }
-}
-
-async function startWorker(engine, name, isCurrent) {
+  engine ??= await pickEngine();
   if (!RUNTIMES[engine]) await loadScript(`runtime_${engine}.js`);
   const { script, glue, wasm } = RUNTIMES[engine];
   const [code, mjs, binary, model] = await Promise.all([script, glue, wasm, MODELS[name]].map(unpack));
   if (!isCurrent()) return;
-  const source = new Blob([code, `;(${runWorker})();`], { type: "text/javascript" });
-  worker = new Worker(URL.createObjectURL(source));
-  await askWorker({ engine, glue: mjs, wasm: binary, model, name });
+  const source = URL.createObjectURL(new Blob([code, `;(${runWorker})();`], { type: "text/javascript" }));
+  worker = new Worker(source);
+  try {
+    await askWorker({ engine, glue: mjs, wasm: binary, model, name });
+  } finally {
+    URL.revokeObjectURL(source);
+  }
   loaded = name;
+}
+
+/** Return an image's pixels in a style, or null if another request has replaced this one. */
+async function stylizePixels(image, name, isCurrent) {
+  try {
+    await loadStyle(name, isCurrent);
+    if (!isCurrent()) return null;
+    const { width, height } = image;
+    const { pixels } = await askWorker({ pixels: image.data, width, height });
+    return isCurrent() ? pixels : null;
+  } catch (error) {
+    if (error.message === REPLACED) return null;
+    stopWorker(); // a worker that ran out of memory cannot be used again
+    if (engine !== "webgpu" || !isCurrent()) throw error;
+    engine = "wasm"; // this GPU cannot run the model
+    return stylizePixels(image, name, isCurrent);
+  }
 }

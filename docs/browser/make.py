@@ -2,9 +2,10 @@
 
     python docs/browser/make.py starry_night
 
-Each model is exported, checked, compressed and written to models/NAME.js in base64, because a page that is
-opened as a file may load scripts, but fetch no models. models/list.js lists the models in the order of the
-command line. Other models are removed from the folder.
+Each model is exported and checked. Its weights are stored in half precision, and it is written to
+models/NAME.js, compressed and in base64, because a page that is opened as a file may load scripts, but fetch
+no models. models/list.js lists the models in the order of the command line. Other models are removed from
+the folder.
 """
 
 import base64
@@ -23,7 +24,7 @@ from faststyle.inference.export import export
 from faststyle.models.card import METADATA_KEY, ModelCard
 from faststyle.models.find import label
 
-HALVED_FROM = 1000  # elements; smaller arrays keep their precision
+MIN_HALVED_ELEMENTS = 1000  # elements; smaller arrays keep their precision
 MODELS = Path(__file__).resolve().parent / "models"
 
 
@@ -48,7 +49,7 @@ def halve(model: onnx.ModelProto) -> None:
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= HALVED_FROM:
+        if values.dtype == np.float32 and values.size >= MIN_HALVED_ELEMENTS:
             name = tensor.name
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
             casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))

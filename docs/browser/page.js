@@ -4,10 +4,12 @@
 const byId = (id) => document.getElementById(id);
 const MIN_SIDE = 16; // pixels of an image's shorter side, for the model
 const ENGINES = { webgpu: "WebGPU", wasm: "WebAssembly" };
+const REPORT_MILLISECONDS = 1000;
 const LIVE_SIZE = 320; // pixels of the longer side of a camera's frames
 
 let photo = null;
 let camera = null; // the stream of a camera that runs
+let shownStyle = ""; // of the result
 let lastRequest = 0; // results of older requests are not shown
 
 /** Draw an image or a video upright on the left, at most as large as given, and on white where it is transparent. */
@@ -32,32 +34,30 @@ async function drawPhoto(file) {
 }
 
 /** Stylize an image, show the result, and return its seconds, or null if another request has replaced this one. */
-async function showStylized(image, name, title, isCurrent) {
-  await loadStyle(name, isCurrent);
-  if (!isCurrent()) return null;
-  const { width, height } = image;
+async function showStylized(image, { name, title, isCurrent }) {
   const start = performance.now();
-  const { pixels } = await askWorker({ pixels: image.data, width, height });
-  if (!isCurrent()) return null;
+  const pixels = await stylizePixels(image, name, isCurrent);
+  if (pixels === null) return null;
   const canvas = byId("after");
-  [canvas.width, canvas.height] = [width, height];
-  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  [canvas.width, canvas.height] = [image.width, image.height];
+  canvas.getContext("2d").putImageData(new ImageData(pixels, image.width, image.height), 0, 0);
   canvas.setAttribute("aria-label", `Your photo, stylized as ${title}`);
+  shownStyle = name;
   byId("jpeg").disabled = byId("png").disabled = false;
   return (performance.now() - start) / 1000;
 }
 
-/** Begin a request, which replaces older ones. Return the chosen style, and a function that tells if it is replaced. */
+/** Begin a request for the chosen style, which replaces older ones. */
 function begin() {
   const request = ++lastRequest;
   const { value: name, selectedOptions: [{ text: title }] } = byId("style");
-  if (document.body.classList.contains("busy")) stopWorker(); // it computes an older request
+  if (rejectPending) stopWorker(); // it computes an older request
+  document.body.classList.remove("busy");
   byId("error").textContent = "";
   return { name, title, isCurrent: () => request === lastRequest };
 }
 
 function showError(error) {
-  stopWorker(); // a worker that ran out of memory cannot be used again
   byId("status").textContent = "";
   byId("images").hidden = true;
   const memory = /memory|alloc|RangeError/i.test(error.message);
@@ -67,27 +67,27 @@ function showError(error) {
 /** Stylize the photo in the chosen style and size, and show the result or an error. */
 async function stylize() {
   if (camera || !photo) return;
-  const { name, title, isCurrent } = begin();
+  const request = begin();
   document.body.classList.add("busy");
   byId("jpeg").disabled = byId("png").disabled = true;
   try {
     const image = await drawPhoto(photo);
-    if (!isCurrent()) return;
+    if (!request.isCurrent()) return;
     const { width, height } = image;
     const after = byId("after"); // takes the result's size before the result is there
     if (after.width !== width || after.height !== height) [after.width, after.height] = [width, height];
     byId("images").hidden = false;
-    byId("status").textContent = `Loading ${title} …`;
-    await loadStyle(name, isCurrent);
-    if (!isCurrent()) return;
+    byId("status").textContent = `Loading ${request.title} …`;
+    await loadStyle(request.name, request.isCurrent).catch(() => {}); // reported below
+    if (!request.isCurrent()) return;
     byId("status").textContent = `Stylizing ${width} × ${height} pixels …`;
-    const seconds = await showStylized(image, name, title, isCurrent);
-    if (seconds !== null)
-      byId("status").textContent = `${title}: ${seconds.toFixed(1)} s at ${width} × ${height} pixels (${ENGINES[picked]}).`;
+    const seconds = await showStylized(image, request);
+    const what = `${request.title}: ${seconds?.toFixed(1)} s at ${width} × ${height} pixels (${ENGINES[engine]}).`;
+    if (seconds !== null) byId("status").textContent = what;
   } catch (error) {
-    if (isCurrent()) showError(error);
+    if (request.isCurrent()) showError(error);
   } finally {
-    if (isCurrent()) document.body.classList.remove("busy");
+    if (request.isCurrent()) document.body.classList.remove("busy");
   }
 }
 
@@ -97,12 +97,10 @@ function stopCamera() {
   byId("camera").textContent = "Use the camera";
 }
 
-/** Start the camera and stylize its frames until it is stopped, which keeps the last one. */
-async function runCamera() {
-  if (camera) return stopCamera();
-  lastRequest++;
-  byId("error").textContent = "";
+/** Start a camera, and return a video that shows it, or null if there is none. */
+async function openCamera() {
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
+  byId("camera").disabled = true;
   try {
     camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     video.srcObject = camera;
@@ -110,23 +108,36 @@ async function runCamera() {
   } catch {
     stopCamera();
     byId("error").textContent = "There is no camera that this page may use: connect one, allow it, and press again.";
-    return;
+    return null;
+  } finally {
+    byId("camera").disabled = false;
   }
-  byId("camera").textContent = "Stop the camera";
-  photo = null;
-  const running = camera;
-  running.getVideoTracks()[0].onended = () => {
+  camera.getVideoTracks()[0].onended = () => {
     stopCamera();
-    byId("error").textContent = "The camera was taken away: connect it, and press again.";
+    byId("error").textContent = "The camera stopped: connect it, and press again.";
   };
+  return video;
+}
+
+/** Stylize what the camera sees until it is stopped, which keeps the last image. */
+async function runCamera() {
+  if (camera) return stopCamera();
+  begin();
+  byId("status").textContent = "";
+  const video = await openCamera();
+  if (!video) return;
+  byId("camera").textContent = "Stop the camera";
+  byId("images").hidden = false;
+  photo = null;
+  let reported = 0; // when the status line last changed, because screen readers read it out
   try {
-    while (camera === running) {
-      const { name, title, isCurrent } = begin();
-      const image = draw(video, video.videoWidth, video.videoHeight, LIVE_SIZE);
-      byId("images").hidden = false;
-      const seconds = await showStylized(image, name, title, isCurrent);
-      if (camera === running && seconds !== null)
-        byId("status").textContent = `${title}, live: ${(1 / seconds).toFixed(1)} frames a second.`;
+    while (video.srcObject === camera) {
+      const request = begin();
+      const seconds = await showStylized(draw(video, video.videoWidth, video.videoHeight, LIVE_SIZE), request);
+      if (seconds !== null && performance.now() - reported > REPORT_MILLISECONDS) {
+        byId("status").textContent = `${request.title}, live: ${(1 / seconds).toFixed(1)} frames a second.`;
+        reported = performance.now();
+      }
       await new Promise(requestAnimationFrame);
     }
   } catch (error) {
@@ -139,7 +150,7 @@ async function runCamera() {
 function saveResult(type, suffix) {
   byId("after").toBlob((blob) => {
     const source = photo ? photo.name.replace(/\.[^.]*$/, "") : "camera";
-    const name = `${source}_${byId("style").value}.${suffix}`;
+    const name = `${source}_${shownStyle}.${suffix}`;
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

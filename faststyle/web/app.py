@@ -104,7 +104,8 @@ def serve(host: str, port: int, root_path: str = "") -> None:
     share_freed_memory()
     slot = training.TrainingSlot()
     # Only for this computer, because the models of its owner are nobody else's business.
-    page = build(slot, own_styles.find_trained_styles() if is_loopback(host) else None)
+    alone = is_loopback(host) and not root_path  # a proxy lets others in
+    page = build(slot, own_styles.find_trained_styles() if alone else None)
     try:
         page.launch(
             server_name=f"[{host}]" if ":" in host else host,

@@ -1,4 +1,4 @@
-"""Comparison of a trained network with the per-image optimization baseline, for the fifth tab."""
+"""Comparison of a trained network with the per-image optimization baseline, for the tab Compare."""
 
 import time
 from collections.abc import Iterator
@@ -92,5 +92,5 @@ def check_painting(path: str, style: Style, stylize: Stylizer) -> None:
     if not is_painting_of(stylize, open_upload(path, "painting")):
         raise InputError(
             f"{Path(path).name} is not the painting of {style.title}. Both methods must aim at the same "
-            "painting: add that one, choose its style, or make a style of yours on the first tab."
+            "painting: add that one, choose its style, or make a style of yours on the tab Stylize."
         )

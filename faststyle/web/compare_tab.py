@@ -1,4 +1,4 @@
-"""The fifth tab: a network's result beside the intermediate results of the per-image optimization."""
+"""The tab Compare: a network's result beside the intermediate results of the per-image optimization."""
 
 from collections.abc import Iterator
 from typing import Any

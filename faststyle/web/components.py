@@ -90,7 +90,7 @@ def get_upload_path(_: gr.Component, payload: Any) -> str | list[str] | None:
     A forged request can name any file of the server.
     """
     if isinstance(payload, ListFiles):
-        return [path for one in payload if isinstance(path := get_upload_path(_, one), str)]
+        return [path for file in payload if isinstance(path := get_upload_path(_, file), str)]
     if not getattr(payload, "path", None):
         return None
     upload = Path(payload.path).resolve()
@@ -98,7 +98,7 @@ def get_upload_path(_: gr.Component, payload: Any) -> str | list[str] | None:
 
 
 def use_upload_paths() -> None:
-    """Let the image and file fields of this process pass on the path of an upload without opening it.
+    """Let the fields and buttons of this process pass on the path of an upload without opening it.
 
     Gradio's own preprocessing opens the image, and shows only "Error" if that fails. The page shows the
     reason instead. This replaces a method of Gradio's classes, because Gradio creates a field anew from its
@@ -107,6 +107,7 @@ def use_upload_paths() -> None:
     """
     gr.Image.preprocess = get_upload_path  # type: ignore[method-assign, assignment]
     gr.File.preprocess = get_upload_path  # type: ignore[method-assign, assignment]
+    gr.UploadButton.preprocess = get_upload_path  # type: ignore[method-assign, assignment]
 
 
 def create_status_line() -> gr.HTML:
@@ -143,7 +144,7 @@ def format_time_left(seconds: float) -> str:
 def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
     """Connect a button that starts a long run, and disable it until the run ends.
 
-    All runs wait for one another in one queue: download, refinement, comparison and video.
+    All runs wait for one another in one queue, whatever their tab.
 
     Args:
         start: Button that starts the run. The event of a button that stops it must enable it again.
@@ -180,9 +181,9 @@ def connect_stop(stop: gr.Button, running: Dependency, status: gr.HTML, start: g
     )
 
 
-def render_grid(figures: str) -> str:
-    """Return HTML of figures in a grid."""
-    return f'<div class="grid">{figures}</div>' if figures else ""
+def render_grid(*figures: str) -> str:
+    """Return HTML of figures in a grid, or nothing if there are none."""
+    return f'<div class="grid">{"".join(figures)}</div>' if figures else ""
 
 
 def render_error(error: Exception) -> str:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,17 +15,16 @@ from faststyle.errors import InputError
 from faststyle.image.color import blend_images
 from faststyle.image.convert import to_opaque
 from faststyle.image.files import open_image
-from faststyle.web import styles, stylize, training, uploads
+from faststyle.web import own_styles, styles, stylize, training, uploads
 from faststyle.web.components import format_time_left, render_error, render_message, render_progress
 from faststyle.web.selection import Selection
 
 LENGTHS = {"A minute": 60, "Five minutes": 300, "Half an hour": 1800}  # in seconds
-MAX_PAINTING_SIDE = 1024  # pixels
 POLL_SECONDS = 0.5
 
 
 class Improvement:
-    """The training of the chosen style, for the first tab.
+    """The training of the chosen style, for the tab Stylize.
 
     Args:
         slot: The server's training slot.
@@ -47,47 +47,34 @@ class Improvement:
         chosen = Selection(*values)
         name, own = str(chosen.name), chosen.own
         try:
-            look = chosen.look()
-            before, style = chosen.open_photo(), chosen.find_style()
-            if style.painting is None:
-                raise InputError(
-                    "Only a painting of yours can be made better: drop it into the field Any painting."
-                )
-            painting = uploads.open_upload(str(style.painting), "painting", MAX_PAINTING_SIDE)
+            before, style, look = chosen.open_photo(), chosen.find_style(), chosen.look()
+            check_painting(style)
+            painting = uploads.open_upload(str(style.painting), "painting", uploads.MAX_PAINTING_SIDE)
             run = training.start_training(
                 self.slot,
                 to_opaque(painting),
                 before.convert("RGB"),
                 name,
-                str(style.model) if style.job else "auto",  # go on from what this session trained
+                str(style.model) if style.is_trained else "auto",
                 seconds,
                 request.session_hash or "",
                 os.environ["GRADIO_TEMP_DIR"],
             )
             with run:
                 for shown, line in follow(run):
-                    image = (
-                        uploads.render_slider(before, apply_look(shown, before, look)) if shown else gr.skip()
-                    )
+                    after = apply_look(shown, before, look) if shown else None
+                    image = uploads.render_slider(before, after) if after else gr.skip()
                     yield image, render_progress(*line), gr.skip(), gr.skip()
                 result = run.take_result()
             job = run.job
-            better = styles.Style(style.title, result.model, job.painting, job.painting, job)
-            after = stylize.stylize_preview(before, better, look)
+            better = styles.Style(style.title, result.model, job.painting, job.painting, True, job.folder)
         except (InputError, OSError) as error:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return
-        if style.job:
-            shutil.rmtree(style.job.folder, ignore_errors=True)
-        # A copy, because Gradio deletes downloaded files while the style is still in use.
-        copy = shutil.copy(result.model, tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
+        own_styles.delete_styles({name: style})
+        image, message = show_result(before, better, look, result)
         others = {key: value for key, value in own.items() if key != name}
-        yield (
-            uploads.render_slider(before, after),
-            render_message(describe_result(better, result)),
-            gr.DownloadButton(value=copy, visible=True),
-            others | {name: better},
-        )
+        yield image, message, offer_download(result.model), others | {name: better}
 
     def stop(self, request: gr.Request) -> list[Any]:
         """Stop the session's training, which keeps what it has learned.
@@ -98,6 +85,41 @@ class Improvement:
         if self.slot.stop(request.session_hash or ""):
             return [gr.skip()] * 4
         return [render_message("Stopped."), *[gr.Button(interactive=True)] * 3]
+
+
+def check_painting(style: styles.Style) -> None:
+    """Check that there is a painting to train on.
+
+    Raises:
+        InputError: The style is a blend, or not of a painting of the session.
+    """
+    if isinstance(style.model, styles.Blend):
+        raise InputError("A blend cannot be made better: set Blend with to No other style.")
+    if style.painting is None:
+        raise InputError("Only a painting of yours can be made better: drop it into the field Any painting.")
+
+
+def show_result(
+    photo: Image.Image, style: styles.Style, look: stylize.Look, result: training.Result
+) -> tuple[Any, str]:
+    """Return the photo in a trained style, and the status line."""
+    try:
+        image = stylize.stylize_preview(photo, style, look)
+    except InputError as error:
+        return gr.skip(), render_error(error)
+    return uploads.render_slider(photo, image), render_message(describe_result(style, result))
+
+
+def offer_download(model: Path) -> Any:
+    """Return a button that downloads a copy of a model; no button if the disk is full.
+
+    Gradio deletes downloaded files, and the style is still in use.
+    """
+    try:
+        copy = shutil.copy(model, tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
+    except OSError:
+        return gr.skip()
+    return gr.DownloadButton(value=copy, visible=True)
 
 
 def apply_look(stylized: Image.Image, photo: Image.Image, look: stylize.Look) -> Image.Image:

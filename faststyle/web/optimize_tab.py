@@ -1,4 +1,4 @@
-"""The fourth tab: the per-image optimization of a photo towards a painting."""
+"""The tab Optimize: the per-image optimization of a photo towards a painting."""
 
 import os
 import tempfile
@@ -11,6 +11,7 @@ import gradio as gr
 from faststyle.errors import InputError
 from faststyle.image.convert import to_opaque
 from faststyle.image.files import save_image
+from faststyle.losses.presets import PRESETS
 from faststyle.losses.settings import StatisticName
 from faststyle.optimization.optimization import Optimization
 from faststyle.optimization.settings import OptimizationSettings
@@ -29,7 +30,7 @@ from faststyle.web.stylize import join_names
 
 SIZES = (256, 384, 512, 768)  # pixels of the longer side
 MAX_STEPS = 500
-MAX_PAINTING_SIDE = 1024  # pixels
+STYLE_WEIGHT = PRESETS[OptimizationSettings.preset].style_weight
 EMPTY = '<div class="empty"><p>The optimized image will be here.</p></div>'
 
 
@@ -45,23 +46,21 @@ def run(
     """Optimize the photo; yield the best image so far, the status line and the path of the final file."""
     try:
         content = uploads.open_upload(photo, "photo", size)
-        target = to_opaque(uploads.open_upload(painting, "painting", MAX_PAINTING_SIDE))
+        target = to_opaque(uploads.open_upload(painting, "painting", uploads.MAX_PAINTING_SIDE))
         yield EMPTY, render_progress("Measuring the painting …"), None
-        optimization = Optimization(
-            content,
-            target,
-            [uploads.open_upload(mask, "mask", size)] if mask else None,
+        settings = OptimizationSettings(
             statistic=statistic,
-            style_weight=style_weight,
+            style_weight=None if style_weight == STYLE_WEIGHT else style_weight,
             size=max(content.size),
             steps=steps,
         )
+        masks = [uploads.open_upload(mask, "mask", size)] if mask else None
+        optimization = Optimization(content, target, masks, **vars(settings))
         for step in optimization:
             image = optimization.result()
             line = render_progress(f"Step {step.number} of {steps}", step.number, steps)
             yield uploads.render_figure(image, "The optimized image so far", ""), line, None
         image = optimization.result()
-        settings = OptimizationSettings(statistic=statistic, style_weight=style_weight)
         name = join_names(str(photo), Path(str(painting)).stem, settings, "photo")
         file = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{name}.png"
         save_image(image, file)
@@ -90,7 +89,7 @@ def build() -> None:
         )
         size = gr.Radio([(f"{size} pixels", size) for size in SIZES], value=384, label="Size")
     with gr.Row(elem_classes="controls"):
-        weight = gr.Slider(0.5, 20, 3, step=0.5, label="Style weight")
+        weight = gr.Slider(0.5, 20, STYLE_WEIGHT, step=0.5, label="Style weight")
         steps = gr.Slider(10, MAX_STEPS, defaults.steps, step=10, label="Steps")
     with gr.Row():
         start = gr.Button("Optimize and download", variant="primary")

@@ -1,6 +1,8 @@
 """A session's own styles: paintings and models that were dropped, and models trained on this computer."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from faststyle.errors import InputError
@@ -16,31 +18,44 @@ MODEL_SUFFIX = ".safetensors"
 
 
 def add_painting(upload: str, own: Styles) -> Styles:
-    """Add an uploaded painting.
+    """Add a copy of an uploaded painting.
 
     Raises:
         InputError: The upload is no image, or too large.
+        OSError: The disk is full.
     """
     uploads.open_upload(upload, "painting")
-    name, file = name_style(upload, own), Path(upload)
-    return own | {name: Style(f"{name_words(name)} (yours)", file, file, file)}
+    name, file = name_style(upload, own), copy_upload(upload)
+    return own | {name: Style(f"{format_name(name)} (yours)", file, file, file, folder=file.parent)}
 
 
 def add_model(upload: str, own: Styles) -> Styles:
-    """Add an uploaded model, with a sample image that it makes.
+    """Add a copy of an uploaded model, with a sample image that it makes.
 
     Raises:
         InputError: The upload is no model, or one of another kind than safetensors, which can run code.
+        OSError: The disk is full.
     """
     file = Path(uploads.find_upload(upload, "model"))
     if file.suffix != MODEL_SUFFIX:
-        raise InputError(f"{file.name} is not a model that the page accepts: choose a {MODEL_SUFFIX} file.")
-    stylize = load_shared_stylizer(file)
+        raise InputError(f"The page opens only {MODEL_SUFFIX} models: {file.name} is none.")
+    file = copy_upload(upload)
     sample = file.with_suffix(".webp")
-    save_image(stylize(open_image(pretrained.sample_path(DEFAULT_STYLE))), sample)
+    try:
+        stylize = load_shared_stylizer(file)
+        save_image(stylize(open_image(pretrained.sample_path(DEFAULT_STYLE))), sample)
+    except InputError as error:
+        shutil.rmtree(file.parent)
+        raise InputError(uploads.remove_folder(str(error), str(file))) from None
     name = name_style(upload, own)
-    title = caption(f"{name_words(name)} (yours)", stylize.card)
-    return own | {name: Style(title, file, sample, None)}
+    title = caption(f"{format_name(name)} (yours)", stylize.card)
+    return own | {name: Style(title, file, sample, None, folder=file.parent)}
+
+
+def copy_upload(upload: str) -> Path:
+    """Copy an upload into a folder of its own, because Gradio deletes uploads within the hour."""
+    folder = tempfile.mkdtemp(prefix="style_", dir=os.environ["GRADIO_TEMP_DIR"])
+    return Path(shutil.copy(upload, folder))
 
 
 def find_trained_styles() -> Styles:
@@ -49,7 +64,7 @@ def find_trained_styles() -> Styles:
     for name, file in trained_models().items():
         sample = file.with_name("sample.jpg")
         if name not in list_styles({}):
-            title = f"{name_words(name)} (trained here)"
+            title = f"{format_name(name)} (trained here)"
             found[name] = Style(title, file.resolve(), sample.resolve() if sample.exists() else None, None)
     return found
 
@@ -62,13 +77,13 @@ def name_style(upload: str, own: Styles) -> str:
     return name
 
 
-def name_words(name: str) -> str:
+def format_name(name: str) -> str:
     """Return a name as words, such as "My painting"."""
     return name.replace("_", " ").capitalize()
 
 
 def delete_styles(styles: Styles) -> None:
-    """Delete the files of a session's own styles."""
+    """Delete the files of styles of the session."""
     for style in styles.values():
-        if style.job:
-            shutil.rmtree(style.job.folder, ignore_errors=True)
+        if style.folder:
+            shutil.rmtree(style.folder, ignore_errors=True)

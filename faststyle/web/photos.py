@@ -1,9 +1,11 @@
 """Several photos at once, into one ZIP file."""
 
+import errno
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,18 +13,21 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image.files import save_image
+from faststyle.inference.stylizer import Stylizer
 from faststyle.web.styles import Style, load_stylizer
 from faststyle.web.stylize import Look, make_file_name, stylize_image
 from faststyle.web.uploads import open_upload
+from faststyle.web.waiting import Stage, Waiting, Worker
 
-SPARE_BYTES = 200 << 20  # that stay free on the disk
+MIN_FREE_BYTES = 200 << 20  # of the disk, after a photo was added
+PHOTOS = Worker()
 
 
 class Progress(NamedTuple):
     """Progress of the photos.
 
     Attributes:
-        image: The newest result; None for a photo that failed.
+        image: The newest result; None for a photo that failed, and at the end.
         done: Number of photos done, with those that failed.
         errors: Why photos failed, each with its file's name.
         file: The ZIP file, once it is complete.
@@ -36,7 +41,7 @@ class Progress(NamedTuple):
 
 def stylize_photos(
     uploads: Sequence[str], name: str, style: Style, look: Look, size: int | None, folder: str
-) -> Iterator[Progress]:
+) -> Iterator[Waiting | Progress]:
     """Stylize photos into a ZIP file. A photo that cannot be read is reported, and the next one follows.
 
     Args:
@@ -48,42 +53,62 @@ def stylize_photos(
         folder: Folder in which a new folder for the file is created.
 
     Yields:
-        The progress after each photo.
+        The progress after each photo, and about every second how long the present one takes.
 
     Raises:
         InputError: There is no photo, none can be stylized, or the disk is too full.
     """
     if not uploads:
         raise InputError("Add photos first.")
-    stylize, errors = load_stylizer(style.model), list[str]()
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.zip"
+    target, finished = Path(tempfile.mkdtemp(dir=folder)), False
     try:
-        # Stored, because images are compressed already.
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            for number, upload in enumerate(uploads, 1):
-                image = None
-                try:
-                    photo = open_upload(upload, "photo", size)
-                    image = stylize_image(photo, stylize, look)
-                    file = make_file_name(upload, name, look.settings(photo), image)
-                    add_image(archive, image, file, folder)
-                except InputError as error:
-                    errors.append(str(error))
-                yield Progress(image, number, errors)
-            names = archive.namelist()
+        yield from write_archive(uploads, name, style, look, size, target / f"{name}.zip")
+        finished = True
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise InputError(f"The ZIP file cannot be written ({error.strerror}): add fewer photos.") from None
-    except InputError:
-        path.unlink(missing_ok=True)
-        raise
+    finally:
+        if not finished:  # also after Stop
+            shutil.rmtree(target, ignore_errors=True)
+
+
+def write_archive(
+    uploads: Sequence[str], name: str, style: Style, look: Look, size: int | None, path: Path
+) -> Iterator[Waiting | Progress]:
+    """Stylize photos into a ZIP file; see ``stylize_photos``.
+
+    Raises:
+        InputError: No photo could be stylized.
+        OSError: The file cannot be written.
+    """
+    stylize, errors = load_stylizer(style.model), list[str]()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # images are compressed already
+        for number, upload in enumerate(uploads, 1):
+            image = None
+            try:
+                run = partial(stylize_upload, upload, stylize, look, size)
+                for step in PHOTOS.follow(run, f"Reading photo {number}"):
+                    if isinstance(step, Waiting):
+                        yield step
+                    else:
+                        image = step.value
+                assert image is not None
+                add_image(archive, image, make_file_name(upload, name, look.settings(image), image))
+            except InputError as error:
+                errors.append(str(error))
+            yield Progress(image, number, errors)
+        names = archive.namelist()
     if not names:
-        path.unlink()
         raise InputError("None of the photos could be stylized. " + " ".join(errors))
     yield Progress(None, len(uploads), errors, path)
 
 
-def add_image(archive: zipfile.ZipFile, image: Image.Image, file: str, folder: str) -> None:
+def stylize_upload(upload: str, stylize: Stylizer, look: Look, size: int | None, stage: Stage) -> Image.Image:
+    """Read and stylize a photo; the arguments are those of ``stylize_photos``."""
+    stage.text = f"Stylizing {Path(upload).name}"
+    return stylize_image(open_upload(upload, "photo", size), stylize, look)
+
+
+def add_image(archive: zipfile.ZipFile, image: Image.Image, file: str) -> None:
     """Add an image to an archive; a name that is taken gets a number.
 
     Raises:
@@ -94,9 +119,9 @@ def add_image(archive: zipfile.ZipFile, image: Image.Image, file: str, folder: s
     while file in taken:
         number += 1
         file = f"{stem}_{number}{suffix}"
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=Path(str(archive.filename)).parent) as scratch:
         encoded = Path(scratch) / file
         save_image(image, encoded)
-        if shutil.disk_usage(folder).free < encoded.stat().st_size + SPARE_BYTES:
-            raise OSError(28, "the disk is full")
+        if shutil.disk_usage(scratch).free < encoded.stat().st_size + MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, "the disk is full")
         archive.write(encoded, file)

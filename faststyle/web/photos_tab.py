@@ -1,6 +1,7 @@
-"""The second tab: several photos in one style, and a ZIP file of the results."""
+"""The tab Photos: several photos in one style, and a ZIP file of the results."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +23,15 @@ from faststyle.web.components import (
     render_grid,
     render_message,
     render_progress,
+    render_waiting,
 )
 from faststyle.web.style_picker import create_style_buttons, offer_own_styles
 from faststyle.web.stylize import Look
+from faststyle.web.waiting import Waiting
 
 SIZES = [(f"{size} pixels", size) for size in (1024, 2048, 4096)] + [("Original size", 0)]
-THUMBNAIL_SIDE = 320  # pixels
+MAX_THUMBNAIL_SIDE = 320  # pixels
+MAX_THUMBNAILS = 24  # the newest, because each step sends all of them
 EMPTY = '<div class="empty"><p>The stylized photos will be here.</p></div>'
 
 
@@ -40,24 +44,26 @@ def run(
     size: int,
 ) -> Iterator[tuple[Any, str, str | None]]:
     """Stylize the photos; yield the results so far, the status line and the path of the ZIP file."""
-    figures, total = "", len(files or ())
+    figures, total = deque[str](maxlen=MAX_THUMBNAILS), len(files or ())
     try:
         style, look = styles.find_style(name, own), Look(strength, keep_color)
         folder = os.environ["GRADIO_TEMP_DIR"]
         yield EMPTY, render_progress(f"Stylizing as {style.title} …"), None
         for step in photos.stylize_photos(files or [], str(name), style, look, size or None, folder):
-            if step.image is not None:
-                small = limit_size(step.image, THUMBNAIL_SIDE)
-                figures += uploads.render_figure(small, f"Stylized photo {step.done}", "")
-            line = render_progress(f"{step.done} of {total} photos", step.done, total)
-            yield render_grid(figures) or EMPTY, line, None
+            if isinstance(step, Waiting):
+                yield gr.skip(), render_waiting(step), None
+            elif step.file is None:
+                if step.image is not None:
+                    small = limit_size(step.image, MAX_THUMBNAIL_SIDE)
+                    figures.append(uploads.render_figure(small, f"Stylized photo {step.done}", ""))
+                line = render_progress(f"{step.done} of {total} photos", step.done, total)
+                yield render_grid(*figures) or EMPTY, line, None
+            else:
+                line = render_message(f"{step.file.name}: {total - len(step.errors)} of {total} photos")
+                line += "".join(render_error(InputError(error)) for error in step.errors)
+                yield gr.skip(), line, str(step.file)
     except InputError as error:
         yield gr.skip(), render_error(error), None
-        return
-    done = total - len(step.errors)
-    line = render_message(f"{step.file.name}: {done} of {total} photos" if step.file else "")
-    line += "".join(render_error(InputError(error)) for error in step.errors)
-    yield render_grid(figures), line, str(step.file)
 
 
 def build(own: gr.State) -> None:

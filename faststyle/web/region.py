@@ -1,7 +1,6 @@
 """The field in which a region of the photo is painted. Its value is the mask, as a data URI."""
 
 import base64
-import binascii
 import io
 from typing import Any
 
@@ -10,10 +9,11 @@ from PIL import Image
 
 from faststyle.errors import InputError
 from faststyle.image.files import open_image
+from faststyle.image.validation import open_header
 from faststyle.web import uploads
 from faststyle.web.components import render_error, render_message
 
-FIELD_SIZE = 800  # pixels of the longer side
+MAX_FIELD_SIDE = 800  # pixels of the longer side
 PREFIX = "data:image/png;base64,"
 TEMPLATE = (
     '${photo ? `<figure><img src="${photo}" alt="Paint on this photo"><canvas></canvas></figure>` : ""}'
@@ -45,11 +45,13 @@ element.addEventListener("pointerdown", (event) => {
   paint(event);
 });
 element.addEventListener("pointermove", (event) => { if (last) paint(event); });
-element.addEventListener("pointerup", () => {
+const finish = () => {
   if (!last) return;
   last = null;
   props.value = canvas().toDataURL("image/png");
-});
+};
+element.addEventListener("pointerup", finish);
+element.addEventListener("pointercancel", finish);
 watch("value", () => {
   if (!props.value) canvas()?.getContext("2d").clearRect(0, 0, canvas().width, canvas().height);
 });
@@ -64,7 +66,7 @@ def create_region_field() -> gr.HTML:
 def open_region(photo: str | None) -> tuple[Any, str]:
     """Return an update of the field that shows the photo without a region, and the status line."""
     try:
-        image = uploads.open_upload(photo, "photo", FIELD_SIZE)
+        image = uploads.open_upload(photo, "photo", MAX_FIELD_SIDE)
     except InputError as error:
         return gr.skip(), render_error(error)
     return gr.HTML("", photo=uploads.encode_data_uri(image)), render_message(
@@ -86,7 +88,11 @@ def read_region(value: str) -> Image.Image | None:
     if not value:
         return None
     try:
-        mask = open_image(io.BytesIO(base64.b64decode(value.removeprefix(PREFIX))), "the region")
-    except binascii.Error:
+        stream = io.BytesIO(base64.b64decode(value.removeprefix(PREFIX)))
+    except ValueError:
         raise InputError("The region is not an image: paint it again.") from None
+    with open_header(stream, "the region") as header:
+        if max(header.size) > MAX_FIELD_SIDE:
+            raise InputError("The region is too large: paint it again.")
+    mask = open_image(stream, "the region")
     return mask.getchannel("A") if mask.mode == "RGBA" else mask

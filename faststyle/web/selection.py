@@ -1,4 +1,4 @@
-"""What the controls of the first tab are set to."""
+"""What the controls of the tab Stylize are set to."""
 
 from typing import NamedTuple
 

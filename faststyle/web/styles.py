@@ -1,4 +1,4 @@
-"""The styles that can be chosen on the page: built-in styles, and those trained in the session."""
+"""The styles that can be chosen on the page: built-in styles, and those that a session adds."""
 
 from functools import lru_cache
 from html import escape
@@ -12,7 +12,6 @@ from faststyle.inference.contact_sheet import caption
 from faststyle.inference.stylizer import Stylizer
 from faststyle.models import pretrained
 from faststyle.models.find import blend_models
-from faststyle.web.training import Job
 from faststyle.web.uploads import encode_data_uri
 
 MAX_SAMPLE_SIDE = 256  # pixels
@@ -29,21 +28,23 @@ class Blend(NamedTuple):
 
 
 class Style(NamedTuple):
-    """A trained style.
+    """A style.
 
     Attributes:
         title: Title and painter of the painting, as the page shows them.
         model: Path of the model file, or a blend.
         sample: Path of an image in this style, or None if there is none.
         painting: Path of the painting that the style was trained on, or None if it is not available.
-        job: The training of a style of the session, otherwise None.
+        is_trained: Whether the session has trained the model.
+        folder: Folder of the files of a style of the session, otherwise None.
     """
 
     title: str
     model: Path | Blend
     sample: Path | None
     painting: Path | None
-    job: Job | None = None
+    is_trained: bool = False
+    folder: Path | None = None
 
 
 Styles = dict[str, Style]  # by name
@@ -76,7 +77,7 @@ def find_style(
         share: Share of the other style, from 0 to 1.
 
     Raises:
-        InputError: No style is chosen, or a style no longer exists.
+        InputError: No style is chosen, or the other style no longer exists.
     """
     offered = list_styles(own)
     style = offered.get(name or "")

@@ -1,4 +1,4 @@
-"""Stylization of photos for the first tab: previews, refinement and files at full size."""
+"""Stylization of photos of the page: previews, refinement and files at full size."""
 
 import re
 import tempfile

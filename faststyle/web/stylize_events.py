@@ -1,4 +1,4 @@
-"""What the controls of the first tab do: preview, refine, download, and all styles side by side.
+"""What the controls of the tab Stylize do: preview, refine, download, and all styles side by side.
 
 Each function takes the values of a ``Selection``.
 """
@@ -13,7 +13,7 @@ import gradio as gr
 
 from faststyle.errors import InputError
 from faststyle.image.convert import limit_size
-from faststyle.web import own_styles, styles, stylize, uploads
+from faststyle.web import styles, stylize, uploads
 from faststyle.web.components import (
     render_error,
     render_grid,
@@ -25,7 +25,7 @@ from faststyle.web.selection import Selection
 from faststyle.web.waiting import Waiting, Worker
 
 PREVIEWS, DOWNLOADS = Worker(), Worker()
-SIDE_BY_SIDE_SIZE = 480  # pixels of the longer side
+MAX_SIDE_BY_SIDE = 480  # pixels of the longer side
 EMPTY = '<div class="empty"><p>The stylized photo will be here.</p></div>'
 
 
@@ -78,21 +78,21 @@ def refine(*values: Any) -> Iterator[tuple[Any, str]]:
 
 def show_every_style(*values: Any) -> Iterator[tuple[str, str]]:
     """Stylize the photo in every style; yield the images so far, and the status line with a progress bar."""
-    chosen, figures = Selection(*values), ""
+    chosen, figures = Selection(*values), list[str]()
     try:
-        photo, look = limit_size(chosen.open_photo(), SIDE_BY_SIDE_SIZE), chosen.look()
+        photo, look = limit_size(chosen.open_photo(), MAX_SIDE_BY_SIDE), chosen.look()
         offered = styles.list_styles(chosen.own)
         for number, (name, style) in enumerate(offered.items()):
-            yield render_grid(figures), render_progress(style.title, number, len(offered))
+            yield render_grid(*figures), render_progress(style.title, number, len(offered))
             image = stylize.stylize_preview(photo, style, look)
-            figures += (
+            figures.append(
                 f'<button data-style="{escape(name)}">'
                 f"{uploads.render_figure(image, f'The photo as {style.title}', style.title)}</button>"
             )
     except InputError as error:
-        yield render_grid(figures), render_error(error)
+        yield render_grid(*figures), render_error(error)
         return
-    yield render_grid(figures), render_message("Choose a style by its image.")
+    yield render_grid(*figures), render_message("Choose a style by its image.")
 
 
 def download(*values: Any) -> Iterator[tuple[str | None, str]]:
@@ -105,6 +105,7 @@ def download(*values: Any) -> Iterator[tuple[str | None, str]]:
                 chosen.photo, chosen.style_name(), style, look, folder, stage
             ),
             "Reading the photo",
+            discard=lambda result: result[0].unlink(),
         ):
             if isinstance(step, Waiting):
                 yield None, render_waiting(step)
@@ -115,23 +116,19 @@ def download(*values: Any) -> Iterator[tuple[str | None, str]]:
         yield None, render_error(error)
 
 
-def add_painting(upload: str | None, own: styles.Styles) -> tuple[Any, str]:
-    """Add an uploaded painting to the session's own styles, and return them with the status line."""
-    return add_style(own_styles.add_painting, upload, own)
-
-
-def add_model(upload: str | None, own: styles.Styles) -> tuple[Any, str]:
-    """Add an uploaded model to the session's own styles, and return them with the status line."""
-    return add_style(own_styles.add_model, upload, own)
-
-
 def add_style(
     add: Callable[[str, styles.Styles], styles.Styles], upload: str | None, own: styles.Styles
 ) -> tuple[Any, str]:
-    """Add the style of an upload, and return the session's own styles with the status line."""
-    if upload is None:  # the field was cleared
+    """Add the style of an upload, and return the session's own styles with the status line.
+
+    Args:
+        add: ``own_styles.add_painting`` or ``own_styles.add_model``.
+        upload: Path of the upload; None if the field was cleared.
+        own: The session's own styles.
+    """
+    if upload is None:
         return gr.skip(), ""
     try:
         return add(upload, own), ""
-    except InputError as error:
+    except (InputError, OSError) as error:
         return gr.skip(), render_error(error)

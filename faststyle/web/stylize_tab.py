@@ -1,4 +1,4 @@
-"""The first tab: a photo, a style, and a preview of the result."""
+"""The tab Stylize: a photo, a style, and a preview of the result."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from faststyle.web import styles, stylize, stylize_events
+from faststyle.web import own_styles, styles, stylize, stylize_events
 from faststyle.web.components import (
     IMAGE_LIMITS,
     PRIVATE,
@@ -19,7 +19,6 @@ from faststyle.web.components import (
 )
 from faststyle.web.history import connect_settings
 from faststyle.web.improve import LENGTHS, Improvement
-from faststyle.web.own_styles import MODEL_SUFFIX
 from faststyle.web.region import close_region, create_region_field, open_region
 from faststyle.web.style_picker import create_blend_controls, create_style_buttons, offer_own_styles
 from faststyle.web.training import TrainingSlot
@@ -74,7 +73,7 @@ class Outputs(NamedTuple):
     status: gr.HTML
     settings: list[Any]  # the fields of a Selection from strength to share
     region: gr.HTML
-    every: gr.HTML
+    side_by_side: gr.HTML
     buttons: Buttons
     length: gr.Radio
     model: gr.DownloadButton
@@ -89,7 +88,7 @@ def build_inputs(examples: Iterable[str], own: styles.Styles) -> Inputs:
         buttons = [gr.Button(label, size="sm") for label in examples]
     style = create_style_buttons(own)
     painting = create_image_field("Any painting", "Or drop a painting here", 150, optional=True)
-    model = gr.UploadButton("Or open a model's file", size="sm", file_types=[MODEL_SUFFIX])
+    model = gr.UploadButton("Or open a model's file", size="sm", file_types=[own_styles.MODEL_SUFFIX])
     return Inputs(photo, buttons, style, painting, model)
 
 
@@ -147,9 +146,10 @@ def build(page: gr.Blocks, own: gr.State, examples: dict[str, Path], slot: Train
             shown = build_outputs(own)
     improvement = Improvement(slot)
     inputs = [chosen.photo, chosen.style, own, *shown.settings, shown.region]
-    runs = connect_previews(chosen, shown, list(examples.values()), inputs)
-    runs += connect_runs(shown, inputs, runs[0])
-    connect_improvement(chosen, shown, improvement, inputs)
+    # Before the previews, which a refinement of the photo before would overwrite.
+    runs = connect_runs(chosen, shown, inputs)
+    runs += connect_previews(chosen, shown, list(examples.values()), inputs)
+    connect_improvement(chosen, shown, improvement, own, inputs)
     connect_region(chosen, shown)
     connect_settings(page, [chosen.style, *shown.settings], shown.buttons.undo)
     shown.buttons.stop.click(
@@ -158,8 +158,18 @@ def build(page: gr.Blocks, own: gr.State, examples: dict[str, Path], slot: Train
         cancels=runs,
         **PRIVATE,
     )
-    chosen.painting.input(stylize_events.add_painting, [chosen.painting, own], [own, shown.status], **PRIVATE)
-    chosen.model.upload(stylize_events.add_model, [chosen.model, own], [own, shown.status], **PRIVATE)
+    chosen.painting.input(
+        partial(stylize_events.add_style, own_styles.add_painting),
+        [chosen.painting, own],
+        [own, shown.status],
+        **PRIVATE,
+    )
+    chosen.model.upload(
+        partial(stylize_events.add_style, own_styles.add_model),
+        [chosen.model, own],
+        [own, shown.status],
+        **PRIVATE,
+    )
     offer_own_styles(own, chosen.style)
     own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)
 
@@ -182,13 +192,10 @@ def connect_previews(chosen: Inputs, shown: Outputs, examples: list[Path], input
     return runs
 
 
-def connect_runs(shown: Outputs, inputs: list[Any], preview: Any) -> list[Any]:
+def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any]) -> list[Any]:
     """Connect refinement, every style and download; return the events that Stop cancels.
 
-    Args:
-        shown: Result and buttons.
-        inputs: The controls of a ``Selection``.
-        preview: The event of a preview, which cancels the refinement of the last one.
+    A change of the photo or a setting cancels the refinement.
     """
     buttons = shown.buttons
     runs = [
@@ -197,12 +204,21 @@ def connect_runs(shown: Outputs, inputs: list[Any], preview: Any) -> list[Any]:
         )
         for button, run, output in (
             (buttons.refine, stylize_events.refine, shown.result),
-            (buttons.every, stylize_events.show_every_style, shown.every),
+            (buttons.every, stylize_events.show_every_style, shown.side_by_side),
             (buttons.download, stylize_events.download, shown.file),
         )
     ]
     refining, _, downloading = runs
-    preview.then(lambda: gr.Button(interactive=True), outputs=buttons.refine, cancels=refining, **PRIVATE)
+    changes = [chosen.photo.input, *(control.change for control in (chosen.style, *shown.settings))]
+    changes += [shown.region.change, *(example.click for example in chosen.examples)]
+    gr.on(
+        changes,
+        lambda: gr.Button(interactive=True),
+        outputs=buttons.refine,
+        cancels=refining,
+        queue=False,
+        **PRIVATE,
+    )
     downloading.then(None, shown.file, js=SAVE_FILE, api_visibility="private")
     return runs
 
@@ -216,11 +232,14 @@ def connect_region(chosen: Inputs, shown: Outputs) -> None:
         outputs=shown.region,
         **PRIVATE,
     )
+    chosen.photo.change(lambda: "", outputs=shown.side_by_side, **PRIVATE)
 
 
-def connect_improvement(chosen: Inputs, shown: Outputs, improvement: Improvement, inputs: list[Any]) -> None:
+def connect_improvement(
+    chosen: Inputs, shown: Outputs, improvement: Improvement, own: gr.State, inputs: list[Any]
+) -> None:
     """Connect the button that trains on the painting; other controls are disabled meanwhile."""
-    buttons, own = shown.buttons, inputs[2]
+    buttons = shown.buttons
     controls = [chosen.photo, chosen.style, chosen.painting, chosen.model, *shown.settings, shown.length]
     controls += [button for button in buttons if button is not buttons.stop]
 

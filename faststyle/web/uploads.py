@@ -14,6 +14,7 @@ from faststyle.image.validation import open_header
 
 MAX_PIXELS = 64_000_000  # of an upload: 190 MB when decoded
 MAX_UPLOAD_SIZE = "50mb"
+MAX_PAINTING_SIDE = 1024  # pixels; larger paintings are reduced before a training
 
 
 def find_upload(path: str | None, what: str) -> str:
@@ -29,6 +30,11 @@ def find_upload(path: str | None, what: str) -> str:
             f"The {what} {Path(path).name} was deleted from the server in the meantime: add it again."
         )
     return path
+
+
+def remove_folder(line: str, path: str) -> str:
+    """Remove the server's folder from an upload's path in a message."""
+    return line.replace(path, Path(path).name)
 
 
 def open_upload(path: str | None, what: str, size: int | None = None) -> Image.Image:

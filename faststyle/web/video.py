@@ -1,4 +1,4 @@
-"""Stylization of an uploaded video into a file, in a thread, for the second tab."""
+"""Stylization of an uploaded video into a file, in a thread."""
 
 import shutil
 import tempfile

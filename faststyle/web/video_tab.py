@@ -1,4 +1,4 @@
-"""The third tab: a video, a style, and the stylized video with its sound."""
+"""The tab Video: a video, a style, and the stylized video with its sound."""
 
 import os
 import threading
@@ -143,7 +143,7 @@ def build(own: gr.State) -> None:
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=2, min_width=300):
             upload = create_file_field("Video", video_upload.SUFFIXES, height=150)
-            style = create_style_buttons(own.value)  # the first tab holds their sample images
+            style = create_style_buttons(own.value)  # the tab Stylize holds their sample images
         with gr.Column(scale=3, min_width=300):
             stage = gr.HTML(EMPTY, elem_id="clip", elem_classes="pictures")
             status = create_status_line()

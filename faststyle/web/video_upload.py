@@ -10,7 +10,7 @@ from faststyle.image.convert import limit_size
 from faststyle.video.clips import Clip
 from faststyle.video.containers import ffmpeg_message
 from faststyle.video.opening import open_clip
-from faststyle.web.uploads import find_upload
+from faststyle.web.uploads import find_upload, remove_folder
 
 MAX_SECONDS = 60  # longer videos are cut
 LENGTH_TOLERANCE = 0.1  # seconds; a video that is longer by less is not reported as cut
@@ -76,11 +76,6 @@ def page_error(error: InputError, path: str) -> InputError:
     if "codec" in error.parameters and error.__cause__ is not None:
         return InputError(f"The video could not be written ({ffmpeg_message(error.__cause__)}).")
     return InputError(remove_folder(str(error), path))
-
-
-def remove_folder(line: str, path: str) -> str:
-    """Remove the server's folder from an upload's path in a message."""
-    return line.replace(path, Path(path).name)
 
 
 def get_seconds(clip: Clip) -> float | None:

@@ -53,12 +53,15 @@ class Worker:
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(1)
 
-    def follow(self, function: Callable[[Stage], T], text: str) -> Iterator[Waiting | Done[T]]:
+    def follow(
+        self, function: Callable[[Stage], T], text: str, discard: Callable[[T], object] = lambda _: None
+    ) -> Iterator[Waiting | Done[T]]:
         """Run a function in the thread.
 
         Args:
             function: Called with its stage.
             text: Text of the function's first stage.
+            discard: Called with what the function returned if the iterator was closed before.
 
         Yields:
             The stage about every ``POLL_SECONDS``, and finally what the function returned.
@@ -73,6 +76,8 @@ class Worker:
         try:
             while not wait([future], POLL_SECONDS).done:
                 yield Waiting(stage.text, perf_counter() - started)
-            yield Done(future.result())
-        finally:
-            future.cancel()  # has an effect only if the function still waits for another computation
+        except GeneratorExit:
+            if not future.cancel():  # it succeeds only while the function waits for another computation
+                future.add_done_callback(lambda done: done.exception() or discard(done.result()))
+            raise
+        yield Done(future.result())

@@ -170,6 +170,19 @@ def test_camera_is_stylized_live(page):
     assert page.get_by_role("button", name="Save as PNG").is_enabled()
 
 
+def test_camera_and_photo_replace_each_other(page, tmp_path):
+    draw_image(300, 200).save(tmp_path / "a.png")
+    for _ in range(2):
+        page.get_by_role("button", name="Use the camera").click()
+        wait_for_status(page, ", live: ")
+        choose(page, tmp_path / "a.png")  # while a frame is computed
+        wait_for_status(page, " s at 300 × 200")
+    choose(page, tmp_path / "a.png")
+    page.get_by_role("button", name="Use the camera").click()  # while the photo is computed
+    wait_for_status(page, ", live: ")
+    assert not page.locator("body.busy").count()
+
+
 def test_missing_camera_gives_one_sentence(page):
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = async () => { throw new Error('none'); }; }")
     page.get_by_role("button", name="Use the camera").click()

@@ -4,40 +4,51 @@ import pytest
 
 pytest.importorskip("gradio")
 
+import gradio as gr
+
 from faststyle.web import history
-from faststyle.web.styles import DEFAULT_STYLE
 
 
-def record_all(*values) -> list:
-    kept = []
+@pytest.fixture
+def controls() -> list:
+    return [gr.Radio(["ink", "picasso", "starry_night"]), gr.Slider(0, 1), gr.Checkbox()]
+
+
+def record_all(controls, *values) -> list:
+    kept = [values[0]]
     for one in values:
-        kept, _ = history.record(kept, *one)
+        kept, _ = history.record(controls, kept, *one)
     return kept
 
 
-def test_each_change_is_undone_by_one_step():
-    kept = record_all(("ink", 1.0), ("ink", 1.0), ("picasso", 1.0), ("starry_night", 1.0))
-    assert kept == [("ink", 1.0), ("picasso", 1.0), ("starry_night", 1.0)]
+def test_each_change_is_undone_by_one_step(controls):
+    ink, picasso, starry = (("ink", 1, False), ("picasso", 1, False), ("starry_night", 1, False))
+    kept = record_all(controls, ink, ink, picasso, starry)
+    assert kept == [ink, picasso, starry]
     kept, *values = history.step_back(kept)
-    assert values == ["picasso", 1.0] and len(kept) == 2
+    assert tuple(values) == picasso and len(kept) == 2
     kept, *values = history.step_back(history.step_back(kept)[0])
-    assert values == ["ink", 1.0] and len(kept) == 1  # the first values stay
+    assert tuple(values) == ink and len(kept) == 1  # the first values stay
 
 
-def test_moving_slider_is_one_change():
-    assert record_all(("ink", 1.0), ("ink", 0.9), ("ink", 0.8), ("ink", 0.75)) == [
-        ("ink", 1.0),
-        ("ink", 0.75),
-    ]
+def test_moving_slider_is_one_change(controls):
+    kept = record_all(controls, *(("ink", strength, False) for strength in (1, 0.9, 0.5, 0)))
+    assert kept == [("ink", 1, False), ("ink", 0, False)]  # a browser sends 0 for 0.0
 
 
-def test_history_is_limited():
-    assert len(record_all(*((f"style {number}", 1.0) for number in range(99)))) == history.MAX_HISTORY
+def test_history_is_limited(controls):
+    assert len(record_all(controls, *((f"style {number}", 1, False) for number in range(99)))) == 50
 
 
-def test_stored_settings_of_another_version_and_lost_styles_are_dropped():
-    current = ["ink", 1.0, False]
-    assert history.restore(None, *current) == [[tuple(current)], *current]
-    assert history.restore(["picasso", 0.5], *current)[1:] == current
-    assert history.restore(["picasso", 0.5, True], *current)[1:] == ["picasso", 0.5, True]
-    assert history.restore(["gone", 0.5, True], *current)[1:] == [DEFAULT_STYLE, 0.5, True]
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (None, ["ink", 1, False]),
+        (["picasso", 0.5], ["ink", 1, False]),  # of another version
+        (["picasso", 0.5, True], ["picasso", 0.5, True]),
+        (["gone", 0.5, True], ["ink", 0.5, True]),
+        (["picasso", 2, "yes"], ["picasso", 1, False]),
+    ],
+)
+def test_stored_settings_that_are_not_offered_are_dropped(controls, stored, expected):
+    assert history.restore(controls, stored, "ink", 1, False) == [[tuple(expected)], *expected]

@@ -29,8 +29,8 @@ def uploads(tmp_path) -> list[str]:
 
 
 def test_zip_holds_every_photo_and_errors_name_the_others(uploads, temporary):
-    *shown, (grid, line, path) = photos_tab.run(uploads, DEFAULT_STYLE, {}, 1.0, False, 0)
-    assert len(shown) >= 4 and grid.count("<figure") == 2
+    *shown, (grid, _, _), (_, line, path) = photos_tab.run(uploads, DEFAULT_STYLE, {}, 1.0, False, 0)
+    assert len(shown) >= 3 and grid.count("<figure") == 2
     assert f"{DEFAULT_STYLE}.zip: 2 of 3 photos" in line and "letter.jpg is not an image" in line
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -49,7 +49,14 @@ def test_nothing_is_left_when_no_photo_can_be_read(uploads, temporary):
 
 def test_full_disk_ends_the_run_with_one_sentence(uploads, folder, style, monkeypatch):
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(photos.SPARE_BYTES))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(photos.MIN_FREE_BYTES))
     with pytest.raises(InputError, match="disk is full"):
         list(photos.stylize_photos(uploads, DEFAULT_STYLE, style, Look(), None, str(folder)))
     assert not list(folder.rglob("*.zip"))
+
+
+def test_stop_leaves_no_file(uploads, folder, style):
+    run = photos.stylize_photos(uploads, DEFAULT_STYLE, style, Look(), None, str(folder))
+    next(run)
+    run.close()
+    assert not list(folder.iterdir())

@@ -40,10 +40,15 @@ def test_nothing_painted_is_the_whole_photo():
     assert Selection(None, None, {}).look().mask is None
 
 
-@pytest.mark.parametrize("value", ["data:image/png;base64,####", "data:image/png;base64,aGVsbG8=", "a"])
+@pytest.mark.parametrize("value", ["data:image/png;base64,####", "data:image/png;base64,aGVsbG8=", "a", "ä"])
 def test_forged_region_is_refused(value):
     with pytest.raises(InputError, match="region"):
         region.read_region(value)
+
+
+def test_forged_region_of_many_pixels_is_refused_before_it_is_decoded():
+    with pytest.raises(InputError, match="too large"):
+        region.read_region(paint_left_half((4000, 10)))
 
 
 def test_forged_region_is_reported_on_the_page(photo):

@@ -43,7 +43,7 @@ def test_finished_training_leaves_a_model_that_stylizes_and_its_painting(slot, t
         result = run.take_result()
     assert result.model.name == "mine.safetensors" and result.error is None
     assert load_model(result.model)[1].steps == result.steps == step
-    style = styles.Style("Mine", result.model, run.job.painting, run.job.painting, run.job)
+    style = styles.Style("Mine", result.model, run.job.painting, run.job.painting, True, run.job.folder)
     small = uploads.open_upload(photo, "photo", 32)
     stylizer = styles.load_shared_stylizer(result.model)
     assert stylize.stylize_image(small, stylizer, stylize.Look()).size == (32, 21)
@@ -80,7 +80,7 @@ def test_error_of_train_py_is_reported(slot, tmp_path):
 
 def drop_painting(path) -> styles.Styles:
     draw_image(64, 64).save(path)
-    own, line = stylize_events.add_painting(str(path), {})
+    own, line = stylize_events.add_style(own_styles.add_painting, str(path), {})
     assert line == ""
     return own
 
@@ -113,7 +113,7 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
         assert before["waves"].model != own["waves"].model  # because models are cached by path
         assert becomes_free(slot)
     assert load_model(own["waves"].model)[1].init.name == "waves"
-    assert not before["waves"].job.folder.exists()
+    assert not before["waves"].folder.exists()
     own_styles.delete_styles(own)
     assert not list(temporary.glob("training_*"))
     assert "Stopped." in improvement.stop(ME)[0]

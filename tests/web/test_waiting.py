@@ -52,6 +52,15 @@ def test_stopped_computation_that_waits_for_another_one_never_runs():
     assert list(worker.follow(lambda stage: 3, "third"))[-1] == Done(3) and not ran
 
 
+def test_result_of_a_stopped_computation_is_discarded():
+    worker, end, discarded = Worker(), threading.Event(), []
+    first = worker.follow(lambda stage: end.wait(10), "first", discarded.append)
+    assert isinstance(next(first), Waiting)
+    first.close()
+    end.set()
+    assert list(worker.follow(lambda stage: 2, "second"))[-1] == Done(2) and discarded == [True]
+
+
 def test_progress_bar_has_a_name_and_a_value_if_it_is_known():
     assert components.render_waiting(Waiting("Writing the file", 12.3)) == (
         '<p>Writing the file … 12 s <progress aria-label="Writing the file … 12 s"></progress></p>'
