@@ -183,8 +183,10 @@ byId("style").append(...styles.map(({ name, title }) => new Option(title, name))
 byId("style").hidden = styles.length < 2;
 byId("style").addEventListener("change", stylize);
 byId("size").addEventListener("change", stylize);
-byId("photo").addEventListener("change", (event) => takeFile(event.target.files));
-byId("photo").addEventListener("click", (event) => (event.target.value = "")); // so that choosing the same file again counts as a change
+byId("photo").addEventListener("change", ({ target }) => {
+  takeFile([...target.files]);
+  target.value = ""; // so that choosing the same file again counts as a change
+});
 byId("camera").addEventListener("click", runCamera);
 byId("jpeg").addEventListener("click", () => saveResult("image/jpeg", "jpg"));
 byId("png").addEventListener("click", () => saveResult("image/png", "png"));

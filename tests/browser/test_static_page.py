@@ -134,7 +134,7 @@ def test_chosen_photo_is_stylized_as_by_torch(page, tmp_path):
 
 @pytest.mark.slow
 def test_webgpu_gives_the_same_image(folder, browser, tmp_path):
-    """The same page with a GPU that Chromium computes in software."""
+    """Open the page with a GPU that Chromium computes in software."""
     options = [
         "--no-sandbox",
         "--enable-unsafe-webgpu",
