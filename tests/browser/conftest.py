@@ -1,5 +1,7 @@
 """Fixtures of the tests in Chromium: the web page's server, and the page in it."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,25 @@ def photo(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "beach.jpg"
     sample("coffee", 160).save(path, quality=95)
     return path
+
+
+@pytest.fixture(scope="session")
+def static_folder(tmp_path_factory) -> Path:
+    """Install the static page into a folder."""
+    if shutil.which("chromium") is None or shutil.which("npm") is None:
+        pytest.skip("needs chromium and npm")
+    from tests.support.static_page import install
+
+    folder = tmp_path_factory.mktemp("browser page")  # with a space, as users' folders may have
+    if failed := install(folder):
+        if not re.search("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH", failed):
+            pytest.fail(failed)
+        pytest.skip("npm cannot reach a registry")
+    return folder
+
+
+@pytest.fixture
+def static_page(static_folder, browser):
+    from tests.support.static_page import open_static_page
+
+    yield from open_static_page(static_folder, browser)

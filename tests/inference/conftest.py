@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from faststyle.inference.stylizer import Stylizer
 from faststyle.models.card import ModelCard
 from faststyle.models.model import Model, model_of
 from faststyle.models.network import Inference, TransformerNetwork
@@ -19,3 +20,9 @@ def module() -> Inference:
 def small(module) -> Model:
     """Return the same network as a model in memory."""
     return model_of(module.network, ModelCard())
+
+
+@pytest.fixture
+def stylize(network) -> Stylizer:
+    """Return a stylizer of a small random network on the CPU."""
+    return Stylizer(network, ModelCard(name="small"), device="cpu", precision="fp32")

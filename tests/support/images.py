@@ -103,3 +103,8 @@ def enlarge(stylized: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
         small = resize(photo[None], one.shape[-2:])[0].clamp(0, 1)
         stroke_scale.enlarge(small, one, photo, out)
     return results
+
+
+def level_differences(a: Image.Image, b: Image.Image) -> np.ndarray:
+    """Return the absolute differences of two images' grey levels."""
+    return np.abs(np.asarray(a, int) - np.asarray(b, int))
