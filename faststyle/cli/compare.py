@@ -5,7 +5,7 @@ from pathlib import Path
 
 from faststyle.cli.folders import images_in
 from faststyle.cli.inputs import MODEL, input_option, output_option
-from faststyle.cli.optimize import PAINTINGS
+from faststyle.cli.optimize_options import PAINTINGS
 from faststyle.errors import InputError, one_line
 from faststyle.optimization.settings import MAX_SIDE
 from faststyle.options import DeviceSettings, Settings, group, option, whole

@@ -4,12 +4,12 @@ import glob
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
+from faststyle.cli.stylize_options import Options
 from faststyle.errors import InputError, one_line
 from faststyle.files import resolve_links
 from faststyle.image.files import open_image
@@ -18,9 +18,6 @@ from faststyle.image.masks import describe_stretching, fit_mask
 from faststyle.video.clips import Clip
 from faststyle.video.opening import is_clip, is_pattern, open_clip
 from faststyle.video.stills import numbered_files
-
-if TYPE_CHECKING:
-    from faststyle.cli.stylize import Options
 
 
 def find_mask(path: Path, job: Job) -> Path:
@@ -63,7 +60,7 @@ def list_mask_files(masks: Iterable[Path], jobs: Iterable[Job]) -> list[Path]:
     return found
 
 
-def exclude_masks(jobs: list[Job], options: "Options") -> list[Job]:
+def exclude_masks(jobs: list[Job], options: Options) -> list[Job]:
     """Return the jobs without masks, which can lie in a folder of inputs.
 
     Raises:
@@ -103,7 +100,7 @@ def open_mask(path: Path, job: Job, size: tuple[int, int]) -> Image.Image:
     return fitted
 
 
-def open_video_masks(path: Path, job: Job, clip: Clip, options: "Options") -> Iterable[Image.Image]:
+def open_video_masks(path: Path, job: Job, clip: Clip, options: Options) -> Iterable[Image.Image]:
     """Return the masks of a video's frames, fitted: one image for all of them, or a video's frames.
 
     Args:
@@ -121,7 +118,7 @@ def open_video_masks(path: Path, job: Job, clip: Clip, options: "Options") -> It
     return [open_mask(file, job, (clip.width, clip.height))]
 
 
-def read_mask_frames(path: Path, clip: Clip, options: "Options") -> Iterator[Image.Image]:
+def read_mask_frames(path: Path, clip: Clip, options: Options) -> Iterator[Image.Image]:
     """Yield the frames of a mask video, fitted to the video's frames, at its rate."""
     with open_clip(path, **vars(options.clip)) as masks:
         if clip.rate and masks.rate and masks.rate != clip.rate:

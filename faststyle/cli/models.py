@@ -4,15 +4,15 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faststyle.cli.stylize_options import Options
 from faststyle.models.find import is_blend, parse_blend
 
 if TYPE_CHECKING:
-    from faststyle.cli.stylize import Options
     from faststyle.cli.stylize_image import Model
     from faststyle.inference.stylizer import Stylizer
 
 
-def list_model_files(options: "Options") -> list[Path]:
+def list_model_files(options: Options) -> list[Path]:
     """Return the files of models and paintings among the options."""
     models = options.checkpoint or ()
     names = itertools.chain(*(parse_blend(model) if is_blend(model) else [model] for model in models))
@@ -20,7 +20,7 @@ def list_model_files(options: "Options") -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def load_models(options: "Options", kinds: set[bool]) -> "tuple[list[Model], list[Stylizer]]":
+def load_models(options: Options, kinds: set[bool]) -> "tuple[list[Model], list[Stylizer]]":
     """Load the models for images and those for videos, each where there are such inputs.
 
     Args:

@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
 from faststyle.cli.inputs import Job, check_overwriting
+from faststyle.cli.optimize_options import Options
 from faststyle.cli.reports import Done, report_missing, report_several
 from faststyle.console import error_line
 from faststyle.device import keep_freed_memory
@@ -20,13 +21,10 @@ from faststyle.inference.stylizer import Stylizer
 from faststyle.optimization.optimization import Optimization
 from faststyle.video.animation import check_animation, save_animation
 
-if TYPE_CHECKING:
-    from faststyle.cli.optimize import Options
-
 FRAME_STEPS = 10  # between two frames of the animation
 
 
-def optimize_all(options: "Options", jobs: list[Job]) -> Done:
+def optimize_all(options: Options, jobs: list[Job]) -> Done:
     """Optimize each image, continuing after those that cannot be read."""
     keep_freed_memory()
     styles = [open_style(path) for path in options.style or ()]
@@ -56,7 +54,7 @@ def optimize_all(options: "Options", jobs: list[Job]) -> Done:
     return Done(written, failures)
 
 
-def optimization_arguments(options: "Options") -> dict[str, Any]:
+def optimization_arguments(options: Options) -> dict[str, Any]:
     """Return the keyword arguments of ``Optimization``."""
 
     def open_masks(names: tuple[str, ...] | None) -> list[Image.Image | None] | None:
@@ -71,7 +69,7 @@ def optimization_arguments(options: "Options") -> dict[str, Any]:
     return arguments | {"masks": open_masks(options.mask), "style_masks": open_masks(options.style_mask)}
 
 
-def optimize_one(optimization: Optimization, target: Path, options: "Options") -> None:
+def optimize_one(optimization: Optimization, target: Path, options: Options) -> None:
     """Write the result of an optimization; after Ctrl-C or an error, the best image so far."""
     frames: list[Image.Image] = []
     totals: list[float] = []
@@ -104,7 +102,7 @@ def optimize_one(optimization: Optimization, target: Path, options: "Options") -
 def run_steps(
     optimization: Optimization,
     target: Path,
-    options: "Options",
+    options: Options,
     frames: list[Image.Image],
     totals: list[float],
 ) -> None:

@@ -7,18 +7,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from faststyle.cli.inputs import PIPE
+from faststyle.cli.stylize_options import Options
 from faststyle.errors import InputError
-
-if TYPE_CHECKING:
-    from faststyle.cli.stylize import Options
 
 STDIN = "standard input"
 
 
-def run_in_pipe(options: "Options", run: Callable[["Options"], int]) -> int:
+def run_in_pipe(options: Options, run: Callable[[Options], int]) -> int:
     """Run the command with temporary files in place of standard input and output.
 
     Args:
@@ -46,7 +43,7 @@ def run_in_pipe(options: "Options", run: Callable[["Options"], int]) -> int:
                 sys.stdout.buffer.flush()
 
 
-def check_pipe(options: "Options", writes: bool) -> None:
+def check_pipe(options: Options, writes: bool) -> None:
     """Check that the command stylizes one image.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faststyle.cli.inputs import check_overwriting, input_option, output_option
-from faststyle.cli.optimize import PAINTINGS
+from faststyle.cli.optimize_options import PAINTINGS
 from faststyle.errors import InputError, one_line
 from faststyle.image.settings import FileSettings
 from faststyle.optimization.settings import ReconstructionSettings

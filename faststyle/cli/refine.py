@@ -1,11 +1,10 @@
 """Refine the images of ``faststyle stylize --refine N``, with a progress bar."""
 
-from typing import TYPE_CHECKING
-
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from faststyle.cli.stylize_options import Options
 from faststyle.device import pick_device, pick_precision
 from faststyle.errors import InputError
 from faststyle.image.color_transfer import match_color
@@ -15,9 +14,6 @@ from faststyle.losses.painting import measure_grams
 from faststyle.models.find import find_grams
 from faststyle.optimization.descent import check_precision
 from faststyle.optimization.refine import refinement
-
-if TYPE_CHECKING:
-    from faststyle.cli.stylize import Options
 
 
 class Refiner:
@@ -31,7 +27,7 @@ class Refiner:
         InputError: No such painting, or a model without its painting's Gram matrices.
     """
 
-    def __init__(self, options: "Options"):
+    def __init__(self, options: Options):
         assert options.refine is not None
         self.evaluations = options.refine
         self.device, self.precision = options.machine.device, options.machine.precision

@@ -3,13 +3,10 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from faststyle.cli.inputs import Job
 from faststyle.errors import one_line
-
-if TYPE_CHECKING:
-    from faststyle.cli.stylize_image import Model
 
 MAX_PLACES = 3  # folders of results named at the end
 INCOMPLETE = "the result is incomplete, because parts of the file are missing or damaged"
@@ -78,7 +75,7 @@ def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> in
     return done.failures + planned - len(jobs)
 
 
-def json_line(job: Job, model: "Model", seconds: float, error: str | None) -> str:
+def json_line(job: Job, model: object, seconds: float, error: str | None) -> str:
     """Return what became of a file, as a line of JSON."""
     is_written = error in (None, INCOMPLETE)
     size = read_size(job.target) if is_written and not job.video else None

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from faststyle.cli.folders import no_images, report_left_out
 from faststyle.cli.inputs import result_name
+from faststyle.cli.stylize_options import Options
 from faststyle.errors import InputError, one_line
 from faststyle.files import resolve_links, walk_files
 from faststyle.inference.batch import launcher
 
 if TYPE_CHECKING:
-    from faststyle.cli.stylize import Options
     from faststyle.inference.batch.shards import Item
     from faststyle.inference.stylizer import Stylizer
 
@@ -121,7 +121,7 @@ def check_overwritten(inputs: tuple[Path, ...], out: Path, items: list["Item"]) 
                 raise InputError(f"{out / item.name} would overwrite an input: give another `output`")
 
 
-def stylize_collection(options: "Options") -> int:
+def stylize_collection(options: Options) -> int:
     """Stylize a collection by ranks, or as one of them; return the number of images that failed."""
     devices, nodes = options.ranks.devices, options.ranks.num_nodes
     assert devices is not None and options.output is not None
@@ -134,7 +134,7 @@ def stylize_collection(options: "Options") -> int:
     return stylize_shard(options, options.output, devices, nodes)
 
 
-def stylize_shard(options: "Options", out: Path, devices: int, nodes: int) -> int:
+def stylize_shard(options: Options, out: Path, devices: int, nodes: int) -> int:
     """Stylize one rank's images; return the number of all that failed in rank 0, elsewhere 0."""
     from faststyle.cli.stylize_image import read_photo, stylize_file, stylize_photo
     from faststyle.device import keep_freed_memory

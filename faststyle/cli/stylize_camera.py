@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from faststyle.cli.camera import Options
+from faststyle.cli.camera_options import Options
 from faststyle.cli.stylize_video import log, model_for_videos, recording_to
 from faststyle.device import keep_freed_memory
 from faststyle.errors import InputError, one_line

@@ -11,6 +11,7 @@ from PIL import Image
 from faststyle.cli.inputs import Job
 from faststyle.cli.masks import open_mask
 from faststyle.cli.reports import report_missing, report_several
+from faststyle.cli.stylize_options import Options
 from faststyle.errors import InputError
 from faststyle.image import vips
 from faststyle.image.color import blend_images
@@ -23,7 +24,6 @@ from faststyle.inference.stylizer import Stylizer
 
 if TYPE_CHECKING:
     from faststyle.cli.refine import Refiner
-    from faststyle.cli.stylize import Options
 
 Model = Stylizer | AllStyles | None
 
@@ -36,7 +36,7 @@ def load(name: str | None, machine: EngineSettings) -> Model:
 
 
 def stylize_image(
-    models: Sequence[Model], job: Job, options: "Options", refine: "Refiner | None" = None
+    models: Sequence[Model], job: Job, options: Options, refine: "Refiner | None" = None
 ) -> bool:
     """Read, stylize, refine and write one image; each of several models stylizes the region of its mask.
 

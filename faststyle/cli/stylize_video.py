@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
 from faststyle.cli.masks import open_video_masks
+from faststyle.cli.stylize_options import Options
 from faststyle.console import option_name
 from faststyle.errors import InputError, name_parameters, one_line
 from faststyle.inference.regions import stylize_clip_regions
@@ -25,9 +25,6 @@ from faststyle.video.opening import SUFFIXES, is_animated, open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder, check_recording
 from faststyle.video.settings import RecordingSettings
-
-if TYPE_CHECKING:
-    from faststyle.cli.stylize import Options
 
 
 def log(line: str) -> None:
@@ -148,7 +145,7 @@ def so_far(recorder: Recorder, what: str) -> str:
     return f": {what} in {recorder.partial}"
 
 
-def open_source(job: Job, options: "Options") -> Clip:
+def open_source(job: Job, options: Options) -> Clip:
     """Open a video. One that becomes a GIF is made smaller, unless the options say its size and rate.
 
     Raises:
@@ -167,7 +164,7 @@ def open_source(job: Job, options: "Options") -> Clip:
     return clip
 
 
-def stylize_video(models: Sequence[Stylizer], job: Job, options: "Options", alone: bool = True) -> bool:
+def stylize_video(models: Sequence[Stylizer], job: Job, options: Options, alone: bool = True) -> bool:
     """Stylize one video file; each of several models stylizes the region of its mask.
 
     Returns:
@@ -193,7 +190,7 @@ def stylize_video(models: Sequence[Stylizer], job: Job, options: "Options", alon
     return not clip.damage
 
 
-def stylize_frames(models: Sequence[Stylizer], clip: Clip, job: Job, options: "Options") -> Iterator[Frame]:
+def stylize_frames(models: Sequence[Stylizer], clip: Clip, job: Job, options: Options) -> Iterator[Frame]:
     """Stylize the frames of a video, in the regions of the masks if there are any."""
     if not options.mask:
         return models[0].video(clip, **options.video.for_frames)
