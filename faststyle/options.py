@@ -141,6 +141,7 @@ def option(
     metavar: str | None = None,
     many: bool = False,
     positional: bool = False,
+    required: bool = False,
     tag: str | None = None,
 ) -> Any:
     """Make a field of ``Settings``.
@@ -152,11 +153,12 @@ def option(
         metavar: Placeholder of the value in a command's help.
         many: The option takes one value or several, as a tuple.
         positional: A command takes the values without the option's name.
+        required: The option must be given.
         tag: Part of a result's name if the value is not the default, with {} for the value. By default the
             option's name and the value. Empty for an option that does not change the result.
     """
     metadata = {"help": help, "kind": kind, "metavar": metavar, "many": many, "positional": positional}
-    return field(default=default, metadata={**metadata, "tag": tag})
+    return field(default=default, metadata={**metadata, "required": required, "tag": tag})
 
 
 def group(settings: "type[Settings]") -> Any:
@@ -175,6 +177,10 @@ class Settings:
     def __post_init__(self) -> None:
         for one in fields(self):
             kind, value = one.metadata.get("kind"), getattr(self, one.name)
+            if one.metadata.get("required") and not value:
+                metavar = one.metadata["metavar"]
+                name = metavar if one.metadata["positional"] else f"`{one.name}` {metavar}"
+                raise InputError(f"give {name}: {one.metadata['help']}")
             if kind is None or value is None or value == one.default:
                 continue
             several = value.items() if isinstance(value, Mapping) else value

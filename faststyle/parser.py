@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser, Generic[S]):
 
     def refuse(self, word: str) -> NoReturn:
         """End with one line on a word that is no option of this command."""
-        if os.path.isfile(word):  # noqa: PTH113 - Path's raises what is wrong with a long name
+        if word.startswith("-") and os.path.isfile(word):  # noqa: PTH113 - Path's raises what is wrong with a long name
             self.error(f"{word!r} looks like an option: to give the file, write ./{word}")
         typed = word.partition("=")[0]
         if not typed.startswith("-"):

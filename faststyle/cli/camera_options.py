@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import MODEL, output_option, verbose_option
+from faststyle.cli.inputs import model_option, output_option, verbose_option
 from faststyle.errors import InputError
 from faststyle.inference.settings import EngineSettings, VideoSettings
 from faststyle.options import Settings, group, option, text
@@ -20,9 +20,7 @@ class Options(Settings):
         text("a camera's number, a device or an address"),
         "SOURCE",
     )
-    checkpoint: str | None = option(
-        None, "a built-in style's name, a model's file or a painting", MODEL, "MODEL"
-    )
+    checkpoint: str = model_option()
     output: Path | None = output_option("video file to record")
     preview: bool = option(False, "with --output: show the window too")
     video: VideoSettings = group(VideoSettings)
@@ -32,8 +30,6 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.checkpoint is None:
-            raise InputError("a camera needs `checkpoint` MODEL")
         if self.checkpoint == "all":
             raise InputError(
                 "--checkpoint all is a sheet of one image: for a camera give one style, such as starry_night"

@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import MODEL
-from faststyle.errors import InputError
+from faststyle.cli.inputs import model_option
 from faststyle.options import Kind, Settings, option, path
 
 MIN_SIDE, MAX_SIDE = 32, 4096  # pixels; a file of a fixed size holds constants of that size
@@ -30,30 +29,23 @@ SIZE = Kind(
 class Options(Settings):
     """Write a model for other runtimes, as ONNX or as torch.export's archive, or keep a painting's model."""
 
-    checkpoint: str | None = option(
-        None, "a built-in style's name, a model's file or a painting", MODEL, "MODEL"
-    )
-    output: Path | None = option(
+    checkpoint: str = model_option()
+    output: Path = option(
         None,
         "the file: .onnx, .pt2 for torch.export's archive, or .safetensors to keep a painting's or a blend's "
         "model",
         path(),
         "FILE",
+        required=True,
     )
     export_size: tuple[int, int] | None = option(
         None, "the only size of images that the file takes, as OpenCV and Core ML need it", SIZE, "WxH"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.checkpoint is None or self.output is None:
-            raise InputError("an export needs `checkpoint` MODEL and `output` FILE")
 
 
 def run(options: Options) -> int:
     """Export the model, and print how near its images are; nothing fails."""
     from faststyle.inference.export import export
 
-    assert options.checkpoint is not None and options.output is not None
     print(export(options.checkpoint, options.output, options.export_size))
     return 0

@@ -3,45 +3,20 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from faststyle.errors import InputError
 from faststyle.files import describe_left_out, find_files, name_some
 
 
-class Contents(NamedTuple):
-    """The files below a folder, without hidden ones, each list in order."""
-
-    images: list[Path]
-    videos: list[Path]
-    others: list[Path]
-
-
-def read_folder(folder: Path) -> Contents:
-    """Sort the files below a folder by their kind."""
+def read_folder(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the images, the videos and the other files below a folder, without hidden ones, in order."""
     from faststyle.image.formats import is_image
     from faststyle.video.opening import is_clip
 
-    contents = Contents([], [], [])
+    images, videos, others = list[Path](), list[Path](), list[Path]()
     for path in find_files(folder):
-        kind = contents.videos if is_clip(path) else contents.images if is_image(path) else contents.others
-        kind.append(path)
-    return contents
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return the images below a folder, animations included, and report the files that are left out.
-
-    Raises:
-        InputError: There are none.
-    """
-    from faststyle.image.files import split_images
-
-    images, others = split_images(find_files(folder))
-    if not images:
-        raise no_images([folder], others, "images")
-    report_left_out(folder, others, "images")
-    return images
+        (videos if is_clip(path) else images if is_image(path) else others).append(path)
+    return images, videos, others
 
 
 def no_images(folders: Sequence[Path], others: list[Path], kinds: str) -> InputError:

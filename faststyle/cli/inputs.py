@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faststyle.cli.folders import no_images, read_folder, report_left_out
-from faststyle.console import error_line
 from faststyle.errors import InputError
-from faststyle.files import check_inside, resolve_links, shorten_name
+from faststyle.files import check_writable, resolve_links, shorten_name
 from faststyle.options import option, path, text
 
 IMAGES = path("an image, a video, or a folder of them")
@@ -19,14 +18,19 @@ MODEL = text(
 PIPE = Path("-")  # standard input or output
 
 
-def input_option(help: str) -> Any:
+def input_option(help: str, required: bool = True) -> Any:
     """Make the field for a command's input files and folders."""
-    return option((), help, IMAGES, "FILE", many=True, positional=True, tag="")
+    return option((), help, IMAGES, "FILE", many=True, positional=True, required=required, tag="")
 
 
-def output_option(help: str) -> Any:
+def output_option(help: str, required: bool = False) -> Any:
     """Make the field for the file or folder that a command writes."""
-    return option(None, help, OUTPUT, "PATH", tag="")
+    return option(None, help, OUTPUT, "PATH", required=required, tag="")
+
+
+def model_option(help: str = "a built-in style's name, a model's file or a painting") -> Any:
+    """Make the field for the one model that a command needs."""
+    return option(None, help, MODEL, "MODEL", required=True)
 
 
 def verbose_option() -> Any:
@@ -48,11 +52,6 @@ class Job(NamedTuple):
     target: Path
     video: bool = False
     folder: Path | None = None
-
-
-def uses_pipe(inputs: tuple[Path, ...], output: Path | None) -> bool:
-    """Return True if an input is -, standard input, or the output is -, standard output."""
-    return PIPE in inputs or output == PIPE
 
 
 def names_video(path: Path) -> bool:
@@ -112,7 +111,7 @@ def plan(
         if source.is_dir():
             jobs += plan_folder(source, output, name, images_only)
         else:
-            jobs.append(plan_file(source, output, name, single))
+            jobs.append(plan_file(source, output, name, single, images_only))
     return check_targets(jobs)
 
 
@@ -159,11 +158,13 @@ def folder_beside(folder: Path, name: str) -> Path:
     return folder.with_name(shorten_name(f"{folder.name}_{name}"))
 
 
-def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
-    """Pair one image, video or pattern of frames with the file to write.
+def plan_file(
+    path: Path, output: Path | None, name: str, single: bool, images_only: str | None = None
+) -> Job:
+    """Pair one image, video or pattern of frames with the file to write, as ``plan`` does.
 
     Raises:
-        InputError: There is no such file, or no file of this format can be written.
+        InputError: There is no such file, no file of this format can be written, or videos are not taken.
     """
     from faststyle.files import check_not_special
     from faststyle.image.files import check_output
@@ -172,6 +173,9 @@ def plan_file(path: Path, output: Path | None, name: str, single: bool) -> Job:
     video = is_clip(path)
     if not path.exists() and not is_pattern(path):
         raise InputError(f"there is no file or folder {path}")
+    if video and images_only:
+        model = "one model, such as `checkpoint` starry_night"
+        raise InputError(f"{path} is a video, and {images_only} takes images: stylize it by {model}")
     if path.exists() and not path.is_file():
         check_not_special(path, str(path))
     if output is None and not path.exists():  # a pattern of frames
@@ -228,14 +232,7 @@ def check_overwriting(targets: list[Path], inputs: list[Path]) -> None:
             raise InputError(f"{target} would overwrite an input: give another name")
 
 
-def without_links(jobs: list[Job]) -> list[Job]:
-    """Return the jobs without those whose result would leave its folder by a link; report each of these."""
-    kept = []
-    for job in jobs:
-        try:
-            if job.folder is not None:
-                check_inside(job.target, job.folder)
-            kept.append(job)
-        except InputError as error:
-            print(f"error: {error_line(error)}", file=sys.stderr)
-    return kept
+def check_folders(jobs: list[Job]) -> None:
+    """Check before the work that results can be written, and create their folders."""
+    for folder, name in {job.folder or job.target.parent: job.target.name for job in jobs}.items():
+        check_writable(folder / name)

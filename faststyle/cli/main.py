@@ -2,12 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 
 from faststyle import __version__
 from faststyle.console import command_words, fail, one_line_errors
-from faststyle.errors import InputError
 from faststyle.parser import Parser
 from faststyle.registry import choose
 
@@ -46,32 +44,22 @@ With one of these options it runs another command; add --help to see that comman
 """
 
 
-@dataclass(frozen=True)
-class Mode:
-    """An option of infer.py that stands for a subcommand.
-
-    Attributes:
-        command: The subcommand.
-        option: The subcommand's option for the value; None if there is no value.
-    """
-
-    command: str
-    option: str | None
-
-
-MODES = {
-    "--list-styles": Mode("styles", None),
-    "--push-to-hub": Mode("push", "--repo"),
-    "--export": Mode("export", "--output"),
-    "--compare": Mode("compare", "--output"),
-    "--reconstruct": Mode("reconstruct", "--output"),
-    "--camera": Mode("camera", "--source"),
+# Options of infer.py that stand for a subcommand, each with that subcommand's option for the value.
+MODES: dict[str, tuple[str, str | None]] = {
+    "--list-styles": ("styles", None),
+    "--push-to-hub": ("push", "--repo"),
+    "--export": ("export", "--output"),
+    "--compare": ("compare", "--output"),
+    "--reconstruct": ("reconstruct", "--output"),
+    "--camera": ("camera", "--source"),
 }
 
 
 def parser_of(command: str, prog: str | None = None) -> Parser:
     """Return the parser of a subcommand's options."""
-    options = import_module(f"faststyle.cli.{command}").Options
+    # In a module of their own where the command's imports take time.
+    apart = "_options" if command in ("stylize", "optimize", "camera") else ""
+    options = import_module(f"faststyle.cli.{command}{apart}").Options
     prog = prog or f"faststyle {command}"
     epilog = EXAMPLES.format(prog=prog) if command == "stylize" else ""
     epilog += INFER_MODES * (prog == INFER)
@@ -113,10 +101,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if words[0] == "--version":
             print(f"faststyle {__version__}")
             return
-        try:
+        with one_line_errors():
             choose("command", words[0], COMMANDS)
-        except InputError as error:
-            fail(str(error))
         run_command(words[0], words[1:])
 
 
@@ -132,18 +118,15 @@ def find_command(words: list[str]) -> tuple[str, list[str], str]:
     modes = [name for name in MODES if name in typed]
     if len(modes) > 1:
         fail(f"{modes[1]} cannot be used with {modes[0]}")
-    for name in modes:
-        return MODES[name].command, translated(words, name, MODES[name]), f"{INFER} {name}"
-    slow = "--style" in typed and not {"--checkpoint", "--refine"} & {*typed}
-    return ("optimize", words, f"{INFER} --style") if slow else ("stylize", words, INFER)
-
-
-def translated(words: list[str], name: str, mode: Mode) -> list[str]:
-    """Replace the option that stands for a subcommand by that command's own option."""
-    if mode.option == "--output" and any(word.partition("=")[0] in ("-o", "--output") for word in words):
+    if not modes:
+        slow = "--style" in typed and not {"--checkpoint", "--refine"} & {*typed}
+        return ("optimize", words, f"{INFER} --style") if slow else ("stylize", words, INFER)
+    (name,) = modes
+    command, option = MODES[name]
+    if option is None:
+        return command, [word for word in words if word != name], f"{INFER} {name}"
+    if option == "--output" and {"-o", "--output"} & {*typed}:
         fail(f"--output cannot be used with {name}, which names the result")
-    if mode.option is None:
-        return [word for word in words if word != name]
-    return [
-        mode.option + word.removeprefix(name) if word.partition("=")[0] == name else word for word in words
-    ]
+    pairs = zip(words, typed, strict=True)
+    own = [option + word.removeprefix(name) if start == name else word for word, start in pairs]
+    return command, own, f"{INFER} {name}"

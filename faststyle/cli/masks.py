@@ -1,16 +1,15 @@
 """The masks of ``faststyle stylize --mask``: images, folders of images by the photos' names, or videos."""
 
 import glob
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
+from faststyle.cli.reports import log
 from faststyle.cli.stylize_options import Options
-from faststyle.errors import InputError, one_line
+from faststyle.errors import InputError
 from faststyle.files import resolve_links
 from faststyle.image.files import open_image
 from faststyle.image.formats import is_image
@@ -96,7 +95,7 @@ def open_mask(path: Path, job: Job, size: tuple[int, int]) -> Image.Image:
     if fitted.getbbox() is None:  # every pixel is 0
         notes.append("is black everywhere, so that nothing changes: paint white where the style is wanted")
     for note in filter(None, notes):
-        tqdm.write(one_line(f"{file}: {note}"), file=sys.stderr)
+        log(f"{file}: {note}")
     return fitted
 
 
@@ -126,4 +125,4 @@ def read_mask_frames(path: Path, clip: Clip, options: Options) -> Iterator[Image
         for frame in masks:
             yield fit_mask(Image.fromarray(frame.pixels), (clip.width, clip.height))
     if masks.damage:
-        tqdm.write(one_line(f"warning: {masks.damage}: the last mask is kept"), file=sys.stderr)
+        log(f"warning: {masks.damage}: the last mask is kept")

@@ -18,12 +18,13 @@ class Options(Settings):
     """Stylize images without a model, by optimizing the pixels (Gatys et al. 2016)."""
 
     inputs: tuple[Path, ...] = input_option("images, or folders of them")
-    style: tuple[Path, ...] | None = option(
-        None,
+    style: tuple[Path, ...] = option(
+        (),
         "painting, or several; mosaic is one that the package draws",
         PAINTINGS,
         "PAINTING",
         many=True,
+        required=True,
         tag="",
     )
     output: Path | None = output_option(
@@ -53,9 +54,5 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.inputs:
-            raise InputError("give an image, or a folder of them")
-        if not self.style:
-            raise InputError("give `style` PAINTING")
         if self.init_checkpoint is not None and self.settings.init != "content":
             raise InputError("`init` and `init_checkpoint` are two starts: give one")

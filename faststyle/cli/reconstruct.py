@@ -16,17 +16,15 @@ class Options(Settings):
     """Draw what each layer of VGG keeps of a photo's content and of a painting's style."""
 
     inputs: tuple[Path, ...] = input_option("a photo")
-    style: tuple[Path, ...] | None = option(None, "a painting, or mosaic", PAINTINGS, "PAINTING", many=True)
-    output: Path | None = output_option("image file of the figure")
+    style: Path = option(None, "a painting, or mosaic", PAINTINGS, "PAINTING", required=True)
+    output: Path = output_option("image file of the figure", required=True)
     file: FileSettings = group(FileSettings)
     settings: ReconstructionSettings = group(ReconstructionSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.inputs) != 1 or len(self.style or ()) != 1:
-            raise InputError("a reconstruction takes one photo and one `style`")
-        if self.output is None:
-            raise InputError("a reconstruction needs `output` FILE")
+        if len(self.inputs) > 1:
+            raise InputError("a reconstruction takes one photo")
 
 
 def run(options: Options) -> int:
@@ -40,11 +38,10 @@ def run(options: Options) -> int:
     from faststyle.optimization.reconstruct import figure_size, reconstruct
 
     keep_freed_memory()
-    assert options.output is not None and options.style is not None
     check_output(options.output)
-    check_overwriting([options.output], [*options.inputs, *options.style])
+    check_overwriting([options.output], [*options.inputs, options.style])
     check_writable(options.output)
-    photo, painting = open_image(options.inputs[0]), open_style(options.style[0])
+    photo, painting = open_image(options.inputs[0]), open_style(options.style)
     width, height = scale_to(photo, options.settings.size).size
     check_size(options.output, *figure_size(len(FIVE) + 1, width, height))
     figure = reconstruct(photo, painting, **options.settings.changed())

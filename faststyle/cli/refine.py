@@ -32,7 +32,7 @@ class Refiner:
         self.evaluations = options.refine
         self.device, self.precision = options.machine.device, options.machine.precision
         check_precision(pick_precision(self.precision, pick_device(self.device)))
-        self.painting = open_style(options.style[0]) if options.style else None
+        self.painting = open_style(options.style) if options.style else None
         self.stopped = False
         self.failure: InputError | None = None
         self.targets: dict[str | None, dict[str, Tensor]] = {}  # by model

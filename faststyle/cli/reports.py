@@ -3,76 +3,38 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from faststyle.cli.inputs import Job
 from faststyle.errors import one_line
+from faststyle.files import name_some
 
-MAX_PLACES = 3  # folders of results named at the end
 INCOMPLETE = "the result is incomplete, because parts of the file are missing or damaged"
 
 
-class Done(NamedTuple):
-    """Number of files written and of inputs that failed; a damaged video counts as both."""
-
-    written: int
-    failures: int
-
-
-def describe_places(jobs: list[Job]) -> str:
-    """Return where results without ``output`` are: their folders, and one of those beside the inputs."""
-    places = list(dict.fromkeys(str(job.folder) for job in jobs if job.folder is not None))
-    if len(places) > MAX_PLACES:
-        places[MAX_PLACES:] = [f"and others ({len(places) - MAX_PLACES})"]
-    if beside := [job.target for job in jobs if job.folder is None]:
-        places.append(f"beside the inputs, such as {beside[-1]}")
-    return ", ".join(places)
-
-
-def report_missing(source: Path, target: Path, warning: str | None) -> bool:
-    """Print above progress bars that pixels of a photo are missing; return True if none is missing.
-
-    Args:
-        source: The photo.
-        target: Its result.
-        warning: How many pixels are missing, in words; None if none is.
-    """
+def log(line: str | None) -> None:
+    """Print a line on stderr, above the progress bars; nothing for None."""
     from tqdm import tqdm
 
-    from faststyle.image.files import truncation_warning
-
-    if warning is not None:
-        tqdm.write(truncation_warning(source, target, warning), file=sys.stderr)
-    return warning is None
-
-
-def report_several(source: Path) -> None:
-    """Print above progress bars that only the first image of a file of several is used."""
-    from tqdm import tqdm
-
-    from faststyle.image.pages import describe_several
-
-    if (line := describe_several(source)) is not None:
+    if line is not None:
         tqdm.write(one_line(line), file=sys.stderr)
 
 
-def report(jobs: list[Job], planned: int, done: Done, output: Path | None) -> int:
-    """Print where the results are, and return the number of inputs that failed.
+def report(jobs: list[Job], written: int, output: Path | None) -> None:
+    """Print where the results are.
 
     Args:
-        jobs: The jobs that were begun.
-        planned: Number of inputs; those that are not among the jobs failed.
-        done: What became of the jobs.
+        jobs: The inputs.
+        written: Number of results.
         output: As typed.
     """
-    if planned == 1 and done.written:
+    if len(jobs) == 1 and written:
         print(one_line(jobs[0].target))
-    elif planned > 1:
-        where = output or describe_places(jobs)
+    elif len(jobs) > 1:
+        where = output or name_some(list(dict.fromkeys(job.folder or job.target.parent for job in jobs)))
         kinds = {job.video for job in jobs}
         what = "images and videos" if len(kinds) > 1 else "videos" if True in kinds else "images"
-        print(f"{done.written} of {planned} {what} stylized: {one_line(where)}")
-    return done.failures + planned - len(jobs)
+        print(f"{written} of {len(jobs)} {what} stylized: {one_line(where)}")
 
 
 def json_line(job: Job, model: object, seconds: float, error: str | None) -> str:

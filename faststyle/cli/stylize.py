@@ -1,26 +1,26 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
+import functools
+import itertools
 import sys
 import time
+from functools import partial
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-from faststyle.cli.inputs import (
-    Job,
-    check_overwriting,
-    plan,
-    uses_pipe,
-    without_links,
-)
-from faststyle.cli.reports import INCOMPLETE, Done, describe_size, json_line, report
+from faststyle.cli.inputs import PIPE, Job, check_folders, check_overwriting, plan
+from faststyle.cli.reports import INCOMPLETE, describe_size, json_line, report
 from faststyle.cli.stylize_options import Options
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
+from faststyle.files import check_inside
 from faststyle.options import name_result
 
 
 def run(options: Options) -> int:
     """Stylize each input and print where the results are; return the number that failed."""
-    if uses_pipe(options.inputs, options.output):
+    if PIPE in (*options.inputs, options.output):
         from faststyle.cli.pipe import run_in_pipe
 
         return run_in_pipe(options, run)
@@ -29,10 +29,9 @@ def run(options: Options) -> int:
         from faststyle.cli.stylize_batch import stylize_collection
 
         return stylize_collection(options)
-    from faststyle.cli.models import list_model_files
     from faststyle.models.find import label
 
-    names = [*map(label, options.checkpoint or ()), *(painting.stem for painting in options.style or ())]
+    names = [*map(label, options.checkpoint or ()), *([options.style.stem] if options.style else [])]
     name = name_result("_".join(names), options)
     jobs = plan(options.inputs, options.output, name, options.images_only)
     files = list_model_files(options)
@@ -47,51 +46,39 @@ def run(options: Options) -> int:
         from faststyle.cli.stylize_video import without_pyav
 
         jobs = without_pyav(jobs, options.inputs)
-    safe = without_links(jobs)
-    if not safe:
-        return len(jobs)
-    done = stylize_all(options, safe)
-    if options.json:  # each file has its line already
-        return done.failures + len(jobs) - len(safe)
-    return report(safe, len(jobs), done, options.output)
+    return stylize_all(options, jobs)
 
 
 def check_kinds(jobs: list[Job], options: Options) -> None:
-    """Refuse options that apply to none of the inputs, and modes that cannot stylize videos.
+    """Refuse options that apply to none of the inputs.
 
     Raises:
         InputError: There is one.
     """
-    videos = [job.source for job in jobs if job.video]
-    if not videos:
-        for name in sorted(options.for_videos):
-            raise InputError(f"`{name}` is for videos, and there is none among the inputs")
-        return
-    if options.refine is not None:
-        raise InputError(
-            f"{videos[0]} is a video, and frames that are refined one by one flicker: leave out `refine`, or "
-            "give single frames as images"
-        )
-    if options.is_sheet:
-        raise InputError(
-            f"{videos[0]} is a video, and --checkpoint all is a sheet of one image: give one style, such as "
-            "--checkpoint starry_night"
-        )
-    if len(videos) == len(jobs):
-        for name in options.for_images:
-            raise InputError(f"`{name}` is for images, and there are only videos among the inputs")
+    kinds = {"videos" if job.video else "images" for job in jobs}
+    for kind, names in {"videos": options.for_videos, "images": options.for_images}.items():
+        if names and kind not in kinds:
+            raise InputError(f"`{names[0]}` is for {kind}, and there are none among the inputs")
 
 
-def stylize_all(options: Options, jobs: list[Job]) -> Done:
-    """Stylize each image and video with a model, continuing after those that cannot be read."""
+def list_model_files(options: Options) -> list[Path]:
+    """Return the files of models and paintings among the options."""
+    from faststyle.models.find import is_blend, parse_blend
+
+    models = options.checkpoint or ()
+    names = itertools.chain(*(parse_blend(model) if is_blend(model) else [model] for model in models))
+    files = *map(Path, names), *([options.style] if options.style else [])
+    return [path for path in files if path.is_file()]
+
+
+def stylize_all(options: Options, jobs: list[Job]) -> int:
+    """Stylize each image and video with a model, continuing after those that fail; return how many did."""
     # Imported when there is work, so that --help answers at once.
     from tqdm import tqdm
 
-    from faststyle.cli.models import load_models
-    from faststyle.cli.stylize_image import stylize_image
-    from faststyle.cli.stylize_video import check_videos, stylize_video
+    from faststyle.cli.stylize_image import load, stylize_image
+    from faststyle.cli.stylize_video import check_videos, model_for_videos, stylize_video
     from faststyle.device import keep_freed_memory
-    from faststyle.files import check_writable
 
     started = time.perf_counter()
     check_videos(jobs, options.recording)
@@ -101,15 +88,21 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
         from faststyle.cli.refine import Refiner
 
         refine = Refiner(options)
-    image_models, video_models = load_models(options, {job.video for job in jobs})
-    for target in {job.target.parent: job.target for job in jobs}.values():
-        check_writable(target)
+    kinds = {job.video for job in jobs}
+    once = functools.cache(partial(load, machine=options.machine))
+    image_models = [once(name) for name in options.checkpoint or (None,)] if False in kinds else []
+    video_models: Any = []
+    if True in kinds:
+        video_models = [once(model_for_videos(name)) for name in options.checkpoint or ()]
+    check_folders(jobs)
     written = failures = 0
     alone = len(jobs) == 1
     bar = tqdm(jobs, unit="file" if video_models else "image", disable=alone)
     for job in bar:
         begin, error_text = time.perf_counter(), None
         try:
+            if job.folder is not None:
+                check_inside(job.target, job.folder)
             if job.video:
                 complete = stylize_video(video_models, job, options, alone)
             else:
@@ -131,4 +124,6 @@ def stylize_all(options: Options, jobs: list[Job]) -> Done:
         print(f"engine: {(image_models or video_models)[0]}", file=sys.stderr)
     if written:
         print(f"done: {describe_size(jobs)}{time.perf_counter() - started:.1f} s", file=sys.stderr)
-    return Done(written, failures)
+    if not options.json:  # each file has its line already
+        report(jobs, written, options.output)
+    return failures

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faststyle.cli.folders import no_images, report_left_out
-from faststyle.cli.inputs import result_name
+from faststyle.cli.inputs import check_folder, plan_file, result_name
 from faststyle.cli.stylize_options import Options
 from faststyle.errors import InputError, one_line
 from faststyle.files import resolve_links, walk_files
@@ -27,18 +27,12 @@ def check(inputs: tuple[Path, ...], out: Path) -> None:
     Raises:
         InputError: A missing input, a video, an output that is a file, or one that would be read as input.
     """
-    from faststyle.image.files import FORMATS
-    from faststyle.video.opening import is_clip
-
-    if out.is_file() or (not out.is_dir() and out.suffix.lower() in FORMATS):
-        raise InputError(f"`output` {out} names one file: for `devices` give a folder")
+    check_folder(out)
     for path in inputs:
-        if not path.exists():
-            raise InputError(f"there is no file or folder {path}")
-        if path.is_dir() and resolve_links(out).is_relative_to(resolve_links(path)):
+        if not path.is_dir():
+            plan_file(path, out, "", False, "--devices")
+        elif resolve_links(out).is_relative_to(resolve_links(path)):
             raise InputError(f"`output` {out} lies in {path}, and would be read as input: give another one")
-        if not path.is_dir() and is_clip(path):
-            raise InputError(f"{path} is a video, and `devices` is for images: leave it out")
 
 
 def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["Item"]:
@@ -47,26 +41,19 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
     Raises:
         InputError: There are no images, or two would be written to one place, or to an input's.
     """
-    from faststyle.image.formats import READABLE_SUFFIXES
+    from faststyle.image.formats import is_image
     from faststyle.inference.batch.shards import Item, rank_of
-    from faststyle.video.opening import SUFFIXES, image_format
 
-    found, items, videos, others = 0, [], 0, []
+    found, items, others = 0, [], []
     for path in inputs:
         folder = path.is_dir()
         for name in names_in(path, out) if folder else [path.name]:
             source = path / name if folder else path
-            suffix = source.suffix.lower()
-            # The content decides, but the suffix of an image is not doubted: that would open each file.
-            if folder and suffix not in READABLE_SUFFIXES and image_format(source) is None:
-                if suffix in SUFFIXES:
-                    videos += 1
-                else:
-                    others.append(source)
+            if folder and not is_image(source):
+                others.append(source)
                 continue
             found += 1
-            place = Path(name)
-            target = str(place.with_name(result_name(place, False)))
+            target = str(Path(name).with_name(result_name(source, False)))
             if rank_of(target, ranks) == rank:
                 items.append(Item(str(source), target))
     if not found:
@@ -74,8 +61,6 @@ def find(inputs: tuple[Path, ...], out: Path, rank: int, ranks: int) -> list["It
     if rank == 0:
         for path in inputs:
             report_left_out(path, [one for one in others if one.is_relative_to(path)], "images")
-        if videos:
-            print(f"--devices takes images: videos are left out ({videos})", file=sys.stderr)
     items = sorted({*items}, key=lambda item: item.name)
     for one, other in pairwise(items):
         if one.name == other.name:
@@ -112,12 +97,9 @@ def check_overwritten(inputs: tuple[Path, ...], out: Path, items: list["Item"]) 
         InputError: There is one.
     """
     home = resolve_links(out)
-    for path in inputs:
-        if home not in resolve_links(path).parents:
-            continue
-        place = resolve_links(path).relative_to(home).as_posix()
-        for item in items:
-            if item.name == place or (path.is_dir() and item.name.startswith(f"{place}/")):
+    for path in map(resolve_links, inputs):
+        for item in items if home in path.parents else []:
+            if (home / item.name).is_relative_to(path):
                 raise InputError(f"{out / item.name} would overwrite an input: give another `output`")
 
 

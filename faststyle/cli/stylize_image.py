@@ -1,6 +1,5 @@
 """Stylize image files: whole, in tiles, or from file to file, and refine the result."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +9,14 @@ from PIL import Image
 
 from faststyle.cli.inputs import Job
 from faststyle.cli.masks import open_mask
-from faststyle.cli.reports import report_missing, report_several
+from faststyle.cli.reports import log
 from faststyle.cli.stylize_options import Options
 from faststyle.errors import InputError
 from faststyle.image import vips
 from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size
-from faststyle.image.files import check_size, missing_pixels, read_image, save_image
+from faststyle.image.files import check_size, missing_pixels, read_image, save_image, truncation_warning
+from faststyle.image.pages import describe_several
 from faststyle.inference.contact_sheet import AllStyles
 from faststyle.inference.regions import combine
 from faststyle.inference.settings import EngineSettings, StylizeSettings
@@ -47,37 +47,37 @@ def stylize_image(
         InputError: The image cannot be read, stylized or written, or its refinement ended early; the best
             image so far is written then.
     """
-    source, target, settings = job.source, job.target, options.image
-    model = models[0]
-    report_several(source)
-    if isinstance(model, AllStyles):
-        original = read_image(source)
-        warning = missing_pixels(original)
-        check_size(target, *model.sheet_size(original, settings))
-        image = model(original, settings, refine)
-    elif (photo := read_photo(source, settings.max_size)) is not None:
-        warning = missing_pixels(photo)
-        check_size(target, *photo.size)
-        names = options.checkpoint or (None,)
-        masks = [open_mask(mask, job, photo.size) for mask in options.mask or ()]  # fails before the work
-        images = (
-            stylize_photo(one, photo, settings)
-            if refine is None
-            else refine_photo(one, name, photo, settings, refine)
-            for name, one in zip(names, models, strict=True)
-        )
-        image = combine(photo, zip(images, masks, strict=True)) if masks else next(images)
-    elif refine is not None or model is None or options.mask:
-        what = "stylized with masks" if options.mask else "refined"
-        raise InputError(f"{source} is too large to be {what}: give `max_size`, such as 4096", file=source)
+    source, target, settings, model = job.source, job.target, options.image, models[0]
+    log(describe_several(source))
+    photo = read_image(source) if isinstance(model, AllStyles) else read_photo(source, settings.max_size)
+    if photo is None:
+        if refine is not None or not isinstance(model, Stylizer) or options.mask:
+            what = "stylized with masks" if options.mask else "refined"
+            raise InputError(
+                f"{source} is too large to be {what}: give `max_size`, such as 4096", file=source
+            )
+        missing = stylize_file(model, source, target, settings, options.file.quality)
     else:
-        warning = stylize_file(model, source, target, settings, options.file.quality)
-        return report_missing(source, target, warning)
-    save_image(image, target, options.file.quality)
-    if refine is not None and refine.failure is not None:
-        failure, refine.failure = refine.failure, None
-        raise InputError(f"{target} is the best image so far: {failure}", file=source)
-    return report_missing(source, target, warning)
+        missing = missing_pixels(photo)
+        if isinstance(model, AllStyles):
+            check_size(target, *model.sheet_size(photo, settings))
+            image = model(photo, settings, refine)
+        else:
+            check_size(target, *photo.size)
+            masks = [open_mask(mask, job, photo.size) for mask in options.mask or ()]  # fails before the work
+            images = (
+                stylize_photo(one, photo, settings)
+                if refine is None
+                else refine_photo(one, name, photo, settings, refine)
+                for name, one in zip(options.checkpoint or (None,), models, strict=True)
+            )
+            image = combine(photo, zip(images, masks, strict=True)) if masks else next(images)
+        save_image(image, target, options.file.quality)
+        if refine is not None and refine.failure is not None:
+            failure, refine.failure = refine.failure, None
+            raise InputError(f"{target} is the best image so far: {failure}", file=source)
+    log(missing and truncation_warning(source, target, missing))
+    return missing is None
 
 
 def refine_photo(
@@ -102,7 +102,7 @@ def read_photo(source: Path, max_size: int | None) -> Image.Image | None:
 def stylize_photo(model: Model, photo: Image.Image, settings: StylizeSettings) -> Image.Image:
     """Stylize an image in memory, whole or in tiles."""
     assert isinstance(model, Stylizer)
-    return model(photo, **vars(with_tile(model, *photo.size, settings)))
+    return model(photo, **vars(settings))
 
 
 def stylize_file(
@@ -114,19 +114,5 @@ def stylize_file(
         A warning if pixels of the image are missing, else None.
     """
     with vips.mapped_images(source, target, quality) as (photo, out, warning):
-        height, width, _ = photo.shape
-        settings = with_tile(model, width, height, settings)
         model.stylize_pixels(photo[..., :3], out[..., :3], settings)
     return warning
-
-
-def with_tile(model: Stylizer, width: int, height: int, settings: StylizeSettings) -> StylizeSettings:
-    """Return settings with the tile size that an image of this size needs, and print the tile size."""
-    if settings.tile is not None:
-        return settings
-    scale = model.scale_for(width, height, settings.stroke_scale)
-    width, height = (round(side / scale) for side in (width, height))
-    tile = model.tile_for(width, height)
-    if tile is not None:
-        print(f"{width}x{height} pixels are too many to stylize whole: in tiles of {tile}", file=sys.stderr)
-    return replace(settings, tile=tile)

@@ -3,13 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststyle.cli.inputs import (
-    MODEL,
-    PIPE,
-    input_option,
-    output_option,
-    verbose_option,
-)
+from faststyle.cli.inputs import MODEL, input_option, output_option, verbose_option
 from faststyle.errors import InputError
 from faststyle.image.settings import FileSettings
 from faststyle.inference.settings import EngineSettings, RankSettings, StylizeSettings, VideoSettings
@@ -24,7 +18,8 @@ class Options(Settings):
     """Stylize images and videos with a trained model."""
 
     inputs: tuple[Path, ...] = input_option(
-        "images, videos, frames such as frames/%04d.png, or folders of them"
+        "images, videos, frames such as frames/%04d.png, or folders of them",
+        required=False,  # they may follow the models
     )
     output: Path | None = output_option(
         "file for one image or video (or frames/%05d.png), else a folder; by default NAME_STYLE beside each "
@@ -55,13 +50,12 @@ class Options(Settings):
         whole(1, MAX_EVALUATIONS),
         "N",
     )
-    style: tuple[Path, ...] | None = option(
+    style: Path | None = option(
         None,
         "painting to refine towards, for a model whose file lacks its painting's Gram matrices, or without a "
         "model; needs --refine",
         path("a painting's file, or mosaic"),
         "PAINTING",
-        many=True,
         tag="",
     )
     file: FileSettings = group(FileSettings)
@@ -91,8 +85,6 @@ class Options(Settings):
                 "`style` needs `refine` N here; without a model use the command optimize (infer.py --style), "
                 "and for a report on both the command compare (infer.py --compare DIR)"
             )
-        if self.style and len(self.style) > 1:
-            raise InputError("`refine` takes one `style`")
         models, masks = len(self.checkpoint or ()), len(self.mask or ())
         if masks != models and (masks or models > 1):
             raise InputError(
@@ -103,14 +95,14 @@ class Options(Settings):
             raise InputError(
                 "`mask` cannot be used with `devices` or --checkpoint all: leave one of them out"
             )
-        if PIPE in (self.mask or ()):
-            raise InputError("`mask` cannot be read from standard input (-): give a file")
         if self.is_sheet and self.image.tile:
             raise InputError("`tile` cannot be used with the sheet of all styles, whose images are small")
         if self.refine is not None:
-            self.refuse_with("refine", [*self.for_videos, *self.ranks.changed()])
+            for name in (*self.for_videos, *self.ranks.changed()):
+                raise InputError(f"`{name}` cannot be used with `refine`")
         if self.ranks.devices is not None:
-            self.refuse_with("devices", [*self.for_videos, *(["json"] if self.json else [])])
+            for name in (*self.for_videos, *["json"] * self.json):
+                raise InputError(f"`{name}` cannot be used with `devices`")
             if self.is_sheet:
                 raise InputError(
                     "`devices` needs one model: --checkpoint all makes a sheet of a single image"
@@ -155,12 +147,3 @@ class Options(Settings):
         if self.refine is not None:
             return "--refine"
         return "--checkpoint all" if self.is_sheet else None
-
-    def refuse_with(self, mode: str, names: list[str]) -> None:
-        """Refuse options that the mode does not have.
-
-        Raises:
-            InputError: There is one.
-        """
-        if names:
-            raise InputError(f"`{names[0]}` cannot be used with `{mode}`")

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from faststyle.cli.inputs import Job
 from faststyle.cli.masks import open_video_masks
+from faststyle.cli.reports import log
 from faststyle.cli.stylize_options import Options
 from faststyle.console import option_name
 from faststyle.errors import InputError, name_parameters, one_line
@@ -25,11 +26,6 @@ from faststyle.video.opening import SUFFIXES, is_animated, open_clip
 from faststyle.video.prefetch import ahead
 from faststyle.video.recorder import Recorder, check_recording
 from faststyle.video.settings import RecordingSettings
-
-
-def log(line: str) -> None:
-    """Print a line on stderr, above the progress bars."""
-    tqdm.write(one_line(line), file=sys.stderr)
 
 
 def model_for_videos(name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faststyle.cli import optimize_images
+from faststyle.cli import optimize as command
 from faststyle.cli.main import infer as main
 from faststyle.image.convert import scale_to
 from faststyle.image.files import open_image
@@ -45,7 +45,7 @@ def optimizations(monkeypatch) -> list[tuple]:
             calls.append((photo, styles, options))
             super().__init__(photo, styles, **options)
 
-    monkeypatch.setattr(optimize_images, "Optimization", Recorded)
+    monkeypatch.setattr(command, "Optimization", Recorded)
     return calls
 
 

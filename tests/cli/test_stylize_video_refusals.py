@@ -19,7 +19,7 @@ def test_all_styles_and_optimization_refuse_videos(infer_video, capsys):
         capsys, infer_video, "a.mp4", "--checkpoint", "all"
     )
     line = expect_error_line(capsys, main, ["a.mp4", "--style", "mosaic"])
-    assert "--checkpoint MODEL" in line and "train.py" in line
+    assert "a.mp4 is a video, and --style takes images" in line and "--checkpoint starry_night" in line
 
 
 def test_optimization_skips_videos_of_a_folder_with_a_warning(capsys, infer_video, random_vgg, painting):

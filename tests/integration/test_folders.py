@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from faststyle.cli.folders import images_in, read_folder
+from faststyle.cli.folders import read_folder
 from faststyle.cli.inputs import plan
 from faststyle.cli.stylize_batch import find
 from faststyle.errors import InputError
@@ -49,10 +49,9 @@ def test_folder_has_every_file_that_can_be_read_alone(mixed):
         except InputError:
             alone = False
         assert alone == (path.name in names_of(mixed))
-    contents = read_folder(mixed)
-    assert {path.name for path in contents.images} == names_of(mixed)
-    assert len(contents.others) == 7 and not contents.videos
-    assert images_in(mixed) == contents.images
+    images, videos, others = read_folder(mixed)
+    assert {path.name for path in images} == names_of(mixed)
+    assert len(others) == 7 and not videos
 
 
 def test_command_stylizes_all_of_them_and_names_the_others(mixed, infer, capsys):

@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 import pytest
 
-from faststyle.cli import stylize_camera, stylize_video
+from faststyle.cli import camera as camera_module
+from faststyle.cli import stylize_video
 from faststyle.cli.main import infer as main
 from faststyle.inference.video import VideoStylizer
 from faststyle.video import live
@@ -37,7 +38,7 @@ def camera(monkeypatch) -> Camera:
         return result
 
     monkeypatch.setattr(VideoStylizer, "__call__", counted)
-    monkeypatch.setattr(stylize_camera, "open_camera", lambda source, max_size: camera)
+    monkeypatch.setattr(camera_module, "open_camera", lambda source, max_size: camera)
     yield camera
     camera.awake.set()
 
@@ -56,7 +57,7 @@ def interrupt(camera: Camera, number: int = signal.SIGINT) -> None:
 
 def test_live_window_runs_until_it_is_closed(infer, camera, monkeypatch, capsys):
     windows = []
-    monkeypatch.setattr(stylize_camera, "Window", lambda title: windows.append(FakeWindow()) or windows[0])
+    monkeypatch.setattr(camera_module, "Window", lambda title: windows.append(FakeWindow()) or windows[0])
     infer()
     assert len(windows[0].images) == 5
     assert windows[0].images[0].shape == (48, 64, 3)
@@ -67,7 +68,7 @@ def test_live_window_runs_until_it_is_closed(infer, camera, monkeypatch, capsys)
 
 
 def test_ctrl_c_closes_the_window(infer, camera, monkeypatch):
-    monkeypatch.setattr(stylize_camera, "Window", lambda title: FakeWindow(max_frames=10**9))
+    monkeypatch.setattr(camera_module, "Window", lambda title: FakeWindow(max_frames=10**9))
     interrupt(camera)
     infer()
     assert camera.closed
@@ -113,13 +114,13 @@ def test_silent_camera_does_not_delay_ctrl_c(infer, camera, monkeypatch):
 
 def test_preview_shows_the_recorded_frames(infer, camera, monkeypatch):
     window = FakeWindow()
-    monkeypatch.setattr(stylize_camera, "Window", lambda title: window)
+    monkeypatch.setattr(camera_module, "Window", lambda title: window)
     infer("-o", "out.mp4", "--preview")
     assert len(inspect_video(Path("out.mp4")).times) == len(window.images) == 5
 
 
 def test_recording_does_not_open_a_window(infer, camera, monkeypatch):
-    monkeypatch.setattr(stylize_camera, "Window", None)
+    monkeypatch.setattr(camera_module, "Window", None)
     camera.max_frames = 5
     infer("-o", "out.gif")
     assert Path("out.gif").exists()
@@ -152,7 +153,7 @@ def test_camera_can_be_a_file_or_an_address(infer, monkeypatch):
 
 
 def test_camera_is_not_opened_if_the_model_cannot_be_loaded(infer, monkeypatch, capsys):
-    monkeypatch.setattr(stylize_camera, "open_camera", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(camera_module, "open_camera", lambda *_: pytest.fail("opened"))
     Path("bad.safetensors").write_bytes(b"no model")
     assert "bad.safetensors" in expect_error_line(
         capsys, infer, "-o", "out.mp4", "--checkpoint", "bad.safetensors"
