@@ -152,7 +152,7 @@ def test_mask_video_starts_and_runs_as_the_video(infer_video):
             ["--mask", "left.png", "right.png"],
             "1 --checkpoint and 2 --mask were given: give one mask",
         ),
-        (["--mask", "-"], "standard input"),
+        (["--mask", "-"], "there is no mask -"),
         (["--mask", "left.png", "-o", "left.png"], "left.png would overwrite an input"),
         (["--mask", "masks", "-o", "masks/photo.png"], "photo.png would overwrite an input"),
         (["--mask", "left.png", "--mask", "right.png"], "1 --checkpoint and 2 --mask"),
