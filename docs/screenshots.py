@@ -35,13 +35,13 @@ PHONE = {
 TIMEOUT = 60_000  # ms
 
 
-def save(page: Page, name: str) -> None:
-    """Save a screenshot of the whole page."""
+def save(page: Page, name: str, quality: int = 86) -> None:
+    """Save a screenshot of the whole page, whose file must stay below 300 kB."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)
     path = IMAGES / f"{name}.webp"
     shot = page.screenshot(full_page=True, animations="disabled")
-    Image.open(io.BytesIO(shot)).convert("RGB").save(path, quality=86, method=6)
+    Image.open(io.BytesIO(shot)).convert("RGB").save(path, quality=quality, method=6)
     print(path.relative_to(ROOT), path.stat().st_size // 1000, "kB")
 
 
@@ -96,7 +96,7 @@ def main() -> None:
         stylize_example(page, address, "Astronaut")
         save(page, "web")
         paint_region(page)
-        save(page, "web_region")
+        save(page, "web_region", 55)
         phone = browser.new_context(**PHONE).new_page()
         stylize_example(phone, address, "Coffee")
         save(phone, "web_phone")
