@@ -53,7 +53,8 @@ def ship(path: Path, folder: Path = FOLDER) -> Path:
     network, card = load_model(path)
     target = folder / variant / f"{name}.safetensors"
     with atomic_write(target) as temporary:
-        card = replace(card, name=path.stem, painting=painting, licence="MIT")
+        style = tuple(replace(image, name=name) for image in card.style)  # its file can have another name
+        card = replace(card, name=path.stem, style=style, painting=painting, licence="MIT")
         save_model(temporary, network, card, {} if variant else load_grams(path), compact=True)
     if not variant:
         sample = Stylizer.load(target)(open_rgb(SAMPLE_PHOTO, SAMPLE_SIZE))

@@ -173,7 +173,7 @@ def test_invalid_export_gives_one_error_line(work, model, capsys, arguments, mes
 
 
 def test_export_needs_a_checkpoint(capsys):
-    assert "needs --checkpoint MODEL" in expect_error_line(capsys, main, ["--export", "model.onnx"])
+    assert "give --checkpoint MODEL" in expect_error_line(capsys, main, ["--export", "model.onnx"])
 
 
 def test_missing_packages_are_named_with_the_install_command(work, model, capsys, monkeypatch):
