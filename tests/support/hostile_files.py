@@ -15,7 +15,7 @@ from tests.support.images import draw_image
 
 DEVICES = ("/dev/zero", "/dev/random")
 # Information that infer.py prints.
-NOTE = re.compile(r": (padded|scaled) to |left out|holds (several images|no times)|too many to stylize whole")
+NOTE = re.compile(r": (padded|scaled) to |left out|holds (several images|no times)")
 
 
 # Random damage

@@ -19,7 +19,7 @@ def test_image_is_optimized_within_its_mask(photo, painting, tmp_path, temporary
         photo, str(painting), str(tmp_path / "left.png"), "covariance", 5, 120, 4
     )
     assert 'value="4" max="4"' in shown[-1][1] and "<figure" in figure
-    assert path.endswith("_painting_covariance_sw5.png")
+    assert path.endswith("_painting_covariance_size120_steps4_sw5.png")
     with Image.open(path) as image:
         assert f"{image.width} × {image.height} pixels" in line
         changes = np.abs(np.asarray(image, int) - before).mean((0, 2))
