@@ -108,11 +108,12 @@ async function loadStyle(name, isCurrent) {
   loaded = name;
 }
 
-/** Return an image's pixels in a style, or null if another request has replaced this one. */
-async function stylizePixels(image, name, isCurrent) {
+/** Return an image's pixels in a style, or null if another request has replaced this one. Report a loaded style. */
+async function stylizePixels(image, name, isCurrent, onLoaded) {
   try {
     await loadStyle(name, isCurrent);
     if (!isCurrent()) return null;
+    onLoaded?.();
     const { width, height } = image;
     const { pixels } = await askWorker({ pixels: image.data, width, height });
     return isCurrent() ? pixels : null;
@@ -121,6 +122,6 @@ async function stylizePixels(image, name, isCurrent) {
     stopWorker(); // a worker that ran out of memory cannot be used again
     if (engine !== "webgpu" || !isCurrent()) throw error;
     engine = "wasm"; // this GPU cannot run the model
-    return stylizePixels(image, name, isCurrent);
+    return stylizePixels(image, name, isCurrent, onLoaded);
   }
 }

@@ -34,9 +34,9 @@ async function drawPhoto(file) {
 }
 
 /** Stylize an image, show the result, and return its seconds, or null if another request has replaced this one. */
-async function showStylized(image, { name, title, isCurrent }) {
+async function showStylized(image, { name, title, isCurrent }, onLoaded) {
   const start = performance.now();
-  const pixels = await stylizePixels(image, name, isCurrent);
+  const pixels = await stylizePixels(image, name, isCurrent, onLoaded);
   if (pixels === null) return null;
   const canvas = byId("after");
   [canvas.width, canvas.height] = [image.width, image.height];
@@ -78,10 +78,9 @@ async function stylize() {
     if (after.width !== width || after.height !== height) [after.width, after.height] = [width, height];
     byId("images").hidden = false;
     byId("status").textContent = `Loading ${request.title} …`;
-    await loadStyle(request.name, request.isCurrent).catch(() => {}); // reported below
-    if (!request.isCurrent()) return;
-    byId("status").textContent = `Stylizing ${width} × ${height} pixels …`;
-    const seconds = await showStylized(image, request);
+    const seconds = await showStylized(image, request, () => {
+      byId("status").textContent = `Stylizing ${width} × ${height} pixels …`;
+    });
     const what = `${request.title}: ${seconds?.toFixed(1)} s at ${width} × ${height} pixels (${ENGINES[engine]}).`;
     if (seconds !== null) byId("status").textContent = what;
   } catch (error) {

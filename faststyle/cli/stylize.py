@@ -1,10 +1,9 @@
 """``faststyle stylize``: images and videos, by a trained model."""
 
-import functools
 import itertools
 import sys
 import time
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> int:
 
         refine = Refiner(options)
     kinds = {job.video for job in jobs}
-    once = functools.cache(partial(load, machine=options.machine))
+    once = cache(partial(load, machine=options.machine))
     image_models = [once(name) for name in options.checkpoint or (None,)] if False in kinds else []
     video_models: Any = []
     if True in kinds:

@@ -1,4 +1,4 @@
-"""What the controls of the tab Stylize are set to."""
+"""Group the values of the controls of the tab Stylize."""
 
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ class Selection(NamedTuple):
         """Return the style, or its blend with the other one.
 
         Raises:
-            InputError: No style is chosen, or a style no longer exists.
+            InputError: No style is chosen, or the other style no longer exists.
         """
         return styles.find_style(self.name, self.own, self.other, self.share)
 

@@ -1,9 +1,10 @@
-"""What the controls of the tab Stylize do: preview, refine, download, and all styles side by side.
+"""Handle the events of the tab Stylize: preview, refine, download, and all styles side by side.
 
 Each function takes the values of a ``Selection``.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from html import escape
@@ -105,7 +106,7 @@ def download(*values: Any) -> Iterator[tuple[str | None, str]]:
                 chosen.photo, chosen.style_name(), style, look, folder, stage
             ),
             "Reading the photo",
-            discard=lambda result: result[0].unlink(),
+            discard=lambda result: shutil.rmtree(result[0].parent),
         ):
             if isinstance(step, Waiting):
                 yield None, render_waiting(step)

@@ -147,8 +147,10 @@ def build(page: gr.Blocks, own: gr.State, examples: dict[str, Path], slot: Train
     improvement = Improvement(slot)
     inputs = [chosen.photo, chosen.style, own, *shown.settings, shown.region]
     # Before the previews, which a refinement of the photo before would overwrite.
-    runs = connect_runs(chosen, shown, inputs)
-    runs += connect_previews(chosen, shown, list(examples.values()), inputs)
+    controls = (chosen.style, *shown.settings, shown.region)
+    changes = [chosen.photo.input, *(control.change for control in controls)]
+    runs = connect_runs(chosen, shown, inputs, changes)
+    runs += connect_previews(chosen, shown, list(examples.values()), inputs, changes)
     connect_improvement(chosen, shown, improvement, own, inputs)
     connect_region(chosen, shown)
     connect_settings(page, [chosen.style, *shown.settings], shown.buttons.undo)
@@ -174,7 +176,9 @@ def build(page: gr.Blocks, own: gr.State, examples: dict[str, Path], slot: Train
     own.change(lambda own: styles.render_sample_css(styles.list_styles(own)), own, samples, **PRIVATE)
 
 
-def connect_previews(chosen: Inputs, shown: Outputs, examples: list[Path], inputs: list[Any]) -> list[Any]:
+def connect_previews(
+    chosen: Inputs, shown: Outputs, examples: list[Path], inputs: list[Any], changes: list[Any]
+) -> list[Any]:
     """Show a preview when a control changes; return the events that Stop cancels."""
     preview: dict[str, Any] = {
         "fn": stylize_events.show_preview,
@@ -184,15 +188,14 @@ def connect_previews(chosen: Inputs, shown: Outputs, examples: list[Path], input
         "trigger_mode": "always_last",
         "show_progress": "hidden",
     }
-    controls = [chosen.style, *shown.settings, shown.region]
-    runs = [gr.on([chosen.photo.input, *(one.change for one in controls)], api_name="stylize", **preview)]
+    runs = [gr.on(changes, api_name="stylize", **preview)]
     for button, path in zip(chosen.examples, examples, strict=True):
         example = button.click(lambda path=str(path): path, outputs=chosen.photo, **PRIVATE)
         runs.append(example.then(api_visibility="private", **preview))
     return runs
 
 
-def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any]) -> list[Any]:
+def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any], changes: list[Any]) -> list[Any]:
     """Connect refinement, every style and download; return the events that Stop cancels.
 
     A change of the photo or a setting cancels the refinement.
@@ -209,10 +212,8 @@ def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any]) -> list[Any]
         )
     ]
     refining, _, downloading = runs
-    changes = [chosen.photo.input, *(control.change for control in (chosen.style, *shown.settings))]
-    changes += [shown.region.change, *(example.click for example in chosen.examples)]
     gr.on(
-        changes,
+        [*changes, *(example.click for example in chosen.examples)],
         lambda: gr.Button(interactive=True),
         outputs=buttons.refine,
         cancels=refining,
