@@ -41,7 +41,7 @@ def run(options: Options) -> int:
         files += list_mask_files(options.mask, jobs)
     check_kinds(jobs, options)
     check_overwriting([job.target for job in jobs], files)
-    if options.images_only is None:
+    if options.images_only is None and any(job.video for job in jobs):
         from faststyle.cli.stylize_video import without_pyav
 
         jobs = without_pyav(jobs, options.inputs)
@@ -76,18 +76,20 @@ def stylize_all(options: Options, jobs: list[Job]) -> int:
     from tqdm import tqdm
 
     from faststyle.cli.stylize_image import load, stylize_image
-    from faststyle.cli.stylize_video import check_videos, model_for_videos, stylize_video
     from faststyle.device import keep_freed_memory
 
     started = time.perf_counter()
-    check_videos(jobs, options.recording)
+    kinds = {job.video for job in jobs}
+    if True in kinds:
+        from faststyle.cli.stylize_video import check_videos, model_for_videos, stylize_video
+
+        check_videos(jobs, options.recording)
     keep_freed_memory()
     refine = None
     if options.refine is not None:
         from faststyle.cli.refine import Refiner
 
         refine = Refiner(options)
-    kinds = {job.video for job in jobs}
     once = cache(partial(load, machine=options.machine))
     image_models = [once(name) for name in options.checkpoint or (None,)] if False in kinds else []
     video_models: Any = []

@@ -79,6 +79,15 @@ class Layout:
         """Return the channels of each norm by the name of its convolution, in the order of statistics."""
         return {name: shape[0] for name, shape in self.convolutions().items()}
 
+    def style_parameters(self) -> dict[str, int]:
+        """Return the length of each parameter that differs from style to style, by its name in a file.
+
+        These are the scales and shifts of the norms, and the colour of places where no feature is active.
+        """
+        norms = self.norms().items()
+        found = {f"{name}.1.{kind}": channels for name, channels in norms for kind in ("weight", "bias")}
+        return found | {"last.bias": 3}
+
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each weight by its name in a file."""
         found: dict[str, tuple[int, ...]] = {}

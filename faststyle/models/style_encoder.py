@@ -81,11 +81,9 @@ def bake(encoder: Weights, painting: Image.Image) -> Weights:
     layout = layout_of({})
     weights = {name: encoder[NETWORK + name] for name in layout.weight_shapes()}
     start = 0
-    for name, channels in layout.norms().items():
-        for kind in ("weight", "bias"):
-            change = changes[start : start + channels]
-            weights[f"{name}.1.{kind}"] = weights[f"{name}.1.{kind}"] + np.float32(OUTPUT_SCALE) * change
-            start += channels
+    for name, length in layout.style_parameters().items():
+        weights[name] = weights[name] + np.float32(OUTPUT_SCALE) * changes[start : start + length]
+        start += length
     return weights
 
 

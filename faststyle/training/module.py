@@ -26,6 +26,7 @@ from faststyle.models.layout import DEFAULT_SIZE, NOISE_PERIOD
 from faststyle.models.network import TransformerNetwork
 from faststyle.options import whole
 from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
+from faststyle.training.inactive import INACTIVE_WEIGHT, InactiveFeatures
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.options import (
@@ -120,6 +121,7 @@ class StyleTransfer(pl.LightningModule):
         start, self.start = find_start(init, style, size, blocks)
         self.hparams["size"] = size or (start.config["size"] if start else DEFAULT_SIZE)
         self.network = TransformerNetwork(self.hparams["size"], blocks)
+        self.inactive = InactiveFeatures(self.network)
         self.objective = Objective(style_weight=style_weight, tv_weight=tv_weight, **objective)
         if self.objective.preset is PRESETS["relative"]:
             self.objective.style_weight = STYLE_WEIGHT if style_weight is None else style_weight
@@ -209,7 +211,9 @@ class StyleTransfer(pl.LightningModule):
         features = self.vgg(shift_images(images, shift), self.objective.layers_at(*images.shape[-2:]))
         terms = self.objective(images, features, content, style_share)
         terms["light"] = luminance_loss(images, photos).mean()
-        terms["total"] = terms["total"] + self.hparams["light_weight"] * terms["light"]
+        terms["inactive"] = self.inactive.loss
+        weighted = self.hparams["light_weight"] * terms["light"] + INACTIVE_WEIGHT * terms["inactive"]
+        terms["total"] = terms["total"] + weighted
         if temporal_weight:
             expected = warp(images, flow)
             terms["temporal"] = temporal_loss(next_images, expected, in_bounds_mask(flow)).mean()

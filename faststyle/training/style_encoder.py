@@ -34,6 +34,7 @@ from faststyle.models.find import find_model
 from faststyle.models.layout import NOISE_PERIOD
 from faststyle.options import Settings, number, option, path, text, whole
 from faststyle.parser import Parser
+from faststyle.training.inactive import INACTIVE_WEIGHT, InactiveFeatures
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.paintings import DESCRIBED_LAYERS, random_view, statistics
@@ -115,6 +116,7 @@ class Training:
         self.objective = BoundedObjective(style_weight=options.style_weight, tv_weight=0.0)
         self.vgg = VGG(layers=[*self.objective.layers, *DESCRIBED_LAYERS], precision=precision)
         self.spikes = Spikes(self.encoder.network)
+        self.inactive = InactiveFeatures(self.encoder.network)
         self.mean, self.std = torch.zeros(1), torch.ones(1)
         self.described, self.step = 0, 0
         head = list(self.encoder.predict.parameters())
@@ -215,14 +217,14 @@ class Training:
         generator = torch.Generator().manual_seed(rng.getrandbits(32))
         noise = DESCRIPTION_NOISE * torch.randn(view.description.shape, generator=generator)
         with self.autocast():
-            images = self.encoder.stylize(photos, self.encoder.norms(view.description + noise), position)
+            images = self.encoder.stylize(photos, self.encoder.style(view.description + noise), position)
         shift = [rng.randrange(SHIFT_PERIOD) for _ in range(2)]
         with torch.no_grad():
             content = self.vgg(shift_images(photos, shift), self.objective.content_layers)
         features = self.vgg(shift_images(images, shift), self.objective.layers_at(*images.shape[-2:]))
         total = self.objective(images, features, content)["total"]
         total = total + LIGHT_WEIGHT * luminance_loss(images, photos).mean()
-        return total + torch.stack(self.spikes.losses).sum()
+        return total + torch.stack(self.spikes.losses).sum() + INACTIVE_WEIGHT * self.inactive.loss
 
     def learn_to_paint(self) -> Iterator[float]:
         steps, views = self.options.steps, list[View]()

@@ -18,13 +18,6 @@ STATISTICS = 1920  # logarithms of means and standard deviations of VGG's featur
 HIDDEN = 512, 256
 
 
-def norm_parameters(network: nn.Module) -> dict[str, Tensor]:
-    """Return the scales and shifts of a network's norms by name, each (C,)."""
-    norms = [name for name, module in network.named_modules() if isinstance(module, nn.InstanceNorm2d)]
-    parameters = dict(network.named_parameters())
-    return {f"{name}.{kind}": parameters[f"{name}.{kind}"] for name in norms for kind in ("weight", "bias")}
-
-
 def pool(features: Tensor) -> Tensor:
     """Return mean and standard deviation of each channel: (B,C,H,W) to (B,2C)."""
     flat = features.float().flatten(2)
@@ -44,7 +37,7 @@ class StyleEncoder(nn.Module):
     def __init__(self, size: str = DEFAULT_SIZE):
         super().__init__()
         self.network = TransformerNetwork(size)
-        self.counts = [len(one) for one in norm_parameters(self.network).values()]
+        self.lengths = self.network.layout.style_parameters()
         pairs = itertools.pairwise(CHANNELS)
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 5 if a == 3 else 3, 2, padding=1) for a, b in pairs)
         for conv in self.convs:
@@ -53,8 +46,8 @@ class StyleEncoder(nn.Module):
         self.describe = nn.Sequential(
             nn.LayerNorm(inputs), nn.Linear(inputs, HIDDEN[0]), nn.ReLU(), nn.Linear(HIDDEN[0], STATISTICS)
         )
-        last = nn.Linear(HIDDEN[1], sum(self.counts))
-        nn.init.zeros_(last.weight)  # start with the network's own norms
+        last = nn.Linear(HIDDEN[1], sum(self.lengths.values()))
+        nn.init.zeros_(last.weight)  # start with the network's own style
         nn.init.zeros_(last.bias)
         self.predict = nn.Sequential(nn.Linear(STATISTICS, HIDDEN[1]), nn.ReLU(), last)
 
@@ -67,15 +60,15 @@ class StyleEncoder(nn.Module):
             pooled.append(pool(x))
         return self.describe(torch.cat(pooled, 1))
 
-    def norms(self, description: Tensor) -> dict[str, Tensor]:
-        """Return scales and shifts of the network's norms, by name, for one painting's (1,1920)."""
-        changes = (OUTPUT_SCALE * self.predict(description)[0]).split(self.counts)
-        own = norm_parameters(self.network)
-        return {name: value + change for (name, value), change in zip(own.items(), changes, strict=True)}
+    def style(self, description: Tensor) -> dict[str, Tensor]:
+        """Return the network's parameters that depend on the style, by name, for one painting's (1,1920)."""
+        changes = (OUTPUT_SCALE * self.predict(description)[0]).split([*self.lengths.values()])
+        own = dict(self.network.named_parameters())
+        return {name: own[name] + change for name, change in zip(self.lengths, changes, strict=True)}
 
-    def stylize(self, photos: Tensor, norms: Mapping[str, Tensor], position: Tensor | None = None) -> Tensor:
-        """Stylize (B,3,H,W), RGB in [0,1], with the norms of one painting."""
-        return torch.func.functional_call(self.network, dict(norms), (photos, 0, position))
+    def stylize(self, photos: Tensor, style: Mapping[str, Tensor], position: Tensor | None = None) -> Tensor:
+        """Stylize (B,3,H,W), RGB in [0,1], with the parameters of one painting's style."""
+        return torch.func.functional_call(self.network, dict(style), (photos, 0, position))
 
 
 def save_encoder(path: Path, encoder: StyleEncoder) -> None:

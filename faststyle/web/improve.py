@@ -28,10 +28,14 @@ class Improvement:
 
     Args:
         slot: The server's training slot.
+
+    Attributes:
+        starting: Sessions whose training has no process yet.
     """
 
     def __init__(self, slot: training.TrainingSlot):
         self.slot = slot
+        self.starting: set[str] = set()
 
     def improve(self, request: gr.Request, seconds: int, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Train the chosen style, and replace its model.
@@ -45,7 +49,8 @@ class Improvement:
             Updates of the result, the status line, the model's download button and the session's styles.
         """
         chosen = Selection(*values)
-        name, own = str(chosen.name), chosen.own
+        name, own, owner = str(chosen.name), chosen.own, request.session_hash or ""
+        self.starting.add(owner)
         try:
             before, style, look = chosen.open_photo(), chosen.find_style(), chosen.look()
             check_painting(style)
@@ -57,10 +62,12 @@ class Improvement:
                 name,
                 str(style.model) if style.is_trained else "auto",
                 seconds,
-                request.session_hash or "",
+                owner,
                 os.environ["GRADIO_TEMP_DIR"],
             )
             with run:
+                if owner not in self.starting:
+                    run.stop()
                 for shown, line in follow(run):
                     after = apply_look(shown, before, look) if shown else None
                     image = uploads.render_slider(before, after) if after else gr.skip()
@@ -71,6 +78,8 @@ class Improvement:
         except (InputError, OSError) as error:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return
+        finally:
+            self.starting.discard(owner)
         own_styles.delete_styles({name: style})
         image, message = show_result(before, better, look, result)
         others = {key: value for key, value in own.items() if key != name}
@@ -82,7 +91,10 @@ class Improvement:
         Returns:
             The status line, and three buttons that start another run, enabled if no training is stopping.
         """
-        if self.slot.stop(request.session_hash or ""):
+        owner = request.session_hash or ""
+        starts = owner in self.starting
+        self.starting.discard(owner)
+        if self.slot.stop(owner) or starts:
             return [gr.skip()] * 4
         return [render_message("Stopped."), *[gr.Button(interactive=True)] * 3]
 

@@ -119,6 +119,19 @@ def test_stopped_training_is_kept_and_goes_on_from_its_model(slot, temporary, tm
     assert "Stopped." in improvement.stop(ME)[0]
 
 
+def test_stop_counts_before_there_is_a_process(slot, temporary, tmp_path, photo, monkeypatch):
+    improvement, start_training = improve.Improvement(slot), training.start_training
+
+    def stop_first(*arguments):
+        assert len(improvement.stop(ME)) == 4
+        return start_training(*arguments)
+
+    monkeypatch.setattr(training, "start_training", stop_first)
+    own = drop_painting(tmp_path / "waves.png")
+    *_, (_, line, *_) = improvement.improve(ME, 1800, photo, "waves", own, 1.0, False, 64)
+    assert "Stopped before the first step" in line and becomes_free(slot)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("starry_night", "Only a painting of yours"), (None, "Choose")]
 )
