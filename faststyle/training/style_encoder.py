@@ -34,7 +34,7 @@ from faststyle.models.find import find_model
 from faststyle.models.layout import NOISE_PERIOD
 from faststyle.options import Settings, number, option, path, text, whole
 from faststyle.parser import Parser
-from faststyle.training.inactive import INACTIVE_WEIGHT, InactiveFeatures
+from faststyle.training.inactive import INACTIVE_WEIGHT, InactiveFeatures, inactive_channels
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
 from faststyle.training.muon import Muon
 from faststyle.training.paintings import DESCRIBED_LAYERS, random_view, statistics
@@ -50,6 +50,7 @@ PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
 BLENDS = 0.25  # fraction of the photos that meet a blend of two views
+INACTIVE_CHANNELS_WEIGHT = 0.05
 DESCRIPTION_NOISE = 0.15  # added to standardized descriptions, so that similar paintings get similar norms
 SAVE_SECONDS = 60
 
@@ -216,15 +217,17 @@ class Training:
         self.spikes.losses.clear()
         generator = torch.Generator().manual_seed(rng.getrandbits(32))
         noise = DESCRIPTION_NOISE * torch.randn(view.description.shape, generator=generator)
+        style = self.encoder.style(view.description + noise)
         with self.autocast():
-            images = self.encoder.stylize(photos, self.encoder.style(view.description + noise), position)
+            images = self.encoder.stylize(photos, style, position)
         shift = [rng.randrange(SHIFT_PERIOD) for _ in range(2)]
         with torch.no_grad():
             content = self.vgg(shift_images(photos, shift), self.objective.content_layers)
         features = self.vgg(shift_images(images, shift), self.objective.layers_at(*images.shape[-2:]))
         total = self.objective(images, features, content)["total"]
         total = total + LIGHT_WEIGHT * luminance_loss(images, photos).mean()
-        return total + torch.stack(self.spikes.losses).sum() + INACTIVE_WEIGHT * self.inactive.loss
+        total = total + torch.stack(self.spikes.losses).sum() + INACTIVE_WEIGHT * self.inactive.loss
+        return total + INACTIVE_CHANNELS_WEIGHT * inactive_channels(style)
 
     def learn_to_paint(self) -> Iterator[float]:
         steps, views = self.options.steps, list[View]()

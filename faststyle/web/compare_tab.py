@@ -9,7 +9,6 @@ from faststyle.errors import InputError
 from faststyle.web import compare, styles, uploads
 from faststyle.web.components import (
     connect_run,
-    connect_stop,
     create_image_field,
     create_status_line,
     render_error,
@@ -94,13 +93,13 @@ def build(own: gr.State) -> None:
     with gr.Row(elem_classes="fields"):
         fast = gr.HTML(FAST_EMPTY, elem_classes="pictures")
         slow = gr.HTML(SLOW_EMPTY, elem_classes="pictures")
-    running = connect_run(
+    connect_run(
         start,
         status,
+        end,
         fn=run,
         inputs=[photo, painting, style, size, steps, own],
         outputs=[fast, slow, status],
         api_name="compare",
     )
-    connect_stop(end, running, status, start)
     offer_own_styles(own, style)

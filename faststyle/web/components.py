@@ -141,14 +141,22 @@ def format_time_left(seconds: float) -> str:
     return f"{minutes}:{seconds:02} to go"
 
 
-def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
+def connect_run(
+    start: gr.Button,
+    status: gr.HTML,
+    stop: gr.Button | None = None,
+    download: gr.DownloadButton | None = None,
+    **event: Any,
+) -> Dependency:
     """Connect a button that starts a long run, and disable it until the run ends.
 
     All runs wait for one another in one queue, whatever their tab.
 
     Args:
-        start: Button that starts the run. The event of a button that stops it must enable it again.
+        start: Button that starts the run.
         status: Status line.
+        stop: Button that cancels the run. Without one, the event that stops the run must enable ``start``.
+        download: Hidden button whose file the browser saves after the run.
         **event: Arguments of the run's event listener.
 
     Returns:
@@ -162,23 +170,16 @@ def connect_run(start: gr.Button, status: gr.HTML, **event: Any) -> Dependency:
     )
     running = begun.then(concurrency_id="heavy", show_progress="minimal", show_progress_on=status, **event)
     running.then(lambda: gr.Button(interactive=True), outputs=start, queue=False, **PRIVATE)
+    if download is not None:
+        running.then(None, download, js=SAVE_FILE, api_visibility="private")
+    if stop is not None:
+        # Report after the cancellation, because a step that is already on its way would overwrite the line.
+        stop.click(None, cancels=running, **PRIVATE).then(
+            lambda: [render_message("Stopped."), gr.Button(interactive=True)],
+            outputs=[status, start],
+            **PRIVATE,
+        )
     return running
-
-
-def connect_stop(stop: gr.Button, running: Dependency, status: gr.HTML, start: gr.Button) -> None:
-    """Connect a button that cancels a run.
-
-    Args:
-        stop: The button.
-        running: The run's event.
-        status: Status line.
-        start: Button that starts the run, which is enabled again.
-    """
-    # Report after the cancellation, because a step that is already on its way would overwrite the line.
-    cancelled = stop.click(None, cancels=running, **PRIVATE)
-    cancelled.then(
-        lambda: [render_message("Stopped."), gr.Button(interactive=True)], outputs=[status, start], **PRIVATE
-    )
 
 
 def render_grid(*figures: str) -> str:

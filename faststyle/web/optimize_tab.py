@@ -17,9 +17,7 @@ from faststyle.optimization.optimization import Optimization
 from faststyle.optimization.settings import OptimizationSettings
 from faststyle.web import uploads
 from faststyle.web.components import (
-    SAVE_FILE,
     connect_run,
-    connect_stop,
     create_image_field,
     create_status_line,
     render_error,
@@ -98,8 +96,5 @@ def build() -> None:
     result = gr.HTML(EMPTY, elem_classes="pictures")
     file = gr.DownloadButton(visible="hidden")
     inputs = [photo, painting, mask, statistic, weight, size, steps]
-    running = connect_run(
-        start, status, fn=run, inputs=inputs, outputs=[result, status, file], api_name="optimize"
-    )
-    running.then(None, file, js=SAVE_FILE, api_visibility="private")
-    connect_stop(end, running, status, start)
+    outputs = [result, status, file]
+    connect_run(start, status, end, file, fn=run, inputs=inputs, outputs=outputs, api_name="optimize")

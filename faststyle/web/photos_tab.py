@@ -13,9 +13,7 @@ from faststyle.image.formats import READABLE_SUFFIXES
 from faststyle.web import photos, styles, uploads
 from faststyle.web.components import (
     IMAGE_LIMITS,
-    SAVE_FILE,
     connect_run,
-    connect_stop,
     create_file_field,
     create_settings,
     create_status_line,
@@ -82,9 +80,6 @@ def build(own: gr.State) -> None:
             gr.HTML(f"<small>Each photo: {IMAGE_LIMITS[0].lower()}{IMAGE_LIMITS[1:]}</small>")
             file = gr.DownloadButton(visible="hidden")
     inputs = [files, style, own, *settings]
-    running = connect_run(
-        start, status, fn=run, inputs=inputs, outputs=[result, status, file], api_name="photos"
-    )
-    running.then(None, file, js=SAVE_FILE, api_visibility="private")
-    connect_stop(end, running, status, start)
+    outputs = [result, status, file]
+    connect_run(start, status, end, file, fn=run, inputs=inputs, outputs=outputs, api_name="photos")
     offer_own_styles(own, style)

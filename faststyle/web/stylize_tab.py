@@ -11,7 +11,6 @@ from faststyle.web import own_styles, styles, stylize, stylize_events
 from faststyle.web.components import (
     IMAGE_LIMITS,
     PRIVATE,
-    SAVE_FILE,
     connect_run,
     create_image_field,
     create_settings,
@@ -203,7 +202,13 @@ def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any], changes: lis
     buttons = shown.buttons
     runs = [
         connect_run(
-            button, shown.status, fn=run, inputs=inputs, outputs=[output, shown.status], api_name=run.__name__
+            button,
+            shown.status,
+            download=shown.file if output is shown.file else None,
+            fn=run,
+            inputs=inputs,
+            outputs=[output, shown.status],
+            api_name=run.__name__,
         )
         for button, run, output in (
             (buttons.refine, stylize_events.refine, shown.result),
@@ -211,7 +216,7 @@ def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any], changes: lis
             (buttons.download, stylize_events.download, shown.file),
         )
     ]
-    refining, _, downloading = runs
+    refining, *_ = runs
     gr.on(
         [*changes, *(example.click for example in chosen.examples)],
         lambda: gr.Button(interactive=True),
@@ -220,7 +225,6 @@ def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any], changes: lis
         queue=False,
         **PRIVATE,
     )
-    downloading.then(None, shown.file, js=SAVE_FILE, api_visibility="private")
     return runs
 
 
