@@ -81,9 +81,12 @@ def bake(encoder: Weights, painting: Image.Image) -> Weights:
     layout = layout_of({})
     weights = {name: encoder[NETWORK + name] for name in layout.weight_shapes()}
     start = 0
+    changes = np.float32(OUTPUT_SCALE) * changes
     for name, length in layout.style_parameters().items():
-        weights[name] = weights[name] + np.float32(OUTPUT_SCALE) * changes[start : start + length]
+        weights[name] = weights[name] + changes[start : start + length]
         start += length
+    colors = np.eye(3, dtype=np.float32) + changes[start:].reshape(3, 3)
+    weights["last.weight"] = np.tensordot(colors, weights["last.weight"], 1)
     return weights
 
 

@@ -16,6 +16,7 @@ from faststyle.models.style_encoder import CHANNELS, OUTPUT_SCALE
 
 STATISTICS = 1920  # logarithms of means and standard deviations of VGG's features at four layers
 HIDDEN = 512, 256
+COLORS = 9  # of the matrix (3,3) that mixes the channels of the output
 
 
 def pool(features: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ class StyleEncoder(nn.Module):
         self.describe = nn.Sequential(
             nn.LayerNorm(inputs), nn.Linear(inputs, HIDDEN[0]), nn.ReLU(), nn.Linear(HIDDEN[0], STATISTICS)
         )
-        last = nn.Linear(HIDDEN[1], sum(self.lengths.values()))
+        last = nn.Linear(HIDDEN[1], sum(self.lengths.values()) + COLORS)
         nn.init.zeros_(last.weight)  # start with the network's own style
         nn.init.zeros_(last.bias)
         self.predict = nn.Sequential(nn.Linear(STATISTICS, HIDDEN[1]), nn.ReLU(), last)
@@ -62,9 +63,11 @@ class StyleEncoder(nn.Module):
 
     def style(self, description: Tensor) -> dict[str, Tensor]:
         """Return the network's parameters that depend on the style, by name, for one painting's (1,1920)."""
-        changes = (OUTPUT_SCALE * self.predict(description)[0]).split([*self.lengths.values()])
+        *changes, mix = (OUTPUT_SCALE * self.predict(description)[0]).split([*self.lengths.values(), COLORS])
         own = dict(self.network.named_parameters())
-        return {name: own[name] + change for name, change in zip(self.lengths, changes, strict=True)}
+        style = {name: own[name] + change for name, change in zip(self.lengths, changes, strict=True)}
+        colors = torch.eye(3) + mix.view(3, 3)
+        return style | {"last.weight": torch.tensordot(colors, own["last.weight"], 1)}
 
     def stylize(self, photos: Tensor, style: Mapping[str, Tensor], position: Tensor | None = None) -> Tensor:
         """Stylize (B,3,H,W), RGB in [0,1], with the parameters of one painting's style."""
