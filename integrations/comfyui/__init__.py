@@ -1,4 +1,4 @@
-"""faststyle in ComfyUI: copy this folder into ComfyUI/custom_nodes, and install faststyle."""
+"""faststyle in ComfyUI: copy this folder to ComfyUI/custom_nodes/comfyui-faststyle, and install faststyle."""
 
 from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
