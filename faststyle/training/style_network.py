@@ -26,7 +26,7 @@ def pool(features: Tensor) -> Tensor:
 
 
 class StyleEncoder(nn.Module):
-    """A network whose norms follow from a painting; its convolutions serve all paintings.
+    """A network whose norms and output colours follow from a painting; the rest serves all paintings.
 
     The painting's description is what VGG's statistics of it would be. It is predicted, so that VGG is needed
     only in training. ``models.style_encoder`` computes the same without torch.
