@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         if options.before:
             commands["before"] = [sys.executable, options.before.resolve() / infer[0], *infer[1:]]
         environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled, so are we
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # because installed packages have bytecode
         found: dict[str, list[Finished]] = {name: [] for name in commands}
         for _ in range(options.runs + 1):
             for name, command in commands.items():

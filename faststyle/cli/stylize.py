@@ -80,7 +80,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> int:
 
     started = time.perf_counter()
     kinds = {job.video for job in jobs}
-    if True in kinds:
+    if True in kinds:  # photos need not wait for the modules of videos
         from faststyle.cli.stylize_video import check_videos, model_for_videos, stylize_video
 
         check_videos(jobs, options.recording)

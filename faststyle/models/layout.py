@@ -80,9 +80,9 @@ class Layout:
         return {name: shape[0] for name, shape in self.convolutions().items()}
 
     def style_parameters(self) -> dict[str, int]:
-        """Return the length of each parameter that differs from style to style, by its name in a file.
+        """Return the length of each parameter to which the style encoder adds, by its name in a file.
 
-        These are the scales and shifts of the norms, and the colour of places where no feature is active.
+        These are the scales and shifts of the norms, and the bias of the last layer.
         """
         norms = self.norms().items()
         found = {f"{name}.1.{kind}": channels for name, channels in norms for kind in ("weight", "bias")}

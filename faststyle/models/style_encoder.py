@@ -1,4 +1,4 @@
-"""Any painting at once: an encoder that predicts a network's norms from a painting, in NumPy.
+"""Any painting at once: an encoder that predicts a network's style parameters from a painting, in NumPy.
 
 Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization network", BMVC
 2017, https://arxiv.org/abs/1705.06830.
@@ -77,15 +77,15 @@ def bake(encoder: Weights, painting: Image.Image) -> Weights:
         painting: RGB image.
     """
     description = describe(encoder, to_array(scale_to(painting, STYLE_SIZE)))
-    changes = linear(encoder, "predict.2", np.maximum(linear(encoder, "predict.0", description), 0))
+    hidden = np.maximum(linear(encoder, "predict.0", description), 0)
+    outputs = np.float32(OUTPUT_SCALE) * linear(encoder, "predict.2", hidden)
     layout = layout_of({})
     weights = {name: encoder[NETWORK + name] for name in layout.weight_shapes()}
-    start = 0
-    changes = np.float32(OUTPUT_SCALE) * changes
-    for name, length in layout.style_parameters().items():
-        weights[name] = weights[name] + changes[start : start + length]
-        start += length
-    colors = np.eye(3, dtype=np.float32) + changes[start:].reshape(3, 3)
+    lengths = layout.style_parameters()
+    *changes, mix = np.split(outputs, np.cumsum([*lengths.values()]))
+    for name, change in zip(lengths, changes, strict=True):
+        weights[name] = weights[name] + change
+    colors = np.eye(3, dtype=np.float32) + mix.reshape(3, 3)
     weights["last.weight"] = np.tensordot(colors, weights["last.weight"], 1)
     return weights
 

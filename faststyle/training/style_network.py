@@ -1,4 +1,4 @@
-"""The network that learns any painting: an encoder that predicts the norms of a transformer network."""
+"""The network that learns any painting: an encoder that predicts a transformer network's style parameters."""
 
 import itertools
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from faststyle.models.style_encoder import CHANNELS, OUTPUT_SCALE
 
 STATISTICS = 1920  # logarithms of means and standard deviations of VGG's features at four layers
 HIDDEN = 512, 256
-COLORS = 9  # of the matrix (3,3) that mixes the channels of the output
+MIX_VALUES = 9  # of the matrix (3,3) that mixes the output's colours
 
 
 def pool(features: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class StyleEncoder(nn.Module):
         self.describe = nn.Sequential(
             nn.LayerNorm(inputs), nn.Linear(inputs, HIDDEN[0]), nn.ReLU(), nn.Linear(HIDDEN[0], STATISTICS)
         )
-        last = nn.Linear(HIDDEN[1], sum(self.lengths.values()) + COLORS)
+        last = nn.Linear(HIDDEN[1], sum(self.lengths.values()) + MIX_VALUES)
         nn.init.zeros_(last.weight)  # start with the network's own style
         nn.init.zeros_(last.bias)
         self.predict = nn.Sequential(nn.Linear(STATISTICS, HIDDEN[1]), nn.ReLU(), last)
@@ -63,7 +63,8 @@ class StyleEncoder(nn.Module):
 
     def style(self, description: Tensor) -> dict[str, Tensor]:
         """Return the network's parameters that depend on the style, by name, for one painting's (1,1920)."""
-        *changes, mix = (OUTPUT_SCALE * self.predict(description)[0]).split([*self.lengths.values(), COLORS])
+        outputs = OUTPUT_SCALE * self.predict(description)[0]
+        *changes, mix = outputs.split([*self.lengths.values(), MIX_VALUES])
         own = dict(self.network.named_parameters())
         style = {name: own[name] + change for name, change in zip(self.lengths, changes, strict=True)}
         colors = torch.eye(3) + mix.view(3, 3)

@@ -28,14 +28,10 @@ class Improvement:
 
     Args:
         slot: The server's training slot.
-
-    Attributes:
-        starting: Sessions whose training has no process yet.
     """
 
     def __init__(self, slot: training.TrainingSlot):
         self.slot = slot
-        self.starting: set[str] = set()
 
     def improve(self, request: gr.Request, seconds: int, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Train the chosen style, and replace its model.
@@ -50,7 +46,7 @@ class Improvement:
         """
         chosen = Selection(*values)
         name, own, owner = str(chosen.name), chosen.own, request.session_hash or ""
-        self.starting.add(owner)
+        self.slot.starting[owner] = False
         try:
             before, style, look = chosen.open_photo(), chosen.find_style(), chosen.look()
             check_painting(style)
@@ -66,7 +62,7 @@ class Improvement:
                 os.environ["GRADIO_TEMP_DIR"],
             )
             with run:
-                if owner not in self.starting:
+                if self.slot.starting.pop(owner, False):
                     run.stop()
                 for shown, line in follow(run):
                     after = apply_look(shown, before, look) if shown else None
@@ -79,7 +75,7 @@ class Improvement:
             yield gr.skip(), render_error(error), gr.skip(), gr.skip()
             return
         finally:
-            self.starting.discard(owner)
+            self.slot.starting.pop(owner, None)
         own_styles.delete_styles({name: style})
         image, message = show_result(before, better, look, result)
         others = {key: value for key, value in own.items() if key != name}
@@ -91,10 +87,7 @@ class Improvement:
         Returns:
             The status line, and three buttons that start another run, enabled if no training is stopping.
         """
-        owner = request.session_hash or ""
-        starts = owner in self.starting
-        self.starting.discard(owner)
-        if self.slot.stop(owner) or starts:
+        if self.slot.stop(request.session_hash or ""):
             return [gr.skip()] * 4
         return [render_message("Stopped."), *[gr.Button(interactive=True)] * 3]
 

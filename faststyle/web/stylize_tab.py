@@ -204,24 +204,23 @@ def connect_runs(chosen: Inputs, shown: Outputs, inputs: list[Any], changes: lis
         connect_run(
             button,
             shown.status,
-            download=shown.file if output is shown.file else None,
+            download=file,
             fn=run,
             inputs=inputs,
             outputs=[output, shown.status],
             api_name=run.__name__,
         )
-        for button, run, output in (
-            (buttons.refine, stylize_events.refine, shown.result),
-            (buttons.every, stylize_events.show_every_style, shown.side_by_side),
-            (buttons.download, stylize_events.download, shown.file),
+        for button, run, output, file in (
+            (buttons.refine, stylize_events.refine, shown.result, None),
+            (buttons.every, stylize_events.show_every_style, shown.side_by_side, None),
+            (buttons.download, stylize_events.download, shown.file, shown.file),
         )
     ]
-    refining, *_ = runs
     gr.on(
         [*changes, *(example.click for example in chosen.examples)],
         lambda: gr.Button(interactive=True),
         outputs=buttons.refine,
-        cancels=refining,
+        cancels=runs[0],
         queue=False,
         **PRIVATE,
     )

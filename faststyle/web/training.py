@@ -96,6 +96,7 @@ class TrainingSlot:
     def __init__(self) -> None:
         self.lock = threading.Lock()  # held until the training's process has ended
         self.current: Training | None = None
+        self.starting: dict[str, bool] = {}  # sessions whose training has no process yet; True: stop it
 
     def reserve(self) -> None:
         """Reserve the slot for a training, until ``release``.
@@ -115,10 +116,13 @@ class TrainingSlot:
         self.lock.release()
 
     def stop(self, owner: str) -> bool:
-        """Stop the training that ``owner`` started. Return False if there is none."""
-        training = self.current
+        """Stop the training that ``owner`` started or is starting. Return False if there is none."""
+        is_starting = owner in self.starting
+        if is_starting:
+            self.starting[owner] = True
+        training = self.current  # read after the entry is set, because the process may have started meanwhile
         if training is None or training.owner != owner:
-            return False
+            return is_starting
         training.stop()
         return True
 

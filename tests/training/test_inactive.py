@@ -1,4 +1,4 @@
-"""The loss term against places where a network paints one colour."""
+"""The loss terms against features that are zero, in places and in whole channels."""
 
 import torch
 

@@ -16,6 +16,7 @@ from faststyle.losses.vgg import VGG
 from faststyle.models.card import Ancestor, ModelCard, StyleImage
 from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
+from faststyle.training.inactive import INACTIVE_WEIGHT
 from faststyle.training.light import LIGHT_WEIGHT
 from faststyle.training.module import STYLE_WEIGHT, StyleTransfer, load_style
 from faststyle.training.synthetic_motion import shift_images
@@ -266,10 +267,13 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     save_model(tmp_path / "start.safetensors", module.network, ModelCard())
     begun = StyleTransfer([str(painting)], blocks=1, init=str(tmp_path / "start.safetensors"), vgg=random_vgg)
     assert begun.style_share(0) == 1.0
+    torch.nn.init.constant_(module.network.up[-1].layers[1].bias, -1.0)  # so that the inactive term counts
     module.setup("fit")
     light, whole = (module.losses(photos(), style_share=share) for share in (0.1, 1.0))
     assert light["style"] == whole["style"]
     expected = light["content"] + 0.1 * STYLE_WEIGHT * light["style"] + LIGHT_WEIGHT * light["light"]
+    assert light["inactive"] > 0.01
+    expected = expected + INACTIVE_WEIGHT * light["inactive"]
     assert torch.allclose(light["total"], expected, rtol=1e-4)
 
 
