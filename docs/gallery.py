@@ -193,7 +193,7 @@ def main() -> None:
     save_image(draw_blends(), IMAGES / "blends.webp", quality=80)
     save_image(draw_strokes(), IMAGES / "strokes.webp", quality=80)
     if options.unseen:
-        save_image(draw_unseen(find_images(options.unseen)), IMAGES / "any_painting.webp", quality=78)
+        save_image(draw_unseen(find_images(options.unseen)), IMAGES / "any_painting.webp", quality=62)
     for name in options.only:
         save_image(draw_style(name), IMAGES / "styles" / f"{name}.webp", quality=80)
         print(name, flush=True)
