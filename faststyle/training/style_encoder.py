@@ -50,7 +50,7 @@ PAINTINGS_PER_STEP = 2
 VIEWS = 64  # of paintings, in memory
 REUSE = 6  # steps for which a view is kept, because its Gram matrices cost as much as a step
 BLENDS = 0.25  # fraction of the photos that meet a blend of two views
-INACTIVE_CHANNELS_WEIGHT = 0.05
+INACTIVE_CHANNELS_WEIGHT = 0.05  # of the loss
 DESCRIPTION_NOISE = 0.15  # added to standardized descriptions, so that similar paintings get similar norms
 SAVE_SECONDS = 60
 

@@ -244,21 +244,6 @@ def test_load_model_reads_a_lightning_checkpoint(module, tmp_path):
         assert torch.equal(network(photos()), module(photos()))
 
 
-def test_temporal_weight_adds_a_temporal_term(random_vgg, painting):
-    torch.manual_seed(0)
-    plain = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
-    steady = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=3.0)
-    steady.load_state_dict(plain.state_dict())
-    for module in (plain, steady):
-        module.setup("fit")
-    without, terms = plain.losses(photos(), first_seed=5), steady.losses(photos(), first_seed=5)
-    assert "temporal" not in without and terms["temporal"] > 0
-    assert torch.allclose(terms["style"], without["style"], rtol=1e-3)
-    assert torch.allclose(terms["total"], without["total"] + 3 * terms["temporal"], rtol=1e-3)
-    assert torch.equal(steady.losses(photos(), first_seed=5)["temporal"], terms["temporal"])
-    assert not torch.equal(steady.losses(photos(), first_seed=6)["temporal"], terms["temporal"])
-
-
 def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painting, tmp_path):
     module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
     shares = [module.style_share(done / 100) for done in range(101)]
@@ -289,16 +274,3 @@ def test_motion_seed_depends_on_the_runs_seed_and_the_sample(module, monkeypatch
         module.training_step(photos(), 1)
     number = (7 * 3 + 1) * 2  # second batch of the fourth step, second of three ranks
     assert seeds == [number, 40 + number]
-
-
-def test_training_lowers_the_temporal_term(random_vgg, painting):
-    torch.manual_seed(0)
-    module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=100.0)
-    module.setup("fit")
-    optimizer = torch.optim.Adam(module.network.parameters(), 2e-3)
-    before = module.losses(photos(), first_seed=99)["temporal"].item()
-    for step in range(20):
-        optimizer.zero_grad()
-        module.losses(photos(), first_seed=step)["total"].backward()
-        optimizer.step()
-    assert module.losses(photos(), first_seed=99)["temporal"].item() < 0.7 * before

@@ -3,10 +3,12 @@ import torch
 
 from faststyle.image.convert import to_tensor
 from faststyle.image.warp import in_bounds_mask, warp
+from faststyle.training.module import StyleTransfer
 from faststyle.training.synthetic_motion import random_flow, simulate_next_frame, temporal_loss
 from tests.support.images import draw_image
 
 PHOTO = to_tensor(draw_image(40, 32))[None]
+PHOTOS = torch.stack([to_tensor(draw_image(64, 64, seed)) for seed in range(2)])
 
 
 def shift(x: float, y: float, height: int = 32, width: int = 40) -> torch.Tensor:
@@ -75,3 +77,31 @@ def test_temporal_loss_ignores_contrast_and_invalid_pixels():
 def test_temporal_loss_of_blank_images_without_valid_pixels_is_finite():
     blank = torch.zeros(1, 3, 8, 8)
     assert temporal_loss(blank, blank, torch.zeros(1, 1, 8, 8)) == 0
+
+
+def test_temporal_weight_adds_a_temporal_term(random_vgg, painting):
+    torch.manual_seed(0)
+    plain = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg)
+    steady = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=3.0)
+    steady.load_state_dict(plain.state_dict())
+    for module in (plain, steady):
+        module.setup("fit")
+    without, terms = plain.losses(PHOTOS, first_seed=5), steady.losses(PHOTOS, first_seed=5)
+    assert "temporal" not in without and terms["temporal"] > 0
+    assert torch.allclose(terms["style"], without["style"], rtol=1e-3)
+    assert torch.allclose(terms["total"], without["total"] + 3 * terms["temporal"], rtol=1e-3)
+    assert torch.equal(steady.losses(PHOTOS, first_seed=5)["temporal"], terms["temporal"])
+    assert not torch.equal(steady.losses(PHOTOS, first_seed=6)["temporal"], terms["temporal"])
+
+
+def test_training_lowers_the_temporal_term(random_vgg, painting):
+    torch.manual_seed(0)
+    module = StyleTransfer([str(painting)], style_size=64, blocks=1, vgg=random_vgg, temporal_weight=100.0)
+    module.setup("fit")
+    optimizer = torch.optim.Adam(module.network.parameters(), 2e-3)
+    before = module.losses(PHOTOS, first_seed=99)["temporal"].item()
+    for step in range(20):
+        optimizer.zero_grad()
+        module.losses(PHOTOS, first_seed=step)["total"].backward()
+        optimizer.step()
+    assert module.losses(PHOTOS, first_seed=99)["temporal"].item() < 0.7 * before
