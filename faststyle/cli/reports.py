@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,17 @@ INCOMPLETE = "the result is incomplete, because parts of the file are missing or
 
 def log(line: str | None) -> None:
     """Print a line on stderr, above the progress bars; nothing for None."""
+    if line is not None:
+        from tqdm import tqdm  # takes longer to import than a small photo to stylize
+
+        tqdm.write(one_line(line), file=sys.stderr)
+
+
+def progress(jobs: list[Job], unit: str) -> Iterable[Job]:
+    """Return the jobs with a progress bar."""
     from tqdm import tqdm
 
-    if line is not None:
-        tqdm.write(one_line(line), file=sys.stderr)
+    return tqdm(jobs, unit=unit)
 
 
 def report(jobs: list[Job], written: int, output: Path | None) -> None:

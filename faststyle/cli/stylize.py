@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faststyle.cli.inputs import PIPE, Job, check_folders, check_overwriting, plan
-from faststyle.cli.reports import INCOMPLETE, describe_size, json_line, report
+from faststyle.cli.reports import INCOMPLETE, describe_size, json_line, log, progress, report
 from faststyle.cli.stylize_options import Options
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
@@ -73,8 +73,6 @@ def list_model_files(options: Options) -> list[Path]:
 def stylize_all(options: Options, jobs: list[Job]) -> int:
     """Stylize each image and video with a model, continuing after those that fail; return how many did."""
     # Imported when there is work, so that --help answers at once.
-    from tqdm import tqdm
-
     from faststyle.cli.stylize_image import load, stylize_image
     from faststyle.device import keep_freed_memory
 
@@ -98,8 +96,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> int:
     check_folders(jobs)
     written = failures = 0
     alone = len(jobs) == 1
-    bar = tqdm(jobs, unit="file" if video_models else "image", disable=alone)
-    for job in bar:
+    for job in jobs if alone else progress(jobs, "file" if video_models else "image"):
         begin, error_text = time.perf_counter(), None
         try:
             if job.folder is not None:
@@ -117,7 +114,7 @@ def stylize_all(options: Options, jobs: list[Job]) -> int:
         except (InputError, OSError) as error:
             failures += 1
             error_text = error_line(error, None if alone else job.source)
-            bar.write(f"error: {error_text}", file=sys.stderr)
+            log(f"error: {error_text}")
         if options.json:
             models = video_models if job.video else image_models
             print(json_line(job, models[0], time.perf_counter() - begin, error_text), flush=True)

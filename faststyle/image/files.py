@@ -116,6 +116,9 @@ def check_output(path: Path) -> None:
     Raises:
         InputError: The suffix is none of ``FORMATS``, or this machine cannot write the format.
     """
+    Image.preinit()  # of the usual formats
+    if FORMATS.get(path.suffix.lower()) in Image.SAVE:
+        return
     Image.init()
     suffixes = [suffix for suffix, format in FORMATS.items() if format in Image.SAVE]
     if path.suffix.lower() not in suffixes:

@@ -34,19 +34,24 @@ AVIF_BRANDS = {b"avif", b"avis"}
 
 
 @functools.cache
-def readable_formats() -> tuple[str, ...]:
-    """Return the formats of ``PILLOW_PARTS`` that can be read here, and register the plugin for HEIF."""
-    Image.init()
-    with suppress(ImportError):  # also raised by the first call if the plugin's own library is missing
-        import pillow_heif
+def is_readable(format: str) -> bool:
+    """Return True if a format of ``PILLOW_PARTS`` can be read here; register the plugin for HEIF."""
+    Image.preinit()  # of the usual formats, because all of them take as long to import as a photo to stylize
+    if format == "HEIF":
+        with suppress(ImportError):  # also raised by the first call if the plugin's own library is missing
+            import pillow_heif
 
-        pillow_heif.libheif_version()
-        pillow_heif.register_heif_opener()
-    return tuple(
-        name
-        for name, part in PILLOW_PARTS.items()
-        if name in Image.OPEN and (part is None or features.check(part))
-    )
+            pillow_heif.libheif_version()
+            pillow_heif.register_heif_opener()
+    elif format not in Image.OPEN:
+        Image.init()
+    part = PILLOW_PARTS[format]
+    return format in Image.OPEN and (part is None or bool(features.check(part)))
+
+
+def readable_formats() -> tuple[str, ...]:
+    """Return the formats of ``PILLOW_PARTS`` that can be read here."""
+    return tuple(filter(is_readable, PILLOW_PARTS))
 
 
 def recognize(head: bytes) -> str | None:
@@ -65,7 +70,7 @@ def check_readable(head: bytes, name: str) -> None:
         InputError: It cannot; the message says what to install.
     """
     format = recognize(head)
-    if format is None or format in readable_formats():
+    if format is None or is_readable(format):
         return
     remedy = "pip install -e '.[heif]'" if format == "HEIF" else "pip install --force-reinstall pillow"
     raise InputError(f"{name} is {format}, which cannot be read on this machine: {remedy}", file=name)

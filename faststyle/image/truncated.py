@@ -10,7 +10,7 @@ from faststyle.image.exif import iterate_jpeg_segments
 from faststyle.image.validation import decode, open_header
 
 END_MARKER = b"\xff\xd9"
-FILLER = bytes(random.Random(0).choices(range(255), k=1 << 16))  # without 255, which begins a marker
+FILLER_BYTES = 1 << 16
 UNWRITTEN = bytes(64)  # end of a download whose file was created at its full size
 MAX_BLOCK_ROWS = 17  # rows that are decoded together, and one that their colours reach
 
@@ -39,12 +39,17 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
             data = data[: start - 4]
     image = decode_bytes(data + END_MARKER, name, draft)
     # A pixel is missing if it depends on the bytes that follow the end of the data.
-    other = np.asarray(decode_bytes(data + FILLER + END_MARKER, name, draft))
+    other = np.asarray(decode_bytes(data + filler() + END_MARKER, name, draft))
     differs = (np.asarray(image) != other).reshape(image.height, image.width, -1).any(-1)
     rows = np.flatnonzero(differs.any(1))
-    # FILLER does not reach the end of a large image, so that all rows below the first missing pixel count.
+    # The filler does not reach a large image's end, so that all rows below the first missing pixel count.
     below = image.height - rows[0] - MAX_BLOCK_ROWS if len(rows) else 0
     return image, max(float(differs.mean()), below / image.height)
+
+
+def filler() -> bytes:
+    """Return random bytes without 255, which begins a marker."""
+    return bytes(random.Random(0).choices(range(255), k=FILLER_BYTES))
 
 
 def decode_bytes(data: bytes, name: str, draft: int | None) -> Image.Image:

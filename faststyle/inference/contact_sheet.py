@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from faststyle.image.color import blend_images
 from faststyle.image.convert import limit_size, to_rgb
@@ -40,6 +40,8 @@ def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) 
     Returns:
         The sheet, in RGB.
     """
+    from PIL import ImageDraw, ImageFont  # photos alone need not wait for them
+
     width, height = next(iter(pictures.values())).size
     columns, size, across, down, sheet_size = lay_out(len(pictures), width, height, columns)
     font = ImageFont.load_default(size)

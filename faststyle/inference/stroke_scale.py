@@ -31,6 +31,9 @@ MIN_SHORTER_SIDE = 320  # pixels, for panoramas
 RADIUS = 2  # of the regression, in pixels of the smaller image
 NOISE = 0.003  # variance of a photo without detail; lower values bring back more of the photo
 BAND_PIXELS = 2**20  # pixels that are enlarged at once
+SPLINE = 1 / 6  # weight of neighbours that smooths as a cubic B-spline; single pixels would show as a grid
+UNSHARP = 0.21  # weight of neighbours
+MARGIN = 8  # rows of the smaller image on which a band's result depends, above and below
 
 
 def auto_scale(height: int, width: int) -> float:
@@ -71,31 +74,35 @@ def enlarge(
         out: (3,H,W), likewise, for the result.
         finish: Applied to each band of the image and of the photo, (1,3,n,W).
     """
-    y, light = stylized[None], luminance(small[None])
-    xp = array_namespace(y)
-    slopes = slope(y, light)
-    # The unsharp mask subtracts the image enlarged and shrunk again.
-    left = blurred(y) + slopes * (light - blurred(light))
-    soft, crisp, light = spline(y), spline(2 * y - left), spline(light)
     height, width = photo.shape[-2:]
-    reach = max(1, round(width / y.shape[-1] / 2))
+    scale = height / small.shape[-2]
+    reach = max(1, round(width / small.shape[-1] / 2))
 
     def enlarge_band(rows: slice) -> None:
         above, below = min(reach, rows.start), min(reach, height - rows.stop)
         band = slice(rows.start - above, rows.stop + below)
-        large = partial(upsample, height=height, width=width, rows=band)
-        given = to_floats(like(y, photo[None, :, band]))
+        first = max(0, math.floor(band.start / scale) - MARGIN)
+        near = slice(first, math.ceil(band.stop / scale) + MARGIN)
+        painted, light = stylized[None, :, near], luminance(small[None, :, near])
+        xp, y = array_namespace(painted), luminance(painted)
+        slopes = slope(y, light)
+        # The unsharp mask subtracts about what is left of the image if it is enlarged and shrunk again.
+        left = smooth(y, UNSHARP) + slopes * (light - smooth(light, UNSHARP))
+        colors = 2 * painted - smooth(painted, UNSHARP)
+        soft, crisp, colors, light = (smooth(x, SPLINE) for x in (y, 2 * y - left, colors, light))
+        large = partial(upsample, size=(height, width), rows=band, scale=scale, first=first)
+        given = to_floats(like(painted, photo[None, :, band]))
         detail = large(slopes) * (luminance(given) - large(light))
-        plain = large(soft) + detail
-        image = large(crisp) + 2 * detail
-        image = xp.minimum(xp.maximum(image, -highest(-plain, reach)), highest(plain, reach))
+        plain, crisp, colors = large(soft) + detail, large(crisp) + 2 * detail, large(colors)
+        crisp = xp.minimum(xp.maximum(crisp, -highest(-plain, reach)), highest(plain, reach))
+        image = colors + (crisp - luminance(colors))
         kept = slice(above, above + rows.stop - rows.start)
         image = finish(xp.clip(image[:, :, kept], 0, 1), given[:, :, kept])[0]
         is_float = array_namespace(out).isdtype(out.dtype, "real floating")
         out[:, rows] = like(out, image if is_float else to_bytes(image))
 
     # NumPy computes in one thread. Tensors stay in the caller's, which has its inference mode and its stream.
-    threads = 1 if is_tensor(y) or is_tensor(out) else thread_count()
+    threads = 1 if is_tensor(stylized) or is_tensor(out) else thread_count()
     count = max(1, min(BAND_PIXELS // width, math.ceil(height / threads)))
     bands = [slice(top, min(height, top + count)) for top in range(0, height, count)]
     if threads == 1:
@@ -133,17 +140,20 @@ def mean(x: Array, reach: int) -> Array:
     window, x = 2 * reach + 1, pad_edge(x, reach)
     for axis in (2, 3):
         rest = x.shape[axis] - window + 1
-        x = sum(along(x, axis, start, rest) for start in range(window)) / window
+        total = along(x, axis, 0, rest)
+        for start in range(1, window):
+            total = total + along(x, axis, start, rest)
+        x = total / window
     return x
 
 
-def spline(x: Array) -> Array:
-    """Smooth (B,C,h,w) before enlarging, about as a cubic B-spline; single pixels would show as a grid."""
+def smooth(x: Array, beside: float) -> Array:
+    """Average each pixel of (B,C,h,w) with its neighbours, whose weights are ``beside``."""
     x = pad_edge(x, 1)
     for axis in (2, 3):
         size = x.shape[axis] - 2
-        beside = along(x, axis, 0, size) + along(x, axis, 2, size)
-        x = along(x, axis, 1, size) * (2 / 3) + beside / 6
+        neighbours = along(x, axis, 0, size) + along(x, axis, 2, size)
+        x = along(x, axis, 1, size) * (1 - 2 * beside) + neighbours * beside
     return x
 
 
@@ -161,19 +171,24 @@ def cubic_kernel(distance: np.ndarray) -> np.ndarray:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-def blurred(x: Array) -> Array:
-    """Enlarge (B,C,h,w) and shrink it again."""
-    twice = resize(spline(x), [2 * side for side in x.shape[-2:]])
-    return resize(twice, x.shape[-2:])
+def upsample(x: Array, size: tuple[int, int], rows: slice, scale: float, first: int) -> Array:
+    """Enlarge rows of an image by bicubic interpolation.
 
+    Args:
+        x: (B,C,n,w), some rows of an image.
+        size: Height and width of the enlarged image.
+        rows: Rows of the enlarged image to return.
+        scale: Rows of the enlarged image to each row of the image.
+        first: Number of the first row in x.
 
-def upsample(x: Array, height: int, width: int, rows: slice) -> Array:
-    """Enlarge (B,C,h,w) to (B,C,height,width) by bicubic interpolation, and return some of its rows."""
-    places = (np.arange(rows.start, rows.stop) + 0.5) * (x.shape[2] / height) - 0.5
+    Returns:
+        (B,C,rows,width)
+    """
+    places = (np.arange(rows.start, rows.stop) + 0.5) / scale - 0.5 - first
     total: Array = 0
     for tap in range(-1, 3):
         row = np.floor(places) + tap
         weight = cubic_kernel(np.abs(row - places)).astype(np.float32)[:, None]
         index = row.astype(np.int64).clip(0, x.shape[2] - 1)
         total = total + like(x, weight) * array_namespace(x).take(x, like(x, index), axis=2)
-    return resize(total, (len(places), width))
+    return resize(total, (len(places), size[1]))

@@ -17,9 +17,9 @@ pillow_heif = pytest.importorskip("pillow_heif")
 @pytest.fixture(autouse=True)
 def fresh_formats():
     """Determine the readable formats anew, before and after each test."""
-    formats.readable_formats.cache_clear()
+    formats.is_readable.cache_clear()
     yield
-    formats.readable_formats.cache_clear()
+    formats.is_readable.cache_clear()
 
 
 @pytest.fixture
