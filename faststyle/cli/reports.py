@@ -21,8 +21,8 @@ def log(line: str | None) -> None:
         tqdm.write(one_line(line), file=sys.stderr)
 
 
-def progress(jobs: list[Job], unit: str) -> Iterable[Job]:
-    """Return the jobs with a progress bar."""
+def show_progress(jobs: list[Job], unit: str) -> Iterable[Job]:
+    """Iterate over the jobs with a progress bar."""
     from tqdm import tqdm
 
     return tqdm(jobs, unit=unit)

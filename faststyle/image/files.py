@@ -116,12 +116,12 @@ def check_output(path: Path) -> None:
     Raises:
         InputError: The suffix is none of ``FORMATS``, or this machine cannot write the format.
     """
-    Image.preinit()  # of the usual formats
-    if FORMATS.get(path.suffix.lower()) in Image.SAVE:
-        return
-    Image.init()
-    suffixes = [suffix for suffix, format in FORMATS.items() if format in Image.SAVE]
-    if path.suffix.lower() not in suffixes:
+    suffix = path.suffix.lower()
+    Image.preinit()  # registers the common formats only, which is faster
+    if FORMATS.get(suffix) not in Image.SAVE:
+        Image.init()
+    suffixes = [name for name, format in FORMATS.items() if format in Image.SAVE]
+    if suffix not in suffixes:
         raise InputError(f"cannot write {path}: its name must end in one of {', '.join(suffixes)}")
 
 

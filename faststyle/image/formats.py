@@ -35,8 +35,8 @@ AVIF_BRANDS = {b"avif", b"avis"}
 
 @functools.cache
 def is_readable(format: str) -> bool:
-    """Return True if a format of ``PILLOW_PARTS`` can be read here; register the plugin for HEIF."""
-    Image.preinit()  # of the usual formats, because all of them take as long to import as a photo to stylize
+    """Return True if a format of ``PILLOW_PARTS`` can be read here. For HEIF, register its plugin first."""
+    Image.preinit()  # the common formats; importing all takes as long as stylizing a photo
     if format == "HEIF":
         with suppress(ImportError):  # also raised by the first call if the plugin's own library is missing
             import pillow_heif

@@ -39,7 +39,7 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
             data = data[: start - 4]
     image = decode_bytes(data + END_MARKER, name, draft)
     # A pixel is missing if it depends on the bytes that follow the end of the data.
-    other = np.asarray(decode_bytes(data + filler() + END_MARKER, name, draft))
+    other = np.asarray(decode_bytes(data + random_filler() + END_MARKER, name, draft))
     differs = (np.asarray(image) != other).reshape(image.height, image.width, -1).any(-1)
     rows = np.flatnonzero(differs.any(1))
     # The filler does not reach a large image's end, so that all rows below the first missing pixel count.
@@ -47,8 +47,8 @@ def read_truncated_jpeg(data: bytes, name: str, draft: int | None) -> tuple[Imag
     return image, max(float(differs.mean()), below / image.height)
 
 
-def filler() -> bytes:
-    """Return random bytes without 255, which begins a marker."""
+def random_filler() -> bytes:
+    """Return random bytes without 255, which begins a marker. A constant would take long at import."""
     return bytes(random.Random(0).choices(range(255), k=FILLER_BYTES))
 
 

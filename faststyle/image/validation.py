@@ -173,6 +173,7 @@ def inspect_header(file: IO[bytes], name: str) -> Header:
     file.seek(0)
     is_sampled = kind == "TIFF" and needs_tifffile(file, name)
     file.seek(0)
+    # Only the recognized format: Pillow then imports no others, and no wrong plugin is tried.
     formats = (kind,) if kind else readable_formats()
     weight = 2 if kind == "PNG" and head[24] == 16 else 1
     return Header(size, weight, formats, is_sampled, copy)

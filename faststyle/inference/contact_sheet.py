@@ -40,7 +40,7 @@ def contact_sheet(pictures: dict[str, Image.Image], columns: int | None = None) 
     Returns:
         The sheet, in RGB.
     """
-    from PIL import ImageDraw, ImageFont  # photos alone need not wait for them
+    from PIL import ImageDraw, ImageFont  # here, because only sheets draw text
 
     width, height = next(iter(pictures.values())).size
     columns, size, across, down, sheet_size = lay_out(len(pictures), width, height, columns)

@@ -1,9 +1,9 @@
 """Larger strokes: an image is stylized at a smaller size and enlarged with the photo's details.
 
-The details come from a local regression of the stylized image on the photo, as in the guided filter (He, Sun
-and Tang 2013; computed at a smaller size: He and Sun 2015, https://arxiv.org/abs/1505.00996). The filter
-keeps only what the photo explains, and loses the strokes. Here all strokes stay, and the details that the
-photo has beyond the smaller size are added: s + a (p - coarse p), with the slope a of the regression.
+The details come from a local regression of the stylized luminance on the photo's, as in the guided filter
+(He, Sun and Tang 2013; computed at a smaller size: He and Sun 2015, https://arxiv.org/abs/1505.00996). The
+filter keeps only what the photo explains, and loses the strokes. Here all strokes stay, and the details that
+the photo has beyond the smaller size are added: s + a (p - coarse p), with the slope a of the regression.
 """
 
 import math
@@ -32,8 +32,8 @@ RADIUS = 2  # of the regression, in pixels of the smaller image
 NOISE = 0.003  # variance of a photo without detail; lower values bring back more of the photo
 BAND_PIXELS = 2**20  # pixels that are enlarged at once
 SPLINE = 1 / 6  # weight of neighbours that smooths as a cubic B-spline; single pixels would show as a grid
-UNSHARP = 0.21  # weight of neighbours
-MARGIN = 8  # rows of the smaller image on which a band's result depends, above and below
+UNSHARP = 0.21  # weight of neighbours that blurs about as enlarging and shrinking again
+MARGIN = 8  # rows of the smaller image read above and below a band; its result depends on fewer
 
 
 def auto_scale(height: int, width: int) -> float:
@@ -65,7 +65,8 @@ def enlarge(
 ) -> None:
     """Enlarge an image that was stylized at a smaller size, with the photo's details, in bands.
 
-    An unsharp mask, limited to the range of the surrounding values, makes the strokes crisp without halos.
+    An unsharp mask makes the strokes crisp. The luminance is limited to the range of its surroundings,
+    against halos.
 
     Args:
         small: (3,h,w), RGB in [0,1]: the photo, shrunk.
@@ -86,11 +87,11 @@ def enlarge(
         painted, light = stylized[None, :, near], luminance(small[None, :, near])
         xp, y = array_namespace(painted), luminance(painted)
         slopes = slope(y, light)
-        # The unsharp mask subtracts about what is left of the image if it is enlarged and shrunk again.
+        # The unsharp mask subtracts an approximation of the image, enlarged and shrunk again.
         left = smooth(y, UNSHARP) + slopes * (light - smooth(light, UNSHARP))
         colors = 2 * painted - smooth(painted, UNSHARP)
         soft, crisp, colors, light = (smooth(x, SPLINE) for x in (y, 2 * y - left, colors, light))
-        large = partial(upsample, size=(height, width), rows=band, scale=scale, first=first)
+        large = partial(upsample, width=width, rows=band, scale=scale, first=first)
         given = to_floats(like(painted, photo[None, :, band]))
         detail = large(slopes) * (luminance(given) - large(light))
         plain, crisp, colors = large(soft) + detail, large(crisp) + 2 * detail, large(colors)
@@ -115,7 +116,7 @@ def enlarge(
 
 
 def slope(y: Array, x: Array) -> Array:
-    """Return the slope of each channel of (B,3,h,w) over (B,1,h,w), by least squares around each pixel."""
+    """Return the slope of y over x, both (B,1,h,w), by least squares around each pixel."""
     mean_x, mean_y = mean(x, RADIUS), mean(y, RADIUS)
     covariance = mean(x * y, RADIUS) - mean_x * mean_y
     variance = mean(x * x, RADIUS) - mean_x * mean_x
@@ -140,10 +141,8 @@ def mean(x: Array, reach: int) -> Array:
     window, x = 2 * reach + 1, pad_edge(x, reach)
     for axis in (2, 3):
         rest = x.shape[axis] - window + 1
-        total = along(x, axis, 0, rest)
-        for start in range(1, window):
-            total = total + along(x, axis, start, rest)
-        x = total / window
+        parts = [along(x, axis, start, rest) for start in range(window)]
+        x = sum(parts[1:], parts[0]) / window
     return x
 
 
@@ -171,12 +170,12 @@ def cubic_kernel(distance: np.ndarray) -> np.ndarray:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-def upsample(x: Array, size: tuple[int, int], rows: slice, scale: float, first: int) -> Array:
+def upsample(x: Array, width: int, rows: slice, scale: float, first: int) -> Array:
     """Enlarge rows of an image by bicubic interpolation.
 
     Args:
         x: (B,C,n,w), some rows of an image.
-        size: Height and width of the enlarged image.
+        width: Width of the enlarged image.
         rows: Rows of the enlarged image to return.
         scale: Rows of the enlarged image to each row of the image.
         first: Number of the first row in x.
@@ -191,4 +190,4 @@ def upsample(x: Array, size: tuple[int, int], rows: slice, scale: float, first: 
         weight = cubic_kernel(np.abs(row - places)).astype(np.float32)[:, None]
         index = row.astype(np.int64).clip(0, x.shape[2] - 1)
         total = total + like(x, weight) * array_namespace(x).take(x, like(x, index), axis=2)
-    return resize(total, (len(places), size[1]))
+    return resize(total, (len(places), width))

@@ -28,6 +28,7 @@ from faststyle.options import whole
 from faststyle.training.blank import has_blank_photo, norm_without_flat_channels
 from faststyle.training.inactive import INACTIVE_WEIGHT, InactiveFeatures
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
+from faststyle.training.mesh import MESH_WEIGHT, mesh_loss
 from faststyle.training.muon import Muon
 from faststyle.training.options import (
     Blocks,
@@ -212,8 +213,9 @@ class StyleTransfer(pl.LightningModule):
         terms = self.objective(images, features, content, style_share)
         terms["light"] = luminance_loss(images, photos).mean()
         terms["inactive"] = self.inactive.loss
-        weighted = self.hparams["light_weight"] * terms["light"] + INACTIVE_WEIGHT * terms["inactive"]
-        terms["total"] = terms["total"] + weighted
+        terms["mesh"] = mesh_loss(images)
+        weights = {"light": self.hparams["light_weight"], "inactive": INACTIVE_WEIGHT, "mesh": MESH_WEIGHT}
+        terms["total"] = terms["total"] + sum(weight * terms[name] for name, weight in weights.items())
         if temporal_weight:
             expected = warp(images, flow)
             terms["temporal"] = temporal_loss(next_images, expected, in_bounds_mask(flow)).mean()

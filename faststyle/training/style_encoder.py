@@ -36,6 +36,7 @@ from faststyle.options import Settings, number, option, path, text, whole
 from faststyle.parser import Parser
 from faststyle.training.inactive import INACTIVE_WEIGHT, InactiveFeatures, inactive_channels
 from faststyle.training.light import LIGHT_WEIGHT, luminance_loss
+from faststyle.training.mesh import MESH_WEIGHT, mesh_loss
 from faststyle.training.muon import Muon
 from faststyle.training.paintings import DESCRIBED_LAYERS, random_view, statistics
 from faststyle.training.photo_sources import load_content
@@ -227,6 +228,7 @@ class Training:
         total = self.objective(images, features, content)["total"]
         total = total + LIGHT_WEIGHT * luminance_loss(images, photos).mean()
         total = total + torch.stack(self.spikes.losses).sum() + INACTIVE_WEIGHT * self.inactive.loss
+        total = total + MESH_WEIGHT * mesh_loss(images)
         return total + INACTIVE_CHANNELS_WEIGHT * inactive_channels(style)
 
     def learn_to_paint(self) -> Iterator[float]:

@@ -122,7 +122,7 @@ def test_rows_equal_bicubic_interpolation():
     torch.manual_seed(0)
     x = torch.rand(1, 2, 11, 7)
     expected = resize(x, (34, 23))
-    rows = stroke_scale.upsample(x, (34, 23), slice(8, 26), 34 / 11, 0)
+    rows = stroke_scale.upsample(x, 23, slice(8, 26), 34 / 11, 0)
     assert torch.allclose(rows, expected[:, :, 8:26], atol=1e-5)
 
 

@@ -18,6 +18,7 @@ from faststyle.models.checkpoint import load_model, save_model
 from faststyle.models.network import TransformerNetwork
 from faststyle.training.inactive import INACTIVE_WEIGHT
 from faststyle.training.light import LIGHT_WEIGHT
+from faststyle.training.mesh import MESH_WEIGHT
 from faststyle.training.module import STYLE_WEIGHT, StyleTransfer, load_style
 from faststyle.training.synthetic_motion import shift_images
 from tests.support.images import draw_image
@@ -258,7 +259,7 @@ def test_style_weight_rises_over_the_first_third_of_the_steps(random_vgg, painti
     assert light["style"] == whole["style"]
     expected = light["content"] + 0.1 * STYLE_WEIGHT * light["style"] + LIGHT_WEIGHT * light["light"]
     assert light["inactive"] > 0.01
-    expected = expected + INACTIVE_WEIGHT * light["inactive"]
+    expected = expected + INACTIVE_WEIGHT * light["inactive"] + MESH_WEIGHT * light["mesh"]
     assert torch.allclose(light["total"], expected, rtol=1e-4)
 
 
