@@ -12,6 +12,7 @@ from pathlib import Path
 import skimage
 
 from benchmarks.common import make_parser, open_rgb
+from faststyle.errors import InputError
 from faststyle.files import atomic_write
 from faststyle.image.files import save_image
 from faststyle.inference.stylizer import Stylizer
@@ -46,7 +47,7 @@ def ship(path: Path, folder: Path = FOLDER) -> Path:
     A video model is stored without Gram matrices and sample image: the style's other model has them.
 
     Raises:
-        InputError: There is no such model, or no painting has its name.
+        InputError: There is no such model, it has no Gram matrices, or no painting has its name.
     """
     name, _, variant = path.stem.partition("-")
     painting = Painting(*choose("painting", name, PAINTINGS), PUBLIC_DOMAIN)
@@ -55,7 +56,10 @@ def ship(path: Path, folder: Path = FOLDER) -> Path:
     with atomic_write(target) as temporary:
         style = tuple(replace(image, name=name) for image in card.style)  # its file can have another name
         card = replace(card, name=path.stem, style=style, painting=painting, licence="MIT")
-        save_model(temporary, network, card, {} if variant else load_grams(path), compact=True)
+        grams = {} if variant else load_grams(path)
+        if not grams and not variant:
+            raise InputError(f"{path} has no Gram matrices, which refinement needs")
+        save_model(temporary, network, card, grams, compact=True)
     if not variant:
         sample = Stylizer.load(target)(open_rgb(SAMPLE_PHOTO, SAMPLE_SIZE))
         save_image(sample, target.with_suffix(".webp"), quality=80)

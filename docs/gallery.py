@@ -3,8 +3,7 @@
     python docs/gallery.py --paintings paintings/
 
 The images are the README's, one for each style, one of blends and one of stroke sizes. The photos come with
-scikit-image; the large one is SciPy's, which needs pooch to download it (pip install pooch). Refining takes
-some minutes in all.
+scikit-image. Refining takes some minutes in all.
 """
 
 import argparse
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import skimage
 from PIL import Image
-from scipy import datasets
 
 from faststyle import Stylizer, refine
 from faststyle.device import keep_freed_memory
@@ -37,7 +35,7 @@ SIZE = 512  # pixels of a photo's longer side
 MARKER = "<!-- docs/gallery.py writes everything below from the models' metadata. -->"
 BLENDS = [("starry_night", "great_wave"), ("great_wave", "composition_vii"), ("edtaonisl", "shipwreck")]
 WEIGHTS = (0, 0.25, 0.5, 0.75, 1)  # of the second style of a blend
-STROKES_STYLE, STROKES_SIZE = "composition_vii", 560
+STROKES_STYLE, STROKES_PHOTO, STROKES_SIZE = "composition_vii", "rocket.jpg", 560
 GAP = 6  # pixels between images
 
 
@@ -121,8 +119,8 @@ def draw_blends() -> Image.Image:
 
 
 def draw_strokes() -> Image.Image:
-    """Draw a large photo, and its stylizations with strokes of three sizes."""
-    photo = Image.fromarray(datasets.face())
+    """Draw a photo, and its stylizations with strokes of three sizes."""
+    photo = open_image(PHOTOS / STROKES_PHOTO)
     stylize = Stylizer.load(STROKES_STYLE)
     images = {"photo": photo} | {
         f"--stroke-scale {scale}": stylize(photo, stroke_scale=scale) for scale in (1, 2, 4)
