@@ -57,7 +57,7 @@ def ship(path: Path, folder: Path = FOLDER) -> Path:
         style = tuple(replace(image, name=name) for image in card.style)  # its file can have another name
         card = replace(card, name=path.stem, style=style, painting=painting, licence="MIT")
         grams = {} if variant else load_grams(path)
-        if not grams and not variant:
+        if not (grams or variant):
             raise InputError(f"{path} has no Gram matrices, which refinement needs")
         save_model(temporary, network, card, grams, compact=True)
     if not variant:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ def log(line: str | None) -> None:
         from tqdm import tqdm  # takes longer to import than a small photo to stylize
 
         tqdm.write(one_line(line), file=sys.stderr)
-
-
-def show_progress(jobs: list[Job], unit: str) -> Iterable[Job]:
-    """Iterate over the jobs with a progress bar."""
-    from tqdm import tqdm
-
-    return tqdm(jobs, unit=unit)
 
 
 def report(jobs: list[Job], written: int, output: Path | None) -> None:

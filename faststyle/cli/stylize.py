@@ -3,13 +3,14 @@
 import itertools
 import sys
 import time
+from collections.abc import Iterable
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from faststyle.cli.inputs import PIPE, Job, check_folders, check_overwriting, plan
-from faststyle.cli.reports import INCOMPLETE, describe_size, json_line, log, report, show_progress
+from faststyle.cli.reports import INCOMPLETE, describe_size, json_line, log, report
 from faststyle.cli.stylize_options import Options
 from faststyle.console import error_line
 from faststyle.errors import InputError, one_line
@@ -96,7 +97,12 @@ def stylize_all(options: Options, jobs: list[Job]) -> int:
     check_folders(jobs)
     written = failures = 0
     alone = len(jobs) == 1
-    for job in jobs if alone else show_progress(jobs, "file" if video_models else "image"):
+    bar: Iterable[Job] = jobs
+    if not alone:
+        from tqdm import tqdm
+
+        bar = tqdm(jobs, unit="file" if video_models else "image")
+    for job in bar:
         begin, error_text = time.perf_counter(), None
         try:
             if job.folder is not None:

@@ -180,6 +180,16 @@ class Objective(nn.Module):
             for layer in self.targets:
                 self.register_buffer(f"style_{number}_{layer}", one[layer], persistent=False)
 
+    def mean_targets(self) -> dict[str, Tensor]:
+        """Return the mean of the paintings' representations by layer, with their blend weights."""
+        means = {}
+        for layer in self.targets:
+            each = [
+                share * self.get_buffer(f"style_{number}_{layer}") for number, share in enumerate(self.shares)
+            ]
+            means[layer] = torch.stack(each).sum(0)
+        return means
+
     def blend_weights(
         self, styles: int, blend: Sequence[float] | None, regions: Sequence[Tensor | None]
     ) -> list[float]:

@@ -279,14 +279,7 @@ class StyleTransfer(pl.LightningModule):
         suits = self.hparams["vgg"] == "vgg19-caffe" and self.hparams["pooling"] == "max"
         if not suits or objective.preset.style is not None or self.hparams.get("statistic", "gram") != "gram":
             return {}
-        grams = {}
-        for layer in objective.targets:
-            each = [
-                share * objective.get_buffer(f"style_{number}_{layer}")
-                for number, share in enumerate(objective.shares)
-            ]
-            grams[layer] = torch.stack(each).sum(0)
-        return grams
+        return objective.mean_targets()
 
     def card(self) -> ModelCard:
         """Return the model card: how the model was trained, without paths of this machine."""
